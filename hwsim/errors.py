@@ -1,0 +1,21 @@
+"""Errors that a user can act on: the command line prints them as one line and exits with 2."""
+
+
+class HwsimError(ValueError):
+    """Base of all errors caused by input rather than by a bug; str() is one clear line."""
+
+
+class ConfigError(HwsimError):
+    """An engine configuration that does not exist or cannot be built."""
+
+
+class CompileError(HwsimError):
+    """A network that the engine cannot run, with the module path and what to do."""
+
+
+class ImageError(HwsimError):
+    """A memory image that is missing, damaged, or made for something else."""
+
+
+class InputError(HwsimError):
+    """Images, targets or numbers that a run cannot accept."""

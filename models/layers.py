@@ -1,0 +1,220 @@
+"""Linear and convolution layers whose weights are shared through a hash (HashedNets)."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwsim.hashing import HashSpec, Scheme, table
+
+
+class _HashedWeights(nn.Module):
+    """The part that HashLinear and HashConv2d share: a bank of real weights and its decoder.
+
+    ``weight`` is the parameter: the K real weights, float32, shape (K,). The index is recomputed
+    from the hash and never stored in a checkpoint.
+    """
+
+    weight: nn.Parameter
+    slot: Tensor
+
+    def _init_bank(self, spec: HashSpec) -> None:
+        self.spec = spec
+        address, negative = table(spec)
+        # One gather from [w, -w] decodes address and sign together; its backward sums
+        # sign * gradient into each bucket, which is HashedNets eq. 12.
+        slot = torch.from_numpy(address + spec.real_weights * negative).to(torch.int32)
+        self.register_buffer("slot", slot.reshape(-1), persistent=False)
+        # He initialisation with the *virtual* fan-in: sums see the virtual matrix.
+        bound = math.sqrt(2.0 / spec.fan_in)
+        self.weight = nn.Parameter(torch.randn(spec.real_weights) * bound)
+
+    def virtual_weight(self) -> Tensor:
+        """The decoded weight matrix, shape (n_out, fan_in), differentiable in the real weights."""
+        both = torch.cat([self.weight, -self.weight])
+        return both.index_select(0, self.slot).view(self.spec.n_out, self.spec.fan_in)
+
+    def extra_repr(self) -> str:
+        s = self.spec
+        return f"{s.scheme}, {s.virtual_weights} virtual -> {s.real_weights} real, seed={s.seed}"
+
+
+class HashLinear(_HashedWeights):
+    """``nn.Linear`` with hashed weights: (N, in_features) -> (N, out_features)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rate: float = 1 / 16,
+        scheme: Scheme = "xxh32",
+        seed: int = 0,
+        hash_banks: int = 32,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self._init_bank(
+            HashSpec.for_rate(scheme, out_features, in_features, rate, seed, hash_banks)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.virtual_weight(), self.bias)
+
+    def decoded(self) -> nn.Linear:
+        """A plain ``nn.Linear`` that computes the same function."""
+        plain = nn.Linear(self.in_features, self.out_features, self.bias is not None)
+        return _fill(plain, self)
+
+
+class HashConv2d(_HashedWeights):
+    """``nn.Conv2d`` (square kernel, zero padding, no groups or dilation) with hashed weights."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        *,
+        rate: float = 1 / 16,
+        scheme: Scheme = "xxh32",
+        seed: int = 0,
+        hash_banks: int = 32,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        fan_in = in_channels * kernel_size * kernel_size
+        self._init_bank(HashSpec.for_rate(scheme, out_channels, fan_in, rate, seed, hash_banks))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
+        weight = self.virtual_weight().view(shape)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+    def decoded(self) -> nn.Conv2d:
+        """A plain ``nn.Conv2d`` that computes the same function."""
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            bias=self.bias is not None,
+        )
+        return _fill(plain, self)
+
+
+def _fill(plain, hashed: _HashedWeights):  # type: ignore[no-untyped-def]
+    with torch.no_grad():
+        plain.weight.copy_(hashed.virtual_weight().view_as(plain.weight))
+        if plain.bias is not None:
+            plain.bias.copy_(hashed.bias)
+    return plain.train(hashed.training)
+
+
+def _hashed_twin(layer: nn.Module, path: str, options: dict) -> nn.Module | None:
+    """The hashed layer that replaces ``layer``, or None if it has no weights to share."""
+    bias = getattr(layer, "bias", None) is not None
+    if isinstance(layer, nn.Linear):
+        return HashLinear(layer.in_features, layer.out_features, bias, **options)
+    if not isinstance(layer, nn.Conv2d):
+        return None
+    square = len({*layer.kernel_size}) == len({*layer.stride}) == 1
+    plain = layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
+    if not (square and plain and not isinstance(layer.padding, str)):
+        raise ValueError(
+            f"{path}: only square, ungrouped, undilated, zero-padded convolutions can be hashed"
+        )
+    if len({*layer.padding}) != 1:
+        raise ValueError(f"{path}: padding must be the same on both axes, got {layer.padding}")
+    return HashConv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size[0],
+        layer.stride[0],
+        layer.padding[0],
+        bias,
+        **options,
+    )
+
+
+def compress(
+    module: nn.Module,
+    rate: float = 1 / 16,
+    scheme: Scheme = "xxh32",
+    *,
+    seed: int = 0,
+    hash_banks: int = 32,
+    skip: tuple[str, ...] = (),
+) -> nn.Module:
+    """A copy of ``module`` whose Linear and Conv2d layers share their weights through a hash.
+
+    Each bucket starts as the mean of ``sign * weight`` over the virtual weights that it serves
+    (the least-squares projection of the trained weights), scaled back to the layer's original
+    standard deviation; train the result before use. Layer ``k`` in traversal order hashes with
+    ``seed + k``. ``skip`` names module paths to leave alone.
+
+    Raises ValueError for a rate outside (0, 1], an unknown scheme, a name in ``skip`` that does
+    not exist, or a convolution that the engine cannot run.
+    """
+    result = copy.deepcopy(module)
+    names = dict(result.named_modules())
+    for name in skip:
+        if name not in names:
+            raise ValueError(f"skip: no module named {name!r} in {type(module).__name__}")
+    index = 0
+    for path, layer in names.items():
+        options = dict(rate=rate, scheme=scheme, seed=(seed + index) % 2**32, hash_banks=hash_banks)
+        twin = _hashed_twin(layer, path, options)
+        if twin is None:
+            continue
+        index += 1
+        if path in skip:
+            continue
+        _project(layer, twin)
+        if not path:
+            return twin
+        parent, _, leaf = path.rpartition(".")
+        setattr(names[parent], leaf, twin)
+    if index == 0:
+        raise ValueError(f"{type(module).__name__} has no Linear or Conv2d layer to compress")
+    return result
+
+
+def _project(layer: nn.Module, twin: nn.Module) -> None:
+    with torch.no_grad():
+        real = twin.spec.real_weights
+        slot = twin.slot.long()
+        signed = layer.weight.reshape(-1) * torch.where(slot >= real, -1.0, 1.0)
+        total = torch.zeros(real).index_add_(0, slot % real, signed)
+        count = torch.zeros(real).index_add_(0, slot % real, torch.ones_like(signed))
+        mean = total / count.clamp(min=1)
+        scale = layer.weight.std() / mean.std() if real > 1 and mean.std() > 0 else 1.0
+        twin.weight.copy_(mean * scale)
+        if twin.bias is not None:
+            twin.bias.copy_(layer.bias)
+    twin.train(layer.training)
+
+
+def decode(module: nn.Module) -> nn.Module:
+    """A copy of ``module`` with every hashed layer replaced by the plain layer it computes."""
+    if isinstance(module, HashLinear | HashConv2d):
+        return module.decoded()
+    result = copy.deepcopy(module)
+    names = dict(result.named_modules())
+    for path, layer in names.items():
+        if isinstance(layer, HashLinear | HashConv2d):
+            parent, _, leaf = path.rpartition(".")
+            setattr(names[parent], leaf, layer.decoded())
+    return result

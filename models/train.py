@@ -1,0 +1,160 @@
+"""Training: one-cycle AdamW with random shifts; checkpointed every epoch and resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule.
+    weight_decay: AdamW's, decoupled. shift: largest random translation in pixels, zero filled.
+    flip: random horizontal mirror. precision: ``bfloat16`` (autocast) or ``float32``.
+    seed: initialisation, order and augmentation.
+    """
+
+    epochs: int = 12
+    batch: int = 256
+    lr: float = 3e-3
+    weight_decay: float = 1e-2
+    shift: int = 2
+    flip: bool = False
+    precision: str = "bfloat16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ValueError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
+        if self.precision not in ("bfloat16", "float32"):
+            raise ValueError(f"precision must be bfloat16 or float32, got {self.precision!r}")
+
+
+def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """Each image moved by its own random (dy, dx) in ±limit; zeros move in."""
+    if limit == 0:
+        return images
+    n, channels, height, width = images.shape
+    padded = F.pad(images, (limit,) * 4)
+    offset = torch.randint(0, 2 * limit + 1, (2, n), generator=generator)
+    rows = offset[0][:, None] + torch.arange(height)
+    columns = offset[1][:, None] + torch.arange(width)
+    plane = torch.arange(channels)[None, :, None, None]
+    sample = torch.arange(n)[:, None, None, None]
+    return padded[sample, plane, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> float:
+    """Share of images whose first maximal logit is the label. Leaves the model in eval mode."""
+    model.eval()
+    hits = 0
+    with torch.inference_mode():
+        for start in range(0, len(images), batch):
+            logits = model(images[start : start + batch])
+            hits += int((logits.argmax(1) == labels[start : start + batch]).sum())
+    return hits / len(images)
+
+
+class _Checkpoint:
+    """Model, optimizer and position in one safetensors file, replaced atomically."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path, self.recipe = path, recipe
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in state.items()}
+        meta = {"epoch": str(epoch), "recipe": json.dumps(asdict(self.recipe), sort_keys=True)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        save_file(tensors, temporary, meta)
+        os.replace(temporary, self.path)
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Restore and return the number of finished epochs; 0 if there is no checkpoint."""
+        if not self.path.exists():
+            return 0
+        with safe_open(self.path, "pt") as file:
+            meta = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if meta["recipe"] != json.dumps(asdict(self.recipe), sort_keys=True):
+            raise ValueError(
+                f"{self.path} was made by another recipe: delete it, or train with that recipe"
+            )
+        model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
+        whole = optimizer.state_dict()
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                whole["state"].setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict(whole)
+        return int(meta["epoch"])
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    checkpoint: Path | None = None,
+    on_batch: Callable[[int, int, float], None] = lambda epoch, step, loss: None,
+) -> nn.Module:
+    """Train ``model`` in place on images (N, C, H, W) float32 in [0, 1] and return it in eval mode.
+
+    ``on_batch(epoch, step, loss)`` is called after every batch. With ``checkpoint``, every finished
+    epoch is kept and a later call with the same recipe goes on from there; each epoch draws from
+    its own seed, so an interrupted run ends in the same weights as an uninterrupted one.
+    """
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True
+    )
+    steps = -(-len(images) // recipe.batch)
+    keeper = _Checkpoint(checkpoint, recipe) if checkpoint else None
+    first = keeper.load(model, optimizer) if keeper else 0
+    warm = 0.25 * steps * recipe.epochs
+    low_precision = recipe.precision == "bfloat16"
+    for epoch in range(first, recipe.epochs):
+        model.train()
+        torch.manual_seed(recipe.seed * 1_000_003 + epoch)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(images), generator=generator)
+        for step in range(steps):
+            progress = epoch * steps + step
+            rate = progress / warm
+            if rate > 1:
+                rate = (steps * recipe.epochs - progress) / (steps * recipe.epochs - warm)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.lr * max(rate, 1e-3)
+            chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
+            x = shifted(images[chosen], recipe.shift, generator)
+            if recipe.flip:
+                mirror = torch.rand(len(x), generator=generator) < 0.5
+                x = torch.where(mirror[:, None, None, None], x.flip(3), x)
+            x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+                logits = model(x)
+            loss = F.cross_entropy(logits.float(), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            on_batch(epoch, step, float(loss.detach()))
+        if keeper:
+            keeper.save(model, optimizer, epoch + 1)
+    model.to(memory_format=torch.contiguous_format)
+    return model.eval()
