@@ -1,0 +1,83 @@
+"""What an attack is after: to leave a class (untargeted) or to reach one (targeted).
+
+A goal is a value with one entry per example; ``goal[index]`` is the goal of some of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.checks import check_labels
+from attacks.errors import AttackError
+
+
+class Goal(ABC):
+    """Aim of an attack on N examples.
+
+    direction: +1 to climb the loss of ``loss_labels``, (N,) int64, −1 to descend it.
+    """
+
+    direction: int
+    loss_labels: Tensor
+
+    @abstractmethod
+    def __getitem__(self, index: slice | Tensor) -> Goal: ...
+
+    @abstractmethod
+    def check(self, count: int, classes: int | None = None) -> None:
+        """AttackError unless made for ``count`` examples (and ``classes`` classes, if known)."""
+
+    @abstractmethod
+    def is_adversarial(self, logits: Tensor) -> Tensor:
+        """(N,) bool, from (N, classes) logits; ties go to the first class, as in the engine."""
+
+
+@dataclass(frozen=True, eq=False)
+class Untargeted(Goal):
+    """Any class but ``loss_labels``, (N,) int64: misclassification."""
+
+    loss_labels: Tensor
+    direction = 1
+
+    def __getitem__(self, index: slice | Tensor) -> Untargeted:
+        return Untargeted(self.loss_labels[index])
+
+    def check(self, count: int, classes: int | None = None) -> None:
+        """Shape, dtype and range of the labels."""
+        check_labels(self.loss_labels, count, "labels", classes)
+
+    def is_adversarial(self, logits: Tensor) -> Tensor:
+        """Predicted class ≠ label."""
+        return logits.argmax(1) != self.loss_labels
+
+
+@dataclass(frozen=True, eq=False)
+class Targeted(Goal):
+    """Class ``loss_labels`` for an input of class ``sources``, both (N,) int64 and different."""
+
+    loss_labels: Tensor
+    sources: Tensor
+    direction = -1
+
+    def __getitem__(self, index: slice | Tensor) -> Targeted:
+        return Targeted(self.loss_labels[index], self.sources[index])
+
+    def check(self, count: int, classes: int | None = None) -> None:
+        """Shape, dtype and range of both; no target may equal its source."""
+        check_labels(self.loss_labels, count, "targets", classes)
+        check_labels(self.sources, count, "source labels", classes)
+        same = torch.nonzero(self.loss_labels == self.sources).flatten()
+        if len(same):
+            first = int(same[0])
+            raise AttackError(
+                f"target {int(self.sources[first])} of input {first} is its own class "
+                f"({len(same)} such inputs): choose another class"
+            )
+
+    def is_adversarial(self, logits: Tensor) -> Tensor:
+        """Predicted class = target."""
+        return logits.argmax(1) == self.loss_labels

@@ -1,0 +1,240 @@
+"""How often an attack succeeds: crafted on one model, judged by another, with its denominator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import FixedBudgetAttack, Progress, judge
+from attacks.checks import check_batch_size, check_inputs, check_schedule
+from attacks.criteria import Goal, Targeted, Untargeted
+from attacks.errors import AttackError
+from attacks.schedule import cumulative
+
+_Z95 = 1.959963984540054  # 97.5% quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``successes`` of ``total`` > 0."""
+
+    successes: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if self.total < 1:
+            raise AttackError(
+                "no inputs to count on: the judge classifies none of them correctly "
+                "(or has reached the target on all of them already)"
+            )
+
+    @property
+    def value(self) -> float:
+        return self.successes / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% score interval (Wilson 1927)."""
+        n, p, z2 = self.total, self.value, _Z95**2
+        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = _Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        # At p = 0 and 1 the ends are exactly 0 and 1, which rounding would miss.
+        low = 0.0 if self.successes == 0 else middle - half
+        return low, 1.0 if self.successes == n else middle + half
+
+
+def success_rate(success: Tensor, correct: Tensor) -> Rate:
+    """Share of ``success`` among the inputs that the judge classified ``correct``ly, (N,) bool."""
+    return Rate(int((success & correct).sum()), int(correct.sum()))
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """Sum of numbers, or entry by entry of equally shaped dicts and tuples of numbers."""
+    if isinstance(a, dict):
+        return {key: _sum(a[key], b[key]) for key in a}
+    return tuple(map(_sum, a, b)) if isinstance(a, tuple) else a + b
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of a cross evaluation; those of two sets of inputs add up.
+
+    Keys of ``success`` and ``success_escalated`` read "<crafted on>_<judged by>", their values
+    have one entry per ε. ``success``: single ε, against the labels, denominator
+    ``correct[judge]``. ``success_escalated``: Algorithm 1 up to ε, against the judge's own
+    prediction, denominator ``escalated_total[judge]``: every input, less (targeted) those that
+    the judge sees as the target already. ``zero_gradient``: images whose gradient on the crafting
+    model is exactly zero in every pixel, out of ``samples``.
+    """
+
+    epsilons: tuple[float, ...]
+    effective_epsilons: tuple[float, ...]
+    samples: int
+    correct: dict[str, int]
+    escalated_total: dict[str, int]
+    zero_gradient: dict[str, int]
+    success: dict[str, tuple[int, ...]]
+    success_escalated: dict[str, tuple[int, ...]]
+
+    def __add__(self, other: Tally) -> Tally:
+        if self.epsilons != other.epsilons or self.success.keys() != other.success.keys():
+            raise AttackError("two tallies of different epsilons or models do not add up")
+
+        mine, theirs = asdict(self), asdict(other)
+        parts = {key: _sum(mine[key], theirs[key]) for key in mine if "epsilons" not in key}
+        return replace(self, **parts)
+
+    def clean(self, model: str) -> Rate:
+        """Accuracy on the unperturbed (gridded) inputs."""
+        return Rate(self.correct[model], self.samples)
+
+    def zero_gradient_share(self, model: str) -> float:
+        return self.zero_gradient[model] / self.samples
+
+    def rates(self, craft: str, by: str) -> list[Rate]:
+        """Single-ε success per ε, on the inputs that ``by`` classifies correctly."""
+        return [Rate(n, self.correct[by]) for n in self.success[f"{craft}_{by}"]]
+
+    def escalated_rates(self, craft: str, by: str) -> list[Rate]:
+        """Algorithm 1's success up to each ε, against ``by``'s own prediction."""
+        counts = self.success_escalated[f"{craft}_{by}"]
+        return [Rate(n, self.escalated_total[by]) for n in counts]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Tally:
+        """What ``as_dict`` wrote, also after JSON made lists of its tuples."""
+        lists = {k: tuple(data[k]) for k in ("epsilons", "effective_epsilons")}
+        tables = {
+            k: {pair: tuple(counts) for pair, counts in data[k].items()}
+            for k in ("success", "success_escalated")
+        }
+        return cls(**{**data, **lists, **tables})
+
+
+def cross_evaluate(
+    models: Mapping[str, nn.Module],
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    attack: FixedBudgetAttack | Mapping[str, FixedBudgetAttack],
+    epsilons: Sequence[float],
+    targets: Tensor | None = None,
+    judge_only: Sequence[str] = (),
+    batch_size: int = 256,
+    start: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Tally]:
+    """Every model crafts, every model judges; yields the Tally of one batch after the other.
+
+    models: by name, e.g. {"float": …, "engine": …}. attack: one for all, or one per crafting
+    model (they may differ in loss, not in space). epsilons: rising. targets: (N,) int64 for
+    targeted attacks. judge_only: models without a gradient, such as the RTL. start: inputs done
+    by an earlier run, a multiple of batch_size; add its tally yourself. Sum with ``total``.
+    Raises AttackError at once for arguments that make no sense.
+    """
+    check_inputs(inputs)
+    check_batch_size(batch_size)
+    check_schedule(epsilons)
+    goal: Goal = Untargeted(labels) if targets is None else Targeted(targets, labels)
+    goal.check(len(inputs))
+    unknown = [name for name in judge_only if name not in models]
+    crafters = [name for name in models if name not in judge_only]
+    if unknown or not crafters:
+        raise AttackError(f"models to craft on: {crafters}; unknown in judge_only: {unknown}")
+    attacks = dict(attack) if isinstance(attack, Mapping) else dict.fromkeys(crafters, attack)
+    if missing := [name for name in crafters if name not in attacks]:
+        raise AttackError(f"no attack given for crafting on {', '.join(missing)}")
+    space = attacks[crafters[0]].space
+    if any(attacks[name].space != space for name in crafters):
+        raise AttackError("all attacks must use the same grid, or their numbers do not compare")
+    if start % batch_size or not 0 <= start < len(inputs):
+        raise AttackError(f"start must be a multiple of {batch_size} below {len(inputs)}")
+    effective = [space.effective(epsilon) for epsilon in epsilons]
+    used = {name: attacks[name] for name in crafters}
+
+    def batches() -> Iterator[Tally]:
+        for first in range(start, len(inputs), batch_size):
+            batch = slice(first, first + batch_size)
+            x = space.snap(inputs[batch])
+            yield _one_batch(models, used, x, labels[batch], goal[batch], epsilons, effective)
+            if progress is not None:
+                progress(min(first + batch_size, len(inputs)), len(inputs))
+
+    return batches()
+
+
+def total(tallies: Iterator[Tally]) -> Tally:
+    """The sum of at least one tally."""
+    result = next(tallies)
+    for tally in tallies:
+        result += tally
+    return result
+
+
+def _one_batch(
+    models: Mapping[str, nn.Module],
+    attacks: Mapping[str, FixedBudgetAttack],
+    x: Tensor,
+    labels: Tensor,
+    goal: Goal,
+    epsilons: Sequence[float],
+    effective: Sequence[float],
+) -> Tally:
+    aims = {name: attack.aim(models[name], x, goal) for name, attack in attacks.items()}
+    clean = {
+        name: (aims[name].logits if name in aims else judge(model, x)).argmax(1)
+        for name, model in models.items()
+    }
+    correct = {name: predicted == labels for name, predicted in clean.items()}
+    targeted = isinstance(goal, Targeted)
+    # Algorithm 1 counts changes of the judge's own answer, wherever that began.
+    unreached = {
+        name: predicted != goal.loss_labels if targeted else torch.ones_like(labels).bool()
+        for name, predicted in clean.items()
+    }
+    success: dict[str, tuple[int, ...]] = {}
+    escalated: dict[str, tuple[int, ...]] = {}
+    for craft, aim in aims.items():
+        # Its line 2 takes the crafting model's own answer for Y; that differs from the label,
+        # and so does the gradient, only where the model is wrong.
+        wrong = torch.nonzero(~correct[craft]).flatten()
+        redo = not targeted and len(wrong) > 0
+        if redo:
+            own_goal = Untargeted(clean[craft][wrong])
+            own_aim = attacks[craft].aim(models[craft], x[wrong], own_goal)
+        hits: dict[str, list[int]] = {name: [] for name in models}
+        flips: dict[str, list[Tensor]] = {name: [] for name in models}
+        for epsilon in epsilons:
+            images = aim.at(epsilon).clamp(0.0, 1.0)
+            own_images = own_aim.at(epsilon).clamp(0.0, 1.0) if redo else images[:0]
+            for name, model in models.items():
+                logits = judge(model, torch.cat([images, own_images]), batch_size=len(images))
+                reached = goal.is_adversarial(logits[: len(images)])
+                hits[name].append(int((reached & correct[name]).sum()))
+                answers = logits[: len(images)].argmax(1)
+                if redo:
+                    answers[wrong] = logits[len(images) :].argmax(1)
+                flips[name].append(reached if targeted else answers != clean[name])
+        for name in models:
+            success[f"{craft}_{name}"] = tuple(hits[name])
+            flipped = cumulative(torch.stack(flips[name])) & unreached[name]
+            escalated[f"{craft}_{name}"] = tuple(flipped.sum(1).tolist())
+    return Tally(
+        epsilons=tuple(epsilons),
+        effective_epsilons=tuple(effective),
+        samples=len(x),
+        correct={name: int(right.sum()) for name, right in correct.items()},
+        escalated_total={name: int(mask.sum()) for name, mask in unreached.items()},
+        zero_gradient={name: int(aim.zero_gradient.sum()) for name, aim in aims.items()},
+        success=success,
+        success_escalated=escalated,
+    )

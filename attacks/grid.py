@@ -1,0 +1,98 @@
+"""Where adversarial inputs may lie: the pixel grid of the engine, or the whole of [0, 1].
+
+A perturbation that the pixel bus cannot carry does not count, so float and fixed-point models
+are attacked on the same grid and differ by the datapath alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.errors import AttackError
+
+#: An ε this close below a whole number of LSB counts as that number: 0.2 · 255 and 8/255 · 255
+#: are meant to be 51 and 8 whatever float32 or float64 makes of them.
+LSB_TOLERANCE = 1e-4
+
+
+def _check_epsilon(epsilon: float) -> None:
+    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
+        raise AttackError(f"epsilon must be a number, got {epsilon!r}")
+    if not 0.0 <= epsilon <= 1.0:  # NaN too
+        raise AttackError(f"epsilon must lie between 0 and 1, got {epsilon}")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The multiples of 1/levels in [0, 1]; levels = 2^A − 1 for A-bit pixels (255 for 8).
+
+    Everything is done in whole LSBs (1 LSB = 1/levels) and divided once at the end, so results
+    are the float32 numbers nearest to k/levels, and snapping them again gives the same k.
+    """
+
+    levels: int = 255
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.levels, int) or not 1 <= self.levels <= 65535:
+            raise AttackError(f"grid levels must be an integer in 1 … 65535, got {self.levels!r}")
+
+    @classmethod
+    def of_bits(cls, bits: int) -> Grid:
+        """The grid of ``bits``-wide pixels."""
+        return cls((1 << bits) - 1)
+
+    def lsb(self, x: Tensor) -> Tensor:
+        """⌊x·levels + 1/2⌋ as int32, computed in float64, where float32 pixels lose nothing."""
+        return torch.floor(x.double() * self.levels + 0.5).to(torch.int32)
+
+    def snap(self, x: Tensor) -> Tensor:
+        """⌊x·levels + 1/2⌋ / levels as float32."""
+        return self.lsb(x).to(torch.float32) / self.levels
+
+    def step(self, epsilon: float) -> int:
+        """⌊ε·levels⌋ LSB, within LSB_TOLERANCE; AttackError outside 0 … 1 or below one LSB."""
+        _check_epsilon(epsilon)
+        step = math.floor(epsilon * self.levels + LSB_TOLERANCE)
+        if step < 1:
+            raise AttackError(
+                f"epsilon {epsilon:g} is below one step of the input grid, "
+                f"1/{self.levels} = {1 / self.levels:.4g}: raise epsilon or the pixel width"
+            )
+        return step
+
+    def effective(self, epsilon: float) -> float:
+        """step(ε) / levels, the ε that is really applied."""
+        return self.step(epsilon) / self.levels
+
+    def move(self, x: Tensor, sign: Tensor, epsilon: float) -> Tensor:
+        """(lsb(x) + sign·step(ε)) / levels as float32; can leave [0, 1]."""
+        moved = self.lsb(x) + sign.to(torch.int32) * self.step(epsilon)
+        return moved.to(torch.float32) / self.levels
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """All of [0, 1] in float32: the textbook setting, for float models only."""
+
+    def snap(self, x: Tensor) -> Tensor:
+        """The image itself."""
+        return x
+
+    def effective(self, epsilon: float) -> float:
+        """ε itself; AttackError unless 0 < ε <= 1."""
+        _check_epsilon(epsilon)
+        if epsilon == 0.0:
+            raise AttackError("epsilon 0 perturbs nothing: give a positive number")
+        return float(epsilon)
+
+    def move(self, x: Tensor, sign: Tensor, epsilon: float) -> Tensor:
+        """x + ε·sign in float32; can leave [0, 1]."""
+        return x + self.effective(epsilon) * sign.to(x.dtype)
+
+
+#: Every space can snap(x) to its nearest image, tell the effective(ε), and move(x, sign, ε).
+Space = Grid | Continuous

@@ -1,0 +1,173 @@
+"""The units composed: a Program applied to a batch of integer images, exactly and fast.
+
+Batches are cut into chunks that stay in cache; each worker thread takes whole chunks through all
+layers, so that there is no barrier between layers and no thread pool inside them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.units import pool as pool_unit
+from hwsim.units import post as post_unit
+from hwsim.units.mac_array import Accumulate, Kernel, choose_kernel
+
+#: Images per chunk: feature maps of the MNIST network then stay inside the L2/L3 caches.
+CHUNK = 64
+
+Result = TypeVar("Result")
+
+
+@njit(nogil=True, cache=True)
+def _to_grid(images, act_max, out):  # type: ignore[no-untyped-def]
+    """⌊x·(2^A − 1) + ½⌋ of NCHW float images into NHWC integers, computed in float64 (exactly)."""
+    count, channels, height, width = images.shape
+    for n in range(count):
+        for c in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    value = np.floor(np.float64(images[n, c, y, x]) * act_max + 0.5)
+                    out[n, y, x, c] = min(max(value, 0), act_max)
+
+
+@dataclass
+class Stage:
+    """A MAC layer with the pool that directly follows it, or a pool on its own.
+
+    states of a run: for a MAC stage one byte per output (see units/post.py), for a pool stage the
+    winners, for the output stage None.
+    """
+
+    layer: MacLayer | None
+    pool: PoolLayer | None
+    accumulate: Accumulate | None
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        last = self.pool or self.layer
+        assert last is not None
+        return last.out_shape
+
+
+class Datapath:
+    """Runs a Program on batches. Thread-safe; holds packed weights, never changes the Program."""
+
+    def __init__(self, program: Program, trusted: frozenset[Kernel]) -> None:
+        self.program, self.config = program, program.config
+        self.map_dtype = np.uint8 if self.config.act_w <= 8 else np.int32
+        self.stages: list[Stage] = []
+        self._constants: list[tuple[Any, ...]] = []
+        for layer in program.layers:
+            previous = self.stages[-1] if self.stages else None
+            if isinstance(layer, PoolLayer):
+                if previous is not None and previous.layer is not None and previous.pool is None:
+                    previous.pool = layer
+                else:
+                    self.stages.append(Stage(None, layer, None))
+                continue
+            kernel = choose_kernel(layer, self.config, trusted)
+            self.stages.append(Stage(layer, None, Accumulate(layer, self.config.act_max, kernel)))
+
+    def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
+        """Float images (N, C, H, W) in [0, 1] -> integers 0 … 2^A − 1, (N, H, W, C)."""
+        count, channels, height, width = images.shape
+        out = np.empty((count, height, width, channels), self.map_dtype)
+        _to_grid(images, self.config.act_max, out)
+        return out
+
+    def run(
+        self,
+        maps: NDArray[Any],
+        states: list[Any] | None = None,
+        on_map: Callable[[Stage, NDArray[Any]], None] | None = None,
+    ) -> NDArray[np.int64]:
+        """One chunk (N, H, W, C) of gridded images -> integer logits (N, classes).
+
+        ``states``, if given, receives one entry per stage for the backward pass; ``on_map`` sees
+        every stage's output feature map.
+        """
+        for stage in self.stages:
+            if stage.layer is None:
+                maps, state = self._pool(stage, maps)
+            elif stage.layer.last:
+                assert stage.accumulate is not None
+                sums = stage.accumulate(_as_nchw(maps)).reshape(len(maps), -1)
+                if states is not None:
+                    states.append(None)
+                return sums.astype(np.int64) + stage.layer.bias
+            else:
+                maps, state = self._mac(stage, maps, states is not None)
+            if states is not None:
+                states.append(state)
+            if on_map is not None:
+                on_map(stage, maps)
+        raise AssertionError("a checked program ends in its output layer")
+
+    def _mac(self, stage: Stage, maps: NDArray[Any], keep: bool) -> tuple[NDArray[Any], Any]:
+        layer, pool = stage.layer, stage.pool
+        assert layer is not None and stage.accumulate is not None
+        sums = stage.accumulate(_as_nchw(maps))
+        channels, height, width = stage.out_shape
+        out = np.empty((len(maps), height, width, channels), self.map_dtype)
+        kernel, stride = (pool.kernel, pool.stride) if pool else (1, 1)
+        m, b = layer.multiplier.astype(np.int64), layer.bias
+        s = layer.shift.astype(np.int64)
+        limit = self.config.act_max
+        if not keep:
+            negative = bool((m < 0).any())
+            post_unit.requantize_pool(sums, m, b, s, limit, kernel, stride, negative, out)
+            return out, None
+        state = np.empty(out.shape, np.uint8)
+        post_unit.requantize_pool_state(
+            sums, m, b, s, layer.rounding, limit, kernel, stride, out, state
+        )
+        return out, state
+
+    def _pool(self, stage: Stage, maps: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        assert stage.pool is not None
+        channels, height, width = stage.out_shape
+        out = np.empty((len(maps), height, width, channels), self.map_dtype)
+        winner = np.empty(out.shape, np.uint8)
+        pool_unit.max_pool(maps, stage.pool.kernel, stage.pool.stride, out, winner)
+        return out, winner
+
+
+def _as_nchw(maps: NDArray[Any]) -> Tensor:
+    """A channels-last torch view of an (N, H, W, C) array; no copy."""
+    return torch.from_numpy(maps).permute(0, 3, 1, 2)
+
+
+def _single_threaded() -> None:
+    torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=1)
+def _workers(count: int, process: int) -> ThreadPoolExecutor:
+    """Worker threads in which torch does not start threads of its own."""
+    pool = ThreadPoolExecutor(count, "hwsim", initializer=_single_threaded)
+    list(pool.map(lambda _: None, range(count)))
+    # The thread count is per thread, except for the default of threads yet to come: restore that.
+    torch.set_num_threads(count)
+    return pool
+
+
+def in_chunks(total: int, task: Callable[[slice], Result], chunk: int = CHUNK) -> Sequence[Result]:
+    """``task`` over slices of range(total), on as many threads as torch may use, in order."""
+    count = torch.get_num_threads()
+    size = max(1, min(chunk, -(-total // count)))
+    slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
+    if len(slices) <= 1 or count == 1:
+        return [task(piece) for piece in slices]
+    return list(_workers(count, os.getpid()).map(task, slices))

@@ -1,0 +1,217 @@
+"""Engine: a Program as an ``nn.Module`` that attack libraries drive unchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hwsim.datapath import Datapath, in_chunks
+from hwsim.errors import InputError
+from hwsim.gradient import GRADIENT_MODES, Backward, GradientMode, finite_difference
+from hwsim.program import Program
+from hwsim.selfcheck import trusted_kernels
+from hwsim.units.softmax import probabilities
+
+#: float32 holds every integer up to here.
+EXACT_FLOAT32 = 1 << 24
+
+
+class Engine(nn.Module):
+    """The bit-accurate engine: (N, C, H, W) floats in [0, 1] -> (N, classes) float32 logits.
+
+    The logits are exact integers times a power of two. Where |v| can exceed 2^24, the sample's
+    maximum is subtracted first: argmax stays exact and softmax losses do not see it.
+
+    gradient: ``ste`` (Liu et al. 2018 eq. 6 with the fixed-point forward's gates),
+    ``ste-unclamped`` (saturation passes gradient) or ``finite-difference`` (the real datapath,
+    2·C·H·W forward passes an image). Gradients exist for the input only.
+
+    Raises InputError for an input of the wrong shape or dtype, with NaN, or outside [0, 1].
+    """
+
+    def __init__(self, program: Program, gradient: GradientMode = "ste") -> None:
+        super().__init__()
+        if gradient not in GRADIENT_MODES:
+            raise InputError(
+                f"unknown gradient mode {gradient!r}: choose from {', '.join(GRADIENT_MODES)}"
+            )
+        self.program, self.gradient = program, gradient
+        self._datapath = Datapath(program, trusted_kernels())
+        self._backward = Backward(self._datapath, gradient)
+        output = program.output
+        bound = output.accumulator_bound(program.config.act_max) + np.abs(output.bias)
+        self._shifted = int(bound.max()) > EXACT_FLOAT32
+        # Libraries ask next(model.parameters()) for the device.
+        scale = torch.tensor(2.0**-program.logit_frac)
+        self.logit_scale = nn.Parameter(scale, requires_grad=False)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes), float32, differentiable in ``x``."""
+        keep = torch.is_grad_enabled() and x.requires_grad
+        return _Forward.apply(x, self, _Run(keep))
+
+    def integer_logits(self, x: Tensor) -> Tensor:
+        """Raw logits v, int64 (N, classes), each worth v · 2^-logit_frac."""
+        return torch.from_numpy(self._integers(self._grid(x), None))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What the engine's 16-bit probability unit gives for ``logits`` of this engine.
+
+        logits (N, classes) float32 as returned by ``forward`` -> float32 multiples of 2^-16.
+        """
+        frac = self.program.logit_frac
+        integers = np.ldexp(logits.detach().cpu().double().numpy(), frac).astype(np.int64)
+        return torch.from_numpy(np.ldexp(probabilities(integers, frac), -16)).to(logits)
+
+    def feature_maps(self, x: Tensor) -> list[NDArray[Any]]:
+        """Each stage's integer output (N, C, H, W), the logits apart; layers fused with their pool."""
+        found: list[NDArray[Any]] = []
+        self._datapath.run(
+            self._grid(x), None, lambda _, maps: found.append(maps.transpose(0, 3, 1, 2))
+        )
+        return found
+
+    def extra_repr(self) -> str:
+        config = self.program.config
+        return (
+            f"{config.name}, {config.act_w}-bit activations, {config.wgt_w}-bit weights, "
+            f"gradient={self.gradient}"
+        )
+
+    def _grid(self, x: Tensor) -> NDArray[Any]:
+        expected = self.program.input_shape
+        if x.ndim != 4 or tuple(x.shape[1:]) != expected:
+            raise InputError(
+                f"the engine takes images of shape (N, {', '.join(map(str, expected))}), "
+                f"got {tuple(x.shape)}"
+            )
+        if not x.is_floating_point():
+            raise InputError(f"images must be floating point in [0, 1], got {x.dtype}")
+        images = x.detach().to("cpu")
+        if images.dtype not in (torch.float32, torch.float64):
+            images = images.float()
+        if images.numel():
+            low, high = (float(v) for v in torch.aminmax(images))
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise InputError("images contain NaN or infinity")
+            # Optimizers that work in tanh or other spaces return to the box only to rounding.
+            if low < -1e-5 or high > 1 + 1e-5:
+                raise InputError(
+                    f"images must lie in [0, 1], got {low:.4g} … {high:.4g}: give raw pixels, "
+                    "normalization is part of the compiled network"
+                )
+        return self._datapath.grid(images.numpy())
+
+    def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
+        if len(maps) == 0:
+            return np.zeros((0, self.program.classes), np.int64)
+
+        def task(piece: slice) -> tuple[slice, NDArray[np.int64], list[Any] | None]:
+            kept: list[Any] | None = None if states is None else []
+            return piece, self._datapath.run(maps[piece], kept), kept
+
+        results = in_chunks(len(maps), task)
+        if states is not None:
+            states.extend((piece, kept) for piece, _, kept in results)
+        return np.concatenate([logits for _, logits, _ in results])
+
+    def _real(self, integers: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self._shifted:
+            integers = integers - integers.max(1, keepdims=True, initial=np.iinfo(np.int64).min)
+        return np.ldexp(integers.astype(np.float32), -self.program.logit_frac)
+
+    def _vjp(self, x: Tensor, seed: Tensor, run: _Run) -> Tensor:
+        """seed (N, classes) pulled back to the input, (N, C, H, W)."""
+        flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
+        if len(flow) == 0:
+            return torch.zeros_like(x)
+        if self.gradient == "finite-difference":
+            frac = self.program.logit_frac
+            result = finite_difference(
+                lambda maps: np.ldexp(self._integers(maps, None).astype(np.float64), -frac),
+                self._grid(x),
+                flow,
+                self.program.config.act_max,
+            )
+            return torch.from_numpy(result).to(x)
+        if run.states is None:
+            run.states = []
+            self._integers(self._grid(x), run.states)
+        pieces = dict((piece.start, (piece, kept)) for piece, kept in run.states)
+        starts = sorted(pieces)
+
+        def task(chosen: slice) -> NDArray[np.float32]:
+            piece, kept = pieces[starts[chosen.start]]
+            return self._backward.run(flow[piece], kept)
+
+        return torch.from_numpy(np.concatenate(in_chunks(len(starts), task, 1))).to(x)
+
+
+class _Run:
+    """What one forward pass leaves for its backward passes; recomputed there if absent."""
+
+    def __init__(self, keep: bool) -> None:
+        self.keep = keep
+        self.states: list[Any] | None = None
+
+
+class _Forward(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, engine: Engine, run: _Run) -> Tensor:
+        states: list[Any] | None = [] if run.keep else None
+        integers = engine._integers(engine._grid(x), states)
+        run.states = states
+        return torch.from_numpy(engine._real(integers)).to(x.device)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.engine, ctx.run = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *seeds: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return _Backward.apply(seeds[0], x, ctx.engine, ctx.run), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, engine: Engine, run: _Run) -> tuple[Tensor, int]:
+        folded = x.movedim(in_dims[0], 0)
+        result = _Forward.apply(folded.flatten(0, 1), engine, _Run(run.keep))
+        return result.unflatten(0, folded.shape[:2]), 0
+
+
+class _Backward(torch.autograd.Function):
+    """The vector-Jacobian product as a function of its own, so that it can be batched too."""
+
+    @staticmethod
+    def forward(seed: Tensor, x: Tensor, engine: Engine, run: _Run) -> Tensor:
+        return engine._vjp(x, seed, run)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *seeds: Tensor) -> Any:
+        raise RuntimeError("the engine is piecewise constant: it has no second derivative")
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, seed: Tensor, x: Tensor, engine: Engine, run: _Run
+    ) -> tuple[Tensor, int]:
+        size = info.batch_size
+        seeds = (
+            seed.movedim(in_dims[0], 0)
+            if in_dims[0] is not None
+            else seed.expand(size, *seed.shape)
+        )
+        if in_dims[1] is None:
+            return torch.stack([_Backward.apply(s, x, engine, run) for s in seeds]), 0
+        images = x.movedim(in_dims[1], 0)
+        result = _Backward.apply(seeds.flatten(0, 1), images.flatten(0, 1), engine, _Run(False))
+        return result.unflatten(0, images.shape[:2]), 0

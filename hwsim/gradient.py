@@ -1,0 +1,145 @@
+"""The backward pass through the fixed-point datapath (Liu et al. 2018 eq. 4 and 6).
+
+Only input gradients exist. Weights are the decoded fixed-point ones and the gates are those of the
+*fixed-point* forward. Values are in real units (weight w · 2^-fw, slope near the float network's),
+so that float32 underflows here where it would underflow in the float network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hwsim.datapath import Datapath, Stage
+from hwsim.program import MacLayer
+from hwsim.units import pool as pool_unit
+from hwsim.units import post as post_unit
+
+GradientMode = Literal["ste", "ste-unclamped", "finite-difference"]
+GRADIENT_MODES: tuple[str, ...] = get_args(GradientMode)
+
+
+class Backward:
+    """Vector-Jacobian products of a Datapath from its recorded states."""
+
+    def __init__(self, datapath: Datapath, mode: GradientMode) -> None:
+        self.datapath = datapath
+        self.mask = post_unit.POSITIVE
+        if mode == "ste":
+            self.mask |= post_unit.UNSATURATED
+        self._weights = [_weight(stage.layer) for stage in datapath.stages]
+        self._slopes = [_slope(stage.layer) for stage in datapath.stages]
+
+    def run(self, seed: NDArray[np.float32], states: list[Any]) -> NDArray[np.float32]:
+        """∂(Σ seed · logits)/∂x for one chunk: seed (N, classes) -> (N, C, H, W), x in [0, 1]."""
+        flow = seed.reshape(len(seed), 1, 1, -1)
+        stages = self.datapath.stages
+        for index in range(len(stages) - 1, -1, -1):
+            stage = stages[index]
+            if stage.layer is None:
+                flow = self._unpool(stage, index, flow, states[index])
+                continue
+            if not stage.layer.last:
+                flow = self._unpost(stage, index, flow, states[index])
+            flow = self._unmac(stage.layer, self._weights[index], flow)
+        act_max, act_w = self.datapath.config.act_max, self.datapath.config.act_w
+        # Pixels are worth a · 2^-A, and a = x · (2^A − 1).
+        images = flow.transpose(0, 3, 1, 2) * np.float32(act_max / 2.0**act_w)
+        return np.ascontiguousarray(images)
+
+    def _unpool(
+        self, stage: Stage, index: int, flow: NDArray[np.float32], winner: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        pool = stage.pool
+        assert pool is not None
+        channels, height, width = pool.in_shape
+        out = np.zeros((len(flow), height, width, channels), np.float32)
+        pool_unit.max_pool_gradient(flow, winner, pool.kernel, pool.stride, out)
+        return out
+
+    def _unpost(
+        self, stage: Stage, index: int, flow: NDArray[np.float32], state: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        layer, pool = stage.layer, stage.pool
+        assert layer is not None
+        channels, height, width = layer.out_shape
+        kernel, stride = (pool.kernel, pool.stride) if pool else (1, 1)
+        out = np.zeros((len(flow), height, width, channels), np.float32)
+        post_unit.requantize_pool_gradient(
+            flow, state, self._slopes[index], self.mask, kernel, stride, out
+        )
+        return out
+
+    def _unmac(self, layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> Any:
+        channels, height, width = layer.in_shape
+        if layer.kind == "fc":
+            back = torch.from_numpy(flow.reshape(len(flow), -1)) @ weight
+            return back.numpy().reshape(len(flow), height, width, channels)
+        k, s, p = layer.kernel, layer.stride, layer.padding
+        _, out_h, out_w = layer.out_shape
+        extra = (
+            height - ((out_h - 1) * s - 2 * p + k),
+            width - ((out_w - 1) * s - 2 * p + k),
+        )
+        back = F.conv_transpose2d(
+            torch.from_numpy(flow).permute(0, 3, 1, 2), weight, None, s, p, extra
+        )
+        return back.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _weight(layer: MacLayer | None) -> Tensor:
+    if layer is None:
+        return torch.empty(0)
+    channels, height, width = layer.in_shape
+    real = np.ldexp(layer.virtual_weights.astype(np.float32), -layer.fw)
+    if layer.kind == "fc":
+        matrix = real.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        return torch.from_numpy(np.ascontiguousarray(matrix.reshape(len(real), -1)))
+    kernel = torch.from_numpy(real.reshape(-1, channels, layer.kernel, layer.kernel))
+    return kernel.contiguous(memory_format=torch.channels_last)
+
+
+def _slope(layer: MacLayer | None) -> NDArray[np.float32]:
+    """∂y/∂z per channel in real units: m · 2^-s · 2^(fa_in + fw − fa_out)."""
+    if layer is None or layer.last:
+        return np.zeros(0, np.float32)
+    exponent = layer.fa_in + layer.fw - layer.fa_out - layer.shift.astype(np.int64)
+    return np.ldexp(layer.multiplier.astype(np.float64), exponent).astype(np.float32)
+
+
+def finite_difference(
+    evaluate: Callable[[NDArray[Any]], NDArray[np.float64]],
+    maps: NDArray[Any],
+    seed: NDArray[np.float32],
+    act_max: int,
+    batch: int = 512,
+) -> NDArray[np.float32]:
+    """The same product measured on the real datapath, one input step at a time.
+
+    evaluate: gridded images (B, H, W, C) -> real logits (B, classes). maps: (N, H, W, C) integers.
+    Differences are central, one-sided at 0 and 2^A − 1. Costs 2·C·H·W forward passes an image.
+    """
+    count, height, width, channels = maps.shape
+    pixels = height * width * channels
+    out = np.zeros((count, pixels), np.float64)
+    for n in range(count):
+        flat = maps[n].reshape(-1)
+        for start in range(0, pixels, batch):
+            chosen = np.arange(start, min(start + batch, pixels))
+            up = np.repeat(flat[None], len(chosen), 0)
+            down = up.copy()
+            row = np.arange(len(chosen))
+            up[row, chosen] = np.minimum(up[row, chosen].astype(np.int64) + 1, act_max)
+            down[row, chosen] = np.maximum(down[row, chosen].astype(np.int64) - 1, 0)
+            step = up[row, chosen].astype(np.float64) - down[row, chosen]
+            both = np.concatenate([up, down]).reshape(-1, height, width, channels)
+            value = evaluate(both) @ seed[n].astype(np.float64)
+            out[n, chosen] = (value[: len(chosen)] - value[len(chosen) :]) / step
+    images = out.reshape(count, height, width, channels).transpose(0, 3, 1, 2) * act_max
+    return np.ascontiguousarray(images, dtype=np.float32)

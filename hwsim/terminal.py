@@ -1,0 +1,205 @@
+"""The screen that a run ends with: readable by someone who has never seen the code."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from hwsim.report import (
+    PAIRS,
+    cautions,
+    duration,
+    energy,
+    goal,
+    headline,
+    judged_on,
+    memory_rows,
+    pair_label,
+    percent,
+    steps,
+)
+
+#: Wider screens gain nothing: the eye loses the line.
+WIDTH = 100
+
+#: For terminals that cannot show more than ASCII.
+_ASCII = str.maketrans(
+    {"→": "->", "ε": "eps", "×": "x", "µ": "u", "–": "-", "−": "-", "≥": ">=", "…": "...",
+     "─": "-", "━": "-", "·": "|", "≤": "<="}
+)  # fmt: skip
+
+
+def render_terminal(
+    result: Mapping[str, Any], console: Console, paths: Mapping[str, Path] | None = None
+) -> None:
+    """Print a run; ``result`` as hwsim.report describes it, ``paths`` as ``write_run`` returns it.
+
+    Uses at most 100 columns; 80 are enough. Falls back to ASCII where the terminal has no UTF-8.
+    """
+    width = min(WIDTH, console.width)
+    parts: list[RenderableType] = [
+        Rule(Text(_title(result), style="bold"), align="left", style="dim"),
+        _facts(result),
+        Text(),
+        Text("How often the attack succeeds, in % of images [95% interval]", style="bold"),
+        _success(result, width),
+        _indented(
+            "crafted on → judged by; counted on inputs that the judge classifies correctly. "
+            f"Success: {goal(result)}.",
+            "dim",
+        ),
+        Text(),
+        Text("The same, raising ε until the answer flips (Algorithm 1)", style="bold"),
+        _escalated(result, width),
+        _indented(
+            f"cumulative; of all {result['samples']:,} images, against the model's own answer.",
+            "dim",
+        ),
+        Text(),
+        _costs(result, paths),
+    ]
+    if (console.encoding or "utf-8").lower().startswith("utf"):
+        console.print(Group(*parts), width=width)
+        return
+    plain = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    with plain.capture() as capture:
+        plain.print(Group(*parts))
+    text = capture.get().translate(_ASCII).encode("ascii", "replace").decode()
+    console.print(Text(text), end="", no_wrap=True, overflow="ignore")
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    return f"{str(result['attack']).upper()} on {result['model']}: float against fixed point"
+
+
+def _indented(text: str, style: str = "") -> Padding:
+    return Padding(Text(text, style=style), (0, 0, 0, 2))
+
+
+def _grid(rows: list[tuple[str, RenderableType]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(Text(name), value)
+    return grid
+
+
+def _facts(result: Mapping[str, Any]) -> RenderableType:
+    data, clean, zero = result["dataset"], result["clean"], result["zero_gradient"]
+    kind = "targeted" if result.get("targeted") else "untargeted"
+    both = "float {}   engine {}".format
+    rows: list[tuple[str, RenderableType]] = [
+        (
+            "engine",
+            Text(
+                f"{result['config']}, {result['bits']}-bit words; {kind}, gradients through "
+                f"{result['probabilities']} softmax"
+            ),
+        ),
+        ("images", Text(f"{result['samples']:,} of {data['name']} ({data['source']})")),
+        (
+            "correct unattacked",
+            Text(both(percent(clean["float"], 2), percent(clean["fixed"], 2)), style="bold"),
+        ),
+        (
+            "zero gradient",
+            Text(both(percent(zero["float"]), percent(zero["engine"])) + " of images"),
+        ),
+    ]
+    parts: list[RenderableType] = [Text(headline(result)), _grid(rows)]
+    found = cautions(result)
+    if found:
+        marks = Table.grid(padding=(0, 1))
+        for text in found:
+            marks.add_row(Text("!", style="bold red"), Text(text, style="bold red"))
+        parts.append(marks)
+    return Group(*parts)
+
+
+def _table(result: Mapping[str, Any], under: list[str], width: int) -> Table:
+    gap = 1 if width < 90 else 4
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="", pad_edge=False)
+    table.add_column(Text("  ε", style="cyan"), no_wrap=True, min_width=7)
+    top = 2 ** int(result["bits"]) - 1
+    table.add_column(Text(f"steps\nof 1/{top}", style="dim"), no_wrap=True)
+    for pair, below in zip(PAIRS, under, strict=True):
+        # The two white-box columns are the comparison that the run is about.
+        own = len(set(PAIRS[pair])) == 1
+        head = Text(pair_label(pair), style="bold" if own else "")
+        table.add_column(head + Text(f"\n{below}", style="dim"), no_wrap=True, min_width=15)
+    return table
+
+
+def _row_head(result: Mapping[str, Any], position: int) -> tuple[Text, Text]:
+    return (
+        Text(f"  {result['epsilons'][position]:<5g}"),
+        Text(steps(result, position).split("/")[0], style="dim"),
+    )
+
+
+def _success(result: Mapping[str, Any], width: int) -> Table:
+    table = _table(result, [f"of {judged_on(result, pair):,}" for pair in PAIRS], width)
+    spans = result.get("interval") or {}
+    for position in range(len(result["epsilons"])):
+        cells = []
+        for pair in PAIRS:
+            share = result["success"][pair][position]
+            span = spans[pair][position] if pair in spans else None
+            cell = Text(f"{_bare(share):>5}")
+            if span:
+                low, high = (f"{100 * edge:.0f}" for edge in span)
+                cell += Text(f" [{low}–{high}]", style="dim")
+            cells.append(cell)
+        table.add_row(*_row_head(result, position), *cells)
+    return table
+
+
+def _escalated(result: Mapping[str, Any], width: int) -> Table:
+    table = _table(result, [f"of {result['samples']:,}"] * len(PAIRS), width)
+    for position in range(len(result["epsilons"])):
+        shares = (result["success_escalated"][pair][position] for pair in PAIRS)
+        table.add_row(*_row_head(result, position), *(Text(f"{_bare(s):>5}") for s in shares))
+    return table
+
+
+def _bare(share: float | None) -> str:
+    return percent(share).removesuffix("%")
+
+
+def _costs(result: Mapping[str, Any], paths: Mapping[str, Path] | None) -> Table:
+    timing = result["timing"]
+    stalls = {name: count for name, count in timing["stalls"].items() if count}
+    stalled = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in stalls.items())
+    rows: list[tuple[str, RenderableType]] = [
+        (
+            "one inference",
+            Text(
+                f"{result['cycles']:,} cycles = {duration(timing['microseconds'])} at "
+                f"{timing['clock_mhz']:g} MHz, about {energy(result['energy_nj'])}, "
+                f"MACs busy {percent(timing['utilization'], 0)}"
+            ),
+        ),
+        ("  stalled cycles", Text(stalled or "none")),
+        (
+            "weight memory",
+            Text(
+                ", ".join(
+                    f"{name} {size}" + ("" if name == "dense" else f" ({ratio})")
+                    for name, _, size, ratio in memory_rows(result)
+                )
+            ),
+        ),
+    ]
+    if paths:
+        for position, kind in enumerate(k for k in ("html", "png", "json") if k in paths):
+            rows.append(("files" if position == 0 else "", Text(str(paths[kind]), style="green")))
+    return _grid(rows)

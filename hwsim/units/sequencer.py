@@ -1,0 +1,4 @@
+"""Sequencer (twin: rtl/hne_sequencer.v): walks program.mem; layers are barriers.
+
+``stub``
+"""
