@@ -70,10 +70,13 @@ def input_gradient(
         logits = model(x)
         check_logits(logits, len(x))
         goal.check(len(x), logits.shape[1])
-        if not logits.requires_grad:
-            raise AttackError("the model gives no gradient by its input: let it judge, not craft")
-        # Cloned: a tensor born in inference_mode cannot be kept for a backward pass.
-        (gradient,) = torch.autograd.grad(loss(logits, goal.loss_labels.clone()).sum(), x)
+        gradient: Tensor | None = None
+        if logits.requires_grad:
+            # Cloned: a tensor born in inference_mode cannot be kept for a backward pass.
+            value = loss(logits, goal.loss_labels.clone()).sum()
+            (gradient,) = torch.autograd.grad(value, x, allow_unused=True)
+    if gradient is None:
+        raise AttackError("the model gives no gradient by its input: let it judge, not craft")
     if bool(torch.isnan(gradient).any()):
         raise AttackError("the gradient by the input contains NaN: its sign means nothing")
     return gradient, logits.detach()

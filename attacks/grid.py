@@ -14,8 +14,8 @@ from torch import Tensor
 
 from attacks.errors import AttackError
 
-#: An ε this close below a whole number of LSB counts as that number: 0.2 · 255 and 8/255 · 255
-#: are meant to be 51 and 8 whatever float32 or float64 makes of them.
+#: An ε this close (in LSB) below a whole number of LSB counts as that number: float64 makes
+#: 28.999999999999996 of 0.29 · 100, float32 3.99999988 of 4/31 · 31, and 29 and 4 are meant.
 LSB_TOLERANCE = 1e-4
 
 

@@ -61,8 +61,8 @@ def escalate(
 ) -> Escalation:
     """Craft on ``model``, raise ε through ``epsilons`` until ``judge`` (default: model) flips.
 
-    targets: (N,) int64; then success is reaching the target, which must differ from the
-    prediction. Examples that flipped leave the loop. Raises AttackError.
+    targets: (N,) int64; then success is a change to the target, which must differ from what
+    ``model`` predicts. Examples that flipped leave the loop. Raises AttackError.
     """
     check_inputs(inputs)
     check_schedule(epsilons)
@@ -87,7 +87,9 @@ def escalate(
                 break
             images[left] = aim.at(epsilon)[left].clamp(0.0, 1.0)  # lines 4-5
             now = base.judge(judge, images[left], batch_size=batch_size).argmax(1)  # line 6
-            done = now != prediction[left] if targets is None else now == targets[batch][left]
+            done = now != prediction[left]
+            if targets is not None:
+                done &= now == targets[batch][left]
             reached[left[done]] = epsilon
             judged[left] += 1
         rows.append((prediction, reached, images, judged))

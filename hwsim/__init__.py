@@ -1,0 +1,34 @@
+"""hwsim: one fixed-point inference engine, bit-accurate in Python, attacked through its datapath.
+
+``hwsim.compile`` turns a torch module into a Program, ``hwsim.Engine`` runs it, ``hwsim.save`` and
+``hwsim.load`` keep it on disk, ``hwsim.analyze`` counts its cycles. Imports wait until first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Engine": "hwsim.engine",
+    "EngineConfig": "hwsim.config",
+    "HwsimError": "hwsim.errors",
+    "Program": "hwsim.program",
+    "analyze": "hwsim.timing",
+    "compile": "hwsim.compiler",
+    "load": "hwsim.rom",
+    "load_config": "hwsim.config",
+    "save": "hwsim.rom",
+}
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

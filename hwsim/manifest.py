@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hwsim.config import EngineConfig
 from hwsim.errors import ImageError
 from hwsim.hashing import HashSpec, Scheme
+from hwsim.memfile import ADVICE
 from hwsim.program import Layer, MacLayer, PoolLayer, Program
 
 FORMAT_VERSION = 1
@@ -79,7 +80,7 @@ class MacEntry(_LayerEntry):
                 self.scheme, self.n_out, self.fan_in, self.real_weights, self.seed, self.hash_banks
             )
         except ValueError as error:
-            raise ImageError(f"manifest.json: layer {self.name}: {error}") from None
+            raise ImageError(f"manifest.json: layer {self.name}: {error}: {ADVICE}") from None
         none = np.zeros(0, np.int32)
         return MacLayer(
             name=self.name, kind=self.kind, in_shape=self.in_shape, out_shape=self.out_shape,
@@ -182,6 +183,8 @@ def content_digest(body: dict[str, Any]) -> str:
 
 
 class _Version(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     format_version: int
 
 
@@ -199,10 +202,10 @@ def parse(data: bytes) -> Manifest:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "text"
         message = first["msg"].removeprefix("Value error, ")
-        raise ImageError(f"manifest.json: {where}: {message}") from None
+        raise ImageError(f"manifest.json: {where}: {message}: {ADVICE}") from None
     missing = sorted(EngineConfig.model_fields.keys() - manifest.config.model_fields_set)
     if missing:
-        raise ImageError(f"manifest.json: config.{missing[0]}: Field required")
+        raise ImageError(f"manifest.json: config.{missing[0]}: Field required: {ADVICE}")
     codes = (0, manifest.config.act_max)
     if manifest.input.bounds != (0.0, 1.0) or manifest.input.codes != codes:
         raise ImageError(f"manifest.json: input: bounds must be [0, 1] and codes {list(codes)}")
@@ -213,6 +216,6 @@ def parse(data: bytes) -> Manifest:
     if digest != manifest.digest:
         raise ImageError(
             "manifest.json: its content does not match its own digest, so it was edited or "
-            "damaged: restore the file or compile the network again"
+            f"damaged: {ADVICE}"
         )
     return manifest

@@ -20,6 +20,9 @@ from hwsim.errors import ImageError
 #: Fields converted at once; bounds the scratch memory to a few megabytes.
 CHUNK_FIELDS = 1 << 18
 
+#: What to do about a damaged image.
+ADVICE = "restore the image or compile the network again"
+
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _INVALID = 255
 _NIBBLE = np.full(256, _INVALID, np.uint8)
@@ -121,8 +124,8 @@ class MemFile:
             whole = min(self.lines, size // self.line_bytes)
             self.refuse(
                 whole,
-                f"is cut off, missing or surplus: the file has {size} bytes, not {self.size} "
-                f"({self.lines} lines of {self.digits} digits, each with a newline)",
+                f"is cut off, missing or surplus (the file has {size} bytes, not {self.size}: "
+                f"{self.lines} lines of {self.digits} digits, each with a newline)",
             )
 
     def first_difference(self, data: bytes, expected: bytes, start: int) -> int | None:
@@ -141,7 +144,7 @@ class MemFile:
 
     def refuse(self, line: int, what: str) -> NoReturn:
         """Raise ImageError about a line, counted from 0 here and from 1 in the message."""
-        raise ImageError(f"{self.name} line {line + 1} {what}")
+        raise ImageError(f"{self.name} line {line + 1} {what}: {ADVICE}")
 
 
 def _shifted_right(values: NDArray[np.uint64], shift: int) -> NDArray[np.uint64]:

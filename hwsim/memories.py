@@ -151,8 +151,8 @@ def check_derived(program: Program, file: MemFile, data: bytes) -> None:
             row = int((found != expected).argmax())
             file.refuse(
                 line,
-                f"row {row} says {_index_words(program, found[row])}, "
-                f"but the hash gives {_index_words(program, expected[row])}",
+                f"says {_index_words(program, found[row])} in row {row}, where the hash gives "
+                f"{_index_words(program, expected[row])}",
             )
         start += len(values)
 

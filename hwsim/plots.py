@@ -31,20 +31,20 @@ _DPI = 150
 #: coincide, as they do at 8 bits, each is narrower than the one below it, so that all four show.
 _STYLES: dict[str, dict[str, Any]] = {
     "float_float": dict(
-        color="#7fb8d8", linewidth=5.0, linestyle="-", marker="o", markersize=11,
-        markerfacecolor=BLUE, markeredgecolor=BLUE,
+        color="#7fb8d8", linewidth=5.0, linestyle="-", marker="o", markersize=12,
+        markerfacecolor="#7fb8d8", markeredgecolor=BLUE,
     ),
     "engine_engine": dict(
-        color=VERMILLION, linewidth=2.2, linestyle="-", marker="s", markersize=6.5,
+        color=VERMILLION, linewidth=2.2, linestyle="-", marker="s", markersize=6,
         markerfacecolor=VERMILLION, markeredgecolor="white", markeredgewidth=0.7,
     ),
     "float_engine": dict(
-        color="#8a3c00", linewidth=1.3, linestyle=(0, (5, 3)), marker="^", markersize=12,
-        markerfacecolor="none", markeredgewidth=1.3,
+        color="#8a3c00", linewidth=1.3, linestyle=(0, (5, 3)), marker="^", markersize=9,
+        markerfacecolor="none", markeredgewidth=1.2,
     ),
     "engine_float": dict(
-        color="#003f66", linewidth=1.3, linestyle=(0, (1, 1.6)), marker="D", markersize=11,
-        markerfacecolor="none", markeredgewidth=1.3,
+        color="#003f66", linewidth=1.3, linestyle=(0, (1, 1.6)), marker="D", markersize=8,
+        markerfacecolor="none", markeredgewidth=1.2,
     ),
 }  # fmt: skip
 _BANDS = {"float": BLUE, "engine": VERMILLION}
@@ -93,10 +93,11 @@ def plot_examples(images: Examples, path: Path) -> None:
     write_atomically(path, examples_png(images))
 
 
-def success_png(result: Mapping[str, Any]) -> bytes:
-    """The success picture as PNG bytes."""
-    figure = Figure(figsize=(10, 4.8), facecolor="white")
-    _draw_success(figure, result)
+def success_png(result: Mapping[str, Any], only: str | None = None) -> bytes:
+    """The success picture as PNG bytes; ``only`` success or success_escalated: that panel alone."""
+    panels = _panels(result, only)
+    figure = Figure(figsize=(10, 4.8) if len(panels) > 1 else (6.4, 4.8), facecolor="white")
+    _draw_success(figure, result, panels)
     return _png(figure)
 
 
@@ -113,7 +114,7 @@ def combined_png(result: Mapping[str, Any], images: Examples | None) -> bytes:
         return success_png(result)
     figure = Figure(figsize=(10, 9.8), facecolor="white")
     halves = figure.add_gridspec(2, 1, height_ratios=[4.8, 5.0])
-    _draw_success(figure.add_subfigure(halves[0]), result)
+    _draw_success(figure.add_subfigure(halves[0]), result, _panels(result))
     _draw_examples(figure.add_subfigure(halves[1]), images)
     return _png(figure)
 
@@ -125,51 +126,75 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_success(figure: Figure | SubFigure, result: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class _Panel:
+    """One pair of axes: which numbers, and what they are called and counted on."""
+
+    values: str
+    intervals: str
+    heading: str
+    counted: str
+
+
+def _panels(result: Mapping[str, Any], only: str | None = None) -> list[_Panel]:
     denominator = result["denominator"]
     panels = [
-        (
+        _Panel(
             "success",
             "interval",
             "One fixed ε",
             f"of the images that the judge gets right: float {denominator['float']:,}, "
             f"engine {denominator['fixed']:,}",
-        )
+        ),
+        _Panel(
+            "success_escalated",
+            "interval_escalated",
+            "ε raised until the answer flips",
+            f"Algorithm 1: cumulative, of all {result['samples']:,} images",
+        ),
     ]
-    if result.get("success_escalated"):
-        panels.append(
-            (
-                "success_escalated",
-                "interval_escalated",
-                "ε raised until the answer flips",
-                f"Algorithm 1: cumulative, of all {result['samples']:,} images",
-            )
-        )
-    title = f"{str(result['attack']).upper()} on {result['model']}"
-    _heading(figure, f"{title}: float network and {result['bits']}-bit engine", 13)
-    grid = figure.add_gridspec(
-        1, len(panels), left=0.075, right=0.98, top=0.80, bottom=0.285, wspace=0.1
+    return [panel for panel in panels if only is None or panel.values == only]
+
+
+def _draw_success(
+    figure: Figure | SubFigure, result: Mapping[str, Any], panels: list[_Panel]
+) -> None:
+    wide = len(panels) > 1
+    model = str(result["model"])
+    if len(model) > 30:  # a path: its end tells most
+        model = "…" + model[-29:]
+    title = (
+        f"{str(result['attack']).upper()} on {model}: float network and {result['bits']}-bit engine"
     )
-    for column, (values, intervals, heading, counted) in enumerate(panels):
+    _heading(figure, title, 13 if wide else 10.5)
+    left = 0.075 if wide else 0.115
+    grid = figure.add_gridspec(
+        1, len(panels), left=left, right=0.98, top=0.80, bottom=0.285 if wide else 0.34, wspace=0.1
+    )
+    for column, panel in enumerate(panels):
         axes = figure.add_subplot(grid[column])
-        _draw_panel(axes, result, values, intervals)
-        axes.set_title(heading, fontsize=11, color=INK, loc="left", pad=21)
-        axes.text(0, 1.045, counted, transform=axes.transAxes, fontsize=8.5, color=GREY)
+        _draw_panel(axes, result, panel)
+        axes.set_title(panel.heading, fontsize=11, color=INK, loc="left", pad=21)
+        axes.text(0, 1.045, panel.counted, transform=axes.transAxes, fontsize=8.5, color=GREY)
         if column:
             axes.tick_params(labelleft=False)
         else:
             axes.set_ylabel("attack success")
     top = 2 ** int(result["bits"]) - 1
     _centred(
-        figure, 0.135, "ε, the largest change of a pixel as a share of its range; "
-        f"below it the same in whole steps of 1/{top}", 9.5, INK,
+        figure, 0.135 if wide else 0.195, "ε: largest change of a pixel, as a share of its range; "
+        f"below it in whole steps of 1/{top}", 9.5 if wide else 8.5, INK,
     )  # fmt: skip
     figure.legend(
         handles=[Line2D([], [], label=pair_label(pair), **_STYLES[pair]) for pair in PAIRS],
-        ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.045), frameon=False, fontsize=10,
-        handlelength=3.6, columnspacing=2.6,
+        ncols=4 if wide else 2, loc="lower center", bbox_to_anchor=(0.53, 0.045), frameon=False,
+        fontsize=10, handlelength=3.6, columnspacing=2.6,
     )  # fmt: skip
-    _centred(figure, 0.02, "crafted on → judged by.   Shaded: 95% interval.", 9, GREY)
+    # Only where some panel has intervals.
+    shaded = any(result.get(panel.intervals) for panel in panels)
+    mark = "Bars" if len(result["epsilons"]) == 1 else "Shaded"
+    note = f"   {mark}: 95% interval." if shaded else ""
+    _centred(figure, 0.02, f"crafted on → judged by.{note}", 9, GREY)
 
 
 def _heading(figure: Figure | SubFigure, text: str, size: float) -> None:
@@ -180,19 +205,23 @@ def _centred(figure: Figure | SubFigure, y: float, text: str, size: float, color
     figure.text(0.53, y, text, ha="center", fontsize=size, color=color)
 
 
-def _draw_panel(axes: Axes, result: Mapping[str, Any], values: str, intervals: str) -> None:
+def _draw_panel(axes: Axes, result: Mapping[str, Any], panel: _Panel) -> None:
     eps = np.asarray(result["effective_epsilons"], dtype=float)
     order = np.argsort(eps)
     # A single epsilon has no curve: its four points stand side by side instead of on each other.
     alone = len(eps) == 1
     for position, (pair, (_, judge)) in enumerate(PAIRS.items()):
         x = eps[order] + (0.008 * (position - 1.5) if alone else 0.0)
-        y = _floats(result[values][pair])[order]
-        given = (result.get(intervals) or {}).get(pair)
+        y = _floats(result[panel.values][pair])[order]
+        given = (result.get(panel.intervals) or {}).get(pair)
         if given is not None:
             low, high = np.array([_floats(span or (None, None)) for span in given])[order].T
             if alone:
-                axes.vlines(x, low, high, linewidth=9, alpha=0.3, color=_BANDS[judge])
+                # Rounding may put an edge of the interval on the wrong side of 0% or 100%.
+                reach = np.maximum([y - low, high - y], 0.0)
+                axes.errorbar(
+                    x, y, reach, fmt="none", ecolor=INK, elinewidth=1.2, capsize=7, zorder=9
+                )
             else:
                 axes.fill_between(x, low, high, alpha=0.12, linewidth=0, color=_BANDS[judge])
         axes.plot(x, y, zorder=3 + position, clip_on=False, **_STYLES[pair])
@@ -213,7 +242,7 @@ def _label_epsilons(
     axes: Axes, result: Mapping[str, Any], eps: NDArray[np.float64], order: NDArray[np.intp]
 ) -> None:
     """Ticks where something was measured, but only where the label before leaves room."""
-    room = 0.075 * float(np.ptp(eps))
+    room = max(0.075 * float(np.ptp(eps)), 1e-9)
     places: list[float] = []
     labels: list[str] = []
     for i in order:

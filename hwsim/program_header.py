@@ -27,7 +27,7 @@ def verilog_header() -> str:
     """Text of rtl/hne_program.vh, Verilog-2005 localparams only."""
     op_w, scheme_w = FIELDS["op"][2], FIELDS["scheme"][2]
     lines = [f"localparam integer INSTRUCTION_WORDS = {WORDS_PER_INSTRUCTION};", ""]
-    lines += _codes("OP", OPCODES, op_w) + [""] + _codes("SCHEME", SCHEME_CODES, scheme_w) + [""]
+    lines += [*_codes("OP", OPCODES, op_w), "", *_codes("SCHEME", SCHEME_CODES, scheme_w), ""]
     for name, place in FIELDS.items():
         parts = zip(("WORD", "LSB", "WIDTH"), place, strict=True)
         lines += [f"localparam integer FIELD_{name.upper()}_{part} = {n};" for part, n in parts]

@@ -213,7 +213,8 @@ def prepare_json_path(path: Path | str) -> Path:
     if not target.name:
         raise InputError(f"cannot write {str(path)!r}: it names no file")
     _refuse_non_file(target)
-    _probe(target.parent)
+    # The new file is made beside the old one, which a link may put elsewhere.
+    _probe((target.resolve() if target.is_symlink() else target).parent)
     return target
 
 
@@ -239,9 +240,14 @@ def write_run(
     paths = {kind: folder / name for kind, name in FILES.items()}
     _write_output(paths["json"], to_json(result).encode())
     _write_output(paths["png"], plots.combined_png(result, examples))
-    success = plots.success_png(result)
-    strip = plots.examples_png(examples) if examples is not None and len(examples) else None
-    _write_output(paths["html"], render_html(result, success, strip).encode())
+    # One picture for each table, narrow enough for a phone.
+    pictures = {
+        "success": plots.success_png(result, "success"),
+        "success_escalated": plots.success_png(result, "success_escalated"),
+    }
+    if examples is not None and len(examples):
+        pictures["examples"] = plots.examples_png(examples)
+    _write_output(paths["html"], render_html(result, pictures).encode())
     return paths
 
 
@@ -269,8 +275,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def render_html(result: Mapping[str, Any], success: bytes, strip: bytes | None) -> str:
-    """The report as one HTML page without any external resource; ``success``, ``strip``: PNGs."""
+def render_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    """The report as one HTML page that loads nothing from elsewhere.
+
+    pictures: PNGs by name, ``success``, ``success_escalated`` and, if there are any, ``examples``.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -284,13 +293,13 @@ def render_html(result: Mapping[str, Any], success: bytes, strip: bytes | None) 
     return environment.get_template("report.html").render(
         r=plain,
         pairs=list(PAIRS),
-        success_png=base64.b64encode(success).decode(),
-        strip_png=base64.b64encode(strip).decode() if strip else None,
+        png={name: base64.b64encode(data).decode() for name, data in pictures.items()},
         raw=to_json(result),
         label=pair_label,
         percent=percent,
         steps=lambda position: steps(plain, position),
-        judged_on=lambda pair: judged_on(plain, pair),
+        denominators=[judged_on(plain, pair) for pair in PAIRS],
+        all_samples=[plain["samples"]] * len(PAIRS),
         goal=goal(plain),
         headline=headline(plain),
         cautions=cautions(plain),
@@ -326,11 +335,14 @@ def _write_output(path: Path, data: bytes) -> None:
 
 def _refuse_non_file(path: Path) -> None:
     try:
-        blocked = path.exists() and not path.is_file()
+        if path.is_file():
+            return
+        present = path.is_symlink() or path.exists()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-    if blocked:
-        kind = "a folder" if path.is_dir() else "not a regular file"
+    if present:
+        broken = path.is_symlink() and not path.exists()
+        kind = "a folder" if path.is_dir() else "a broken link" if broken else "no regular file"
         raise InputError(f"cannot write {path}: it is {kind}; choose another path")
 
 

@@ -12,14 +12,14 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwsim import manifest as manifest_file
 from hwsim import summary
 from hwsim.config import EngineConfig
 from hwsim.errors import CompileError, ImageError
 from hwsim.manifest import MacEntry, Manifest
-from hwsim.memfile import MemFile
+from hwsim.memfile import ADVICE, MemFile
 from hwsim.memories import (
     BIAS,
     INDEX,
@@ -36,9 +36,12 @@ from hwsim.program import Program
 from hwsim.proof import check
 from hwsim.staging import replaced_directory
 
+if TYPE_CHECKING:
+    from rich.console import Group
+
 MANIFEST = "manifest.json"
-#: Virtual weights of a whole program; decoding them takes about 20 bytes each.
-MAX_VIRTUAL_WEIGHTS = 1 << 27
+#: Virtual weights of a program, and numbers in a file: at about 20 bytes each, what a machine has.
+MAX_NUMBERS = 1 << 27
 MAX_MANIFEST_BYTES = 1 << 24
 
 
@@ -52,13 +55,15 @@ def save(program: Program, path: Path | str, *, overwrite: bool = False) -> None
     path = Path(path)
     if path.suffix != ".hne":
         raise ImageError(_one_line(f"{path}: the name of a memory image must end in .hne"))
-    check(program)
-    _check_virtual_weights(program)
     try:
+        _check_limits(program)
+        check(program)
         with replaced_directory(path, overwrite, allowed={MANIFEST, *MEMORIES}) as folder:
             _write(program, folder)
     except ImageError as error:
         raise ImageError(_one_line(f"{path}: {error}")) from None
+    except CompileError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(_one_line(f"{path}: cannot be written: {reason}")) from None
@@ -125,13 +130,18 @@ def describe(source: Program | Path | str) -> dict[str, Any]:
     return summary.describe(source if isinstance(source, Program) else load(source))
 
 
+def render(source: Program | Path | str) -> Group:
+    """The same as tables for ``rich.print``."""
+    return summary.render(describe(source))
+
+
 def _load(path: Path, config: EngineConfig | None) -> tuple[Program, Manifest]:
     try:
         manifest = manifest_file.parse(_read(path, MANIFEST))
         if config is not None:
             _check_same_engine(manifest.config, config)
         program = manifest.skeleton()
-        _check_virtual_weights(program)
+        _check_limits(program)
         _check_places(program, manifest)
         files = memory_files(program)
         _check_file_names(path, files, manifest)
@@ -173,7 +183,7 @@ def _missing(path: Path, name: str) -> str:
         return "no such directory: make one with `hwsim compile`"
     if not path.is_dir():
         return "not a directory: a memory image is a directory <name>.hne"
-    return f"{name} is missing: restore it or compile the network again"
+    return f"{name} is missing: {ADVICE}"
 
 
 def _read_memory(path: Path, file: MemFile, manifest: Manifest) -> bytes:
@@ -181,7 +191,7 @@ def _read_memory(path: Path, file: MemFile, manifest: Manifest) -> bytes:
     if hashlib.sha256(data).hexdigest() != manifest.sha256[file.name]:
         raise ImageError(
             f"{file.name} does not match its SHA-256 in {MANIFEST}, so it was edited or damaged: "
-            "restore it or compile the network again"
+            f"{ADVICE}"
         )
     return data
 
@@ -196,13 +206,18 @@ def _check_same_engine(image: EngineConfig, wanted: EngineConfig) -> None:
             )
 
 
-def _check_virtual_weights(program: Program) -> None:
-    total = sum(layer.spec.virtual_weights for layer in program.mac_layers)
-    if total > MAX_VIRTUAL_WEIGHTS:
-        raise ImageError(
-            f"{total} virtual weights, but an image may have {MAX_VIRTUAL_WEIGHTS}: "
-            "use a smaller network"
-        )
+def _check_limits(program: Program) -> None:
+    """Refuse what would exhaust memory, however small the description of it is."""
+    sizes = {"the network": sum(layer.spec.virtual_weights for layer in program.mac_layers)}
+    if program.layers:
+        files = memory_files(program).values()
+        sizes |= {file.name: file.lines * file.fields for file in files}
+    for what, numbers in sizes.items():
+        if numbers > MAX_NUMBERS:
+            raise ImageError(
+                f"{what} has {numbers} weights, but an image may hold {MAX_NUMBERS}: "
+                "use a smaller network"
+            )
 
 
 def _check_places(program: Program, manifest: Manifest) -> None:
@@ -213,13 +228,13 @@ def _check_places(program: Program, manifest: Manifest) -> None:
             found, expected = getattr(entry, name), getattr(place, name)
             if found != expected:
                 raise ImageError(
-                    f"{MANIFEST}: layer {entry.name}: {name} is {found}, not {expected}"
+                    f"{MANIFEST}: layer {entry.name}: {name} is {found}, not {expected}: {ADVICE}"
                 )
 
 
 def _check_file_names(path: Path, files: dict[str, MemFile], manifest: Manifest) -> None:
     if manifest.sha256.keys() != files.keys():
-        raise ImageError(f"{MANIFEST}: sha256 must name exactly {', '.join(files)}")
+        raise ImageError(f"{MANIFEST}: sha256 must name exactly {', '.join(files)}: {ADVICE}")
     for name in MEMORIES:
         if name not in files and os.path.lexists(path / name):
             raise ImageError(f"{name} does not belong to this image: delete it")

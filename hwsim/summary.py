@@ -72,12 +72,12 @@ def _layer(layer: Any, wgt_w: int) -> dict[str, Any]:
 
 def render(description: dict[str, Any]) -> Group:
     """The result of ``describe`` as tables for ``rich.print``."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     config, memory = description["config"], description["memory_bits"]
+    blank = Text("")
     head = Text(
         f"{_shape(description['input_shape'])} -> {description['classes']} classes, for "
         f"{config['name']}: {config['rows']}x{config['cols']} array, {config['banks']} banks,\n"
@@ -86,15 +86,15 @@ def render(description: dict[str, Any]) -> Group:
     )
 
     # The input of a layer is the output above it; so the table fits 80 columns.
-    layers = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("layer", "kind", "output", "scheme"):
-        layers.add_column(column)
-    for column in ("words K", "rate", "fw", "fa", "weight bits", "index bits"):
-        layers.add_column(column, justify="right")
+    layers = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("layer", "kind", "output", "hash"):
+        layers.add_column(column, no_wrap=column != "layer")
+    for column in ("K", "rate", "fw", "fa", "weight\nkbit", "index\nkbit"):
+        layers.add_column(column, justify="right", no_wrap=True)
     for row in description["layers"]:
         layers.add_row(*map(Text, _cells(row)))
 
-    bits = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    bits = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     bits.add_column("weight memory")
     bits.add_column("bits", justify="right")
     bits.add_column("of dense", justify="right")
@@ -103,19 +103,24 @@ def render(description: dict[str, Any]) -> Group:
         share = memory[key] / memory["dense"]
         bits.add_row(Text(label), Text(f"{memory[key]:,}"), Text(f"{share:.1%}"))
 
-    origin = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    origin = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     origin.add_column("provenance")
     origin.add_column("")
     for key, value in description["provenance"].items():
-        origin.add_row(Text(key), Text(_value(value)))
+        origin.add_row(Text(_value(key)), Text(_value(value)))
     for number, step in enumerate(description["history"], 1):
         origin.add_row(Text(f"rewrite {number}"), Text(_value(step)))
-    return Group(head, layers, bits, *([origin] if origin.rows else []))
+    parts: list[Text | Table] = [head, blank, layers, blank, bits]
+    if origin.rows:
+        parts += [blank, origin]
+    return Group(*parts)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     window = "" if row["kind"] == "fc" else f" {row['kernel']}x{row['kernel']}/{row['stride']}"
     cells = [row["name"], row["kind"] + window, _shape(row["out_shape"])]
+    if row["kind"] == "fc":
+        cells[2] = str(row["out_shape"][0])
     if "scheme" not in row:
         return cells
     return [
@@ -125,8 +130,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"1/{1 / row['rate']:.4g}",
         str(row["fw"]),
         f"{row['fa_in']}>{row['fa_out']}",
-        f"{row['weight_bits']:,}",
-        f"{row['index_bits']:,}",
+        f"{row['weight_bits'] / 1000:,.1f}",
+        f"{row['index_bits'] / 1000:,.1f}",
     ]
 
 
@@ -135,4 +140,4 @@ def _shape(shape: list[int]) -> str:
 
 
 def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

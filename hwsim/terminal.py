@@ -86,7 +86,7 @@ def _indented(text: str, style: str = "") -> Padding:
 
 def _grid(rows: list[tuple[str, RenderableType]]) -> Table:
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="cyan", no_wrap=True)
+    grid.add_column(style="cyan", no_wrap=True, min_width=18)
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(Text(name), value)
@@ -115,7 +115,7 @@ def _facts(result: Mapping[str, Any]) -> RenderableType:
             Text(both(percent(zero["float"]), percent(zero["engine"])) + " of images"),
         ),
     ]
-    parts: list[RenderableType] = [Text(headline(result)), _grid(rows)]
+    parts: list[RenderableType] = [Text(headline(result)), Text(), _grid(rows)]
     found = cautions(result)
     if found:
         marks = Table.grid(padding=(0, 1))
@@ -134,8 +134,8 @@ def _table(result: Mapping[str, Any], under: list[str], width: int) -> Table:
     for pair, below in zip(PAIRS, under, strict=True):
         # The two white-box columns are the comparison that the run is about.
         own = len(set(PAIRS[pair])) == 1
-        head = Text(pair_label(pair), style="bold" if own else "")
-        table.add_column(head + Text(f"\n{below}", style="dim"), no_wrap=True, min_width=15)
+        head = Text.assemble((pair_label(pair), "bold" if own else ""), (f"\n{below}", "dim"))
+        table.add_column(head, no_wrap=True, min_width=15)
     return table
 
 

@@ -71,6 +71,10 @@ class Dataset:
         chosen = np.arange(count) * len(self) // count
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
+    def without(self, label: int) -> Dataset:
+        """The examples of all other classes."""
+        kept = self.labels != label
+        return replace(self, images=self.images[kept], labels=self.labels[kept])
 
 def images_as_float(dataset: Dataset) -> NDArray[np.float32]:
     """Images (N, C, H, W) float32 in [0, 1]: pixel / 255."""

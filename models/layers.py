@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwsim.errors import InputError
 from hwsim.hashing import HashSpec, Scheme, table
+
+_Plain = TypeVar("_Plain", nn.Linear, nn.Conv2d)
 
 
 class _HashedWeights(nn.Module):
@@ -115,29 +119,32 @@ class HashConv2d(_HashedWeights):
         return _fill(plain, self)
 
 
-def _fill(plain, hashed: _HashedWeights):  # type: ignore[no-untyped-def]
+Hashed = HashLinear | HashConv2d
+
+
+def _fill(plain: _Plain, hashed: Hashed) -> _Plain:
+    """Write the weights of ``hashed`` into the plain layer of the same shape."""
     with torch.no_grad():
         plain.weight.copy_(hashed.virtual_weight().view_as(plain.weight))
-        if plain.bias is not None:
+        if plain.bias is not None and hashed.bias is not None:
             plain.bias.copy_(hashed.bias)
-    return plain.train(hashed.training)
+    return plain.to(hashed.weight.device, hashed.weight.dtype).train(hashed.training)
 
 
-def _hashed_twin(layer: nn.Module, path: str, options: dict) -> nn.Module | None:
-    """The hashed layer that replaces ``layer``, or None if it has no weights to share."""
-    bias = getattr(layer, "bias", None) is not None
+def _hashed_twin(layer: nn.Linear | nn.Conv2d, path: str, options: dict) -> Hashed:
+    """The hashed layer that can replace ``layer``."""
+    bias = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return HashLinear(layer.in_features, layer.out_features, bias, **options)
-    if not isinstance(layer, nn.Conv2d):
-        return None
     square = len({*layer.kernel_size}) == len({*layer.stride}) == 1
     plain = layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
-    if not (square and plain and not isinstance(layer.padding, str)):
-        raise ValueError(
-            f"{path}: only square, ungrouped, undilated, zero-padded convolutions can be hashed"
+    if isinstance(layer.padding, str) or not (square and plain):
+        raise InputError(
+            f"{path}: only square, ungrouped, undilated convolutions with numeric zero padding can "
+            "be hashed: change it, or name it in skip"
         )
     if len({*layer.padding}) != 1:
-        raise ValueError(f"{path}: padding must be the same on both axes, got {layer.padding}")
+        raise InputError(f"{path}: padding must be the same on both axes, got {layer.padding}")
     return HashConv2d(
         layer.in_channels,
         layer.out_channels,
@@ -163,48 +170,60 @@ def compress(
     Each bucket starts as the mean of ``sign * weight`` over the virtual weights that it serves
     (the least-squares projection of the trained weights), scaled back to the layer's original
     standard deviation; train the result before use. Layer ``k`` in traversal order hashes with
-    ``seed + k``. ``skip`` names module paths to leave alone.
+    ``seed + k``; a layer used under two names is replaced under both. ``skip`` names module paths
+    to leave alone, with everything inside them.
 
-    Raises ValueError for a rate outside (0, 1], an unknown scheme, a name in ``skip`` that does
-    not exist, or a convolution that the engine cannot run.
+    Raises InputError for a rate outside (0, 1], an unknown scheme, a name in ``skip`` that does
+    not exist, a convolution that the engine cannot run, or nothing to compress.
     """
     result = copy.deepcopy(module)
-    names = dict(result.named_modules())
+    names = dict(result.named_modules(remove_duplicate=False))
     for name in skip:
         if name not in names:
-            raise ValueError(f"skip: no module named {name!r} in {type(module).__name__}")
+            raise InputError(f"skip: no module named {name!r} in {type(module).__name__}")
+    twins: dict[int, Hashed] = {}
     index = 0
     for path, layer in names.items():
-        options = dict(rate=rate, scheme=scheme, seed=(seed + index) % 2**32, hash_banks=hash_banks)
-        twin = _hashed_twin(layer, path, options)
-        if twin is None:
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
             continue
-        index += 1
-        if path in skip:
-            continue
-        _project(layer, twin)
+        if id(layer) not in twins:
+            options = dict(
+                rate=rate, scheme=scheme, seed=(seed + index) % 2**32, hash_banks=hash_banks
+            )
+            index += 1
+            if any(path == name or path.startswith(f"{name}.") for name in skip):
+                continue
+            try:
+                twins[id(layer)] = _project(layer, _hashed_twin(layer, path, options))
+            except InputError:
+                raise
+            except ValueError as error:  # from HashSpec
+                raise InputError(str(error)) from None
         if not path:
-            return twin
+            return twins[id(layer)]
         parent, _, leaf = path.rpartition(".")
-        setattr(names[parent], leaf, twin)
+        setattr(names[parent], leaf, twins[id(layer)])
     if index == 0:
-        raise ValueError(f"{type(module).__name__} has no Linear or Conv2d layer to compress")
+        raise InputError(f"{type(module).__name__} has no Linear or Conv2d layer to compress")
     return result
 
 
-def _project(layer: nn.Module, twin: nn.Module) -> None:
+def _project(layer: nn.Linear | nn.Conv2d, twin: Hashed) -> Hashed:
     with torch.no_grad():
         real = twin.spec.real_weights
         slot = twin.slot.long()
-        signed = layer.weight.reshape(-1) * torch.where(slot >= real, -1.0, 1.0)
+        weight = layer.weight.detach().to("cpu", torch.float32)
+        signed = weight.reshape(-1) * torch.where(slot >= real, -1.0, 1.0)
         total = torch.zeros(real).index_add_(0, slot % real, signed)
         count = torch.zeros(real).index_add_(0, slot % real, torch.ones_like(signed))
         mean = total / count.clamp(min=1)
-        scale = layer.weight.std() / mean.std() if real > 1 and mean.std() > 0 else 1.0
-        twin.weight.copy_(mean * scale)
-        if twin.bias is not None:
+        if twin.spec.scheme != "dense" and real > 1 and mean.std() > 0 and weight.std() > 0:
+            mean = mean * (weight.std() / mean.std())
+        twin.weight.copy_(mean)
+        if twin.bias is not None and layer.bias is not None:
             twin.bias.copy_(layer.bias)
     twin.train(layer.training)
+    return twin.to(layer.weight.device, layer.weight.dtype)
 
 
 def decode(module: nn.Module) -> nn.Module:
@@ -212,9 +231,10 @@ def decode(module: nn.Module) -> nn.Module:
     if isinstance(module, HashLinear | HashConv2d):
         return module.decoded()
     result = copy.deepcopy(module)
-    names = dict(result.named_modules())
+    names = dict(result.named_modules(remove_duplicate=False))
+    plain: dict[int, nn.Module] = {}
     for path, layer in names.items():
         if isinstance(layer, HashLinear | HashConv2d):
             parent, _, leaf = path.rpartition(".")
-            setattr(names[parent], leaf, layer.decoded())
+            setattr(names[parent], leaf, plain.setdefault(id(layer), layer.decoded()))
     return result

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from hwsim.errors import InputError
+from models.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
-            raise ValueError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
+            raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
         if self.precision not in ("bfloat16", "float32"):
-            raise ValueError(f"precision must be bfloat16 or float32, got {self.precision!r}")
+            raise InputError(f"precision must be bfloat16 or float32, got {self.precision!r}")
 
 
 def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
@@ -57,6 +59,8 @@ def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> float:
     """Share of images whose first maximal logit is the label. Leaves the model in eval mode."""
+    if not len(images):
+        raise InputError("accuracy of 0 images is undefined")
     model.eval()
     hits = 0
     with torch.inference_mode():
@@ -77,32 +81,50 @@ class _Checkpoint:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in state.items()}
         meta = {"epoch": str(epoch), "recipe": json.dumps(asdict(self.recipe), sort_keys=True)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        save_file(tensors, temporary, meta)
-        os.replace(temporary, self.path)
+        with replacing(self.path) as temporary:
+            save_file(tensors, temporary, meta)
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Restore and return the number of finished epochs; 0 if there is no checkpoint."""
         if not self.path.exists():
             return 0
-        with safe_open(self.path, "pt") as file:
-            meta = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(self.path, "pt") as file:
+                meta = file.metadata()
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            self._restore(model, optimizer, meta, tensors)
+            return int(meta["epoch"])
+        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError):
+            raise InputError(
+                f"{self.path}: damaged, or the checkpoint of another network: delete it"
+            ) from None
+
+    def _restore(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        meta: dict[str, str],
+        tensors: dict[str, Tensor],
+    ) -> None:
         if meta["recipe"] != json.dumps(asdict(self.recipe), sort_keys=True):
-            raise ValueError(
+            raise InputError(
                 f"{self.path} was made by another recipe: delete it, or train with that recipe"
             )
         model.load_state_dict(
             {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         )
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         whole = optimizer.state_dict()
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".")
+                parameter = parameters[int(index)]
+                if value.shape == parameter.shape:
+                    # The fused optimizer walks moments and weights in memory order: a moment must
+                    # get the channels_last strides of its weight back.
+                    value = torch.empty_like(parameter, requires_grad=False).copy_(value)
                 whole["state"].setdefault(int(index), {})[name] = value
         optimizer.load_state_dict(whole)
-        return int(meta["epoch"])
 
 
 def train(
@@ -120,7 +142,9 @@ def train(
     epoch is kept and a later call with the same recipe goes on from there; each epoch draws from
     its own seed, so an interrupted run ends in the same weights as an uninterrupted one.
     """
-    model.to(memory_format=torch.channels_last)
+    if not 0 < len(images) == len(labels):
+        raise InputError(f"cannot train on {len(images)} images with {len(labels)} labels")
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True
     )
@@ -156,5 +180,5 @@ def train(
             on_batch(epoch, step, float(loss.detach()))
         if keeper:
             keeper.save(model, optimizer, epoch + 1)
-    model.to(memory_format=torch.contiguous_format)
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return model.eval()

@@ -148,13 +148,15 @@ CATALOG: dict[str, Entry] = {
 }  # fmt: skip
 
 
-def owner(part_name: str, payload: bytes) -> str | None:
-    """The data set whose canonical file of that name ``payload`` is, or None.
+def foreign(name: str, part_name: str, payload: bytes) -> str | None:
+    """The *other* data set whose canonical file of that name ``payload`` is, or None.
 
     MNIST and Fashion-MNIST use the same file names; only the digest tells them apart.
     """
-    for name, entry in CATALOG.items():
-        for parts in entry.parts.values():
-            if any(part.name == part_name and part.matches(payload) for part in parts):
-                return name
-    return None
+    owners = [
+        candidate
+        for candidate, entry in CATALOG.items()
+        for parts in entry.parts.values()
+        if any(part.name == part_name and part.matches(payload) for part in parts)
+    ]
+    return None if name in owners else next(iter(owners), None)

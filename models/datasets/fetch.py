@@ -32,8 +32,8 @@ class UnavailableError(Exception):
 def https(url: str, limit: int, progress: Progress) -> bytes:
     """The body behind ``url``, at most ``limit`` bytes.
 
-    Raises UnavailableError when nothing arrives for CONNECT_SECONDS, on any network or HTTP error, on
-    a redirect away from HTTPS, and on a body cut short.
+    Raises UnavailableError when nothing arrives for CONNECT_SECONDS, on any network or HTTP error,
+    on a redirect away from HTTPS, and on a body cut short.
     """
     request = urllib.request.Request(url, headers={"User-Agent": "hwsim"})
     body = bytearray()

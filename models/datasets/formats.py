@@ -68,7 +68,7 @@ def _idx(payload: bytes, magic: int, axes: int, where: str) -> U8:
     if len(payload) != expected:
         word = "truncated" if len(payload) < expected else "too long"
         raise InputError(f"{where}: {word}: {len(payload)} bytes, its header says {expected}")
-    return np.frombuffer(payload, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(payload, np.uint8, offset=header).reshape(shape).copy()  # writable
 
 
 def idx_images(payload: bytes, shape: tuple[int, int, int], where: str) -> U8:

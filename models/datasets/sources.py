@@ -9,7 +9,7 @@ from pathlib import Path
 from hwsim.errors import InputError
 from models.atomic import replacing
 from models.datasets import fetch, formats
-from models.datasets.catalog import CATALOG, Entry, Split, owner
+from models.datasets.catalog import CATALOG, Entry, Split, foreign
 from models.datasets.fetch import Progress, UnavailableError
 
 
@@ -34,6 +34,7 @@ def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Found 
     """
     entry = CATALOG[name]
     parts = [part.name for part in entry.parts[split]]
+    before = len(tried)
     for folder in (*(root / sub for sub in entry.folders), root):
         paths = {part: _present(folder, part) for part in parts}
         if not any(paths.values()):
@@ -46,11 +47,12 @@ def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Found 
                 raise InputError(f"{folder}: {part} is missing beside the other files of the split")
             raw = _read(present)
             payloads[part] = formats.gunzip(raw, str(present)) if present.suffix == ".gz" else raw
-        owners = {owner(part, raw) for part, raw in payloads.items()} - {None, name}
-        if not owners:
+        others = [other for part, raw in payloads.items() if (other := foreign(name, part, raw))]
+        if not others:
             return Found(payloads, f"data folder {folder}", folder)
-        tried.append(f"{folder} holds {CATALOG[str(owners.pop())].title}")
-    tried.append(f"HWSIM_DATA {root} has no {parts[0]}")
+        tried.append(f"{folder} holds {CATALOG[others[0]].title}")
+    if len(tried) == before:
+        tried.append(f"HWSIM_DATA {root} has no {parts[0]}")
     return None
 
 

@@ -65,12 +65,15 @@ def as_pixels(program: Program, images: NDArray[np.int64]) -> NDArray[np.float32
 # --- configurations -----------------------------------------------------------------------------
 
 
+_widths = st.sampled_from([8, 4, 16]) | st.integers(4, 16)
+
+
 @st.composite
 def configs(draw: Draw) -> EngineConfig:
     """A shipped configuration with any word widths, sometimes with another array and banks."""
     changes: dict[str, Any] = dict(
-        act_w=draw(st.integers(4, 16)),
-        wgt_w=draw(st.integers(4, 16)),
+        act_w=draw(_widths),
+        wgt_w=draw(_widths),
         acc_w=draw(st.sampled_from([32, 48])),
         mult_w=draw(st.integers(8, 16)),
         index_mode=draw(st.sampled_from(["sram", "hash"])),

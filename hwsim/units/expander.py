@@ -1,0 +1,111 @@
+"""Expander (twin: rtl/hne_expander.v): turns a column of addresses into a column of weights.
+
+Column-synchronous. Every cycle each bank picks the lowest pending row that wants it and reads that
+row's word; all pending rows that want the *same* word are served with it. A column is done when
+no row is pending, so it costs X_j = max over banks of the number of distinct addresses wanted
+there, at least 1. Rows beyond the layer are masked and request nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from hwsim.hashing import HashSpec
+from hwsim.units import index
+
+#: Pipeline behind the cycle that grants the last rows of a column.
+READ = 1  # bank SRAMs answer, words are routed to their rows
+SIGN = 1  # negation by ξ
+WRITE = 1  # one column of the tile buffer
+FILL = READ + SIGN + WRITE
+
+
+@njit(nogil=True, cache=True)
+def _serve(address, banks, cycles, reads):  # type: ignore[no-untyped-def]
+    """Per column of address (columns, rows): cycles X_j and bank reads (distinct addresses)."""
+    columns, rows = address.shape
+    newest = np.full(banks, -1, np.int32)  # per bank: the row whose address was added last
+    older = np.empty(rows, np.int32)  # per such row: the one added to the same bank before
+    depth = np.zeros(banks, np.int32)
+    mask = np.uint32(banks - 1)
+    for j in range(columns):
+        worst, total = 1, 0
+        for r in range(rows):
+            wanted = address[j, r]
+            bank = np.int64(wanted & mask)
+            other = newest[bank]
+            while other >= 0 and address[j, other] != wanted:
+                other = older[other]
+            if other < 0:
+                older[r] = newest[bank]
+                newest[bank] = r
+                depth[bank] += 1
+                total += 1
+                worst = max(worst, depth[bank])
+        for r in range(rows):
+            bank = np.int64(address[j, r] & mask)
+            newest[bank] = -1
+            depth[bank] = 0
+        cycles[j] = worst
+        reads[j] = total
+
+
+def cycles_columns(
+    address: NDArray[np.uint32], banks: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Cost of each column. address: (columns, rows in the tile), banks: a power of two.
+
+    Returns (X_j, bank reads), each int32 (columns,): 1 <= X_j <= bank reads <= rows.
+    """
+    cycles = np.empty(len(address), np.int32)
+    reads = np.empty(len(address), np.int32)
+    _serve(np.ascontiguousarray(address), banks, cycles, reads)
+    return cycles, reads
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What expanding a layer costs. tile_rows, tile_cycles: rows in and Σ_j X_j of each row-tile.
+
+    reads: bank reads of the layer. columns: row-tiles x fan-in.
+    """
+
+    tile_rows: tuple[int, ...]
+    tile_cycles: tuple[int, ...]
+    reads: int
+    columns: int
+
+    @property
+    def conflict_cycles(self) -> int:
+        """Cycles beyond one per column, lost to bank conflicts."""
+        return sum(self.tile_cycles) - self.columns
+
+    @property
+    def column_cycles(self) -> float:
+        """Mean X_j."""
+        return sum(self.tile_cycles) / self.columns
+
+
+def expansion(spec: HashSpec, rows: int, banks: int) -> Expansion:
+    """Count the bank conflicts of a layer from its real addresses. banks >= rows, a power of two.
+
+    A ``dense`` layer needs no counting: neighbouring rows want neighbouring words, hence
+    different banks.
+    """
+    tiles = ceil(spec.n_out / rows)
+    in_tile = tuple(min(rows, spec.n_out - tile * rows) for tile in range(tiles))
+    columns = tiles * spec.fan_in
+    if spec.scheme == "dense":
+        return Expansion(in_tile, (spec.fan_in,) * tiles, spec.virtual_weights, columns)
+    cost, reads = [], 0
+    for tile, used in enumerate(in_tile):
+        address, _ = index.columns(spec, tile * rows, used)
+        tile_cycles, tile_reads = cycles_columns(address, banks)
+        cost.append(int(tile_cycles.sum()))
+        reads += int(tile_reads.sum())
+    return Expansion(in_tile, tuple(cost), reads, columns)

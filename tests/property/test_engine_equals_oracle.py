@@ -1,0 +1,93 @@
+"""The fast path and the oracle agree on random networks: logits, feature maps, gradients."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hwsim import reference
+from hwsim.datapath import Datapath
+from hwsim.engine import Engine
+from hwsim.gradient import Backward
+from hwsim.program import MacLayer
+from hwsim.units.softmax import probabilities
+from tests.property.networks import Case, cases
+
+EXAMPLES = int(os.environ.get("HWSIM_EXAMPLES", "500"))
+SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+KERNELS = [("int8", "float32", "float64"), ("float32", "float64"), ("float64",)]
+
+
+def _stage_maps(case: Case, trace: reference.Trace) -> list[np.ndarray]:
+    """The oracle's maps where the fast path has them: a pool right behind a layer is fused."""
+    layers, kept = case.program.layers, []
+    for index, layer in enumerate(layers[:-1]):
+        follower = layers[index + 1]
+        fused = isinstance(layer, MacLayer) and follower.kind == "pool"
+        if not fused:
+            kept.append(trace.feature_maps[index])
+    return kept
+
+
+@pytest.mark.parametrize("kernels", KERNELS, ids=["int8", "float32", "float64"])
+@SETTINGS
+@given(case=cases())
+def test_every_kernel_equals_the_oracle(kernels: tuple[str, ...], case: Case) -> None:
+    datapath = Datapath(case.program, frozenset(kernels))
+    maps = case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)
+    seen: list[np.ndarray] = []
+    logits = datapath.run(maps, None, lambda _, m: seen.append(m.transpose(0, 3, 1, 2)))
+    states: list = []
+    again = datapath.run(maps, states)
+    np.testing.assert_array_equal(again, logits)
+    for n, image in enumerate(case.images):
+        trace = reference.run(case.program, image)
+        assert logits[n].tolist() == list(trace.logits)
+        expected = _stage_maps(case, trace)
+        assert len(expected) == len(seen)
+        for mine, theirs in zip(seen, expected, strict=True):
+            np.testing.assert_array_equal(mine[n], theirs)
+        fixed = probabilities(logits[n : n + 1], case.program.logit_frac)[0]
+        assert fixed.tolist() == list(trace.probabilities)
+        assert int(np.argmax(logits[n])) == trace.argmax
+
+
+@SETTINGS
+@given(case=cases(), data=st.data())
+def test_gradients_equal_the_oracle(case: Case, data: st.DataObject) -> None:
+    unclamped = data.draw(st.booleans())
+    datapath = Datapath(case.program, frozenset(("float64",)))
+    backward = Backward(datapath, "ste-unclamped" if unclamped else "ste")
+    maps = case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)
+    states: list = []
+    logits = datapath.run(maps, states)
+    weights = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0])
+    size = logits.shape[1]
+    seed = np.array(
+        [data.draw(st.lists(weights, min_size=size, max_size=size)) for _ in logits], np.float32
+    )
+    found = backward.run(seed, states)
+    for n, image in enumerate(case.images):
+        exact = reference.gradient(case.program, image, seed[n].tolist(), unclamped=unclamped)
+        truth = np.array(exact, dtype=np.float64)
+        # float32 sums of terms that may cancel: compare on the scale of the largest entry.
+        scale = max(float(np.abs(truth).max(initial=0)), 1e-30)
+        np.testing.assert_allclose(found[n], truth, rtol=2e-4, atol=2e-4 * scale)
+
+
+@SETTINGS
+@given(case=cases())
+def test_the_module_returns_exact_logits(case: Case) -> None:
+    engine = Engine(case.program)
+    x = torch.from_numpy(case.pixels())
+    integers = engine.integer_logits(x).numpy()
+    for n, image in enumerate(case.images):
+        assert integers[n].tolist() == list(reference.run(case.program, image).logits)
+    logits = engine(x)
+    assert logits.dtype == torch.float32
+    np.testing.assert_array_equal(logits.argmax(1).numpy(), integers.argmax(1))

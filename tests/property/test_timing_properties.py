@@ -1,0 +1,309 @@
+"""The closed recurrences of the timing model against a machine stepped one cycle at a time.
+
+The machine below shares no code with hwsim/timing.py but the names of the pipeline stages: it has
+addresses, pending rows, a tile buffer with two halves, a shadow bank and shift registers, and only
+counts how many clock edges pass. Its addresses come from the numpy hash, not from the kernel.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwsim.config import EngineConfig, load_config
+from hwsim.hashing import SCHEMES, HashSpec, table
+from hwsim.program import Layer, MacLayer, PoolLayer, Program
+from hwsim.timing import analyze
+from hwsim.units import expander, index, mac_array, pool, post, sequencer
+from tests.unit.test_timing import PARTS, mac
+
+# --- the slow machine ---------------------------------------------------------------------------
+
+
+@dataclass
+class Pipe:
+    """A chain of registers: what enters leaves ``length`` cycles later."""
+
+    length: int
+    stages: deque[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = deque([None] * self.length)
+
+    @property
+    def out(self) -> Any:
+        """What the last register holds during this cycle."""
+        return self.stages[-1]
+
+    def clock(self, entering: Any) -> None:
+        self.stages.pop()
+        self.stages.appendleft(entering)
+
+
+@dataclass
+class Column:
+    """A column on its way: the rows that still wait for a word, by address."""
+
+    tile: int
+    last: bool
+    pending: list[int]
+
+
+def lanes_read_in(stride: int, cols: int, first_x: int) -> int:
+    """Cycles to read COLS activations at distance ``stride`` from banks x mod COLS, in order."""
+    waiting, cycles = [first_x + lane * stride for lane in range(cols)], 0
+    while waiting:
+        busy: set[int] = set()
+        while waiting and waiting[0] % cols not in busy:
+            busy.add(waiting.pop(0) % cols)
+        cycles += 1
+    return cycles
+
+
+class SlowMac:
+    """A convolution or fc layer; ``run`` returns the number of cycles until all is written."""
+
+    def __init__(self, layer: MacLayer, config: EngineConfig) -> None:
+        spec = layer.spec
+        self.fc, self.fan_in, self.banks = layer.kind == "fc", spec.fan_in, config.banks
+        self.tiles = [
+            range(first, min(first + config.rows, spec.n_out))
+            for first in range(0, spec.n_out, config.rows)
+        ]
+        self.address, _ = table(spec)
+        if spec.scheme == "dense":
+            source: index.Source = "counter"
+        else:
+            source = "hash" if config.index_mode == "hash" else "sram"
+        self.hashing = source == "hash"
+        # Index pipeline; its last register is the column at the expander.
+        self.index = Pipe(index.LATENCY[source])
+        self.entry = self._entry()
+        self.words = Pipe(expander.FILL)  # bank read, sign, tile buffer write
+        self.products = Pipe(mac_array.FILL)  # operands, product, sum, shadow copy
+        self.results = Pipe(post.FILL)  # multiply (2), add, shift, write
+        self.written = [0] * len(self.tiles)  # columns of each row-tile in the tile buffer
+        self.released = 0  # row-tiles that the array has left
+        self.full_drain = len(self.tiles[0])
+        self.since_copy_issue = 0
+        self.tile = self.pixel = self.slot = 0
+        self.shadow: list[int] = []  # rows still to drain
+        self.column_reads = 1 if self.fc else lanes_read_in(layer.stride, config.cols, 3)
+        x_tiles = -(-layer.out_shape[2] // config.cols)
+        self.pixels = 1 if self.fc else layer.out_shape[1] * x_tiles
+        self.drained_rows = 0
+        self.conflicts = self.blocked = 0
+        self.issued = 0
+
+    def _entry(self) -> Iterator[Column | None]:
+        """What enters the index pipeline: an i-round of bubbles, then the columns of a row-tile."""
+        for number, rows in enumerate(self.tiles):
+            if self.hashing:
+                for _row in rows:
+                    yield None
+                for _stage in range(index.ROUND):
+                    yield None
+            for j in range(self.fan_in):
+                wanted = self.address[rows.start : rows.stop, j].tolist()
+                yield Column(number, j == self.fan_in - 1, wanted)
+
+    def _grant(self, column: Column) -> None:
+        """Each bank reads the word of its first pending row; all rows that want it are served."""
+        chosen: dict[int, int] = {}
+        for address in column.pending:
+            chosen.setdefault(address % self.banks, address)
+        column.pending = [a for a in column.pending if chosen[a % self.banks] != a]
+
+    def _expand(self, released: int) -> Column | None:
+        """One cycle of the expander; returns the column that it finishes."""
+        column: Column | None = self.index.out
+        finished = column is None
+        self.since_copy_issue += 1
+        if column is not None:
+            if not self.fc and column.tile >= released + 2:
+                self.blocked += 1  # both halves of the tile buffer are in use
+            elif column.pending:
+                self._grant(column)
+                self.conflicts += bool(column.pending)
+            if not column.pending:
+                finished = True
+                if self.fc and column.last:
+                    finished = self.since_copy_issue >= self.full_drain
+        if not finished:
+            return None
+        self.index.clock(next(self.entry, None))
+        if column is not None and column.last:
+            self.since_copy_issue = 0
+        return column
+
+    def _issue(self, written: list[int]) -> int | None:
+        """One cycle of the array's column counter; returns the row-tile whose sums are complete."""
+        if self.tile == len(self.tiles):
+            return None
+        if self.fc:
+            if written[self.tile] <= self.slot:
+                return None
+            self.slot += 1
+            self.issued += 1
+            if self.slot < self.fan_in:
+                return None
+        else:
+            if written[self.tile] < self.fan_in:
+                return None
+            self.slot += 1
+            self.issued += self.slot <= self.fan_in * self.column_reads
+            # A pixel tile takes no less than the drain of the fullest row-tile before it.
+            if self.slot < max(self.fan_in * self.column_reads, self.full_drain):
+                return None
+        done, self.slot = self.tile, 0
+        self.pixel += 1
+        if self.pixel == self.pixels:
+            self.pixel, self.tile = 0, self.tile + 1
+            self.released += 1
+        return done
+
+    def run(self) -> int:
+        total = sum(map(len, self.tiles)) * self.pixels
+        cycles = 0
+        while self.drained_rows < total:
+            released, written = self.released, list(self.written)  # as of the last clock edge
+            self.drained_rows += self.results.out is not None
+            self.results.clock(self.shadow.pop(0) if self.shadow else None)
+            complete = self.products.out
+            if complete is not None:
+                assert not self.shadow, "the shadow bank is overwritten before it is drained"
+                self.shadow = list(self.tiles[complete])
+            self.products.clock(self._issue(written))
+            if self.words.out is not None:
+                self.written[self.words.out.tile] += 1
+            self.words.clock(self._expand(released))
+            cycles += 1
+        return cycles
+
+
+def slow_pool(layer: PoolLayer, cols: int) -> int:
+    """Cycles of a max-pool, read by read."""
+    channels, out_h, out_w = layer.out_shape
+    pipe, cycles, lines = Pipe(pool.FILL), 0, 0
+    reads = iter(
+        [
+            (tap, part) == (layer.kernel**2 - 1, parts - 1)
+            for _line in range(channels * out_h)
+            for x in range(0, out_w, cols)
+            for tap in range(layer.kernel**2)
+            for parts in [lanes_read_in(layer.stride, cols, x * layer.stride + tap % layer.kernel)]
+            for part in range(parts)
+        ]
+    )
+    while lines < channels * out_h * -(-out_w // cols):
+        lines += bool(pipe.out)
+        pipe.clock(next(reads, None))
+        cycles += 1
+    return cycles
+
+
+# --- random programs ----------------------------------------------------------------------------
+
+
+@st.composite
+def configs(draw: Any) -> EngineConfig:
+    rows = draw(st.integers(1, 9))
+    return load_config("default").replace(
+        rows=rows,
+        cols=2 ** draw(st.integers(0, 3)),
+        banks=2 ** draw(st.integers((rows - 1).bit_length(), 5)),
+        index_mode=draw(st.sampled_from(["sram", "hash"])),
+    )
+
+
+@st.composite
+def specs(draw: Any, n_out: int, fan_in: int) -> HashSpec:
+    scheme = draw(st.sampled_from(SCHEMES))
+    rate = draw(st.sampled_from([1.0, 0.5, 0.1, 0.01]))
+    seed = draw(st.integers(0, 2**32 - 1))
+    return HashSpec.for_rate(scheme, n_out, fan_in, rate, seed, 2 ** draw(st.integers(0, 5)))
+
+
+@st.composite
+def programs(draw: Any) -> Program:
+    """Up to three convolutions and pools and one or two fc layers; small, but every corner."""
+    shape = source = (draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+    layers: list[Layer] = []
+    for _ in range(draw(st.integers(0, 3))):
+        c, h, w = shape
+        if draw(st.booleans()):
+            k, s = draw(st.integers(1, min(3, h, w))), draw(st.integers(1, 6))
+            out = (c, (h - k) // s + 1, (w - k) // s + 1)
+            layers.append(PoolLayer(f"pool{len(layers)}", shape, out, k, s))
+        else:
+            k, s = draw(st.integers(1, min(3, h, w))), draw(st.integers(1, 2))
+            n_out = draw(st.integers(1, 20))
+            spec = draw(specs(n_out, c * k * k))
+            layers.append(mac("conv", shape, spec, k, s, draw(st.integers(0, k - 1))))
+        shape = layers[-1].out_shape
+    for _ in range(draw(st.integers(1, 2))):
+        c, h, w = shape
+        layers.append(mac("fc", shape, draw(specs(draw(st.integers(1, 25)), c * h * w))))
+        shape = layers[-1].out_shape
+    return Program(draw(configs()), tuple(layers), source)
+
+
+# --- what must hold -----------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(programs())
+def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(program: Program) -> None:
+    report = analyze(program)
+    clock = sequencer.START
+    for layer, ours in zip(program.layers, report.layers, strict=True):
+        clock += sequencer.INSTRUCTION
+        if isinstance(layer, PoolLayer):
+            clock += slow_pool(layer, program.config.cols)
+        else:
+            machine = SlowMac(layer, program.config)
+            clock += machine.run()
+            assert ours.conflict_cycles == machine.conflicts
+            assert ours.compute + ours.act_stall == machine.issued
+            assert ours.expander_wait == machine.blocked
+        assert ours.end == clock
+    assert report.cycles == clock
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs())
+def test_the_parts_of_a_layer_add_up_and_are_never_negative(program: Program) -> None:
+    report = analyze(program)
+    for layer in report.layers:
+        assert min(getattr(layer, part) for part in PARTS) >= 0
+        assert sum(getattr(layer, part) for part in PARTS) == layer.cycles
+        assert 0 <= layer.utilization <= layer.array_share
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs(), st.data())
+def test_doubling_the_banks_never_costs_a_cycle(program: Program, data: st.DataObject) -> None:
+    config = program.config
+    wider = program.replace(config=config.replace(banks=config.banks * 2))
+    assert analyze(wider).cycles <= analyze(program).cycles
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs())
+def test_hashing_indices_costs_at_most_a_latency_and_the_i_rounds(program: Program) -> None:
+    stored, hashed = (
+        analyze(program.replace(config=program.config.replace(index_mode=mode)))
+        for mode in ("sram", "hash")
+    )
+    latency = index.LATENCY["hash"] - index.LATENCY["sram"]
+    for layer, one, other in zip(program.layers, stored.layers, hashed.layers, strict=True):
+        limit = 0
+        if isinstance(layer, MacLayer) and layer.spec.scheme != "dense":
+            limit = latency + layer.n_out + index.ROUND * len(one.tiles)
+        assert 0 <= other.cycles - one.cycles <= limit
+        assert other.conflict_cycles == one.conflict_cycles

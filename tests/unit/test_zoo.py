@@ -1,0 +1,195 @@
+"""The zoo: names, cards, and weight files that are loaded whole or refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hwsim.errors import InputError
+from models import zoo
+from models.architectures import ARCHITECTURES, mnist_cnn
+from models.layers import compress
+
+
+def tiny_net() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+
+def described(name: str = "tiny", **changes: object) -> zoo.Card:
+    fields: dict = dict(
+        name=name, architecture="tiny", scheme="xxh32", rate=0.25, seed=3,
+        dataset="mnist", dataset_digest="a" * 64, recipe={"epochs": 2}, test_accuracy=0.5,
+    )  # fmt: skip
+    return zoo.Card(**{**fields, **changes})
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with one trained network, ``tiny``."""
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
+    torch.manual_seed(8)
+    zoo.save(compress(tiny_net(), 0.25), described(), tmp_path)
+    return tmp_path
+
+
+def test_saved_network_loads_to_the_same_function_in_eval_mode(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
+    torch.manual_seed(8)
+    module = compress(tiny_net(), 0.25)
+    card = zoo.save(module, described(fixed_accuracy={8: 0.49, 4: 0.3}), tmp_path)
+    again = zoo.load("tiny", tmp_path)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(module(x), again(x))
+    assert not again.training
+    assert card == zoo.card("tiny", tmp_path)
+    assert card.fixed_accuracy == {8: 0.49, 4: 0.3}
+    assert card.parameters == sum(p.numel() for p in module.parameters())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.json", "tiny.safetensors"]
+
+
+def test_save_does_not_touch_the_module(tmp_path: Path) -> None:
+    module = compress(tiny_net(), 0.25).train().to(memory_format=torch.channels_last)
+    zoo.save(module, described(), tmp_path)
+    assert module.training
+
+
+def test_loading_leaves_the_callers_random_numbers_alone(stored: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    zoo.load("tiny", stored)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "../tiny", "tiny.json", "tiny/"])
+def test_unknown_name_lists_what_there_is(stored: Path, name: str) -> None:
+    for ask in (zoo.card, zoo.load):
+        with pytest.raises(InputError, match=r"unknown model .*: choose from tiny"):
+            ask(name, stored)
+
+
+def test_empty_zoo_says_so(tmp_path: Path) -> None:
+    assert zoo.names(tmp_path) == []
+    with pytest.raises(InputError, match="holds no networks"):
+        zoo.load("mnist-cnn", tmp_path)
+
+
+def test_names_come_in_order_of_compression_then_others(tmp_path: Path) -> None:
+    for name in ("zebra", "mnist-cnn-h8", "alpaca", "mnist-cnn", ".hidden"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    assert zoo.names(tmp_path) == ["mnist-cnn", "mnist-cnn-h8", "alpaca", "zebra"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: b"",
+        lambda raw: raw[:-1],
+        lambda raw: raw + b"\0",
+        lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]),
+    ],
+)
+def test_damaged_weights_are_refused_in_one_line(
+    stored: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    path = stored / "tiny.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="damaged") as caught:
+        zoo.load("tiny", stored)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_are_refused_by_name(stored: Path) -> None:
+    (stored / "tiny.safetensors").unlink()
+    with pytest.raises(InputError, match=r"tiny\.safetensors: cannot be read"):
+        zoo.load("tiny", stored)
+
+
+def test_weights_of_another_network_are_refused(stored: Path) -> None:
+    zoo.save(nn.Linear(2, 2), described(), stored)
+    with pytest.raises(InputError, match="does not hold the weights of a tiny"):
+        zoo.load("tiny", stored)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda card: "{", "damaged card"),
+        (lambda card: json.dumps({**card, "extra": 1}), "extra"),
+        (lambda card: json.dumps({**card, "test_accuracy": 99.3}), "test_accuracy"),
+        (lambda card: json.dumps({**card, "scheme": "md5"}), "scheme"),
+        (lambda card: json.dumps({**card, "name": "other"}), "card of 'other'"),
+        (lambda card: json.dumps({k: v for k, v in card.items() if k != "recipe"}), "recipe"),
+    ],
+)
+def test_damaged_card_is_refused_with_the_field(
+    stored: Path, edit: Callable[[dict], str], said: str
+) -> None:
+    path = stored / "tiny.json"
+    path.write_text(edit(json.loads(path.read_text())))
+    with pytest.raises(InputError, match=said) as caught:
+        zoo.load("tiny", stored)
+    assert "\n" not in str(caught.value)
+
+
+def test_card_of_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
+    zoo.save(nn.Linear(2, 2), described(architecture="resnet"), tmp_path)
+    with pytest.raises(InputError, match="unknown architecture 'resnet'"):
+        zoo.load("tiny", tmp_path)
+
+
+def test_failed_save_leaves_the_old_pair(monkeypatch: pytest.MonkeyPatch, stored: Path) -> None:
+    before = {path.name: path.read_bytes() for path in stored.iterdir()}
+
+    def full(self: Path, payload: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="No space left"):
+        zoo.save(compress(tiny_net(), 0.25), described(), stored)
+    assert {path.name: path.read_bytes() for path in stored.iterdir()} == before
+
+
+def test_specs_are_the_papers_rates_on_one_architecture() -> None:
+    rates = {name: spec.rate for name, spec in zoo.SPECS.items()}
+    assert rates == {
+        "mnist-cnn": 1, "mnist-cnn-h8": 1 / 8, "mnist-cnn-h16": 1 / 16, "mnist-cnn-h32": 1 / 32,
+        "mnist-cnn-h64": 1 / 64, "mnist-cnn-h16-banked": 1 / 16,
+    }  # fmt: skip
+    assert zoo.SPECS["mnist-cnn-h16-banked"].scheme == "banked"
+
+
+def test_build_is_manual_seed_network_manual_seed_compress() -> None:
+    torch.manual_seed(5)
+    expected = mnist_cnn()
+    torch.manual_seed(5)
+    expected = compress(expected, 1 / 64, "xxh32")
+    built = zoo.build("mnist-cnn-h64", seed=5)
+    for key, value in expected.state_dict().items():
+        assert torch.equal(built.state_dict()[key], value)
+    with pytest.raises(InputError, match="choose from mnist-cnn, mnist-cnn-h8"):
+        zoo.build("mnist-cnn-h7")
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_shipped_network_loads_and_matches_its_spec(name: str) -> None:
+    card, spec = zoo.card(name), zoo.SPECS[name]
+    assert (card.scheme, card.rate) == (spec.scheme, spec.rate)
+    assert card.dataset_note is None
+    with torch.no_grad():
+        assert zoo.load(name)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+
+
+def test_listing_the_zoo_does_not_import_torch() -> None:
+    code = "import sys; from models import zoo; zoo.names(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
