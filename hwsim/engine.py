@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class Engine(nn.Module):
     """The bit-accurate engine: (N, C, H, W) floats in [0, 1] -> (N, classes) float32 logits.
 
     The logits are exact integers times a power of two. Where |v| can exceed 2^24, the sample's
-    maximum is subtracted first: argmax stays exact and softmax losses do not see it.
+    maximum is subtracted first: argmax stays exact and softmax losses do not see it; what then is
+    still beyond 2^24 loses its lowest bits.
 
     gradient: ``ste`` (Liu et al. 2018 eq. 6 with the fixed-point forward's gates),
     ``ste-unclamped`` (saturation passes gradient) or ``finite-difference`` (the real datapath,
@@ -50,8 +52,18 @@ class Engine(nn.Module):
         self.logit_scale = nn.Parameter(scale, requires_grad=False)
         self.eval()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Engine:
+        # torch cannot copy packed weights; they never change, so copies share them.
+        for shared in (self.program, self._datapath, self._backward):
+            memo[id(shared)] = shared
+        twin = memo[id(self)] = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes), float32, differentiable in ``x``."""
+        if not isinstance(x, Tensor):
+            raise InputError(f"images must be a torch tensor, got {type(x).__name__}")
         keep = torch.is_grad_enabled() and x.requires_grad
         return _Forward.apply(x, self, _Run(keep))
 
@@ -70,10 +82,13 @@ class Engine(nn.Module):
 
     def feature_maps(self, x: Tensor) -> list[NDArray[Any]]:
         """Each stage's integer output (N, C, H, W), the logits apart; layers fused with their pool."""
+        maps = self._grid(x)
+        if len(maps) == 0:
+            shapes = [stage.out_shape for stage in self._datapath.stages[:-1]]
+            return [np.zeros((0, *shape), maps.dtype) for shape in shapes]
         found: list[NDArray[Any]] = []
-        self._datapath.run(
-            self._grid(x), None, lambda _, maps: found.append(maps.transpose(0, 3, 1, 2))
-        )
+        with _full_precision():
+            self._datapath.run(maps, None, lambda _, out: found.append(out.transpose(0, 3, 1, 2)))
         return found
 
     def extra_repr(self) -> str:
@@ -115,19 +130,30 @@ class Engine(nn.Module):
             kept: list[Any] | None = None if states is None else []
             return piece, self._datapath.run(maps[piece], kept), kept
 
-        results = in_chunks(len(maps), task)
+        with _full_precision():
+            results = in_chunks(len(maps), task)
         if states is not None:
             states.extend((piece, kept) for piece, _, kept in results)
         return np.concatenate([logits for _, logits, _ in results])
 
     def _real(self, integers: NDArray[np.int64]) -> NDArray[np.float32]:
+        real = integers.astype(np.float32)
         if self._shifted:
-            integers = integers - integers.max(1, keepdims=True, initial=np.iinfo(np.int64).min)
-        return np.ldexp(integers.astype(np.float32), -self.program.logit_frac)
+            behind = integers.max(1, keepdims=True) - integers
+            real = behind.astype(np.float32)
+            # Cut, never rounded up: shifted right by the probability unit, it is exact again.
+            above = real.astype(np.int64) > behind
+            real = 0 - np.where(above, np.nextafter(real, np.float32(0)), real)
+        return np.ldexp(real, -self.program.logit_frac)
 
     def _vjp(self, x: Tensor, seed: Tensor, run: _Run) -> Tensor:
         """seed (N, classes) pulled back to the input, (N, C, H, W)."""
-        flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
+        try:
+            flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
+        except RuntimeError:
+            # autograd.grad(is_grads_batched=True) hands over many seeds wrapped in one tensor that
+            # knows torch's operators and gives no array.
+            return _contract(seed, _jacobian(seed.shape[-1], x, self, run))
         if len(flow) == 0:
             return torch.zeros_like(x)
         if self.gradient == "finite-difference":
@@ -149,7 +175,13 @@ class Engine(nn.Module):
             piece, kept = pieces[starts[chosen.start]]
             return self._backward.run(flow[piece], kept)
 
-        return torch.from_numpy(np.concatenate(in_chunks(len(starts), task, 1))).to(x)
+        with _full_precision():
+            return torch.from_numpy(np.concatenate(in_chunks(len(starts), task, 1))).to(x)
+
+
+def _full_precision() -> torch.autocast:
+    """A caller's autocast would turn exact integers into bfloat16."""
+    return torch.autocast("cpu", enabled=False)
 
 
 class _Run:
@@ -204,14 +236,25 @@ class _Backward(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: Any, seed: Tensor, x: Tensor, engine: Engine, run: _Run
     ) -> tuple[Tensor, int]:
-        size = info.batch_size
-        seeds = (
-            seed.movedim(in_dims[0], 0)
-            if in_dims[0] is not None
-            else seed.expand(size, *seed.shape)
-        )
         if in_dims[1] is None:
-            return torch.stack([_Backward.apply(s, x, engine, run) for s in seeds]), 0
+            seeds = seed.movedim(in_dims[0], 0)
+            return _contract(seeds, _jacobian(seeds.shape[-1], x, engine, run)), 0
         images = x.movedim(in_dims[1], 0)
+        if in_dims[0] is None:
+            seeds = seed.expand(info.batch_size, *seed.shape)
+        else:
+            seeds = seed.movedim(in_dims[0], 0)
         result = _Backward.apply(seeds.flatten(0, 1), images.flatten(0, 1), engine, _Run(False))
         return result.unflatten(0, images.shape[:2]), 0
+
+
+def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Run) -> Tensor:
+    """∂logits/∂x, (N, classes, C, H, W): all that many seeds for the same images need."""
+    one_hot = torch.eye(classes)[:, None].expand(-1, len(x), -1)
+    return torch.stack([_Backward.apply(seed, x, engine, run) for seed in one_hot], 1)
+
+
+def _contract(seed: Tensor, jacobian: Tensor) -> Tensor:
+    """seed (…, N, classes) times the Jacobian (N, classes, C, H, W) -> (…, N, C, H, W)."""
+    flat = seed.to(jacobian.dtype).unsqueeze(-2) @ jacobian.flatten(2)
+    return flat.reshape(*seed.shape[:-1], *jacobian.shape[2:])

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -83,6 +84,13 @@ class Backward:
             return back.numpy().reshape(len(flow), height, width, channels)
         k, s, p = layer.kernel, layer.stride, layer.padding
         _, out_h, out_w = layer.out_shape
+        if weight.ndim == 2:
+            # Few input channels: the library's transposed convolution would waste its vectors.
+            columns = torch.from_numpy(flow.reshape(-1, layer.n_out)) @ weight
+            out = np.zeros((len(flow), height, width, channels), np.float32)
+            shape = (len(flow), out_h, out_w, k, k, channels)
+            _scatter_columns(columns.numpy().reshape(shape), s, p, out)
+            return out
         extra = (
             height - ((out_h - 1) * s - 2 * p + k),
             width - ((out_w - 1) * s - 2 * p + k),
@@ -91,6 +99,30 @@ class Backward:
             torch.from_numpy(flow).permute(0, 3, 1, 2), weight, None, s, p, extra
         )
         return back.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+#: Up to here a convolution's input gradient is one matrix product and a scatter.
+FEW_CHANNELS = 4
+
+
+@njit(nogil=True, cache=True)
+def _scatter_columns(columns, stride, padding, out):  # type: ignore[no-untyped-def]
+    """Add (N, OH, OW, k, k, C) contributions to the input pixels (N, H, W, C) they belong to."""
+    images, out_h, out_w, kernel, _, channels = columns.shape
+    _, height, width, _ = out.shape
+    for n in range(images):
+        for y in range(out_h):
+            for x in range(out_w):
+                for dy in range(kernel):
+                    row = y * stride + dy - padding
+                    if row < 0 or row >= height:
+                        continue
+                    for dx in range(kernel):
+                        column = x * stride + dx - padding
+                        if column < 0 or column >= width:
+                            continue
+                        for c in range(channels):
+                            out[n, row, column, c] += columns[n, y, x, dy, dx, c]
 
 
 def _weight(layer: MacLayer | None) -> Tensor:
@@ -102,6 +134,8 @@ def _weight(layer: MacLayer | None) -> Tensor:
         matrix = real.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return torch.from_numpy(np.ascontiguousarray(matrix.reshape(len(real), -1)))
     kernel = torch.from_numpy(real.reshape(-1, channels, layer.kernel, layer.kernel))
+    if channels <= FEW_CHANNELS:
+        return kernel.permute(0, 2, 3, 1).reshape(len(real), -1).contiguous()
     return kernel.contiguous(memory_format=torch.channels_last)
 
 

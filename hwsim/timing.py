@@ -101,7 +101,7 @@ class TimingReport:
     weights · WGT_W; index_sram = real weights · WGT_W + (⌈log2 K⌉ + 1) per virtual weight of the
     hashed layers; hash = real weights · WGT_W. allocated_bits: the same as the machine's memories
     hold it: banks padded to lines, index fields of 1 + ⌈log2 WGT_DEPTH⌉ bits, ROWS to a line.
-    dense_cycles: the same layers uncompressed on the same engine.
+    dense_cycles: the same layers uncompressed on the same engine, as if their weights fitted.
     """
 
     config: EngineConfig

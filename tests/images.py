@@ -55,7 +55,9 @@ def equal(a: Program, b: Program) -> bool:
     """Whether two programs agree in every field and, dtype included, in every array."""
     if [type(layer) for layer in a.layers] != [type(layer) for layer in b.layers]:
         return False
-    pairs = [(a, b, ("config", "input_shape", "provenance", "history"))]
+    pairs: list[tuple[object, object, tuple[str, ...]]] = [
+        (a, b, ("config", "input_shape", "provenance", "history"))
+    ]
     for p, q in zip(a.layers, b.layers, strict=True):
         pairs.append((p, q, tuple(field.name for field in dataclasses.fields(p))))
     return all(_same(getattr(p, n), getattr(q, n)) for p, q, names in pairs for n in names)

@@ -140,7 +140,7 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
     return [place for key in keys for place in [(node, key), *_places(node[key])]]
 
 
-odd_values = (
+odd_values: st.SearchStrategy[Any] = (
     st.sampled_from([0, 1, 2, 3, 7, 8, 16, 255, 2**16, 2**31, 2**32, 10**12, 2**63, 2**64])
     | st.integers(-9, 99)
     | st.sampled_from(

@@ -119,7 +119,9 @@ def test_seeds_make_different_tables() -> None:
         ("banked", 512, 6272, 1 / 16, 32, 200704),
         ("banked", 64, 9, 1 / 64, 32, 32),  # 9 words become one line of 32
         ("banked", 64, 9, 1 / 8, 32, 64),  # 72 words become two lines
+        ("banked", 88, 8, 1 / 8, 32, 96),  # 2.75 lines round up to three
         ("banked", 10, 512, 1 / 16, 16, 320),
+        ("xxh32", 5, 1, 0.5, 32, 3),  # halves round up, as everywhere
     ],
 )
 def test_rate_gives_the_number_of_real_weights(

@@ -381,7 +381,7 @@ def test_a_failure_leaves_the_old_image_and_nothing_else(
     program: Program, image: Path, monkeypatch: pytest.MonkeyPatch, failure: Any, after: int
 ) -> None:
     before = contents(image)
-    written = []
+    written: list[Any] = []
     values = rom.memory_values
 
     def failing(*args: Any) -> Any:
@@ -406,7 +406,8 @@ def test_a_failure_between_the_renames_puts_the_old_image_back(
     program: Program, image: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     before = contents(image)
-    rename, calls = os.rename, []
+    rename = os.rename
+    calls: list[Path] = []
 
     def failing(source: Path, target: Path) -> None:
         calls.append(target)

