@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
+from typing import Any
 
 import click
 
 #: Subcommand -> one line for --help. The modules behind them wait until they are called.
 COMMANDS = {
     "attack": "Attack a network: float against fixed point.",
-    "compile": "Compile a network of the zoo into memory images.",
+    "compile": "Compile a trained network into memory images.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
-    "timing": "Cycles, stalls, energy and memory of an image.",
+    "timing": "Cycles, stalls, energy and memory of a network.",
     "train": "Train a network of the zoo.",
     "zoo": "List the trained networks and show their cards.",
 }
@@ -34,6 +36,12 @@ class _Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # before click writes an empty line about it
+            raise click.Abort from None
+
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hwsim")
@@ -41,36 +49,51 @@ def hwsim() -> None:
     """Security of compressed neural networks on a fixed-point hardware engine.
 
     \b
-    hwsim attack hfgsm                       float against fixed point, five epsilons
-    hwsim compile mnist-cnn-h16 -o net.hne   memory images, as the hardware loads them
-    hwsim timing net.hne                     where the cycles and the energy go
+    Examples:
+      hwsim attack hfgsm                       float against fixed point, five epsilons
+      hwsim compile mnist-cnn-h16 -o net.hne   memory images, as the hardware loads them
+      hwsim timing net.hne                     where the cycles and the energy go
+
+    HWSIM_DATA names a folder with data sets; HWSIM_CACHE one for downloads.
     """
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input or interrupted (one line on stderr)."""
+    warnings.formatwarning = lambda message, *_, **__: f"hwsim: warning: {message}\n"
     try:
-        hwsim.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted: nothing half-written was left; the same command goes on or starts anew")
+        code = hwsim.main(prog_name="hwsim", standalone_mode=False)
+    except click.Abort:
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the terminal's own ^C stands in the way
+        _fail("interrupted: no half-written file is left; the same command goes on or starts anew")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
+    except click.UsageError as error:
+        at = error.ctx.command_path if error.ctx else "hwsim"
+        _fail(f"{error.format_message().rstrip('.')} (see {at} --help)")
     except click.ClickException as error:
         _fail(error.format_message())
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(2)
     except Exception as error:
-        if not _is_users(error):
-            raise
-        _fail(str(error))
+        message = _of_user(error)
+        if message is None:
+            raise  # a bug keeps its traceback
+        _fail(message)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _is_users(error: Exception) -> bool:
-    """Whether an error is about input; a bug keeps its traceback."""
+def _of_user(error: Exception) -> str | None:
+    """What to say about an error that comes from input or the machine, None for a bug."""
     from hwsim.errors import HwsimError
 
-    return isinstance(error, HwsimError) or type(error).__name__ == "AttackError"
+    # Where attacks has not been imported, the error is not from there.
+    attacks = sys.modules.get("attacks.errors")
+    if isinstance(error, HwsimError) or (attacks and isinstance(error, attacks.AttackError)):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror or error}"
+    return None
 
 
 def _fail(message: str) -> None:

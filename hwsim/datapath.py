@@ -117,7 +117,8 @@ class Datapath:
 
     def _mac(self, stage: Stage, maps: NDArray[Any], keep: bool) -> tuple[NDArray[Any], Any]:
         layer, pool = stage.layer, stage.pool
-        assert layer is not None and stage.accumulate is not None
+        assert layer is not None
+        assert stage.accumulate is not None
         sums = stage.accumulate(_as_nchw(maps))
         channels, height, width = stage.out_shape
         out = np.empty((len(maps), height, width, channels), self.map_dtype)

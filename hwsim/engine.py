@@ -62,9 +62,7 @@ class Engine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes), float32, differentiable in ``x``."""
-        if not isinstance(x, Tensor):
-            raise InputError(f"images must be a torch tensor, got {type(x).__name__}")
-        keep = torch.is_grad_enabled() and x.requires_grad
+        keep = torch.is_grad_enabled() and getattr(x, "requires_grad", False)
         return _Forward.apply(x, self, _Run(keep))
 
     def integer_logits(self, x: Tensor) -> Tensor:
@@ -81,7 +79,7 @@ class Engine(nn.Module):
         return torch.from_numpy(np.ldexp(probabilities(integers, frac), -16)).to(logits)
 
     def feature_maps(self, x: Tensor) -> list[NDArray[Any]]:
-        """Each stage's integer output (N, C, H, W), the logits apart; layers fused with their pool."""
+        """Integer output (N, C, H, W) of each stage but the last; pools fused with their layer."""
         maps = self._grid(x)
         if len(maps) == 0:
             shapes = [stage.out_shape for stage in self._datapath.stages[:-1]]
@@ -99,6 +97,8 @@ class Engine(nn.Module):
         )
 
     def _grid(self, x: Tensor) -> NDArray[Any]:
+        if not isinstance(x, Tensor):
+            raise InputError(f"images must be a torch tensor, got {type(x).__name__}")
         expected = self.program.input_shape
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
             raise InputError(
@@ -168,7 +168,7 @@ class Engine(nn.Module):
         if run.states is None:
             run.states = []
             self._integers(self._grid(x), run.states)
-        pieces = dict((piece.start, (piece, kept)) for piece, kept in run.states)
+        pieces = {piece.start: (piece, kept) for piece, kept in run.states}
         starts = sorted(pieces)
 
         def task(chosen: slice) -> NDArray[np.float32]:
@@ -250,7 +250,7 @@ class _Backward(torch.autograd.Function):
 
 def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Run) -> Tensor:
     """∂logits/∂x, (N, classes, C, H, W): all that many seeds for the same images need."""
-    one_hot = torch.eye(classes)[:, None].expand(-1, len(x), -1)
+    one_hot = torch.eye(classes, device=x.device)[:, None].expand(-1, len(x), -1)
     return torch.stack([_Backward.apply(seed, x, engine, run) for seed in one_hot], 1)
 
 

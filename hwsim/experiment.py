@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import FixedBudgetAttack
+from attacks.base import FixedBudgetAttack, judge
 from attacks.criteria import Goal, Targeted, Untargeted
+from attacks.errors import AttackError
 from attacks.evaluate import Rate, Tally, cross_evaluate
 from attacks.fgsm import FGSM
 from attacks.grid import Grid
@@ -24,26 +27,34 @@ from hwsim.engine import Engine
 from hwsim.errors import InputError
 from hwsim.networks import Network, pixels, versions
 from hwsim.plots import Examples
+from hwsim.program import Program
 from hwsim.report import PAIRS, write_json
 from hwsim.timing import TimingReport, analyze
 from models.data import Dataset
 
 #: Generator behind each name; the h names are Liu et al.'s for the same step on the Engine.
 ATTACKS: dict[str, type[FixedBudgetAttack]] = {"fgsm": FGSM, "hfgsm": FGSM}
-PROBABILITIES = ("float32", "float64", "engine")
-BATCH = 256
+
+#: Images between two updates of the progress bar and of what an interrupted run keeps.
+BATCH = 128
+#: The same where the engine runs twice for each pixel of each image.
+BATCH_FINITE_DIFFERENCE = 4
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user chose. target: None, ``random``, ``least-likely`` or a class number as text."""
+    """What a user chose, the network apart.
+
+    model: as typed. epsilons: rising, in 0 … 1. probabilities: ``float32``, ``float64`` or
+    ``engine``, whose float network is attacked through float32. gradient: a mode of Engine.
+    target: None, ``random``, ``least-likely`` or a class number as text. command: what reproduces
+    the run; counts do not depend on it, nor on model, which only names the network.
+    """
 
     attack: str
     model: str
     epsilons: tuple[float, ...]
     samples: int
-    config: str = "default"
-    bits: int | None = None
     probabilities: str = "float32"
     gradient: str = "ste"
     target: str | None = None
@@ -51,16 +62,35 @@ class Settings:
 
 
 class Experiment:
-    """Float network and engine side by side, attacked with the same images on the same grid."""
+    """Float network and engine side by side, attacked with the same images on the same grid.
+
+    Raises InputError for an impossible target or number of samples, AttackError for an epsilon
+    below one step of the input grid.
+    """
 
     def __init__(self, settings: Settings, network: Network, test: Dataset) -> None:
+        self.began = time.perf_counter()
         self.settings, self.network = settings, network
-        self.engine = Engine(network.program, gradient=settings.gradient)  # type: ignore[arg-type]
         self.grid = Grid.of_bits(network.program.config.act_w)
         for epsilon in settings.epsilons:
             self.grid.step(epsilon)  # an epsilon below one step is refused before any work
         self.test, self.targets = self._choose_targets(test)
         self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
+        self.engine = Engine(network.program, gradient=settings.gradient)  # type: ignore[arg-type]
+        costly = settings.gradient == "finite-difference"
+        self.batch = BATCH_FINITE_DIFFERENCE if costly else BATCH
+
+    @property
+    def name(self) -> str:
+        """The folder of the run: what was attacked, how, and on which engine."""
+        chosen, config = self.settings, self.network.program.config
+        parts = [chosen.attack, self.network.name, config.name]
+        parts += [f"{config.act_w}bit"] if config.act_w != 8 else []
+        parts += [chosen.probabilities]
+        parts += [chosen.gradient] if chosen.gradient != "ste" else []
+        parts += [f"target-{chosen.target}"] if chosen.target else []
+        # A configuration may have any name, and a folder may not.
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts))
 
     def _loss(self, crafted_on: str) -> Loss:
         kind = self.settings.probabilities
@@ -73,7 +103,7 @@ class Experiment:
         return generator(loss=self._loss(crafted_on), space=self.grid)
 
     def _choose_targets(self, test: Dataset) -> tuple[Dataset, Tensor | None]:
-        """The test images of the run, and their targets; a fixed class leaves its own images out."""
+        """Test images and their targets; where one class is the target, its images are left out."""
         target, samples = self.settings.target, self.settings.samples
         classes = self.network.program.classes
         if target is None:
@@ -84,33 +114,41 @@ class Experiment:
             return chosen, torch.from_numpy((chosen.labels + hop) % classes)
         if target == "least-likely":
             chosen = test.take(samples)
-            with torch.no_grad():
-                logits = self.network.module(self.grid.snap(pixels(chosen)))
+            logits = judge(self.network.module, self.grid.snap(pixels(chosen)))
             logits[torch.arange(samples), torch.from_numpy(chosen.labels)] = float("inf")
             return chosen, logits.argmin(1)
-        if not target.isdecimal() or int(target) >= classes:
+        if not re.fullmatch("[0-9]{1,9}", target) or int(target) >= classes:
             raise InputError(
-                f"unknown target {target!r}: choose random, least-likely or a class 0 … {classes - 1}"
+                f"unknown target {target!r}: choose random, least-likely or a class, "
+                f"0 … {classes - 1}"
             )
-        others = test.without(int(target))
-        return others.take(samples), torch.full((samples,), int(target), dtype=torch.int64)
+        left_out = f"images of class {int(target)}, the target, are left out"
+        note = f"{test.note}; {left_out}" if test.note else left_out
+        others = replace(test.without(int(target)), note=note).take(samples)
+        return others, torch.full((samples,), int(target), dtype=torch.int64)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of everything that the counts depend on."""
-        provenance = {k: v for k, v in self.network.program.provenance.items() if k != "versions"}
-        chosen = {k: v for k, v in asdict(self.settings).items() if k != "command"}
-        facts = [chosen, self.test.digest, provenance, versions()]
-        text = json.dumps(facts, sort_keys=True, default=str)
+        chosen = {k: v for k, v in asdict(self.settings).items() if k not in ("command", "model")}
+        facts = [chosen, self.batch, self.test.digest, fingerprint(self.network.program)]
+        text = json.dumps([*facts, versions()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def count(self, partial: Path, on_progress: Callable[[int, int], None]) -> Tally:
-        """All counts; ``partial`` keeps finished batches, so that an interrupted run goes on."""
-        tally = _resume(partial, self.key)
+    def count(
+        self, partial: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Tally:
+        """All counts; ``partial`` keeps finished batches, so that an interrupted run goes on.
+
+        on_progress(images done, images in all). Raises InputError where ``partial`` cannot be
+        written; what it holds of another run, or in part, is not used.
+        """
+        total = len(self.inputs)
+        tally = self._resumed(partial)
         start = tally.samples if tally else 0
-        if tally is not None and start >= len(self.inputs):
+        on_progress(start, total)
+        if tally is not None and start == total:
             return tally
-        on_progress(start, len(self.inputs))
         batches = cross_evaluate(
             {"float": self.network.module, "engine": self.engine},
             self.inputs,
@@ -118,7 +156,7 @@ class Experiment:
             attack={name: self._attack(name) for name in ("float", "engine")},
             epsilons=self.settings.epsilons,
             targets=self.targets,
-            batch_size=BATCH,
+            batch_size=self.batch,
             start=start,
             progress=on_progress,
         )
@@ -127,6 +165,21 @@ class Experiment:
             write_json({"key": self.key, "tally": tally.as_dict()}, partial)
         assert tally is not None
         return tally
+
+    def _resumed(self, partial: Path) -> Tally | None:
+        """The counts of an earlier run with the same key; None unless they can be added to."""
+        try:
+            data = json.loads(partial.read_text(encoding="utf-8"))
+            if data["key"] != self.key:
+                return None
+            tally = Tally.from_dict(data["tally"])
+            done, total = int(tally.samples), len(self.inputs)
+            whole = done == total or done % self.batch == 0
+            usable = whole and done == tally.samples and 0 < done <= total
+            _shares(tally)
+            return tally if usable and tally.epsilons == self.settings.epsilons else None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AttackError):
+            return None  # nothing usable is kept: start anew
 
     def examples(self) -> Examples:
         """Eight images spread over the run, attacked on the engine at the middle ε."""
@@ -148,7 +201,7 @@ class Experiment:
             class_names=self.test.class_names, epsilon=self.grid.effective(epsilon),
         )  # fmt: skip
 
-    def result(self, tally: Tally, seconds: float) -> dict[str, Any]:
+    def result(self, tally: Tally) -> dict[str, Any]:
         """The dict that hwsim.report describes."""
         config, chosen = self.network.program.config, self.settings
         timing = analyze(self.network.program)
@@ -171,34 +224,50 @@ class Experiment:
             **_costs(timing),
             "versions": versions(),
             "command": chosen.command,
-            "seconds": seconds,
+            "seconds": time.perf_counter() - self.began,
         }
+
+
+def fingerprint(program: Program) -> str:
+    """SHA-256 of what a program computes, the float weights it came from, and its rewrites."""
+    origin = program.provenance.get("weights_sha256")
+    facts = [program.config.model_dump(), program.input_shape, origin, program.history]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for layer in program.layers:
+        for part in fields(layer):
+            value = getattr(layer, part.name)
+            words = isinstance(value, np.ndarray)
+            digest.update(value.tobytes() if words else f"{part.name}={value!r};".encode())
+    return digest.hexdigest()
+
+
+def _rates(counts: tuple[int, ...], of: int, part: str) -> list[Any]:
+    """``value`` or ``interval`` of each count; None where there is nothing to count on."""
+    return [getattr(Rate(count, of), part) if of else None for count in counts]
 
 
 def _shares(tally: Tally) -> dict[str, Any]:
-    def table(rates: Callable[[str, str], list[Rate]], part: str) -> dict[str, Any]:
-        return {
-            pair: [getattr(rate, part) for rate in rates(craft, by)]
-            for pair, (craft, by) in PAIRS.items()
-        }
+    def table(
+        counts: Mapping[str, tuple[int, ...]], of: Mapping[str, int], part: str
+    ) -> dict[str, Any]:
+        return {pair: _rates(counts[pair], of[by], part) for pair, (_, by) in PAIRS.items()}
 
+    def named(counts: Mapping[str, int]) -> dict[str, int]:
+        return {"float": counts["float"], "fixed": counts["engine"]}
+
+    single, escalated = tally.success, tally.success_escalated
     return {
         "epsilons": list(tally.epsilons),
         "effective_epsilons": list(tally.effective_epsilons),
         "clean": {"float": tally.clean("float").value, "fixed": tally.clean("engine").value},
-        "denominator": {"float": tally.correct["float"], "fixed": tally.correct["engine"]},
-        "success": table(tally.rates, "value"),
-        "interval": table(tally.rates, "interval"),
-        "success_escalated": table(tally.escalated_rates, "value"),
-        "interval_escalated": table(tally.escalated_rates, "interval"),
-        "denominator_escalated": {
-            "float": tally.escalated_total["float"],
-            "fixed": tally.escalated_total["engine"],
-        },
-        "zero_gradient": {
-            name: tally.zero_gradient_share(name) for name in ("float", "engine")
-        },
-    }  # fmt: skip
+        "denominator": named(tally.correct),
+        "success": table(single, tally.correct, "value"),
+        "interval": table(single, tally.correct, "interval"),
+        "success_escalated": table(escalated, tally.escalated_total, "value"),
+        "interval_escalated": table(escalated, tally.escalated_total, "interval"),
+        "denominator_escalated": named(tally.escalated_total),
+        "zero_gradient": {name: tally.zero_gradient_share(name) for name in ("float", "engine")},
+    }
 
 
 def _costs(timing: TimingReport) -> dict[str, Any]:
@@ -215,28 +284,3 @@ def _costs(timing: TimingReport) -> dict[str, Any]:
             "stalls": timing.stalls,
         },
     }
-
-
-def _resume(partial: Path, key: str) -> Tally | None:
-    try:
-        data = json.loads(partial.read_text(encoding="utf-8"))
-        if data["key"] != key:
-            return None
-        return Tally.from_dict(data["tally"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing usable is kept: start anew
-
-
-def run(
-    settings: Settings,
-    network: Network,
-    test: Dataset,
-    partial: Path,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[dict[str, Any], Examples]:
-    """Count, draw and cost one experiment."""
-    began = time.perf_counter()
-    experiment = Experiment(settings, network, test)
-    tally = experiment.count(partial, on_progress)
-    examples = experiment.examples()
-    return experiment.result(tally, time.perf_counter() - began), examples

@@ -58,7 +58,7 @@ def xxh32_word(j: NDArray[np.integer], seed: int) -> U32:
 class HashSpec:
     """How one layer shares its weights.
 
-    scheme: ``xxh32`` (random hashing), ``banked`` (conflict-free rotation) or ``dense`` (no sharing).
+    scheme: ``xxh32`` (random hashing), ``banked`` (conflict-free rotation), ``dense`` (unshared).
     n_out, fan_in: the virtual weight matrix is ``n_out x fan_in``.
     real_weights: K, the number of stored words.
     seed: 32-bit hash seed of the layer.

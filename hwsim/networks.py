@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from hwsim import rom
 from hwsim.compiler import compile
-from hwsim.config import load_config
+from hwsim.config import EngineConfig, load_config
 from hwsim.errors import ImageError, InputError
 from hwsim.program import Program
 from models import zoo
 from models.data import Dataset, images_as_float, load_dataset
+from models.datasets.fetch import Progress
 from models.layers import decode
 
 #: Training images from which binary points are chosen.
@@ -26,12 +27,20 @@ CALIBRATION_IMAGES = 512
 
 @dataclass(frozen=True)
 class Network:
-    """A zoo network twice: ``module`` in float with decoded weights, ``program`` in fixed point."""
+    """One network twice: ``module`` in float with decoded weights, ``program`` in fixed point.
+
+    name: short, without folders. dataset: name of the data that it was trained on.
+    """
 
     name: str
     module: nn.Module
     program: Program
     dataset: str
+
+
+def is_image(name: str) -> bool:
+    """Whether a user who types ``name`` means a memory image rather than a trained network."""
+    return name.rstrip("/").endswith(".hne")
 
 
 def versions() -> dict[str, str]:
@@ -45,41 +54,85 @@ def pixels(data: Dataset) -> Tensor:
     return torch.from_numpy(images_as_float(data))
 
 
-def open_network(name: str, config: str = "default", bits: int | None = None) -> Network:
-    """``name``: a network of the zoo, compiled here; or a ``.hne`` image made from one.
+def open_network(
+    name: str,
+    config: str | None = None,
+    bits: int | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Network:
+    """A trained network, compiled here, or a ``.hne`` image made from one.
 
-    bits: widths of activations and weights, 4 … 16, instead of the configuration's.
+    name: of the zoo, or the path of what ``hwsim train`` wrote, ``runs/zoo/mnist-cnn-h8``, or of an
+    image. config: a name or a .toml path; None is ``default``, and for an image its own. bits:
+    widths of activations and weights, 4 … 16, instead of the configuration's. on_progress: of
+    downloads. Raises HwsimError, also for an image that was compiled for anything else.
     """
-    if name.rstrip("/").endswith(".hne"):
-        return _from_image(Path(name), bits)
-    card = zoo.card(name)
-    engine = load_config(config)
-    if bits is not None:
-        engine = engine.with_bits(bits)
-    module = zoo.load(name)
-    learn = load_dataset(card.dataset, "train")
+    if is_image(name):
+        return _from_image(Path(name), open_program(name, config, bits))
+    card = zoo.card(*_place(name))
+    engine = _engine(config, bits)
+    module = zoo.load(*_place(name))
+    learn = load_dataset(card.dataset, "train", on_progress=on_progress)
     calibration = learn.take(min(CALIBRATION_IMAGES, len(learn)))
+    facts = {"images": len(calibration), "digest": learn.digest}
     provenance: dict[str, Any] = {
         "model": name,
         "weights_sha256": card.sha256,
         "dataset": card.dataset,
-        "calibration": {"images": len(calibration.labels), "digest": learn.digest},
+        "calibration": facts | ({"note": learn.note} if learn.note else {}),
         "seed": card.seed,
         "versions": versions(),
     }
     program = compile(module, pixels(calibration), engine, provenance=provenance)
-    return Network(name, decode(module).eval(), program, card.dataset)
+    return Network(card.name, decode(module).eval(), program, card.dataset)
 
 
-def _from_image(path: Path, bits: int | None) -> Network:
-    program = rom.load(path)
-    name = program.provenance.get("model")
-    if not isinstance(name, str) or name not in zoo.names():
+def open_program(
+    name: str,
+    config: str | None = None,
+    bits: int | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Program:
+    """The same, for whoever needs no float network: any image will do, whatever it came from."""
+    if not is_image(name):
+        return open_network(name, config, bits, on_progress).program
+    program = rom.load(name, config=_engine(config, bits) if config else None)
+    found = (program.config.act_w, program.config.wgt_w)
+    if bits is not None and found != (bits, bits):
         raise ImageError(
-            f"{path}: does not say which network of the zoo it was compiled from, so there is no "
-            "float network to compare with"
+            f"{name}: compiled for {found[0]}-bit activations and {found[1]}-bit weights, "
+            f"not {bits}: compile the network again with --bits {bits}"
         )
-    if bits is not None and (program.config.act_w, program.config.wgt_w) != (bits, bits):
-        raise InputError(f"{path}: compiled for {program.config.act_w} bits, not {bits}")
-    card = zoo.card(name)
-    return Network(path.stem, decode(zoo.load(name)).eval(), program, card.dataset)
+    return program
+
+
+def _engine(config: str | None, bits: int | None) -> EngineConfig:
+    engine = load_config(config or "default")
+    return engine if bits is None else engine.with_bits(bits)
+
+
+def _place(name: str) -> tuple[str, Path]:
+    """Name and folder of a trained network: a bare name is in the zoo, a path where it says."""
+    path = Path(name)
+    if path.suffix in (".safetensors", ".json"):
+        return path.stem, path.parent
+    return (name, zoo.ZOO) if path.name == name else (path.name, path.parent)
+
+
+def _from_image(path: Path, program: Program) -> Network:
+    source = program.provenance.get("model")
+    if not isinstance(source, str):
+        raise ImageError(
+            f"{path}: does not say which network it was compiled from, so there is no float "
+            "network to compare it with"
+        )
+    try:
+        card = zoo.card(*_place(source))
+        module = zoo.load(*_place(source))
+    except InputError as error:
+        raise ImageError(f"{path}: its float network {source!r} cannot be used: {error}") from None
+    if program.provenance.get("weights_sha256") != card.sha256:
+        raise ImageError(
+            f"{path}: compiled from other weights than {source} has now: compile it again"
+        )
+    return Network(path.stem, decode(module).eval(), program, card.dataset)

@@ -1,4 +1,4 @@
-"""Layer descriptors and Program: what the engine executes, and the proof that it cannot overflow."""
+"""Layer descriptors and Program: what the engine executes, and where its words stand."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class MacLayer:
     name: module path. kind: ``conv`` or ``fc``. in_shape, out_shape: (C, H, W); fc has out_shape
     (F, 1, 1) and reads its input flattened in (c, y, x) order. spec: weight sharing; weights:
     int32 (K,) ROM words worth w · 2^-fw. multiplier m_c, shift s_c (int32) and bias b_c (int64),
-    each (out_c,): hidden layers compute clamp((acc·m_c + b_c) >> s_c, 0, 2^A − 1), b_c including the
-    rounding term 2^(s_c−1); the last layer computes acc + b_c with m_c = s_c = 0 unused.
+    each (out_c,): hidden layers compute clamp((acc·m_c + b_c) >> s_c, 0, 2^A − 1), b_c including
+    the rounding term 2^(s_c−1); the last layer computes acc + b_c with m_c = s_c = 0 unused.
     fa_in, fa_out: binary points of the input and output activations; fa_out of the last layer is
     that of the logits, fa_in + fw.
     """

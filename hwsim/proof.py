@@ -1,7 +1,8 @@
 """What must hold before a Program may run: shapes chain, words fit, nothing can overflow.
 
 The compiler, the image loader and every rewrite call ``check``; whoever passes it may use int64
-and exact floating-point chunks without further thought.
+and exact floating-point chunks without further thought. Nothing in a Program is believed before
+it was checked, and nothing is allocated before its size was.
 """
 
 from __future__ import annotations
@@ -10,137 +11,137 @@ import math
 
 import numpy as np
 
+from hwsim.config import EngineConfig
 from hwsim.errors import CompileError
 from hwsim.program import MacLayer, PoolLayer, Program, Shape, encode
+
+#: Virtual weights of a network: decoding them takes about 20 bytes each.
+MAX_VIRTUAL_WEIGHTS = 1 << 27
+#: Sides and channel counts are 16-bit fields of an instruction.
+MAX_SIDE = (1 << 16) - 1
+LARGER = "choose a larger configuration"
 
 
 def check(program: Program) -> None:
     """Raise CompileError, naming the layer, if the program cannot run exactly on its engine."""
     if not program.mac_layers:
-        raise CompileError("the network has no Linear or Conv2d layer")
-    shape = program.input_shape
-    frac: int | None = None
+        raise CompileError("the network has no Linear or Conv2d layer: there is nothing to run")
+    if not isinstance(program.layers[-1], MacLayer):
+        raise CompileError("the network must end in a Linear layer that produces the logits")
+    shape, frac = program.input_shape, program.config.act_w
     for position, layer in enumerate(program.layers):
         if layer.in_shape != shape:
             raise CompileError(
                 f"{layer.name}: reads {layer.in_shape} but its input has shape {shape}"
             )
-        _check_geometry(program, layer)
+        _check_geometry(program.config, layer)
         if isinstance(layer, MacLayer):
+            _check_binary_points(layer, frac)
             if layer.last != (position == len(program.layers) - 1):
                 raise CompileError(f"{layer.name}: only the final layer may produce logits")
-            if frac is not None and layer.fa_in != frac:
-                raise CompileError(f"{layer.name}: binary point {layer.fa_in} follows {frac}")
-            _check_words(program, layer)
-            _check_bounds(program, layer)
             frac = layer.fa_out
         shape = layer.out_shape
-    if not isinstance(program.layers[-1], MacLayer):
-        raise CompileError("the network must end in a Linear layer that produces the logits")
     _check_capacity(program)
+    for layer in program.mac_layers:
+        _check_words(program.config, layer)
+        _check_bounds(program.config, layer)
 
 
-def _maps_fit(program: Program, name: str, shape: Shape) -> None:
-    channels, height, width = shape
-    lines = channels * height * math.ceil(width / program.config.cols)
-    if lines > program.config.act_depth:
-        raise CompileError(
-            f"{name}: feature map {shape} needs {lines} lines of the activation buffer, "
-            f"configuration {program.config.name} has {program.config.act_depth}: "
-            "choose a larger configuration"
-        )
+# --- geometry -----------------------------------------------------------------------------------
 
 
-def _check_geometry(program: Program, layer: MacLayer | PoolLayer) -> None:
-    c, h, w = layer.in_shape
-    k, s = layer.kernel, layer.stride
-    if min(*layer.in_shape, *layer.out_shape) < 1:
-        raise CompileError(f"{layer.name}: empty feature map {layer.in_shape} -> {layer.out_shape}")
-    _maps_fit(program, layer.name, layer.in_shape)
-    _maps_fit(program, layer.name, layer.out_shape)
-    if isinstance(layer, PoolLayer):
-        if not (1 <= k <= 3 and 1 <= s <= 15):
-            raise CompileError(f"{layer.name}: pooling kernel must be 1 to 3, got {k}, stride {s}")
-        expected = (c, (h - k) // s + 1, (w - k) // s + 1)
-    elif layer.kind == "fc":
-        if layer.fan_in != c * h * w:
-            raise CompileError(
-                f"{layer.name}: fan-in {layer.fan_in} does not match {layer.in_shape}"
-            )
-        expected = (layer.n_out, 1, 1)
-    else:
-        if not (1 <= k <= 7 and 1 <= s <= 2 and 0 <= layer.padding < k):
-            raise CompileError(
-                f"{layer.name}: kernel 1 to 7, stride 1 to 2 and padding below the kernel are "
-                f"supported, got kernel {k}, stride {s}, padding {layer.padding}"
-            )
-        if layer.fan_in != c * k * k:
-            raise CompileError(
-                f"{layer.name}: fan-in {layer.fan_in} does not match {layer.in_shape}"
-            )
-        if layer.fan_in > program.config.tile_depth:
-            raise CompileError(
-                f"{layer.name}: fan-in {layer.fan_in} exceeds TILE_DEPTH "
-                f"{program.config.tile_depth} of configuration {program.config.name}: "
-                "choose a larger configuration or fewer input channels"
-            )
-        p = layer.padding
-        expected = (layer.n_out, (h + 2 * p - k) // s + 1, (w + 2 * p - k) // s + 1)
-        if layer.last:
-            raise CompileError(f"{layer.name}: the last layer must be fully connected")
+def _check_geometry(config: EngineConfig, layer: MacLayer | PoolLayer) -> None:
+    for shape in (layer.in_shape, layer.out_shape):
+        _check_map(config, layer.name, shape)
+    expected = _expected_pool(layer) if isinstance(layer, PoolLayer) else _expected(config, layer)
     if layer.out_shape != expected:
         raise CompileError(f"{layer.name}: output shape {layer.out_shape}, expected {expected}")
 
 
-def _check_words(program: Program, layer: MacLayer) -> None:
-    config = program.config
-    if layer.weights.shape != (layer.spec.real_weights,):
+def _check_map(config: EngineConfig, name: str, shape: Shape) -> None:
+    whole = isinstance(shape, tuple) and all(isinstance(side, int | np.integer) for side in shape)
+    if not whole or len(shape) != 3:
+        raise CompileError(f"{name}: {shape} is not a shape (channels, height, width)")
+    channels, height, width = (int(side) for side in shape)
+    if min(channels, height, width) < 1:
         raise CompileError(
-            f"{layer.name}: {layer.weights.size} ROM words for {layer.spec.real_weights}"
+            f"{name}: the feature map {shape} is empty: use larger images, or less pooling"
         )
-    if int(np.abs(layer.weights.astype(np.int64)).max(initial=0)) > config.wgt_max:
-        raise CompileError(f"{layer.name}: a weight exceeds ±{config.wgt_max}")
-    for name in ("multiplier", "shift", "bias"):
-        if getattr(layer, name).shape != (layer.n_out,):
-            raise CompileError(f"{layer.name}: {name} must have one entry per output channel")
-    if int(np.abs(layer.multiplier.astype(np.int64)).max()) >= 1 << (config.mult_w - 1):
-        raise CompileError(f"{layer.name}: a multiplier does not fit {config.mult_w} signed bits")
-    if layer.shift.min() < 0 or layer.shift.max() > config.acc_w + config.mult_w - 1:
+    if max(channels, height, width) > MAX_SIDE:
+        raise CompileError(f"{name}: the feature map {shape} has a side beyond {MAX_SIDE}")
+    lines = channels * height * math.ceil(width / config.cols)
+    if lines > config.act_depth:
         raise CompileError(
-            f"{layer.name}: a shift is outside 0 … {config.acc_w + config.mult_w - 1}"
+            f"{name}: feature map {shape} needs {lines} lines of the activation buffer, "
+            f"configuration {config.name} has {config.act_depth}: {LARGER}"
+        )
+
+
+def _expected_pool(layer: PoolLayer) -> Shape:
+    (c, h, w), k, s = layer.in_shape, layer.kernel, layer.stride
+    if not (1 <= k <= 3 and 1 <= s <= 15):
+        raise CompileError(
+            f"{layer.name}: pooling kernel 1 to 3 and stride 1 to 15 are supported, got kernel "
+            f"{k}, stride {s}"
+        )
+    return c, (h - k) // s + 1, (w - k) // s + 1
+
+
+def _expected(config: EngineConfig, layer: MacLayer) -> Shape:
+    """The output shape that follows from a layer's input and geometry, both of which it checks."""
+    (c, h, w), k, s, p = layer.in_shape, layer.kernel, layer.stride, layer.padding
+    fan_in = c * h * w
+    if layer.kind == "conv":
+        if not (1 <= k <= 7 and 1 <= s <= 2 and 0 <= p < k):
+            raise CompileError(
+                f"{layer.name}: kernel 1 to 7, stride 1 to 2 and padding below the kernel are "
+                f"supported, got kernel {k}, stride {s}, padding {p}"
+            )
+        fan_in = c * k * k
+    if layer.fan_in != fan_in:
+        raise CompileError(
+            f"{layer.name}: fan-in {layer.fan_in} does not match its input {layer.in_shape}"
+        )
+    if layer.kind != "conv":
+        return layer.n_out, 1, 1
+    if fan_in > config.tile_depth:
+        raise CompileError(
+            f"{layer.name}: fan-in {fan_in} exceeds TILE_DEPTH {config.tile_depth} of "
+            f"configuration {config.name}: {LARGER} or fewer input channels"
+        )
+    if layer.last:
+        raise CompileError(f"{layer.name}: the last layer must be fully connected")
+    return layer.n_out, (h + 2 * p - k) // s + 1, (w + 2 * p - k) // s + 1
+
+
+def _check_binary_points(layer: MacLayer, incoming: int) -> None:
+    if layer.fa_in != incoming:
+        raise CompileError(
+            f"{layer.name}: its input has binary point {incoming}, but it expects {layer.fa_in}"
         )
     if layer.last and layer.fa_out != layer.fa_in + layer.fw:
-        raise CompileError(f"{layer.name}: logits have binary point fa + fw")
+        raise CompileError(
+            f"{layer.name}: logits have binary point fa + fw = {layer.fa_in + layer.fw}, not "
+            f"{layer.fa_out}"
+        )
     if not all(-64 <= f <= 64 for f in (layer.fa_in, layer.fa_out, layer.fw)):
         raise CompileError(
-            f"{layer.name}: binary points fa={layer.fa_in}, fw={layer.fw} are outside ±64: "
-            "the network's values are too large or too small for fixed point"
+            f"{layer.name}: binary points fa={layer.fa_in}, fw={layer.fw}, then {layer.fa_out} are "
+            "outside ±64: the network's values are too large or too small for fixed point"
         )
 
 
-def _check_bounds(program: Program, layer: MacLayer) -> None:
-    config = program.config
-    bound = layer.accumulator_bound(config.act_max)
-    # Python integers: |bias| + bound may itself exceed int64 for a hostile image.
-    for neuron, (acc, m, b) in enumerate(
-        zip(bound.tolist(), layer.multiplier.tolist(), layer.bias.tolist(), strict=True)
-    ):
-        total = acc + abs(b) if layer.last else acc
-        if total >= 1 << (config.acc_w - 1):
-            raise CompileError(
-                f"{layer.name}: neuron {neuron} can reach an accumulator of {total}, beyond "
-                f"ACC_W = {config.acc_w} bits (limit {(1 << (config.acc_w - 1)) - 1}): "
-                "use fewer bits, a smaller fan-in or a wider accumulator"
-            )
-        if not layer.last and acc * abs(m) + abs(b) >= 1 << (config.acc_w + config.mult_w - 1):
-            raise CompileError(
-                f"{layer.name}: channel {neuron} can overflow the requantizer: "
-                f"{acc} * {m} + {b} beyond {config.acc_w + config.mult_w} bits"
-            )
+# --- memories -----------------------------------------------------------------------------------
 
 
 def _check_capacity(program: Program) -> None:
     config = program.config
+    virtual = sum(layer.spec.virtual_weights for layer in program.mac_layers)
+    if virtual > MAX_VIRTUAL_WEIGHTS:
+        raise CompileError(
+            f"the network has {virtual} virtual weights, hwsim simulates at most "
+            f"{MAX_VIRTUAL_WEIGHTS}: use a smaller network"
+        )
     end = program.placements()[-1]
     needs = {
         "WGT_DEPTH": ((end.weight_base + end.weight_lines) * config.banks, config.wgt_depth),
@@ -153,7 +154,61 @@ def _check_capacity(program: Program) -> None:
         if needed > there:
             raise CompileError(
                 f"the network needs {name} {needed}, configuration {config.name} has {there}: "
-                "choose a larger configuration or a higher compression"
+                f"{LARGER} or a higher compression"
             )
     for row in program.instructions():
         encode(row)
+
+
+# --- words and sums -----------------------------------------------------------------------------
+
+
+def _check_words(config: EngineConfig, layer: MacLayer) -> None:
+    m_max, s_max = (1 << (config.mult_w - 1)) - 1, config.acc_w + config.mult_w - 1
+    b_max = (1 << s_max) - 1
+    for name, count, low, high in (
+        ("weights", layer.spec.real_weights, -config.wgt_max, config.wgt_max),
+        ("multiplier", layer.n_out, -m_max, m_max),
+        ("shift", layer.n_out, 0, s_max),
+        ("bias", layer.n_out, -b_max, b_max),
+    ):
+        words = getattr(layer, name)
+        if not isinstance(words, np.ndarray) or words.shape != (count,):
+            raise CompileError(
+                f"{layer.name}: {name} must be {count} words, got shape {np.shape(words)}"
+            )
+        if not np.issubdtype(words.dtype, np.signedinteger):
+            raise CompileError(f"{layer.name}: {name} must be signed integers, got {words.dtype}")
+        # Python integers: |−2^63| has no int64.
+        for word in (int(words.min()), int(words.max())):
+            if not low <= word <= high:
+                raise CompileError(f"{layer.name}: {name} holds {word}, outside {low} … {high}")
+
+
+def check_accumulator(config: EngineConfig, layer: MacLayer) -> None:
+    """Raise CompileError, naming layer, neuron and bound, if some input overflows ACC_W."""
+    limit = (1 << (config.acc_w - 1)) - 1
+    bound = layer.accumulator_bound(config.act_max).tolist()
+    biases = layer.bias.tolist() if layer.last else [0] * layer.n_out
+    for neuron, (reach, b) in enumerate(zip(bound, biases, strict=True)):
+        if reach + abs(b) > limit:
+            raise CompileError(
+                f"{layer.name}: neuron {neuron} can reach an accumulator of {reach + abs(b)}, "
+                f"beyond ACC_W = {config.acc_w} bits (limit {limit}): use fewer bits, a smaller "
+                "fan-in or a wider accumulator"
+            )
+
+
+def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
+    check_accumulator(config, layer)
+    if layer.last:
+        return
+    limit = (1 << (config.acc_w + config.mult_w - 1)) - 1
+    bound = layer.accumulator_bound(config.act_max).tolist()
+    rows = zip(bound, layer.multiplier.tolist(), layer.bias.tolist(), strict=True)
+    for channel, (reach, m, b) in enumerate(rows):
+        if reach * abs(m) + abs(b) > limit:
+            raise CompileError(
+                f"{layer.name}: channel {channel} can overflow the requantizer: {reach} * {m} + "
+                f"{b} exceeds {config.acc_w + config.mult_w} bits"
+            )

@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwsim.atomic import replacing
 from hwsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -261,18 +262,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises OSError.
     """
-    target = path.resolve()  # a symbolic link keeps pointing where it points
-    # In the same folder, because a rename is atomic only within a file system.
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:  # Ctrl-C included
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(path) as part:
+        part.write_bytes(data)
 
 
 def render_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
 from hwsim import reference
+from hwsim.atomic import replacing
 from hwsim.config import load_config
 from hwsim.datapath import Datapath
 from hwsim.hashing import HashSpec
@@ -154,9 +155,7 @@ def _remembered(path: Path) -> list[Kernel] | None:
 
 def _remember(path: Path, verdict: list[Kernel]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(verdict))
-        os.replace(temporary, path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(verdict))
     except OSError:
         return  # an unwritable cache costs a second at the next start, nothing else

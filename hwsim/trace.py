@@ -6,11 +6,11 @@ One cycle is drawn as one microsecond.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hwsim.atomic import replacing
 from hwsim.errors import HwsimError
 from hwsim.timing import LayerTiming, TimingReport
 
@@ -93,12 +93,8 @@ def write_trace(report: TimingReport, path: str | Path) -> None:
         "otherData": {"unit": "1 us = 1 cycle", "clock_mhz": report.config.clock_mhz},
         "traceEvents": events(report),
     }
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        try:
-            temporary.write_text(json.dumps(document), encoding="utf-8")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(target) as part:
+            part.write_text(json.dumps(document), encoding="utf-8")
     except OSError as error:
         raise TraceError(f"cannot write the trace to {target}: {error.strerror}") from None

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hwsim.atomic import replacing
 from hwsim.errors import InputError
-from models.atomic import replacing
 
 
 @dataclass(frozen=True)

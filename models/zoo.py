@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hwsim.atomic import replacing
 from hwsim.errors import InputError
 from hwsim.hashing import Scheme
-from models.atomic import replacing
 
 if TYPE_CHECKING:
     from torch import nn

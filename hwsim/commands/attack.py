@@ -7,18 +7,45 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from hwsim.commands.options import bits_option, config_option, parse_epsilons, progress_bar
+from hwsim.commands.options import (
+    bits_option,
+    config_option,
+    loading,
+    message_console,
+    parse_epsilons,
+    progress_bar,
+    result_console,
+    samples_option,
+)
 
+#: The keys of hwsim.experiment.ATTACKS, here without torch.
 NAMES = ("fgsm", "hfgsm")
 
 
+def known_attack(text: str) -> str:
+    """The name in lower case; click.ClickException for any other."""
+    if text.lower() not in NAMES:
+        raise click.ClickException(f"unknown attack {text!r}: choose from {', '.join(NAMES)}")
+    return text.lower()
+
+
 @click.command("attack")
-@click.argument("name")
-@click.option("--model", default="mnist-cnn-h64", show_default=True, help="Zoo network or .hne.")
-@click.option("--eps", default="0.1,0.2,0.3,0.4,0.5", show_default=True, help="Bounds in 0 … 1.")
-@click.option("--samples", default="1000", show_default=True, help="Test images.")
+@click.argument("name", callback=lambda _, __, text: known_attack(text))
+@click.option(
+    "--model",
+    default="mnist-cnn-h64",
+    show_default=True,
+    help="Network of the zoo, path of a trained one, or image .hne.",
+)
+@click.option(
+    "--eps",
+    default="0.1,0.2,0.3,0.4,0.5",
+    show_default=True,
+    callback=lambda _, __, text: parse_epsilons(text),
+    help="Largest change of a pixel, 0 … 1.",
+)
+@samples_option
 @config_option
 @bits_option
 @click.option(
@@ -26,82 +53,91 @@ NAMES = ("fgsm", "hfgsm")
     type=click.Choice(["float32", "float64", "engine"]),
     default="float32",
     show_default=True,
-    help="Softmax whose loss the attacker differentiates; engine = its 16-bit unit.",
+    help="Softmax whose loss the attacker differentiates. engine: its 16-bit unit; the float "
+    "network, which has none, is then attacked through float32.",
 )
 @click.option(
     "--gradient",
     type=click.Choice(["ste", "ste-unclamped", "finite-difference"]),
     default="ste",
     show_default=True,
-    help="How the attacker differentiates the engine.",
+    help="How the attacker differentiates the engine. finite-difference: two inferences a pixel, "
+    "so take few samples.",
 )
-@click.option("--target", help="Targeted: random, least-likely or a class number.")
+@click.option(
+    "--target", help="Targeted: random, least-likely or a class number, whose images are left out."
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
     help="Folder in which the run's own folder is made.",
-)  # fmt: skip
+)
 def command(
-    name: str, model: str, eps: str, samples: str, config: str, bits: int | None,
-    probabilities: str, gradient: str, target: str | None, json_path: Path | None, out: Path,
-) -> None:  # fmt: skip
+    name: str,
+    model: str,
+    eps: list[float],
+    samples: int,
+    config: str | None,
+    bits: int | None,
+    probabilities: str,
+    gradient: str,
+    target: str | None,
+    json_path: Path | None,
+    out: Path,
+) -> None:
     """Attack a network in float and on the bit-accurate engine, crosswise, with attack NAME.
 
     NAME: fgsm or hfgsm. They are one generator: HFGSM is its name on the hardware engine, and both
     are run, each crafted on float and on the engine and judged by both.
+
+    Interrupted, the same command goes on where it stopped.
 
     \b
     Examples:
       hwsim attack hfgsm
       hwsim attack hfgsm --model mnist-cnn-h16 --eps 0.1,0.3 --bits 4
       hwsim attack hfgsm --probabilities engine --target random
+      hwsim attack hfgsm --gradient finite-difference --samples 8
     """
-    if name not in NAMES:
-        raise click.UsageError(f"unknown attack {name!r}: choose from {', '.join(NAMES)}")
-    epsilons = parse_epsilons(eps)
-    count = _count(samples)
-
     from hwsim import report
-    from hwsim.experiment import Settings, run
-    from hwsim.networks import open_network
-    from hwsim.terminal import render_terminal
-    from models.data import load_dataset
 
-    stem = "-".join(
-        [name, Path(model).stem, config, f"{bits}bit" if bits else "", probabilities]
-        + ([gradient] if gradient != "ste" else [])
-        + ([f"target-{target}"] if target else [])
-    ).replace("--", "-")
-    folder = report.prepare_run_directory(out / stem)
+    report.prepare_run_directory(out)
     if json_path is not None:
         report.prepare_json_path(json_path)
-    console = Console(stderr=True)
-    with console.status("loading and compiling the network"):
-        network = open_network(model, config, bits)
-        test = load_dataset(network.dataset, "test")
-    settings = Settings(
-        attack=name, model=model, epsilons=tuple(epsilons), samples=count, config=config,
-        bits=bits, probabilities=probabilities, gradient=gradient, target=target,
-        command=shlex.join(["hwsim", *sys.argv[1:]]),
-    )  # fmt: skip
-    partial = folder / "partial.json"
-    with progress_bar(console) as bar:
-        task = bar.add_task(f"{name} on {model}", total=count)
-        result, examples = run(
-            settings, network, test, partial, lambda done, _: bar.update(task, completed=done)
+    screen, answer = message_console(), result_console()
+    with loading(screen, "loading and compiling the network") as on_progress:
+        from hwsim.experiment import Experiment, Settings
+        from hwsim.networks import open_network
+        from hwsim.terminal import render_terminal
+        from models.data import load_dataset
+
+        network = open_network(model, config, bits, on_progress)
+        test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        settings = Settings(
+            attack=name,
+            model=model,
+            epsilons=tuple(eps),
+            samples=samples,
+            probabilities=probabilities,
+            gradient=gradient,
+            target=target,
+            command=shlex.join(["hwsim", *sys.argv[1:]]),
         )
-    paths = report.write_run(result, examples, folder)
-    partial.unlink(missing_ok=True)
-    if json_path is not None:
-        report.write_json(result, json_path)
-    render_terminal(result, Console(), paths)
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        raise click.BadParameter(f"samples {text!r} is not a whole number") from None
-    if count < 1:
-        raise click.BadParameter(f"samples must be at least 1, got {count}")
-    return count
+        experiment = Experiment(settings, network, test)
+    folder = report.prepare_run_directory(out / experiment.name)
+    partial = report.prepare_json_path(folder / "partial.json")
+    with progress_bar(screen) as bar:
+        task = bar.add_task(f"{name} on {network.name}", total=samples)
+        tally = experiment.count(partial, lambda done, _: bar.update(task, completed=done))
+    with screen.status("drawing"):
+        result = experiment.result(tally)
+        paths = report.write_run(result, experiment.examples(), folder)
+        if json_path is not None:
+            report.write_json(result, json_path)
+        partial.unlink(missing_ok=True)
+    render_terminal(result, answer, paths)
+    if probabilities == "engine":
+        answer.print("note: float has no probability unit; it was attacked through float32 softmax")

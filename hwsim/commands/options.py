@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -19,11 +22,16 @@ from rich.progress import (
 
 Function = Callable[..., Any]
 
+#: Tables are laid out for it; a terminal may be narrower, a pipe or a file need not be.
+PIPE_WIDTH = 100
+
 
 def config_option(function: Function) -> Function:
-    """--config NAME, with the shipped names in the error."""
+    """--config NAME; None where it is not given, because an image knows its own."""
     return click.option(
-        "--config", default="default", show_default=True, help="Engine: tiny, small, default, wide."
+        "--config",
+        help="Engine: tiny, small, default, wide or a .toml file  [default: default; an image's "
+        "own]",
     )(function)
 
 
@@ -32,33 +40,80 @@ def bits_option(function: Function) -> Function:
     return click.option(
         "--bits",
         type=click.IntRange(4, 16),
-        help="Width of activations and weights [default: the configuration's, 8].",
+        help="Width of activations and weights  [default: the configuration's, 8]",
     )(function)
+
+
+def samples_option(function: Function) -> Function:
+    """--samples N, at least 1."""
+    return click.option(
+        "--samples",
+        type=click.IntRange(1),
+        default=1000,
+        show_default="1000",
+        help="Test images, spread evenly over the test set.",
+    )(function)
+
+
+def result_console() -> Console:
+    """Where results go: stdout, and nothing else goes there."""
+    fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if fixed else PIPE_WIDTH)
+
+
+def message_console() -> Console:
+    """Where progress goes: stderr; spinners and bars show in a terminal only."""
+    return Console(stderr=True)
 
 
 def progress_bar(console: Console) -> Progress:
     """Bar, count, elapsed and remaining time; silent where the output is not a terminal."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def loading(console: Console, what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A spinner that says ``what``; yields the on_progress of ``load_dataset``, in bytes."""
+    with console.status(what) as status:
+
+        def on_progress(source: str, done: int, total: int) -> None:
+            size = f" of {total / 1e6:.1f}" if total else ""
+            amount = f" {done / 1e6:.1f}{size} MB" if done else ""
+            status.update(f"{what}: {source}{amount}")
+
+        yield on_progress
 
 
 def parse_epsilons(text: str) -> list[float]:
     """``0.1,0.3`` -> rising list of numbers in 0 … 1; click.BadParameter otherwise."""
+    if not text.strip(" ,"):
+        raise click.BadParameter("give at least one epsilon, such as 0.1,0.3")
     values = []
-    for part in text.split(","):
+    for part in map(str.strip, text.split(",")):
         try:
             value = float(part)
         except ValueError:
-            raise click.BadParameter(f"epsilon {part.strip()!r} is not a number") from None
-        if not math.isfinite(value) or not 0 <= value <= 1:
-            raise click.BadParameter(f"epsilon {part.strip()} is outside 0 … 1")
+            value = math.nan
+        if math.isnan(value):
+            raise click.BadParameter(f"epsilon {part!r} is not a number")
+        if not 0 <= value <= 1:
+            raise click.BadParameter(f"epsilon {part} is outside 0 … 1")
         values.append(value)
     return sorted(set(values))
+
+
+def finite(_: click.Context, __: click.Parameter, value: float) -> float:
+    """Callback of float options: click's ranges let NaN pass."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number")
+    return value

@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
+
+from hwsim.commands.options import result_console
 
 
 @click.group("rom")
 def command() -> None:
-    """Look at memory images and verify them."""
+    """Look at memory images and verify them.
+
+    \b
+    Examples:
+      hwsim rom show h16.hne
+      hwsim rom verify h16.hne --config default
+    """
 
 
 @command.command("show")
@@ -22,7 +29,7 @@ def show(image: Path) -> None:
     """
     from hwsim import rom
 
-    Console().print(rom.render(image))
+    result_console().print(rom.render(image))
 
 
 @command.command("verify")
@@ -31,7 +38,7 @@ def show(image: Path) -> None:
 def verify(image: Path, config: str | None) -> None:
     """Check every digest, word, range and bound of IMAGE.
 
-    Example: hwsim rom verify h16.hne
+    Example: hwsim rom verify h16.hne --config default
     """
     from hwsim import rom
     from hwsim.config import load_config
@@ -39,3 +46,5 @@ def verify(image: Path, config: str | None) -> None:
     engine = load_config(config) if config else None
     for finding in rom.verify(image, config=engine):
         click.echo(f"ok  {finding.name}: {finding.holds}")
+    if engine is not None:
+        click.echo(f"ok  engine: {engine.name} runs it")

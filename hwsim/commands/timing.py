@@ -1,13 +1,18 @@
-"""`hwsim timing`: cycles, stalls, energy and memory of an image."""
+"""`hwsim timing`: cycles, stalls, energy and memory of a network."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from hwsim.commands.options import bits_option, config_option
+from hwsim.commands.options import (
+    bits_option,
+    config_option,
+    loading,
+    message_console,
+    result_console,
+)
 
 
 @click.command("timing")
@@ -15,32 +20,37 @@ from hwsim.commands.options import bits_option, config_option
 @config_option
 @bits_option
 @click.option(
-    "--trace", type=click.Path(path_type=Path, dir_okay=False),
+    "--trace",
+    type=click.Path(path_type=Path),
     help="Write a Chrome/Perfetto trace of the units over time.",
-)  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False))
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
 def command(
-    image: str, config: str, bits: int | None, trace: Path | None, json_path: Path | None
+    image: str, config: str | None, bits: int | None, trace: Path | None, json_path: Path | None
 ) -> None:
-    """Cycles, stalls, utilization, energy and memory of IMAGE, an .hne folder or a zoo network.
+    """Cycles, stalls, utilization, energy and memory of IMAGE, an .hne folder or a trained network.
 
-    Example: hwsim timing h16.hne --trace trace.json
+    \b
+    Examples:
+      hwsim timing h16.hne --trace trace.json
+      hwsim timing mnist-cnn-h16 --config wide
     """
-    from hwsim import report, rom
-    from hwsim.networks import open_network
-    from hwsim.timing import analyze
-    from hwsim.timing_table import render
-    from hwsim.trace import write_trace
+    from hwsim import report
 
     for path in (trace, json_path):
         if path is not None:
             report.prepare_json_path(path)
-    is_image = image.rstrip("/").endswith(".hne")
-    program = rom.load(image) if is_image else open_network(image, config, bits).program
-    found = analyze(program)
-    Console().print(render(found))
+    with loading(message_console(), "loading and counting cycles") as on_progress:
+        from hwsim.networks import open_program
+        from hwsim.timing import analyze
+        from hwsim.timing_table import render
+        from hwsim.trace import write_trace
+
+        found = analyze(open_program(image, config, bits, on_progress))
+        if trace is not None:
+            write_trace(found, trace)
+        if json_path is not None:
+            report.write_json(found.to_dict(), json_path)
+    result_console().print(render(found))
     if trace is not None:
-        write_trace(found, trace)
         click.echo(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")
-    if json_path is not None:
-        report.write_json(found.to_dict(), json_path)

@@ -37,10 +37,8 @@ def probabilities(logits: NDArray[np.int64], frac: int) -> NDArray[np.int64]:
     """
     behind = logits.max(1, keepdims=True) - logits
     shift = frac - 4
-    if shift >= 0:
-        steps = behind >> min(shift, 63)
-    else:
-        # Anything that would leave the table saturates first, so that the shift cannot overflow.
-        steps = np.minimum(behind, 256) << min(-shift, 32)
+    # To the left, what would leave the table saturates first, so that the shift cannot overflow.
+    right, left = min(max(shift, 0), 63), min(max(-shift, 0), 32)
+    steps = behind >> right if shift >= 0 else np.minimum(behind, 256) << left
     powers = EXP_LUT[np.minimum(steps, 255)]
     return (powers << 16) // powers.sum(1, keepdims=True)

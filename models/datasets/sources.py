@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwsim.atomic import replacing
 from hwsim.errors import InputError
-from models.atomic import replacing
 from models.datasets import fetch, formats
 from models.datasets.catalog import CATALOG, Entry, Split, foreign
 from models.datasets.fetch import Progress, UnavailableError

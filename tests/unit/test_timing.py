@@ -291,10 +291,11 @@ def test_trace_slices_of_a_unit_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_a_trace_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
     with pytest.raises(HwsimError, match="cannot write the trace") as caught:
-        write_trace(report(), tmp_path / "absent" / "trace.json")
+        write_trace(report(), tmp_path / "file" / "trace.json")
     assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_failed_trace_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

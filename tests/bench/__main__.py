@@ -1,0 +1,55 @@
+"""`make bench`: every ratio in one table, and in runs/bench.json."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hwsim.report import write_json
+from tests.bench import analysis, forward, hfgsm
+
+ALL = {
+    "forward-mnist-h16": forward.mnist,
+    "forward-vgg16": forward.vgg,
+    "hfgsm-mnist-h16": hfgsm.mnist,
+    "timing-mnist-h16": analysis.mnist,
+    "timing-vgg16": analysis.vgg,
+    "memory-vgg16": analysis.memory,
+}
+
+
+def main() -> None:
+    """Run the benchmarks named on the command line, or all."""
+    chosen = sys.argv[1:] or list(ALL)
+    unknown = [name for name in chosen if name not in ALL]
+    if unknown:
+        sys.exit(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(ALL)}")
+    console = Console()
+    lines = []
+    for name in chosen:
+        with console.status(name):
+            lines.append(ALL[name]())
+    table = Table("benchmark", box=None, header_style="bold")
+    for title in ("ours", "peer", "unit", "ratio", "goal"):
+        table.add_column(title, justify="right")
+    table.add_column("peer is")
+    for line in lines:
+        table.add_row(
+            line.name, f"{line.ours:,.3g}" if line.ours < 100 else f"{line.ours:,.0f}",
+            f"{line.peer:,.3g}" if line.peer < 100 else f"{line.peer:,.0f}",
+            line.unit, f"{line.ratio:.2f}", line.goal, line.peer_name,
+        )  # fmt: skip
+    console.print(table)
+    for line in lines:
+        if line.note:
+            console.print(f"{line.name}: {line.note}", style="dim")
+    path = Path("runs/bench.json")
+    write_json([line.as_dict() for line in lines], path)  # type: ignore[arg-type]
+    console.print(f"-> {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The timing analysis against the engine's forward pass of one image, and its memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+import hwsim
+from hwsim.engine import Engine
+from hwsim.networks import open_network
+from hwsim.program import Program
+from hwsim.timing import analyze
+from models.architectures import vgg16
+from models.layers import compress
+from tests.bench.measure import Line, seconds
+
+#: Reports the peak resident memory, in bytes, of a forward and backward pass.
+_PASS = """
+import resource, torch
+from tests.bench.forward import random_vgg16
+module, engine = random_vgg16()
+del module
+x = torch.rand(64, 3, 32, 32, requires_grad=True)
+engine(x).sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def _compare(name: str, program: Program, goal: str) -> Line:
+    engine = Engine(program)
+    image = torch.rand(1, *program.input_shape)
+    with torch.inference_mode():
+        tasks = {"analysis": lambda: analyze(program), "engine": lambda: engine(image)}
+        taken = seconds(tasks, 5)
+    ours, peer = taken["analysis"], taken["engine"]
+    return Line(name, ours, peer, "s", ours / peer, "Engine forward of one image", goal)
+
+
+def mnist() -> Line:
+    """Cycles of mnist-cnn-h16."""
+    return _compare("timing-mnist-h16", open_network("mnist-cnn-h16").program, "<= 0.1 s")
+
+
+def vgg() -> Line:
+    """Cycles of VGG-16 at 1/16."""
+    torch.manual_seed(0)
+    module = compress(vgg16(batch_norm=False), 1 / 16).eval()
+    program = hwsim.compile(module, torch.rand(4, 3, 32, 32))
+    return _compare("timing-vgg16", program, "<= 1 s")
+
+
+def memory() -> Line:
+    """VGG-16, batch 64, forward and backward, in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", _PASS], capture_output=True, text=True, check=True)
+    ours, limit = int(done.stdout) / 2**30, 4.0
+    return Line("memory-vgg16", ours, limit, "GiB", ours / limit, "limit", "<= 1.0")

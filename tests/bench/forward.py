@@ -1,0 +1,77 @@
+"""Bit-accurate forward pass against PyTorch float32 inference of the same network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import hwsim
+from hwsim.engine import Engine
+from hwsim.networks import open_network
+from models.architectures import vgg16
+from tests.bench.measure import Line, seconds
+
+
+def _float_forms(module: nn.Module, images: Tensor) -> dict[str, object]:
+    """The float network contiguous and channels_last; the better one is the peer."""
+    from copy import deepcopy
+
+    last = deepcopy(module).to(memory_format=torch.channels_last)
+    images_last = images.contiguous(memory_format=torch.channels_last)
+    return {
+        "contiguous": lambda: module(images),
+        "channels_last": lambda: last(images_last),
+    }
+
+
+def _compare(name: str, engine: Engine, module: nn.Module, images: Tensor, rounds: int) -> Line:
+    with torch.inference_mode():
+        tasks = {"engine": lambda: engine(images), **_float_forms(module, images)}
+        taken = seconds(tasks, rounds)
+    ours = len(images) / taken.pop("engine")
+    form = min(taken, key=lambda key: taken[key])
+    peer = len(images) / taken[form]
+    operations = 2 * sum(layer.macs for layer in engine.program.mac_layers)
+    rate = ours * operations / 1e9
+    share = rate / int8_peak()
+    note = f"{rate:.0f} GOP/s, {100 * share:.0f}% of the int8 GEMM peak"
+    return Line(name, ours, peer, "img/s", ours / peer, f"PyTorch float32 {form}", ">= 1.5", note)
+
+
+_PEAK: list[float] = []
+
+
+def int8_peak() -> float:
+    """GOP/s of a large int8 matrix product on this machine, measured once per run."""
+    if not _PEAK:
+        size = 2048
+        a = torch.randint(-128, 128, (size, size), dtype=torch.int8)
+        b = torch.randint(-128, 128, (size, size), dtype=torch.int8)
+        taken = seconds({"gemm": lambda: torch._int_mm(a, b)})["gemm"]
+        _PEAK.append(2 * size**3 / taken / 1e9)
+    return _PEAK[0]
+
+
+def mnist() -> Line:
+    """mnist-cnn-h16, 8 bits, batch 256."""
+    network = open_network("mnist-cnn-h16")
+    images = torch.rand(256, 1, 28, 28)
+    return _compare("forward-mnist-h16", Engine(network.program), network.module, images, 9)
+
+
+def random_vgg16() -> tuple[nn.Module, Engine]:
+    """A VGG-16 shape for CIFAR-10 with random weights, float and compiled at 8 bits."""
+    torch.manual_seed(0)
+    module = vgg16(batch_norm=False)
+    for layer in module:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            # He's gain, or the signal would die out over 16 layers and leave nothing to compute.
+            nn.init.kaiming_normal_(layer.weight)
+    module.eval()
+    return module, Engine(hwsim.compile(module, torch.rand(16, 3, 32, 32)))
+
+
+def vgg() -> Line:
+    """VGG-16 shape, 8 bits, batch 64."""
+    module, engine = random_vgg16()
+    return _compare("forward-vgg16", engine, module, torch.rand(64, 3, 32, 32), 3)

@@ -1,0 +1,138 @@
+"""The command line on few real digits: a small data folder, one network, its image, one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from hwsim import cli
+
+MODEL = "mnist-cnn-h16"
+EPSILONS = "0.1,0.3"
+SAMPLES = 160  # more than one batch
+
+
+class Answer(NamedTuple):
+    """What a command left on the screen."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line of an error: nothing else was printed, and the exit code is 2."""
+        assert self.code == 2
+        assert self.out == ""
+        assert self.err.startswith("hwsim: ")
+        assert self.err.endswith("\n")
+        assert self.err.count("\n") == 1
+        return self.err.strip()
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """``run("attack", "hfgsm")``: the entry point with these arguments, in this process."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # main replaces it
+
+    def entry(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["hwsim", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return Answer(int(stop.value.code or 0), *capfd.readouterr())
+
+    return entry
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with 512 training and 600 test digits of MNIST."""
+    from models.data import load_dataset
+
+    folder = tmp_path_factory.mktemp("digits")
+    for split, prefix, count in (("train", "train", 512), ("test", "t10k", 600)):
+        part = load_dataset("mnist", split).take(count)  # type: ignore[arg-type]
+        header = struct.pack(">IIII", 0x803, count, 28, 28)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + part.images.tobytes())
+        header, labels = struct.pack(">II", 0x801, count), part.labels.astype(np.uint8)
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _everywhere(digits: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWSIM_DATA", str(digits))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def place(
+    _everywhere: None, _compile_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Every test works in an empty folder of its own, on the small data folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def _compile_once() -> Iterator[None]:
+    """Compiling takes seconds: do it once for each network of the zoo, engine and data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        from hwsim import networks
+
+        compiled, known = networks.open_network, {}
+
+        def open_network(name: str, *rest: Any) -> Any:
+            if "/" in name or networks.is_image(name):
+                return compiled(name, *rest)
+            key = (name, *rest[:2], os.environ.get("HWSIM_DATA"))
+            if key not in known:
+                known[key] = compiled(name, *rest)
+            return known[key]
+
+        patch.setattr(networks, "open_network", open_network)
+        yield
+
+
+@pytest.fixture(scope="session")
+def network(_everywhere: None, _compile_once: None) -> Any:
+    """The network that the tests attack, compiled once."""
+    from hwsim.networks import open_network
+
+    return open_network(MODEL, None, None)
+
+
+@pytest.fixture(scope="session")
+def image(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its memory image. Tests that change it take a copy."""
+    from hwsim import rom
+
+    path = tmp_path_factory.mktemp("image") / "h16.hne"
+    rom.save(network.program, path)
+    return path
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what differs from run to run."""
+    return {k: v for k, v in result.items() if k not in ("seconds", "command", "model")}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
