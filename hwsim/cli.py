@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from importlib import import_module
@@ -61,12 +62,15 @@ def hwsim() -> None:
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input or interrupted (one line on stderr)."""
     warnings.formatwarning = lambda message, *_, **__: f"hwsim: warning: {message}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows a ? instead
     try:
         code = hwsim.main(prog_name="hwsim", standalone_mode=False)
     except click.Abort:
         if sys.stderr.isatty():
             click.echo(err=True)  # the terminal's own ^C stands in the way
-        _fail("interrupted: no half-written file is left; the same command goes on or starts anew")
+        _fail("interrupted: nothing is half-written; run the same command to go on")
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Barrier
 from typing import Any, TypeVar
 
 import numpy as np
@@ -152,13 +153,15 @@ def _as_nchw(maps: NDArray[Any]) -> Tensor:
 
 def _single_threaded() -> None:
     torch.set_num_threads(1)
+    torch.get_num_threads()  # torch's lazy set-up of this thread, before the default changes back
 
 
 @lru_cache(maxsize=1)
 def _workers(count: int, process: int) -> ThreadPoolExecutor:
     """Worker threads in which torch does not start threads of its own."""
     pool = ThreadPoolExecutor(count, "hwsim", initializer=_single_threaded)
-    list(pool.map(lambda _: None, range(count)))
+    together = Barrier(count)  # all threads start now: a later one would change the default again
+    list(pool.map(lambda _: together.wait(), range(count)))
     # The thread count is per thread, except for the default of threads yet to come: restore that.
     torch.set_num_threads(count)
     return pool

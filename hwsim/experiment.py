@@ -76,9 +76,13 @@ class Experiment:
             self.grid.step(epsilon)  # an epsilon below one step is refused before any work
         self.test, self.targets = self._choose_targets(test)
         self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
-        self.engine = Engine(network.program, gradient=settings.gradient)  # type: ignore[arg-type]
         costly = settings.gradient == "finite-difference"
         self.batch = BATCH_FINITE_DIFFERENCE if costly else BATCH
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The fixed-point side; made when it is first needed, after all else has been checked."""
+        return Engine(self.network.program, gradient=self.settings.gradient)  # type: ignore[arg-type]
 
     @property
     def name(self) -> str:

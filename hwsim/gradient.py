@@ -39,7 +39,7 @@ class Backward:
 
     def run(self, seed: NDArray[np.float32], states: list[Any]) -> NDArray[np.float32]:
         """∂(Σ seed · logits)/∂x for one chunk: seed (N, classes) -> (N, C, H, W), x in [0, 1]."""
-        flow = seed.reshape(len(seed), 1, 1, -1)
+        flow: NDArray[np.float32] = seed.reshape(len(seed), 1, 1, -1)
         stages = self.datapath.stages
         for index in range(len(stages) - 1, -1, -1):
             stage = stages[index]

@@ -116,9 +116,7 @@ def _expected(config: EngineConfig, layer: MacLayer) -> Shape:
 
 def _check_binary_points(layer: MacLayer, incoming: int) -> None:
     if layer.fa_in != incoming:
-        raise CompileError(
-            f"{layer.name}: its input has binary point {incoming}, but it expects {layer.fa_in}"
-        )
+        raise CompileError(f"{layer.name}: binary point {layer.fa_in} follows {incoming}")
     if layer.last and layer.fa_out != layer.fa_in + layer.fw:
         raise CompileError(
             f"{layer.name}: logits have binary point fa + fw = {layer.fa_in + layer.fw}, not "

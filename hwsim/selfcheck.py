@@ -111,7 +111,7 @@ def _equals_sums(kernel: Kernel, channels: int, n_out: int, side: int, batch: in
     source: Shape = (channels, side, side)
     conv = _layer(noise, "conv", source, (n_out, side, side), 3, False)
     full = _layer(noise, "fc", source, (n_out, 1, 1), 0, True)
-    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(np.int64)
+    padded: Any = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
     # float64 products of 15-bit integers summed over < 2^20 terms are exact: BLAS speed, int truth.
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     columns = windows.reshape(batch * side * side, -1).astype(np.float64)

@@ -73,7 +73,7 @@ class Front:
 class Stage:
     """One layer and what fuses into it: relu((W x + bias) · scale + offset), then the pools.
 
-    in_shape, shape: (C, H, W) before the layer and behind the pools. scale, offset: float64
+    mac: a Linear if it is one, even where the module says convolution. in_shape, shape: (C, H, W) before the layer and behind the pools. scale, offset: float64
     (n_out,). samples: calibration values of the output. flat: whether it was flattened.
     """
 
@@ -133,9 +133,11 @@ def group(operations: Sequence[Op], image_shape: Shape) -> tuple[Front, list[Sta
 
 
 def _stage(mac: Mac, in_shape: Shape) -> Stage:
-    n = mac.spec.n_out
+    n, flat = mac.spec.n_out, not mac.conv
     shape: Shape = (n, mac.shape[1], mac.shape[2]) if mac.conv else (n, 1, 1)
-    flat = not mac.conv
+    if mac.conv and in_shape[1:] == (mac.kernel, mac.kernel) and mac.padding == 0:
+        # As large as its map, it is a Linear: its fan-in runs over (c, y, x) in the same order.
+        mac = replace(mac, conv=False, kernel=0, stride=0, padding=0)
     return Stage(mac, in_shape, shape, np.ones(n), np.zeros(n), mac.samples, flat=flat)
 
 
@@ -146,15 +148,11 @@ def _check_output(stage: Stage) -> None:
             f"{mac.path}: the last layer must produce the logits: remove the ReLU, pooling, batch "
             "norm or arithmetic after it"
         )
-    if not mac.conv:
-        return
-    if not (stage.flat and stage.in_shape[1:] == (mac.kernel, mac.kernel) and mac.padding == 0):
+    if mac.conv or not stage.flat:
         raise CompileError(
             f"{mac.path}: the last layer must be Linear, or an unpadded convolution as large as "
             "its map followed by nn.Flatten"
         )
-    # Such a convolution is a Linear: its fan-in runs over (c, y, x) in the same order.
-    stage.mac = replace(mac, conv=False, kernel=0, stride=0, padding=0)
 
 
 def _channel_values(path: str, values: F64) -> F64:

@@ -23,7 +23,7 @@ def command() -> None:
 
 
 def _share(value: float | None) -> str:
-    return "—" if value is None else f"{100 * value:.2f}%"
+    return "-" if value is None else f"{100 * value:.2f}%"
 
 
 def _rate(value: float) -> str:

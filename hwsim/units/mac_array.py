@@ -64,6 +64,7 @@ class Accumulate:
         self.layer, self.kernel = layer, kernel
         channels, height, width = layer.in_shape
         k = layer.kernel
+        weight: NDArray[np.int32]
         if layer.kind == "fc":
             # Feature maps stand channels last, so the columns follow them.
             weight = layer.virtual_weights.reshape(-1, channels, height, width)
@@ -82,7 +83,7 @@ class Accumulate:
             ops = torch.ops.onednn
             if self.layer.kind == "fc":
                 return ops.qlinear_prepack(weight.to(torch.int8), None)
-            one = torch.ones(self.layer.n_out)
+            one = torch.ones(self.layer.n_out, dtype=torch.float32)
             stride, padding = [self.layer.stride] * 2, [self.layer.padding] * 2
             return ops.qconv_prepack(
                 weight.to(torch.int8), one, 1.0, 0, stride, padding, [1, 1], 1, None
@@ -134,7 +135,7 @@ class Accumulate:
 @lru_cache(maxsize=64)
 def _unit(channels: int) -> tuple[Tensor, Tensor]:
     """Weight scales of one and zero points of zero: oneDNN's descale becomes the identity."""
-    return torch.ones(channels), torch.zeros(channels, dtype=torch.int64)
+    return torch.ones(channels, dtype=torch.float32), torch.zeros(channels, dtype=torch.int64)
 
 
 def _chunks(weight: NDArray[np.int32], act_max: int, kernel: Kernel) -> list[tuple[int, int]]:

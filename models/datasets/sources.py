@@ -68,7 +68,7 @@ def from_cache(
             return None
         body = _read(path)
         if hashlib.sha256(body).hexdigest() == archive.sha256:
-            return Found(_unpacked(entry, split, body, str(path)), f"cache {cache}")
+            return Found(_unpacked(entry, split, body, str(path)), f"cache {_shown(cache)}")
         _forget(path, tried, progress)
         return None
     payloads: dict[str, bytes] = {}
@@ -82,7 +82,16 @@ def from_cache(
             payloads[part.name] = payload
         else:
             _forget(path, tried, progress)
-    return Found(payloads, f"cache {cache}") if len(payloads) == len(entry.parts[split]) else None
+    whole = len(payloads) == len(entry.parts[split])
+    return Found(payloads, f"cache {_shown(cache)}") if whole else None
+
+
+def _shown(folder: Path) -> str:
+    """A folder as people write it: reports are passed on, and need not name the user."""
+    try:
+        return f"~/{folder.relative_to(Path.home()).as_posix()}"
+    except (ValueError, RuntimeError):
+        return str(folder)
 
 
 def from_network(

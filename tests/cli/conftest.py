@@ -17,8 +17,6 @@ import pytest
 from hwsim import cli
 
 MODEL = "mnist-cnn-h16"
-EPSILONS = "0.1,0.3"
-SAMPLES = 160  # more than one batch
 
 
 class Answer(NamedTuple):
@@ -57,18 +55,32 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
     return entry
 
 
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with 512 training and 600 test digits of MNIST."""
+def data_folder(folder: Path, train: int, test: int) -> Path:
+    """A data folder with that many of the MNIST digits of each split."""
     from models.data import load_dataset
 
-    folder = tmp_path_factory.mktemp("digits")
-    for split, prefix, count in (("train", "train", 512), ("test", "t10k", 600)):
+    for split, prefix, count in (("train", "train", train), ("test", "t10k", test)):
         part = load_dataset("mnist", split).take(count)  # type: ignore[arg-type]
         header = struct.pack(">IIII", 0x803, count, 28, 28)
         (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + part.images.tobytes())
         header, labels = struct.pack(">II", 0x801, count), part.labels.astype(np.uint8)
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of all tests here."""
+    return data_folder(tmp_path_factory.mktemp("digits"), 512, 600)
+
+
+@pytest.fixture
+def few_digits(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A smaller one for the test that trains."""
+    folder = data_folder(tmp_path_factory.mktemp("few"), 32, 20)
+    monkeypatch.setenv("HWSIM_DATA", str(folder))
     return folder
 
 

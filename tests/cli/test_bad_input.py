@@ -57,7 +57,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "compile unknown": (("compile", "lenet"), "unknown model 'lenet'"),
     "compile an image": (("compile", "x.hne", "-o", "y.hne"), "x.hne is compiled already"),
     "compile without .hne": (("compile", MODEL, "-o", "x"), "must end in .hne"),
-    "network too big for the engine": (("compile", "mnist-cnn", "--config", "tiny"), "tiny"),
+    "network too big for the engine": (("compile", MODEL, "--config", "tiny"), "tiny"),
     "timing unknown": (("timing", "lenet"), "unknown model 'lenet'"),
     "timing of no image": (("timing", "no.hne"), "no.hne: no such directory"),
     "run of no image": (("run", "no.hne"), "no.hne: no such directory"),
@@ -165,7 +165,7 @@ def test_a_truncated_data_file_is_named(
     run: Run, place: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(digits, place / "data")
-    cut = place / "data/t10k-images-idx3-ubyte"
+    cut = place / "data/train-images-idx3-ubyte"
     cut.write_bytes(cut.read_bytes()[:-1])
     monkeypatch.setenv("HWSIM_DATA", str(place / "data"))
     assert str(cut) in run(*ATTACK).line

@@ -36,6 +36,14 @@ def result(network: Network, test: Dataset, **changes: Any) -> dict[str, Any]:
     return json.loads(report.to_json(chosen.result(chosen.count(Path("partial.json")))))
 
 
+@pytest.fixture(scope="session")
+def usual(network: Network, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The result of BASE."""
+    chosen = experiment(network, load_dataset("mnist", "test"))
+    tally = chosen.count(tmp_path_factory.mktemp("usual") / "partial.json")
+    return json.loads(report.to_json(chosen.result(tally)))
+
+
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 8)
@@ -52,20 +60,20 @@ def interrupt_at(images: int) -> Any:
 # ---------------------------------------------------------------- numbers
 
 
-def test_two_runs_give_identical_numbers(network: Network, test_set: Dataset) -> None:
-    first = result(network, test_set)
-    Path("partial.json").unlink()
-    assert numbers(first) == numbers(result(network, test_set))
-    assert first["clean"]["fixed"] > 0.9
-    assert first["success"]["engine_engine"][1] > 0.3
+def test_two_runs_give_identical_numbers(
+    network: Network, test_set: Dataset, usual: dict[str, Any]
+) -> None:
+    assert numbers(usual) == numbers(result(network, test_set))
+    assert usual["clean"]["fixed"] > 0.9
+    assert usual["success"]["engine_engine"][1] > 0.3
 
 
 def test_an_image_gives_the_numbers_of_the_network_it_was_made_from(
-    network: Network, image: Path, test_set: Dataset
+    network: Network, image: Path, test_set: Dataset, usual: dict[str, Any]
 ) -> None:
     from_image = open_network(str(image))
     assert fingerprint(from_image.program) == fingerprint(network.program)
-    assert numbers(result(from_image, test_set)) == numbers(result(network, test_set))
+    assert numbers(result(from_image, test_set)) == numbers(usual)
 
 
 def test_a_network_without_a_correct_answer_gives_null_and_no_error(
@@ -82,18 +90,20 @@ def test_a_network_without_a_correct_answer_gives_null_and_no_error(
 
 
 def test_fewer_bits_mean_a_coarser_grid(test_set: Dataset) -> None:
-    found = result(open_network(MODEL, bits=4), test_set)
+    found = result(open_network(MODEL, None, 4), test_set, samples=8)
     assert found["bits"] == 4
     assert found["effective_epsilons"] == [1 / 15, 4 / 15]
     assert found["clean"]["fixed"] > 0.9
 
 
-def test_engine_probabilities_concern_the_engine_only(network: Network, test_set: Dataset) -> None:
+def test_engine_probabilities_concern_the_engine_only(
+    network: Network, test_set: Dataset, usual: dict[str, Any]
+) -> None:
     chosen = experiment(network, test_set, probabilities="engine")
     assert isinstance(chosen._loss("engine"), ProbabilityLoss)
     assert isinstance(on_float := chosen._loss("float"), CrossEntropy)
     assert on_float.dtype == torch.float32
-    own, usual = result(network, test_set, probabilities="engine"), result(network, test_set)
+    own = result(network, test_set, probabilities="engine")
     for pair in ("float_float", "float_engine"):
         assert own["success"][pair] == usual["success"][pair]
     double = experiment(network, test_set, probabilities="float64")
@@ -153,10 +163,10 @@ def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(
     with pytest.raises(KeyboardInterrupt):
         experiment(network, test_set).count(partial, interrupt_at(16))
     kept = json.loads(partial.read_text())
-    assert kept["tally"]["samples"] == 8  # the batch whose end was not reached is not counted
+    assert kept["tally"]["samples"] == 16
     tally = experiment(network, test_set).count(partial, lambda done, _: seen.append(done))
     assert tally == whole
-    assert seen == [8, 16, 24]
+    assert seen == [16, 24]
     # Finished, it counts nothing again.
     assert experiment(network, test_set).count(partial, interrupt_at(8)) == whole
 
@@ -171,11 +181,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
-def test_other_settings_do_not_resume(
-    network: Network, test_set: Dataset, change: dict[str, Any]
-) -> None:
-    assert experiment(network, test_set).key != experiment(network, test_set, **change).key
+def test_other_settings_do_not_resume(network: Network, test_set: Dataset) -> None:
+    key = experiment(network, test_set).key
+    others = {experiment(network, test_set, **change).key for change in CHANGES.values()}
+    assert len(others - {key}) == len(CHANGES)
 
 
 def test_the_spelling_of_a_command_does_not_matter(network: Network, test_set: Dataset) -> None:
@@ -201,15 +210,11 @@ def test_a_changed_word_configuration_or_data_set_does_not_resume(
     assert len(set(keys)) == 4
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["", "{", "[]", "null", '{"key": 1}', "[" * 100, "\x00"],
-)
-def test_a_damaged_partial_file_is_ignored(
-    network: Network, test_set: Dataset, small_batches: None, damage: str
-) -> None:
-    Path("partial.json").write_text(damage)
-    assert experiment(network, test_set)._resumed(Path("partial.json")) is None
+def test_a_damaged_partial_file_is_ignored(network: Network, test_set: Dataset) -> None:
+    chosen, partial = experiment(network, test_set), Path("partial.json")
+    for damage in (b"", b"{", b"[]", b"null", b'{"key": 1}', b"[" * 100, b"\x00", b"\xff"):
+        partial.write_bytes(damage)
+        assert chosen._resumed(partial) is None, damage
 
 
 def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(

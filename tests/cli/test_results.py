@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hwsim.report import PAIRS
-from tests.cli.conftest import EPSILONS, MODEL, SAMPLES, Run, numbers, read
+from hwsim import experiment
+from hwsim.networks import Network
+from hwsim.report import PAIRS, to_json
+from models.data import load_dataset
+from tests.cli.conftest import MODEL, Run, numbers, read
 
 RUN = f"runs/hfgsm-{MODEL}-default-float32"
-ATTACK = ("attack", "hfgsm", "--model", MODEL, "--eps", EPSILONS)
+ATTACK = ("attack", "hfgsm", "--model", MODEL, "--eps", "0.1,0.3")
 #: A shell that starts tests in the background lets them ignore SIGINT; a user's does not.
 ENTRY = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -79,67 +82,74 @@ def test_an_attack_prints_its_result_and_leaves_json_picture_and_page(
     assert all(len(line) <= 100 for line in out.splitlines())
 
 
-def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(run: Run, place: Path) -> None:
-    samples = 4 * SAMPLES - 40
-    command = [*ATTACK, "--samples", str(samples), "--json", "out.json"]
-    partial = place / RUN / "partial.json"
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{ENTRY} main()", *command],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
-    )  # fmt: skip
-    while process.poll() is None and not partial.exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (2, "")
-    assert err.count("\n") == 1
-    assert "interrupted" in err
-    assert [path.name for path in place.rglob("*") if path.is_file()] == ["partial.json"]
-    done = read(partial)["tally"]["samples"]
-    assert 0 < done < samples
-
-    assert run(*command).code == 0
-    resumed = read(place / "out.json")
-    check_shape(resumed, samples, [0.1, 0.3])
-    assert not partial.exists()
-    assert run(*command, "--out", "whole").code == 0
-    assert numbers(read(place / "out.json")) == numbers(resumed)
-
-
-INTERRUPTED_TRAINING = (
-    f"{ENTRY} import models.train as t, signal; batch = t.shifted; calls = []\n"
-    "def shifted(*a):\n"
-    "    calls.append(0)\n"
-    "    if len(calls) == 5: signal.raise_signal(signal.SIGINT)\n"  # in the second epoch
-    "    return batch(*a)\n"
-    "t.shifted = shifted\n"
+INTERRUPTED_ATTACK = (
+    f"{ENTRY} import os, threading, hwsim.experiment as e; write = e.write_json; e.BATCH = 16\n"
+    "def later(*a):\n"  # a first batch has been kept: interrupt what follows
+    "    write(*a)\n"
+    "    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+    "e.write_json = later\n"
     "main()"
 )
 
 
-def test_training_that_is_interrupted_goes_on_to_the_same_weights(place: Path) -> None:
-    name = "mnist-cnn-h64"
-    command = ["train", name, "--epochs", "2", "--batch", "171", "--precision", "float32"]
-
-    def train(script: str, out: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", script, *command, "--out", out],
-            capture_output=True, text=True, check=False, env=dict(os.environ),
-        )  # fmt: skip
-
-    stopped = train(INTERRUPTED_TRAINING, "out")
+def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
+    run: Run, place: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment, "BATCH", 16)
+    command = (*ATTACK, "--samples", "80", "--json", "out.json")
+    stopped = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_ATTACK, *command],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert (stopped.returncode, stopped.stdout) == (2, "")
     assert stopped.stderr.count("\n") == 1
     assert "interrupted" in stopped.stderr
+    partial = place / RUN / "partial.json"
+    assert [path for path in place.rglob("*") if path.is_file()] == [partial]
+    assert 0 < read(partial)["tally"]["samples"] < 80
+
+    assert run(*command).code == 0
+    resumed = read(place / "out.json")
+    check_shape(resumed, 80, [0.1, 0.3])
+    assert not partial.exists()
+
+    settings = experiment.Settings("hfgsm", MODEL, (0.1, 0.3), 80)
+    whole = experiment.Experiment(settings, network, load_dataset("mnist", "test"))
+    expected = whole.result(whole.count(place / "whole.json"))
+    assert numbers(json.loads(to_json(expected))) == numbers(resumed)
+
+
+def test_training_that_is_interrupted_goes_on_to_the_same_weights(
+    run: Run, place: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models import train
+
+    name = "mnist-cnn-h64"
+    command = ("train", name, "--epochs", "2", "--batch", "16", "--precision", "float32", "--out")
+    shifted, batches = train.shifted, [0]
+
+    def interrupted(*arguments: Any) -> Any:
+        batches[0] += 1
+        if batches[0] == 4:  # in the second epoch of two batches
+            signal.raise_signal(signal.SIGINT)
+        return shifted(*arguments)
+
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(train, "shifted", interrupted)
+        assert "interrupted" in run(*command, "out").line
+    finally:
+        signal.signal(signal.SIGINT, usual)
     left = [path for path in (place / "out").rglob("*") if path.is_file()]
     assert len(left) == 1  # the checkpoint of the first epoch
     assert left[0].parent == place / "out/checkpoints" / name
 
     for out in ("out", "whole"):
-        done = train(f"{ENTRY} main()", out)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "of 600 images" in done.stdout
-        assert "note: not the canonical MNIST files" in done.stdout
+        code, said, err = run(*command, out)
+        assert (code, err) == (0, "")
+        assert "of 20 images" in said
+        assert "note: not the canonical MNIST files" in said
+    assert batches[0] == 4 + 2 + 4  # going on took the second epoch alone
     first, second = (place / out / f"{name}.safetensors" for out in ("out", "whole"))
     assert first.read_bytes() == second.read_bytes()
     assert read(first.with_suffix(".json")) == read(second.with_suffix(".json"))

@@ -37,7 +37,7 @@ def functions_called(engine: Engine, images: torch.Tensor) -> Counter[str]:
         engine(images)
     finally:
         sys.setprofile(previous)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return names
 
 

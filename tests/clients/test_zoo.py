@@ -67,8 +67,8 @@ def test_fgsm_on_the_engine_fools_it_about_as_often_as_the_float_network(
     target, module = digits
     fixed = target.fooled(library(target.engine, target), EPSILON)
     floating = module(library(module, target)).argmax(1)
-    assert abs(fixed - int((floating != target.labels).sum())) <= 3
-    assert fixed >= 4
+    assert abs(fixed - int((floating != target.labels).sum())) <= 4
+    assert fixed >= 3
 
 
 def test_every_library_crafts_the_same_fgsm_images(digits: tuple[Target, nn.Module]) -> None:

@@ -123,6 +123,7 @@ def test_module_and_tensor_hooks_run(engine: Engine) -> None:
         for handle in handles:
             handle.remove()
     assert seen == ["before", "after", "backward"]
+    assert x.grad is not None
     assert torch.equal(x.grad, 2 * jacobian(engine, x)[:, 0])
 
 
@@ -177,6 +178,7 @@ def test_gradients_of_a_larger_graph_go_through_the_engine(engine: Engine) -> No
 def test_checkpointing_recomputes_the_same_gradient(engine: Engine) -> None:
     x = pictures(3).requires_grad_()
     checkpoint(engine, x, use_reentrant=False)[:, 2].sum().backward()
+    assert x.grad is not None
     assert torch.equal(x.grad, jacobian(engine, x)[:, 2])
 
 
@@ -436,7 +438,7 @@ def test_rounding_just_outside_the_box_is_forgiven(engine: Engine) -> None:
 
 def test_an_unknown_gradient_mode_names_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"'exact'.*ste, ste-unclamped, finite-difference"):
-        Engine(small_program(), gradient="exact")  # type: ignore[arg-type]
+        Engine(small_program(), gradient="exact")
 
 
 # --- logits -------------------------------------------------------------------------------------

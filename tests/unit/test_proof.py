@@ -1,4 +1,4 @@
-"""The proof is tight, and no Program, however hostile, gets anything but a CompileError out of it."""
+"""The proof is tight, and a Program, however hostile, gets nothing worse than a CompileError."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ def refusal(program: Program) -> str:
         check(program)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def outcome(program: Program) -> str:
+    """What the proof complains about; empty if nothing. Any other exception passes through."""
+    try:
+        check(program)
+    except CompileError as error:
+        return str(error)
+    return ""
 
 
 # --- the bound is what an input can reach, and no more ------------------------------------------
@@ -144,7 +153,7 @@ def test_one_more_than_the_requantizer_holds_is_refused(extra: int, sign: int) -
         (0, dict(padding=-1), "padding below the kernel"),
         (0, dict(kernel=5, padding=2), "fan-in 9 does not match"),
         (0, dict(last=True), "fully connected"),
-        (0, dict(fa_in=7), "its input has binary point 8, but it expects 7"),
+        (0, dict(fa_in=7), "binary point 7 follows 8"),
         (0, dict(fa_out=65), "outside ±64"),
         (0, dict(fw=-65), "outside ±64"),
         (1, dict(kernel=4), "pooling kernel 1 to 3"),
@@ -173,7 +182,7 @@ def test_a_program_needs_layers_and_must_end_in_logits() -> None:
 @pytest.mark.parametrize(
     ("memory", "expected"),
     [
-        (dict(act_depth=107), "needs 108 lines of the activation buffer"),
+        (dict(act_depth=53), "needs 54 lines of the activation buffer"),
         (dict(act_depth=17), "needs 18 lines of the activation buffer"),
         (dict(tile_depth=8), "fan-in 9 exceeds TILE_DEPTH 8"),
         (dict(wgt_depth=2), "needs WGT_DEPTH"),
@@ -209,21 +218,15 @@ def test_a_hashed_index_needs_no_index_memory() -> None:
         lambda words, value: None,
     ],
 )
-@pytest.mark.parametrize("value", EXTREMES)
-@pytest.mark.parametrize("position", [0, 3])
-def test_hostile_words_get_a_compile_error_or_nothing(
-    name: str, hostile: Any, value: int, position: int
-) -> None:
+def test_hostile_words_are_refused_unless_they_are_in_range(name: str, hostile: Any) -> None:
     program = small_program()
-    words = getattr(program.layers[position], name)
-    try:
-        check(change(program, position, **{name: hostile(words, value)}))
-    except CompileError as error:
-        assert "\n" not in str(error)
-    else:
-        # Accepted: then it has to run.
-        limits = {"weights": 127, "multiplier": 32767, "shift": 47, "bias": 2**47 - 1}
-        assert abs(value) <= limits[name]
+    limit = {"weights": 127, "multiplier": 32767, "shift": 47, "bias": 2**47 - 1}[name]
+    for position in (0, 3):
+        words = getattr(program.layers[position], name)
+        for value in EXTREMES:
+            verdict = outcome(change(program, position, **{name: hostile(words, value)}))
+            assert "\n" not in verdict
+            assert verdict or abs(value) <= limit
 
 
 @pytest.mark.parametrize("name", ["weights", "multiplier", "bias"])
@@ -241,16 +244,13 @@ def test_a_shift_beyond_the_shifter_is_refused(value: int) -> None:
     assert f"shift holds {value}, outside 0 … 47" in refusal(change(program, 0, shift=shift))
 
 
-@pytest.mark.parametrize("scheme", ["xxh32", "banked", "dense"])
+@pytest.mark.parametrize("scheme", ["xxh32", "banked"])
 def test_a_giant_network_is_refused_before_anything_is_allocated(scheme: Any) -> None:
     config = load_config("default").replace(
         act_depth=2**26, tile_depth=2**26, index_mode="hash", wgt_depth=2**26, chan_depth=2**26
     )
     n, fan_in = 65535, 65535 * 255
-    real = n * fan_in if scheme == "dense" else 32
-    if real >= 2**32:
-        return  # HashSpec refuses it
-    spec = HashSpec(scheme, n, fan_in, real)
+    spec = HashSpec(scheme, n, fan_in, 32)
     none = np.zeros(1, np.int32)
     layer = MacLayer(
         "fc", "fc", (65535, 255, 1), (n, 1, 1), 0, 0, 0, spec, none, 3, 8, 11, none, none,
@@ -290,7 +290,4 @@ def test_no_field_of_a_layer_crashes_the_proof(
     if position == 1:
         changes = {k: v for k, v in changes.items() if k in ("kernel", "stride")}
     more: dict[str, Any] = {} if shape is None else {"out_shape": shape}
-    try:
-        check(change(program, position, **changes, **more))
-    except CompileError as error:
-        assert "\n" not in str(error)
+    assert "\n" not in outcome(change(program, position, **changes, **more))

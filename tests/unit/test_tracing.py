@@ -468,7 +468,7 @@ def test_a_layer_that_does_not_run_is_named() -> None:
 
 
 def test_something_else_than_a_module_is_refused() -> None:
-    with pytest.raises(CompileError, match="expected a torch.nn.Module, got function"):
+    with pytest.raises(CompileError, match=r"expected a torch\.nn\.Module, got function"):
         trace_chain(lambda x: x, IMAGES)  # type: ignore[arg-type]
 
 
