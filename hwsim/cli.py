@@ -51,9 +51,9 @@ def hwsim() -> None:
 
     \b
     Examples:
-      hwsim attack hfgsm                       float against fixed point, five epsilons
-      hwsim compile mnist-cnn-h16 -o net.hne   memory images, as the hardware loads them
-      hwsim timing net.hne                     where the cycles and the energy go
+      hwsim attack hfgsm                       float against fixed point
+      hwsim compile mnist-cnn-h16 -o net.hne   memory images for the hardware
+      hwsim timing net.hne                     where cycles and energy go
 
     HWSIM_DATA names a folder with data sets; HWSIM_CACHE one for downloads.
     """

@@ -29,8 +29,8 @@ class EngineConfig(BaseModel):
     rows: output channels computed at once. cols: neighbouring output pixels of one output row
     computed at once. banks: weight banks, a power of two >= rows. act_w, wgt_w: bits of an
     activation and of a real weight, 4 … 16. acc_w: accumulator bits; left out, 32 up to 10-bit
-    words and 48 above. mult_w: bits of the requantization multiplier. index_mode: ``sram`` stores (address,
-    sign) pairs, ``hash`` computes them. tile_depth: columns of the ping-pong tile buffer, the
+    words and 48 above. mult_w: bits of the requantization multiplier. index_mode: ``sram`` stores
+    (address, sign) pairs, ``hash`` computes them. tile_depth: columns of the ping-pong tile buffer, the
     largest fan-in of a convolution. wgt_depth: real weights in all banks together. idx_depth:
     lines of the index SRAM. act_depth: lines of COLS activations in each of the two feature-map
     buffers. chan_depth: lines of the scale and bias memories. prog_depth: instructions.

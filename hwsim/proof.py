@@ -183,30 +183,21 @@ def _check_words(config: EngineConfig, layer: MacLayer) -> None:
                 raise CompileError(f"{layer.name}: {name} holds {word}, outside {low} … {high}")
 
 
-def check_accumulator(config: EngineConfig, layer: MacLayer) -> None:
-    """Raise CompileError, naming layer, neuron and bound, if some input overflows ACC_W."""
-    limit = (1 << (config.acc_w - 1)) - 1
-    bound = layer.accumulator_bound(config.act_max).tolist()
-    biases = layer.bias.tolist() if layer.last else [0] * layer.n_out
-    for neuron, (reach, b) in enumerate(zip(bound, biases, strict=True)):
-        if reach + abs(b) > limit:
-            raise CompileError(
-                f"{layer.name}: neuron {neuron} can reach an accumulator of {reach + abs(b)}, "
-                f"beyond ACC_W = {config.acc_w} bits (limit {limit}): use fewer bits, a smaller "
-                "fan-in or a wider accumulator"
-            )
-
-
 def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
-    check_accumulator(config, layer)
-    if layer.last:
-        return
-    limit = (1 << (config.acc_w + config.mult_w - 1)) - 1
+    acc_max = (1 << (config.acc_w - 1)) - 1
+    post_max = (1 << (config.acc_w + config.mult_w - 1)) - 1
     bound = layer.accumulator_bound(config.act_max).tolist()
     rows = zip(bound, layer.multiplier.tolist(), layer.bias.tolist(), strict=True)
-    for channel, (reach, m, b) in enumerate(rows):
-        if reach * abs(m) + abs(b) > limit:
+    for neuron, (reach, m, b) in enumerate(rows):
+        total = reach + abs(b) if layer.last else reach
+        if total > acc_max:
             raise CompileError(
-                f"{layer.name}: channel {channel} can overflow the requantizer: {reach} * {m} + "
-                f"{b} exceeds {config.acc_w + config.mult_w} bits"
+                f"{layer.name}: neuron {neuron} can reach an accumulator of {total}, beyond ACC_W "
+                f"= {config.acc_w} bits (limit {acc_max}): use fewer bits, a smaller fan-in or a "
+                "wider accumulator"
+            )
+        if not layer.last and reach * abs(m) + abs(b) > post_max:
+            raise CompileError(
+                f"{layer.name}: channel {neuron} can overflow the requantizer: {reach} * {m} + {b} "
+                f"exceeds {config.acc_w + config.mult_w} bits"
             )

@@ -113,7 +113,7 @@ def _equals_sums(kernel: Kernel, channels: int, n_out: int, side: int, batch: in
     full = _layer(noise, "fc", source, (n_out, 1, 1), 0, True)
     padded: Any = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
     # float64 products of 15-bit integers summed over < 2^20 terms are exact: BLAS speed, int truth.
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    windows: Any = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))  # type: ignore[call-overload]
     columns = windows.reshape(batch * side * side, -1).astype(np.float64)
     expected_conv = columns @ conv.virtual_weights.T.astype(np.float64)
     flat = maps.transpose(0, 3, 1, 2).reshape(batch, -1).astype(np.float64)

@@ -73,8 +73,9 @@ class Front:
 class Stage:
     """One layer and what fuses into it: relu((W x + bias) · scale + offset), then the pools.
 
-    mac: a Linear if it is one, even where the module says convolution. in_shape, shape: (C, H, W) before the layer and behind the pools. scale, offset: float64
-    (n_out,). samples: calibration values of the output. flat: whether it was flattened.
+    mac: a Linear if it is one, even where the module says convolution. in_shape, shape: (C, H, W)
+    before the layer and behind the pools. scale, offset: float64 (n_out,). samples: calibration
+    values of the output. flat: whether it was flattened.
     """
 
     mac: Mac

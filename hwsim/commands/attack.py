@@ -139,5 +139,7 @@ def command(
             report.write_json(result, json_path)
         partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
+    if gradient != "ste":
+        answer.print(f"note: the engine's gradient is {gradient}")
     if probabilities == "engine":
         answer.print("note: float has no probability unit; it was attacked through float32 softmax")

@@ -50,7 +50,7 @@ def samples_option(function: Function) -> Function:
         "--samples",
         type=click.IntRange(1),
         default=1000,
-        show_default="1000",
+        show_default=True,
         help="Test images, spread evenly over the test set.",
     )(function)
 

@@ -12,24 +12,24 @@ from hwsim.commands.options import finite, loading, message_console, progress_ba
 @click.command("train")
 @click.argument("name")
 @click.option(
-    "--epochs", type=click.IntRange(1), default=12, show_default="12", help="Passes over the data."
+    "--epochs", type=click.IntRange(1), default=12, show_default=True, help="Passes over the data."
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=256, show_default="256", help="Images a step."
+    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Images a step."
 )
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
     callback=finite,
     default=3e-3,
-    show_default="0.003",
+    show_default=True,
     help="Peak learning rate of the one-cycle schedule.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
     default=0,
-    show_default="0",
+    show_default=True,
     help="Of initialisation, order and augmentation.",
 )
 @click.option(

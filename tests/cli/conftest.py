@@ -8,6 +8,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def data_folder(folder: Path, train: int, test: int) -> Path:
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of all tests here."""
-    return data_folder(tmp_path_factory.mktemp("digits"), 512, 600)
+    return data_folder(tmp_path_factory.mktemp("digits"), 64, 600)
 
 
 @pytest.fixture
@@ -82,6 +83,22 @@ def few_digits(
     folder = data_folder(tmp_path_factory.mktemp("few"), 32, 20)
     monkeypatch.setenv("HWSIM_DATA", str(folder))
     return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A handful of images does not repay waking threads, least of all on a busy machine."""
+    import numba
+    import torch
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # of the processes started here
+        torch.set_num_threads(1)
+        numba.set_num_threads(1)
+        yield
+    torch.set_num_threads(before[0])
+    numba.set_num_threads(before[1])
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +121,9 @@ def place(
 def _compile_once() -> Iterator[None]:
     """Compiling takes seconds: do it once for each network of the zoo, engine and data folder."""
     with pytest.MonkeyPatch.context() as patch:
-        from hwsim import networks
+        from hwsim import experiment, networks
 
+        patch.setattr(experiment, "Engine", cache(experiment.Engine))
         compiled, known = networks.open_network, {}
 
         def open_network(name: str, *rest: Any) -> Any:

@@ -13,9 +13,9 @@ import torch
 
 from attacks.losses import CrossEntropy, ProbabilityLoss
 from hwsim import experiment as module
-from hwsim import report
+from hwsim import networks, report
 from hwsim.experiment import Experiment, Settings, fingerprint
-from hwsim.networks import Network, open_network
+from hwsim.networks import Network
 from models.data import Dataset, load_dataset
 from tests.cli.conftest import MODEL, numbers
 
@@ -71,7 +71,7 @@ def test_two_runs_give_identical_numbers(
 def test_an_image_gives_the_numbers_of_the_network_it_was_made_from(
     network: Network, image: Path, test_set: Dataset, usual: dict[str, Any]
 ) -> None:
-    from_image = open_network(str(image))
+    from_image = networks.open_network(str(image))
     assert fingerprint(from_image.program) == fingerprint(network.program)
     assert numbers(result(from_image, test_set)) == numbers(usual)
 
@@ -90,7 +90,7 @@ def test_a_network_without_a_correct_answer_gives_null_and_no_error(
 
 
 def test_fewer_bits_mean_a_coarser_grid(test_set: Dataset) -> None:
-    found = result(open_network(MODEL, None, 4), test_set, samples=8)
+    found = result(networks.open_network(MODEL, None, 4), test_set, samples=8)
     assert found["bits"] == 4
     assert found["effective_epsilons"] == [1 / 15, 4 / 15]
     assert found["clean"]["fixed"] > 0.9
@@ -107,7 +107,9 @@ def test_engine_probabilities_concern_the_engine_only(
     for pair in ("float_float", "float_engine"):
         assert own["success"][pair] == usual["success"][pair]
     double = experiment(network, test_set, probabilities="float64")
-    assert [double._loss(on).dtype for on in ("float", "engine")] == [torch.float64] * 2
+    for loss in map(double._loss, ("float", "engine")):
+        assert isinstance(loss, CrossEntropy)
+        assert loss.dtype == torch.float64
 
 
 def test_finite_differences_run_in_small_batches(network: Network, test_set: Dataset) -> None:
@@ -149,6 +151,7 @@ def test_the_least_likely_target_is_the_lowest_logit(network: Network, test_set:
     with torch.no_grad():
         logits = network.module(chosen.grid.snap(chosen.inputs))
     lowest = logits.scatter(1, chosen.labels[:, None], float("inf")).argmin(1)
+    assert chosen.targets is not None
     assert torch.equal(chosen.targets, lowest)
 
 
@@ -196,10 +199,11 @@ def test_a_changed_word_configuration_or_data_set_does_not_resume(
     network: Network, test_set: Dataset
 ) -> None:
     program = network.program
-    layer = program.layers[0]
-    words = layer.weights.copy()  # type: ignore[union-attr]
+    layer = program.mac_layers[0]
+    assert layer is program.layers[0]
+    words = layer.weights.copy()
     words[0] ^= 1
-    changed = dataclasses.replace(layer, weights=words)  # type: ignore[type-var]
+    changed = dataclasses.replace(layer, weights=words)
     edited = program.replace(layers=(changed, *program.layers[1:]))
     hashed = program.replace(config=program.config.replace(index_mode="hash"))
     keys = [
@@ -224,12 +228,13 @@ def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(
     tally = chosen.count(partial).as_dict()
     assert chosen._resumed(partial) is not None
     empty: dict[str, Any] = {}
-    for wrong in (
+    damages: tuple[Any, ...] = (
         None, [], empty, tally | {"samples": 7}, tally | {"samples": 0}, tally | {"samples": "8"},
         tally | {"samples": 1000}, tally | {"samples": 8.5}, tally | {"success": []},
         tally | {"success": empty}, tally | {"correct": empty}, tally | {"epsilons": [0.1]},
         tally | {"more": 1}, tally | {"correct": {"float": 1, "engine": 1}},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for wrong in damages:
         partial.write_text(json.dumps({"key": chosen.key, "tally": wrong}))
         assert chosen._resumed(partial) is None, wrong
 

@@ -12,14 +12,22 @@ from hwsim.cli import COMMANDS, hwsim
 from tests.cli.conftest import Run
 
 
-def every_command() -> list[tuple[str, ...]]:
-    paths: list[tuple[str, ...]] = []
+def test_the_first_screen_fits_80_columns(run: Run) -> None:
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    assert all(name in out for name in ("Examples:", *COMMANDS))
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def every_command() -> dict[tuple[str, ...], click.Command]:
+    found: dict[tuple[str, ...], click.Command] = {}
     for name in COMMANDS:
         command = hwsim.get_command(click.Context(hwsim), name)
-        paths.append((name,))
+        assert command is not None
+        found[name,] = command
         if isinstance(command, click.Group):
-            paths += [(name, sub) for sub in command.commands]
-    return paths
+            found |= {(name, sub): inner for sub, inner in command.commands.items()}
+    return found
 
 
 def test_help_imports_neither_torch_nor_numpy() -> None:
@@ -44,15 +52,9 @@ def test_every_command_has_help_with_an_example(run: Run, path: tuple[str, ...])
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
-def test_every_option_says_what_it_is_for(run: Run) -> None:
-    for path in every_command():
-        command = hwsim
-        for name in path:
-            found = command.get_command(click.Context(command), name)
-            assert found is not None
-            if isinstance(found, click.Group):
-                command = found
-        options = [p for p in found.params if isinstance(p, click.Option)]
+def test_every_option_says_what_it_is_for() -> None:
+    for path, command in every_command().items():
+        options = [p for p in command.params if isinstance(p, click.Option)]
         assert not [option.name for option in options if not option.help], path
 
 

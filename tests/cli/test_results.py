@@ -92,11 +92,12 @@ INTERRUPTED_ATTACK = (
 )
 
 
+@pytest.mark.slow
 def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
     run: Run, place: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiment, "BATCH", 16)
-    command = (*ATTACK, "--samples", "80", "--json", "out.json")
+    command = (*ATTACK, "--samples", "64", "--json", "out.json")
     stopped = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_ATTACK, *command],
         capture_output=True, text=True, check=False,
@@ -106,19 +107,20 @@ def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
     assert "interrupted" in stopped.stderr
     partial = place / RUN / "partial.json"
     assert [path for path in place.rglob("*") if path.is_file()] == [partial]
-    assert 0 < read(partial)["tally"]["samples"] < 80
+    assert 0 < read(partial)["tally"]["samples"] < 64
 
     assert run(*command).code == 0
     resumed = read(place / "out.json")
-    check_shape(resumed, 80, [0.1, 0.3])
+    check_shape(resumed, 64, [0.1, 0.3])
     assert not partial.exists()
 
-    settings = experiment.Settings("hfgsm", MODEL, (0.1, 0.3), 80)
+    settings = experiment.Settings("hfgsm", MODEL, (0.1, 0.3), 64)
     whole = experiment.Experiment(settings, network, load_dataset("mnist", "test"))
     expected = whole.result(whole.count(place / "whole.json"))
     assert numbers(json.loads(to_json(expected))) == numbers(resumed)
 
 
+@pytest.mark.slow
 def test_training_that_is_interrupted_goes_on_to_the_same_weights(
     run: Run, place: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -467,6 +467,17 @@ def test_a_layer_that_does_not_run_is_named() -> None:
     assert message.startswith("2: does not run on calibration images of shape (1, 8, 8)")
 
 
+def test_a_batch_size_written_into_forward_is_refused() -> None:
+    module = Calls(lambda m, x: x.view(12, -1), 256)
+    assert "write forward() for any number of images" in refusal(module, torch.rand(12, 1, 8, 8))
+
+
+def test_a_module_that_cannot_be_copied_is_refused() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    module.cached = module(IMAGES)
+    assert "Sequential: cannot be copied (Only Tensors created explicitly" in refusal(module)
+
+
 def test_something_else_than_a_module_is_refused() -> None:
     with pytest.raises(CompileError, match=r"expected a torch\.nn\.Module, got function"):
         trace_chain(lambda x: x, IMAGES)  # type: ignore[arg-type]

@@ -1,0 +1,243 @@
+"""Random small networks: the engine computes their logits; constants are the best that fit."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from hwsim.compiler import _requantize, compile
+from hwsim.config import EngineConfig, load_config
+from hwsim.engine import Engine
+from hwsim.fixedpoint import (
+    activation_frac,
+    multiplier_and_shift,
+    nearest,
+    quantize,
+    round_half_up,
+    weight_frac,
+)
+from hwsim.program import MacLayer, Program
+from hwsim.proof import check
+from models.layers import compress
+
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FEWER = settings(SETTINGS, max_examples=30)
+DEFAULT = load_config("default")
+Draw = Any
+
+
+def _norm(noise: torch.Generator, channels: int, flat: bool) -> nn.Module:
+    norm = nn.BatchNorm1d(channels) if flat else nn.BatchNorm2d(channels)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.normal_(0, 0.2, generator=noise)
+    norm.running_var.uniform_(0.1, 1.5, generator=noise)
+    with torch.no_grad():
+        norm.weight.normal_(0, 1, generator=noise)
+        norm.bias.normal_(0, 0.2, generator=noise)
+        norm.weight[0] = 0.0
+    return norm
+
+
+@st.composite
+def networks(draw: Draw) -> tuple[nn.Module, Tensor]:
+    """A float network of 0–2 convolutions and 1–2 Linears with whatever may stand between them."""
+    seed = draw(st.integers(0, 2**16))
+    noise = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    channels, side = draw(st.integers(1, 3)), draw(st.integers(4, 9))
+    x = torch.rand(24, channels, side, side, generator=noise)
+    layers: list[nn.Module] = []
+    if draw(st.booleans()) and side > 4:
+        layers.append(nn.MaxPool2d(2, 1))
+        side -= 1
+    for _ in range(draw(st.integers(0, 2))):
+        kernel = draw(st.integers(1, min(7, side)))
+        stride, padding = draw(st.integers(1, 2)), draw(st.integers(0, kernel - 1))
+        out = draw(st.integers(1, 6))
+        layers.append(nn.Conv2d(channels, out, kernel, stride, padding, bias=draw(st.booleans())))
+        channels, side = out, (side + 2 * padding - kernel) // stride + 1
+        if draw(st.booleans()):
+            layers.append(_norm(noise, channels, flat=False))
+        behind: list[nn.Module] = [nn.ReLU(inplace=draw(st.booleans()))]
+        if side > 1 and draw(st.booleans()):
+            pool_stride = draw(st.integers(1, 2))
+            behind.insert(draw(st.integers(0, 1)), nn.MaxPool2d(2, pool_stride))
+            side = (side - 2) // pool_stride + 1
+        layers += behind
+    layers.append(nn.Flatten())
+    features = channels * side * side
+    for _ in range(draw(st.integers(0, 1))):
+        hidden = draw(st.integers(2, 12))
+        layers.append(nn.Linear(features, hidden))
+        if draw(st.booleans()):
+            layers.append(_norm(noise, hidden, flat=True))
+        layers += [nn.ReLU(), nn.Dropout()]
+        features = hidden
+    layers.append(nn.Linear(features, draw(st.integers(2, 6))))
+    module: nn.Module = nn.Sequential(*layers).eval()
+    scheme = draw(st.sampled_from([None, "xxh32", "banked", "dense"]))
+    if scheme is not None:
+        module = compress(module, draw(st.sampled_from([1.0, 0.5, 0.1])), scheme, seed=seed)
+    return module, x
+
+
+def _difference(module: nn.Module, x: Tensor, config: EngineConfig) -> float:
+    """Root mean square error of the logits, relative to that of the logits themselves."""
+    return _distance(module, x, compile(module, x, config))
+
+
+def _distance(module: nn.Module, x: Tensor, program: Program) -> float:
+    found = Engine(program).integer_logits(x).double() * 2.0**-program.logit_frac
+    with torch.no_grad():
+        expected = module(x).double()
+    norm = float(expected.square().mean().sqrt())
+    return float((found - expected).square().mean().sqrt()) / max(norm, 1e-6)
+
+
+@SETTINGS
+@given(networks())
+def test_sixteen_bit_engines_compute_the_float_logits(network: tuple[nn.Module, Tensor]) -> None:
+    module, x = network
+    assert _difference(module, x, DEFAULT.with_bits(16)) < 5e-4
+
+
+@SETTINGS
+@given(networks())
+def test_eight_bit_engines_come_close(network: tuple[nn.Module, Tensor]) -> None:
+    module, x = network
+    assert _difference(module, x, DEFAULT) < 0.1
+
+
+@FEWER
+@given(networks(), st.integers(4, 16), st.integers(4, 16), st.integers(8, 16))
+def test_every_width_compiles_to_a_proven_program(
+    network: tuple[nn.Module, Tensor], act_w: int, wgt_w: int, mult_w: int
+) -> None:
+    module, x = network
+    config = DEFAULT.replace(act_w=act_w, wgt_w=wgt_w, mult_w=mult_w)
+    first, second = compile(module, x, config), compile(module, x, config)
+    check(first)
+    for a, b in zip(first.layers, second.layers, strict=True):
+        if isinstance(a, MacLayer) and isinstance(b, MacLayer):
+            for name in ("weights", "multiplier", "shift", "bias"):
+                np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert np.isfinite(_distance(module, x, first))
+
+
+@SETTINGS
+@given(networks())
+def test_biases_round_half_up_to_the_nearest_word(network: tuple[nn.Module, Tensor]) -> None:
+    """Hidden layers that see no mean and no norm: b_c is the bias at fa_out + s, and the half."""
+    module, x = network
+    if any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in module.modules()):
+        return
+    program: Program = compile(module, x)
+    floats = [layer for layer in module.modules() if hasattr(layer, "bias")]
+    for layer, source in zip(program.mac_layers, floats, strict=True):
+        bias = [0.0] * layer.n_out if source.bias is None else source.bias.tolist()
+        for c in range(layer.n_out):
+            s, frac = int(layer.shift[c]), layer.fa_out
+            exact = Fraction(bias[c]) * Fraction(2) ** (frac + s) + int(layer.rounding[c])
+            assert int(layer.bias[c]) == math.floor(exact + Fraction(1, 2))
+
+
+# --- constants ----------------------------------------------------------------------------------
+
+ratios = st.floats(-1e6, 1e6, allow_subnormal=True).filter(bool)
+
+
+@SETTINGS
+@given(ratios, st.integers(8, 16), st.integers(0, 63))
+def test_no_multiplier_and_shift_is_nearer(ratio: float, mult_w: int, shift_max: int) -> None:
+    limit = 2 ** (mult_w - 1) - 1
+    found = multiplier_and_shift(ratio, mult_w, shift_max)
+    rivals = [(nearest(ratio, s), s) for s in range(shift_max + 1)]
+    rivals = [(m, s) for m, s in rivals if abs(m) <= limit]
+    if found is None:
+        assert not rivals
+        return
+    m, s = found
+    error = abs(Fraction(m, 2**s) - Fraction(ratio))
+    assert error == min(abs(Fraction(m, 2**s) - Fraction(ratio)) for m, s in rivals)
+    if s < shift_max:
+        assert error <= abs(Fraction(ratio)) / 2 ** (mult_w - 1)
+
+
+@SETTINGS
+@given(
+    ratios.map(lambda r: r * 1e-6),
+    st.floats(-100, 100),
+    st.integers(0, 2**20),
+    st.integers(-(2**20), 2**20),
+)
+def test_requantization_rounds_half_up(ratio: float, offset: float, reach: int, acc: int) -> None:
+    acc = max(-reach, min(reach, acc))
+    found = _requantize(ratio, offset, 4, reach, DEFAULT)
+    assert found is not None
+    m, s, b = found
+    assert reach * abs(m) + abs(b) < 2**47
+    half = 2 ** (s - 1) if s else 0
+    exact = Fraction(acc * m + (b - half), 2**s)
+    assert (acc * m + b) >> s == math.floor(exact + Fraction(1, 2) * bool(s))
+    wanted = acc * Fraction(ratio) + Fraction(offset) * 16
+    slack = Fraction(reach, 2 ** (s + 1)) + Fraction(1, 2 ** (s + 1))
+    assert abs(exact - wanted) <= slack
+
+
+@SETTINGS
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(-80, 80))
+def test_nearest_is_exact(x: float, frac: int) -> None:
+    scaled = Fraction(x) * Fraction(2) ** frac
+    assert nearest(x, frac) - Fraction(1, 2) <= scaled < nearest(x, frac) + Fraction(1, 2)
+
+
+@SETTINGS
+@given(
+    st.floats(-(2**52), 2**52) | st.integers(-(2**53), 2**53).map(lambda n: n / 2)
+)  # fmt: skip
+def test_arrays_round_as_exactly_as_fractions(x: float) -> None:
+    assert int(round_half_up(x)) == nearest(x, 0)
+
+
+def test_the_largest_double_below_a_half_rounds_down() -> None:
+    assert round_half_up(0.49999999999999994) == 0
+    assert round_half_up(-0.5) == 0
+    assert round_half_up(2.0**52 + 1) == 2**52 + 1
+
+
+def _samples(seed: int, spread: float) -> np.ndarray:
+    """Values with tails from none to heavy."""
+    noise = np.random.default_rng(seed)
+    return np.exp(spread * noise.standard_normal(300)) * noise.choice([-1.0, 1.0], 300)
+
+
+@SETTINGS
+@given(st.integers(0, 2**16), st.floats(0, 4), st.integers(4, 16))
+def test_the_binary_point_is_no_worse_than_any_other(seed: int, spread: float, bits: int) -> None:
+    values = _samples(seed, spread)
+    counts = np.random.default_rng(seed).integers(0, 5, 300)
+    limit = 2 ** (bits - 1) - 1
+
+    def weight_error(frac: int) -> float:
+        back = np.ldexp(quantize(values, frac, limit).astype(float), -frac)
+        return float((counts * (back - values) ** 2).sum())
+
+    best = weight_frac(values, counts, limit)
+    assert weight_error(best) <= min(map(weight_error, range(best - 8, best + 9))) * (1 + 1e-9)
+
+    maps = np.maximum(values, 0)
+
+    def map_error(frac: int) -> float:
+        words = np.clip(round_half_up(np.ldexp(maps, frac)), 0, 2**bits - 1)
+        return float(((np.ldexp(words.astype(float), -frac) - maps) ** 2).sum())
+
+    best = activation_frac(values, bits)
+    assert map_error(best) <= min(map(map_error, range(best - 8, best + 9))) * (1 + 1e-9)
