@@ -30,11 +30,11 @@ class EngineConfig(BaseModel):
     computed at once. banks: weight banks, a power of two >= rows. act_w, wgt_w: bits of an
     activation and of a real weight, 4 … 16. acc_w: accumulator bits; left out, 32 up to 10-bit
     words and 48 above. mult_w: bits of the requantization multiplier. index_mode: ``sram`` stores
-    (address, sign) pairs, ``hash`` computes them. tile_depth: columns of the ping-pong tile buffer, the
-    largest fan-in of a convolution. wgt_depth: real weights in all banks together. idx_depth:
-    lines of the index SRAM. act_depth: lines of COLS activations in each of the two feature-map
-    buffers. chan_depth: lines of the scale and bias memories. prog_depth: instructions.
-    clock_mhz: turns cycles into time; not a property of the logic.
+    (address, sign) pairs, ``hash`` computes them. tile_depth: columns of the ping-pong tile
+    buffer, the largest fan-in of a convolution. wgt_depth: real weights in all banks together.
+    idx_depth: lines of the index SRAM. act_depth: lines of COLS activations in each of the two
+    feature-map buffers. chan_depth: lines of the scale and bias memories. prog_depth:
+    instructions. clock_mhz: turns cycles into time; not a property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -138,13 +138,13 @@ def load_config(name: str) -> EngineConfig:
         if not path.is_file():
             raise ConfigError(f"configuration file {name} does not exist")
     else:
-        candidates = [folder / f"{name}.toml" for folder in _FOLDERS]
-        path = next((p for p in candidates if p.is_file()), Path())
-        if not path.name:
+        if name not in config_names():
             raise ConfigError(
                 f"unknown configuration {name!r}: choose from {', '.join(config_names())}, "
                 "or give the path of a .toml file"
             )
+        candidates = [folder / f"{name}.toml" for folder in _FOLDERS]
+        path = next(p for p in candidates if p.is_file())
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

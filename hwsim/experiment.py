@@ -286,5 +286,6 @@ def _costs(timing: TimingReport) -> dict[str, Any]:
             "microseconds": timing.seconds * 1e6,
             "utilization": timing.utilization,
             "stalls": timing.stalls,
+            "bank_conflicts": timing.bank_conflicts,
         },
     }

@@ -13,7 +13,8 @@ utilization) are fractions in 0 … 1; a share whose denominator is 0 is None. I
                                        the second is optional
     zero_gradient                      {float, engine}
     cycles, energy_nj, memory_bits     memory_bits: {dense, index_sram, hash}
-    timing                             {cycles, clock_mhz, microseconds, utilization, stalls: {}}
+    timing                             {cycles, clock_mhz, microseconds, utilization, stalls: {},
+                                       bank_conflicts}
     paper                              optional list of {what, paper, here | None, source}
     versions                           {library: version}
 """
@@ -138,9 +139,13 @@ def headline(result: Mapping[str, Any]) -> str:
     if not usable:
         return "No input was classified correctly, so there is nothing to attack."
     at = min(usable, key=lambda i: abs(floats[i] - 0.5))
-    verb = "steers to its target" if result.get("targeted") else "fools"
+    does = (
+        "makes the float network answer its target"
+        if result.get("targeted")
+        else ("fools the float network")
+    )
     text = (
-        f"At ε = {result['epsilons'][at]:g} the attack {verb} the float network on "
+        f"At ε = {result['epsilons'][at]:g} the attack {does} on "
         f"{percent(floats[at])} of the images that it gets right, and the fixed-point engine, "
         f"attacked through its own arithmetic, on {percent(engines[at])}."
     )

@@ -101,8 +101,8 @@ def _facts(result: Mapping[str, Any]) -> RenderableType:
         (
             "engine",
             Text(
-                f"{result['config']}, {result['bits']}-bit words; {kind}, gradients through "
-                f"{result['probabilities']} softmax"
+                f"{result['config']}, {result['bits']}-bit words; {kind}, "
+                f"{result.get('gradient', 'ste')} gradients, {result['probabilities']} softmax"
             ),
         ),
         ("images", Text(f"{result['samples']:,} of {data['name']} ({data['source']})")),
@@ -178,7 +178,9 @@ def _bare(share: float | None) -> str:
 def _costs(result: Mapping[str, Any], paths: Mapping[str, Path] | None) -> Table:
     timing = result["timing"]
     stalls = {name: count for name, count in timing["stalls"].items() if count}
-    stalled = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in stalls.items())
+    stalled = ", ".join(f"{name} {count:,} cycles" for name, count in stalls.items())
+    if conflicts := timing.get("bank_conflicts"):
+        stalled += f" (bank conflicts cost the expander {conflicts:,})"
     rows: list[tuple[str, RenderableType]] = [
         (
             "one inference",
@@ -188,7 +190,7 @@ def _costs(result: Mapping[str, Any], paths: Mapping[str, Path] | None) -> Table
                 f"MACs busy {percent(timing['utilization'], 0)}"
             ),
         ),
-        ("  stalled cycles", Text(stalled or "none")),
+        ("  array waited for", Text(stalled or "nothing")),
         (
             "weight memory",
             Text(

@@ -134,17 +134,21 @@ class TimingReport:
 
     @property
     def stalls(self) -> dict[str, int]:
-        """Cycles in which the array waited, by cause, and the bank conflicts of the expander.
-
-        Conflicts overlap with the others: they are part of ``expander`` where the array waits for
-        them, and hidden where it still works on an earlier row-tile.
-        """
+        """Cycles in which the array waited, by cause; disjoint, so that they may be added up."""
         return {
             "expander": self.total("expander_stall"),
             "activation": self.total("act_stall"),
             "post": self.total("post_stall"),
-            "bank_conflicts": self.total("conflict_cycles"),
         }
+
+    @property
+    def bank_conflicts(self) -> int:
+        """Cycles that conflicts cost the expander, Σ(X_j − 1).
+
+        They are part of its stall where the array waits for them, and hidden where it still works
+        on an earlier row-tile.
+        """
+        return self.total("conflict_cycles")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the row-tiles, JSON-serialisable."""
@@ -160,6 +164,7 @@ class TimingReport:
             "seconds": self.seconds,
             "microseconds": self.seconds * 1e6,
             "stalls": self.stalls,
+            "bank_conflicts": self.bank_conflicts,
             **{part: self.total(part) for part in parts},
             "utilization": self.utilization,
             "stream_in": self.stream_in,

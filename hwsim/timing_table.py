@@ -18,10 +18,10 @@ _STORAGE = {
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False,
-        padding=(0, 2, 0, 0), header_style="dim",
+        padding=(0, 1, 0, 0), header_style="dim",
     )  # fmt: skip
     for name in left:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -47,7 +47,7 @@ def _layers(report: TimingReport) -> Table:
     table = _table(
         "Cycles",
         ("layer", "kind", "hash"),
-        ("cycles", "array busy", "wait\nweights", "wait\nacts", "wait\npost", "start\n+ drain",
+        ("cycles", "array\nbusy", "wait\nweights", "wait\nacts", "wait\npost", "start\n+ drain",
          "cycles a\ncolumn", "MACs\nused"),
     )  # fmt: skip
     for layer in report.layers:

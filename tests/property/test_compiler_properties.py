@@ -109,7 +109,7 @@ def test_sixteen_bit_engines_compute_the_float_logits(network: tuple[nn.Module, 
     assert _difference(module, x, DEFAULT.with_bits(16)) < 5e-4
 
 
-@SETTINGS
+@FEWER
 @given(networks())
 def test_eight_bit_engines_come_close(network: tuple[nn.Module, Tensor]) -> None:
     module, x = network
@@ -132,7 +132,7 @@ def test_every_width_compiles_to_a_proven_program(
     assert np.isfinite(_distance(module, x, first))
 
 
-@SETTINGS
+@FEWER
 @given(networks())
 def test_biases_round_half_up_to_the_nearest_word(network: tuple[nn.Module, Tensor]) -> None:
     """Hidden layers that see no mean and no norm: b_c is the bias at fa_out + s, and the half."""

@@ -325,4 +325,4 @@ def test_headline_claims_a_difference_only_when_intervals_part() -> None:
 def test_targeted_run_says_so() -> None:
     result = a_result(targeted="next class")
     assert "the target class (next class)" in report.goal(result)
-    assert "steers to its target" in report.headline(result)
+    assert "makes the float network answer its target" in report.headline(result)
