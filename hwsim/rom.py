@@ -33,7 +33,7 @@ from hwsim.memories import (
     with_words,
 )
 from hwsim.program import Program
-from hwsim.proof import check
+from hwsim.proof import MAX_VIRTUAL_WEIGHTS, check
 from hwsim.staging import replaced_directory
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 #: Virtual weights of a program, and numbers in a file: at about 20 bytes each, what a machine has.
-MAX_NUMBERS = 1 << 27
+MAX_NUMBERS = MAX_VIRTUAL_WEIGHTS
 MAX_MANIFEST_BYTES = 1 << 24
 
 

@@ -76,6 +76,7 @@ class Dataset:
         kept = self.labels != label
         return replace(self, images=self.images[kept], labels=self.labels[kept])
 
+
 def images_as_float(dataset: Dataset) -> NDArray[np.float32]:
     """Images (N, C, H, W) float32 in [0, 1]: pixel / 255."""
     return dataset.images.astype(np.float32) / np.float32(255)

@@ -94,7 +94,7 @@ def requantize_pool_state(  # type: ignore[no-untyped-def]
                             raw = p >> shift[c]
                             value = min(max(raw, 0), act_max)
                             code = index
-                            if p - rounding[c] > 0:
+                            if p > rounding[c]:  # p − rounding > 0, without leaving int64
                                 code += 16
                             if raw <= act_max:
                                 code += 32

@@ -171,6 +171,12 @@ def test_no_multiplier_and_shift_is_nearer(ratio: float, mult_w: int, shift_max:
         assert error <= abs(Fraction(ratio)) / 2 ** (mult_w - 1)
 
 
+def test_a_multiplier_that_rounds_out_of_range_takes_the_next_shift() -> None:
+    assert multiplier_and_shift(0.99999, 16, 47) == (16384, 14)
+    assert multiplier_and_shift(-0.99999, 16, 47) == (-16384, 14)
+    assert multiplier_and_shift(32767.6, 16, 47) is None
+
+
 @SETTINGS
 @given(
     ratios.map(lambda r: r * 1e-6),
