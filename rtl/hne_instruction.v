@@ -162,8 +162,9 @@ module hne_instruction #(
     in_lines_q  <= in_c_o * in_plane_q;
     out_lines_q <= out_c_o * pixel_tiles_q;
     bad_shape_o <= op_o > OP_POOL || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
-        || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0 || stride_o == 4'd0
-        || kernel_q == 4'd0 || (mac && (fan_in_o == 32'd0 || scheme_o > SCHEME_BANKED));
+        || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0
+        || (!fc && (stride_o == 4'd0 || kernel_q == 4'd0))
+        || (mac && (fan_in_o == 32'd0 || scheme_o > SCHEME_BANKED));
     bad_size_o <= in_lines_q > {16'd0, ACT_DEPTH[31:0]} || out_lines_q > {16'd0, ACT_DEPTH[31:0]}
         || (op_o == OP_CONV && fan_in_o > TILE_DEPTH[31:0])
         || (mac && ({1'b0, channel_base_o} + {17'd0, out_c_o} > {1'b0, CHAN_DEPTH[31:0]}
