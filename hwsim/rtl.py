@@ -120,8 +120,8 @@ def build(config: EngineConfig) -> Path:
         flags = f"-DHNE_COLS={config.cols} -DHNE_ACT_W={config.act_w}"
         make = [part for option in _OPTIMIZE for part in ("-MAKEFLAGS", f"'{option}'")]
         command = [
-            script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast",
-            "--x-initial", "fast", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
+            script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
+            "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
             "-y", str(RTL), f"+incdir+{RTL}", "--top-module", TOP, "--prefix", "Vhne",
             *parameters, *make, "-CFLAGS", flags, "--Mdir", scratch,
             "-o", "hne", str(RTL / f"{TOP}.v"), str(driver),
@@ -138,14 +138,14 @@ def build(config: EngineConfig) -> Path:
 class RtlEngine:
     """A program in the memories of a simulated engine; a context manager.
 
-    ``run`` is bit-accurate and counts cycles; one process, one core.
+    ``run`` is bit-accurate and counts cycles; one process, one core. wake_up: seed of the random
+    bits that registers and memories wake up with, instead of zeros.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, wake_up: int | None = None) -> None:
         self.program = program
-        self._process = subprocess.Popen(
-            [build(program.config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        command = [str(build(program.config)), *([] if wake_up is None else [str(wake_up)])]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.load(program)
 
     def load(self, program: Program) -> None:
@@ -157,10 +157,14 @@ class RtlEngine:
             line, mask = 0, np.uint64((1 << file.width) - 1)
             for values in memory_values(program, name):
                 words = np.ascontiguousarray(values, np.int64).view(np.uint64) & mask
-                self._send(struct.pack("<5I", _LOAD, SPACES[name], line, *words.shape))
-                self._send(words.tobytes())
-                self._receive("<I")
+                self.write(name, line, words)
                 line += len(words)
+
+    def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
+        """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on."""
+        self._send(struct.pack("<5I", _LOAD, SPACES[name], line, *words.shape))
+        self._send(np.ascontiguousarray(words).tobytes())
+        self._receive("<I")
 
     def read(self, name: str) -> NDArray[np.uint64]:
         """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""

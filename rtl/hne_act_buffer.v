@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Activation buffer: two feature maps, each COLS banks of one activation a line. Layers read one map
-// and write the other.
+// Activation buffer: two feature maps, each COLS banks of one activation a line. Layers read one
+// map and write the other.
 module hne_act_buffer #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

@@ -3,8 +3,8 @@
 `default_nettype none
 
 // COLS neighbouring activations at distance `stride` from memories banked by x mod COLS: sends each
-// lane of the current group to its bank, and one cycle later, when the banks answer, takes the words
-// into the lanes, 0 for padding. A lane keeps its word while other groups are read.
+// lane of the current group to its bank, and one cycle later, when the banks answer, takes the
+// words into the lanes, 0 for padding. A lane keeps its word while other groups are read.
 module hne_act_lanes #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

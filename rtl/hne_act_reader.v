@@ -3,8 +3,8 @@
 `default_nettype none
 
 // Walks the input feature map: output channel (pool) or row-tile, output row, x-tile, then within
-// the window channel, ky, kx, and the groups of a strided column. An fc layer is one window as large
-// as its input. Everything is counted up by additions; one step in each cycle with step_i.
+// the window channel, ky, kx, and the groups of a strided column. An fc layer is one window as
+// large as its input. Everything is counted up by additions; one step in each cycle with step_i.
 module hne_act_reader #(
     parameter integer COLS = 2,
     // Bits of a line of the activation buffer.

@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// One cycle of the bank conflict: each bank takes the lowest pending row that wants it and reads that
-// row's word; every pending row that wants the same word is granted with it. Combinational.
+// One cycle of the bank conflict: each bank takes the lowest pending row that wants it and reads
+// that row's word; every pending row that wants the same word is granted with it. Combinational.
 module hne_bank_arbiter #(
     parameter integer ROWS = 2,
     // Weight banks, a power of two: a word stands in bank (address mod BANKS).

@@ -43,8 +43,8 @@ module hne_core #(
     output wire              layer_end_o,
     output wire [CHAN_W-1:0] argmax_o,
     output wire [     351:0] count_o,
-    // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program; a field of
-    // a line. A word that is read stands in mem_rdata_o in the next cycle.
+    // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program; a field
+    // of a line. A word that is read stands in mem_rdata_o in the next cycle.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       2:0] mem_space_i,

@@ -2,8 +2,9 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Where the cycles of an image went: every cycle of a layer is in exactly one of the first six parts;
-// conflict and wait cycles overlap with them. All count from the image's first pixel request on.
+// Where the cycles of an image went: every cycle of a layer is in exactly one of the first six
+// parts; conflict and wait cycles overlap with them. All count from the image's first pixel request
+// on.
 module hne_counters (
     input  wire         clk_i,
     input  wire         clear_i,
@@ -30,7 +31,8 @@ module hne_counters (
     output wire [351:0] count_o
 );
 
-  // Expander FILL and sequencer ISSUE: what a held column leaves idle in the array four cycles later.
+  // Expander FILL and sequencer ISSUE: what a held column leaves idle in the array four cycles
+  // later.
   reg [3:0] hold_q;
 
   wire mac = run_i && !pool_i;

@@ -2,9 +2,9 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Index source (twin: hwsim/units/index.py): the (address, sign) pairs of one column per cycle. Three
-// sources, one per layer: index SRAM, hash units, or for dense layers a counter. The pipeline moves
-// as a whole whenever the expander takes a column; an i-round passes through it as bubbles.
+// Index source (twin: hwsim/units/index.py): the (address, sign) pairs of one column per cycle.
+// Three sources, one per layer: index SRAM, hash units, or for dense layers a counter. The pipeline
+// moves as a whole whenever the expander takes a column; an i-round passes through it as bubbles.
 module hne_index #(
     parameter integer ROWS = 2,
     // 0: {negative, address} from the index SRAM; 1: computed by hash units, no index SRAM.
@@ -36,7 +36,8 @@ module hne_index #(
     input  wire                   mem_re_i,
     input  wire [            8:0] mem_field_i,
     input  wire [     LINE_W-1:0] mem_line_i,
-    input  wire [       ADDR_W:0] mem_wdata_i
+    input  wire [       ADDR_W:0] mem_wdata_i,
+    output reg  [       ADDR_W:0] mem_rdata_o
 );
 
   `include "hne_program.vh"
@@ -113,6 +114,21 @@ module hne_index #(
     end
   end
 
+  // The field of the line that the memory bus has just read.
+  reg [8:0] field_q;
+  integer n;
+
+  always @(posedge clk_i) field_q <= mem_field_i;
+
+  always @* begin
+    mem_rdata_o = {ADDR_W + 1{1'b0}};
+    for (n = 0; n < ROWS; n = n + 1) begin
+      if (!HASH && field_q == n[8:0]) begin
+        mem_rdata_o = {source_negative[n], source_address[n*ADDR_W+:ADDR_W]};
+      end
+    end
+  end
+
   // n_out in address width; more bits than an address has would not matter.
   wire [ADDR_W+15:0] n_out_wide = {{ADDR_W{1'b0}}, n_out_i};
   wire [ADDR_W-1:0] n_out_i_addr = n_out_wide[ADDR_W-1:0];
@@ -126,7 +142,7 @@ module hne_index #(
     end
 
     if (HASH) begin : gen_hash
-      wire unused_mem = &{1'b0, mem_we_i, mem_re_i, mem_field_i, mem_line_i, mem_wdata_i};
+      wire unused_mem = &{1'b0, mem_we_i, mem_re_i, field_q, mem_line_i, mem_wdata_i};
 
       hne_index_hash #(
           .ROWS  (ROWS),

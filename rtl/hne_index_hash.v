@@ -73,7 +73,8 @@ module hne_index_hash #(
       word_state_q <= (seed_i ^ ROTATION) + PRIME5 + 32'd4;
     end else if (en_i) begin
       if (column_i) step_q <= column_last_i ? 32'd0 : step_q + PRIME3;
-      // The rows of this output, not of the column that enters: the pipeline may hold two row-tiles.
+      // The rows of this output, not of the column that enters: the pipeline may hold two
+      // row-tiles.
       if (out_last_i) first_row_q <= first_row_q + ROWS[ADDR_W-1:0];
     end
     if (en_i) begin

@@ -40,8 +40,8 @@ module hne_instruction #(
     // Kernel extent; an fc layer is one window as large as its input.
     output reg  [      15:0] window_w_o,
     output reg  [      15:0] window_h_o,
-    // Lines of one row and one channel of the input; lines from one output row to the next; the line
-    // of the first window, which padding puts before line 0.
+    // Lines of one row and one channel of the input; lines from one output row to the next; the
+    // line of the first window, which padding puts before line 0.
     output reg  [LINE_W-1:0] in_row_o,
     output reg  [LINE_W-1:0] in_plane_o,
     output reg  [LINE_W-1:0] out_step_o,
@@ -117,7 +117,8 @@ module hne_instruction #(
         FIELD_WEIGHT_BASE_WORD:  weight_base_o <= data_i;
         FIELD_INDEX_BASE_WORD:   index_base_o <= data_i;
         FIELD_CHANNEL_BASE_WORD: channel_base_o <= data_i;
-        FIELD_PROB_SHIFT_WORD:   prob_shift_o <= data_i[FIELD_PROB_SHIFT_LSB+:FIELD_PROB_SHIFT_WIDTH];
+        FIELD_PROB_SHIFT_WORD:
+          prob_shift_o <= data_i[FIELD_PROB_SHIFT_LSB+:FIELD_PROB_SHIFT_WIDTH];
         default: ;
       endcase
     end

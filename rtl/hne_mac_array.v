@@ -2,9 +2,9 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// MAC array (twin: hwsim/units/mac_array.py): ROWS x COLS output-stationary accumulators with a shadow
-// bank. A weight is broadcast along a row, an activation along a column. READ, MULTIPLY, ACCUMULATE,
-// SHADOW: four stages behind the issue.
+// MAC array (twin: hwsim/units/mac_array.py): ROWS x COLS output-stationary accumulators with a
+// shadow bank. A weight is broadcast along a row, an activation along a column. READ, MULTIPLY,
+// ACCUMULATE, SHADOW: four stages behind the issue.
 module hne_mac_array #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,

@@ -3,8 +3,8 @@
 `default_nettype none
 
 // When the array takes a column: a convolution runs the pixel tiles of a row-tile back to back as
-// soon as its half of the tile buffer is full, each in a slot that is no shorter than a drain; an fc
-// layer takes each column in the cycle after it was written.
+// soon as its half of the tile buffer is full, each in a slot that is no shorter than a drain; an
+// fc layer takes each column in the cycle after it was written.
 module hne_mac_control #(
     parameter integer ROWS = 2
 ) (

@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Max-pool (twin: hwsim/units/pool.py): COLS lanes, each a comparator and the maximum so far. Takes one
-// read of the activation buffer in every cycle; READ, COMPARE, WRITE.
+// Max-pool (twin: hwsim/units/pool.py): COLS lanes, each a comparator and the maximum so far. Takes
+// one read of the activation buffer in every cycle; READ, COMPARE, WRITE.
 module hne_pool #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

@@ -3,7 +3,8 @@
 `default_nettype none
 
 // Post-processing (twin: hwsim/units/post.py): COLS lanes that requantize one array row per cycle,
-// drained from the shadow bank while the next pixel tile accumulates. MULTIPLY 2, ADD, SHIFT, WRITE.
+// drained from the shadow bank while the next pixel tile accumulates. MULTIPLY 2, ADD, SHIFT,
+// WRITE.
 module hne_post #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,

@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b. MULTIPLY 2
-// (partial products, sum), ADD, SHIFT: a new operand every cycle.
+// One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b. MULTIPLY
+// 2 (partial products, sum), ADD, SHIFT: a new operand every cycle.
 module hne_post_lane #(
     parameter integer ACT_W = 8,
     parameter integer ACC_W = 32,

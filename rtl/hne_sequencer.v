@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits out.
-// Layers are barriers: an instruction is fetched when the layer before it has written its last
+// Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits
+// out. Layers are barriers: an instruction is fetched when the layer before it has written its last
 // result. START 1, FETCH 17, SETUP 2.
 module hne_sequencer #(
     // Instructions of the program memory.
@@ -29,8 +29,8 @@ module hne_sequencer #(
     input  wire              last_i,
     input  wire              bad_shape_i,
     input  wire              bad_size_i,
-    // Streams: the shape of the input is known; the last pixel is accepted; the packet was too short
-    // or too long; logits may leave; the last one has left.
+    // Streams: the shape of the input is known; the last pixel is accepted; the packet was too
+    // short or too long; logits may leave; the last one has left.
     output wire              input_load_o,
     input  wire              input_done_i,
     input  wire              input_error_i,
@@ -65,6 +65,7 @@ module hne_sequencer #(
   reg [3:0] word_q;
 
   wire fetching = state_q == FETCH || state_q == SHAPE;
+  wire set_up = state_q == SETUP && count_q == 5'd1;
   wire fetched = count_q == 5'd16;
   // The address stands behind the instruction when a fetch ends; a layer in the last place of the
   // memory has no end behind it. A depth of a power of two wraps to 0.
@@ -78,7 +79,8 @@ module hne_sequencer #(
   assign word_o = word_q;
   assign input_load_o = state_q == SHAPE && fetched;
   assign output_o = state_q == OUTPUT;
-  assign load_o = state_q == SETUP && count_q == 5'd1;
+  // Units must not start on an instruction that is refused.
+  assign load_o = set_up && !bad_shape_i && !bad_size_i;
   assign run_o = state_q == RUN;
   assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
   assign counting_o = state_q == START || instruction_o || run_o;
@@ -137,9 +139,9 @@ module hne_sequencer #(
       end
       SETUP: begin
         count_q <= 5'd1;
-        if (load_o) begin
+        if (set_up) begin
           state_q <= RUN;
-          if (bad_shape_i || bad_size_i) begin
+          if (!load_o) begin
             state_q <= IDLE;
             error_o <= 1'b1;
             cause_o <= bad_shape_i ? 3'd1 : 3'd2;

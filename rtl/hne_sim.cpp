@@ -4,14 +4,13 @@
 // Words are little endian. Commands on stdin, each a uint32:
 //   1 load: uint32 space, first line, lines, fields; uint64 word [line][field].
 //   2 run:  uint32 flags (1: record feature maps, 2: random idles and back-pressure, 4: end the
-//           packet one beat early, 8: one late), uint32 seed, uint64 most
-//           cycles, uint32 beats; uint16 activation [beat].
+//           packet one beat early, 8: one late), uint32 seed, uint64 most cycles, uint32 beats;
+//           uint16 activation [beat].
 //   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
-// Answer of run on stdout: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of
-// cycles: the engine is reset wherever it is),
-// logits, argmax, layers, maps (writes); uint64 cycles from start to done; int64 logit [logits];
-// uint32 counter [layers][COUNTERS], running totals at the end of each layer; uint32 {layer, line,
-// act [COLS]} [maps]. Answer of load: uint32 0.
+// Answer of run on stdout: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles:
+// the engine is reset wherever it is), logits, argmax, layers, maps (writes); uint64 cycles from
+// start to done; int64 logit [logits]; uint32 counter [layers][kCounters], running totals at the end
+// of each layer; uint32 {layer, line, act [COLS]} [maps]. Answer of load: uint32 0.
 
 #include <cstdint>
 #include <cstdio>
@@ -205,7 +204,14 @@ class Engine {
 
 }  // namespace
 
-int main() {
+// An argument: registers and memories wake up with random bits from this seed, otherwise zero.
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    Verilated::randReset(2);
+    Verilated::randSeed(std::atoi(argv[1]));
+  } else {
+    Verilated::randReset(0);
+  }
   Engine engine;
   uint32_t command;
   while (std::fread(&command, sizeof command, 1, stdin) == 1) {

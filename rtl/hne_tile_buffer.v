@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Tile buffer: expanded columns of weights, two halves. A convolution fills one half with a row-tile
-// while the array reads the other; an fc layer passes columns through, one in each half.
+// Tile buffer: expanded columns of weights, two halves. A convolution fills one half with a
+// row-tile while the array reads the other; an fc layer passes columns through, one in each half.
 module hne_tile_buffer #(
     parameter integer ROWS = 2,
     parameter integer WGT_W = 8,

@@ -47,7 +47,7 @@ module hne_weight_path #(
     input  wire [          31:0] mem_line_i,
     input  wire [          63:0] mem_wdata_i,
     output reg  [     WGT_W-1:0] mem_weight_o,
-    output reg  [      ADDR_W:0] mem_index_o
+    output wire [      ADDR_W:0] mem_index_o
 );
 
   localparam integer BANK_LINES = WGT_DEPTH / BANKS;
@@ -69,12 +69,8 @@ module hne_weight_path #(
 
   always @* begin
     mem_weight_o = {WGT_W{1'b0}};
-    mem_index_o  = {ADDR_W + 1{1'b0}};
     for (n = 0; n < BANKS; n = n + 1) begin
       if (mem_field_q == n[8:0]) mem_weight_o = bank_word[n*WGT_W+:WGT_W];
-    end
-    for (n = 0; n < ROWS; n = n + 1) begin
-      if (mem_field_q == n[8:0]) mem_index_o = {negative[n], address[n*ADDR_W+:ADDR_W]};
     end
   end
 
@@ -103,7 +99,8 @@ module hne_weight_path #(
       .mem_re_i(mem_re_i),
       .mem_field_i(mem_field_i),
       .mem_line_i(mem_line_i[IDX_LINE_W-1:0]),
-      .mem_wdata_i(mem_wdata_i[ADDR_W:0])
+      .mem_wdata_i(mem_wdata_i[ADDR_W:0]),
+      .mem_rdata_o(mem_index_o)
   );
 
   hne_expander #(
