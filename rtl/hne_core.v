@@ -42,6 +42,8 @@ module hne_core #(
     output wire [       2:0] cause_o,
     output wire              layer_end_o,
     output wire [CHAN_W-1:0] argmax_o,
+    // Logits of the last image; more than CHAN_W bits would hold counts as 0.
+    output wire [CHAN_W-1:0] classes_o,
     output wire [     351:0] count_o,
     // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program; a field
     // of a line. A word that is read stands in mem_rdata_o in the next cycle.
@@ -170,6 +172,7 @@ module hne_core #(
   wire [ADDR_W:0] mem_index;
   wire unused_bits = &{1'b0, mem_wdata_i, mem_line_i, channel_base, prob_shift};
 
+  assign classes_o = class_number;
   assign idle_o = idle;
   assign layer_end_o = layer_end;
   assign layer_end = post_end || pool_end;

@@ -129,7 +129,7 @@ module hne_sequencer #(
           if (op_i == OP_END) begin
             state_q <= finished_q ? OUTPUT : IDLE;
             error_o <= !finished_q;
-            cause_o <= 3'd3;
+            if (!finished_q) cause_o <= 3'd3;
           end else if (finished_q || overrun) begin
             state_q <= IDLE;
             error_o <= 1'b1;

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwsim.config import EngineConfig, config_names, load_config
-from hwsim.rtl import RTL, TOP, verilator
+from hwsim.rtl import RTL, verilator
 from tests.rtl.configs import MANY
 
 pytestmark = pytest.mark.rtl
@@ -32,18 +32,18 @@ def lint(top: str, **parameters: int) -> str:
 def test_named_configurations_are_clean(name: str) -> None:
     for mode in ("sram", "hash"):
         config = load_config(name).replace(index_mode=mode)
-        assert lint(TOP, **config.verilog_parameters()) == ""
+        assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
 @pytest.mark.parametrize("config", MANY, ids=lambda config: config.name)
 def test_configurations_of_the_random_networks_are_clean(config: EngineConfig) -> None:
-    assert lint(TOP, **config.verilog_parameters()) == ""
+    assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
 def test_the_smallest_engine_is_clean() -> None:
     depths = dict.fromkeys(("tile_depth", "wgt_depth", "idx_depth", "act_depth", "chan_depth"), 1)
     config = load_config("tiny").replace(rows=1, cols=1, banks=1, prog_depth=2, **depths)
-    assert lint(TOP, **config.verilog_parameters()) == ""
+    assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -68,7 +68,7 @@ def test_every_module_elaborates_alone(module: str) -> None:
     ],
 )
 def test_an_illegal_parameter_set_stops_elaboration(complaint: str, wrong: dict[str, int]) -> None:
-    assert f"hne_illegal_{complaint}" in lint(TOP, **wrong)
+    assert f"hne_illegal_{complaint}" in lint("hne_top", **wrong)
 
 
 @pytest.mark.parametrize("module", MODULES)
