@@ -73,7 +73,6 @@ module hne_core #(
   localparam integer SHIFT_W = $clog2(ACC_W + MULT_W);
   localparam integer SCALE_W = SHIFT_W + MULT_W;
   localparam integer BIAS_W = ACC_W + MULT_W;
-  localparam integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1;
 
   localparam [2:0] SPACE_WEIGHTS = 3'd0;
   localparam [2:0] SPACE_INDEX = 3'd1;
@@ -135,34 +134,18 @@ module hne_core #(
   // Units.
   wire expanded, expanded_last, conflict, waiting, held;
   wire [ROWS*WGT_W-1:0] weight;
-  wire issue, copy, release_half, slot_idle, finished, pool_step;
-  wire signed [17:0] x;
-  wire row_valid, group_first, group_last, window_first, window_last, map_last;
-  wire [LINE_W-1:0] read_line;
-  wire [3:0] group;
-  wire [COLS*LINE_W-1:0] bank_line;
-  wire [COLS*ACT_W-1:0] bank_word, lane;
-  wire shadow_load, channel_read;
-  wire [ROW_W-1:0] shadow_row;
-  wire [COLS*ACC_W-1:0] shadow;
-  wire [CHAN_W-1:0] channel, class_number;
-  wire [SCALE_W-1:0] scale;
-  wire [BIAS_W-1:0] bias;
+  wire issue, release_half, slot_idle, finished, pool_step;
+  wire group_first, group_last, window_first, window_last, map_last;
+  wire [COLS*ACT_W-1:0] lane, post_act, pool_act;
   wire post_write, logit_write, post_end, pool_write, pool_end;
-  wire [LINE_W-1:0] post_line, pool_line, in_line;
-  wire [COLS*ACT_W-1:0] post_act, pool_act, in_act;
+  wire [LINE_W-1:0] post_line, pool_line;
   wire [ACC_W-1:0] logit;
-  wire [COLS-1:0] in_write;
-  wire step = issue || pool_step;
+  wire [CHAN_W-1:0] class_number;
 
-  // The map that the running layer reads; the image is written to it.
-  reg read_map_q;
-  // A simulation may record what is written to the maps: these signals are kept for it.
+  // What a layer writes. A simulation may record it: these signals are kept for it.
   wire map_write  /* verilator public_flat_rd */ = post_write || pool_write;
-  wire [LINE_W-1:0] map_line  /* verilator public_flat_rd */ =
-      run ? (pool ? pool_line : post_line) : in_line;
-  wire [COLS*ACT_W-1:0] map_act  /* verilator public_flat_rd */ =
-      run ? (pool ? pool_act : post_act) : in_act;
+  wire [LINE_W-1:0] map_line  /* verilator public_flat_rd */ = pool ? pool_line : post_line;
+  wire [COLS*ACT_W-1:0] map_act  /* verilator public_flat_rd */ = pool ? pool_act : post_act;
 
   // Memory bus.
   wire mem_we = mem_we_i && idle;
@@ -170,7 +153,9 @@ module hne_core #(
   reg [2:0] mem_space_q;
   wire [WGT_W-1:0] mem_weight;
   wire [ADDR_W:0] mem_index;
-  wire unused_bits = &{1'b0, mem_wdata_i, mem_line_i, channel_base, prob_shift};
+  wire [SCALE_W-1:0] mem_scale;
+  wire [BIAS_W-1:0] mem_bias;
+  wire unused_bits = &{1'b0, mem_wdata_i, mem_line_i, prob_shift};
 
   assign classes_o = class_number;
   assign idle_o = idle;
@@ -178,8 +163,6 @@ module hne_core #(
   assign layer_end = post_end || pool_end;
 
   always @(posedge clk_i) begin
-    if (rst_i) read_map_q <= 1'b0;
-    else if (layer_end) read_map_q <= !read_map_q;
     mem_space_q <= mem_space_i;
   end
 
@@ -187,12 +170,12 @@ module hne_core #(
     case (mem_space_q)
       SPACE_WEIGHTS: mem_rdata_o = {{64 - WGT_W{1'b0}}, mem_weight};
       SPACE_INDEX:   mem_rdata_o = {{63 - ADDR_W{1'b0}}, mem_index};
-      SPACE_SCALE:   mem_rdata_o = {{64 - SCALE_W{1'b0}}, scale};
+      SPACE_SCALE:   mem_rdata_o = {{64 - SCALE_W{1'b0}}, mem_scale};
       SPACE_BIAS:    mem_rdata_o = bias_wide[63:0];
       default:       mem_rdata_o = {32'd0, program_word};
     endcase
   end
-  wire [BIAS_W+63:0] bias_wide = {64'd0, bias};
+  wire [BIAS_W+63:0] bias_wide = {64'd0, mem_bias};
   wire unused_bias = &{1'b0, bias_wide};
 
   hne_ram #(
@@ -326,37 +309,67 @@ module hne_core #(
       .mem_index_o(mem_index)
   );
 
-  hne_mac_control #(
-      .ROWS(ROWS)
-  ) u_control (
+  hne_mac_path #(
+      .ROWS(ROWS),
+      .COLS(COLS),
+      .ACT_W(ACT_W),
+      .WGT_W(WGT_W),
+      .ACC_W(ACC_W),
+      .MULT_W(MULT_W),
+      .CHAN_DEPTH(CHAN_DEPTH),
+      .LINE_W(LINE_W)
+  ) u_mac (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load_mac),
       .fc_i(fc),
+      .last_layer_i(last_layer),
       .n_out_i(out_c),
       .idle_i(idle_cycles),
-      .write_i(expanded),
-      .write_last_i(expanded_last),
+      .pixel_tiles_i(pixel_tiles),
+      .channel_base_i(channel_base),
+      .expanded_i(expanded),
+      .expanded_last_i(expanded_last),
+      .release_o(release_half),
+      .issue_o(issue),
+      .group_last_i(group_last),
+      .window_first_i(window_first),
       .window_last_i(window_last),
       .map_last_i(map_last),
-      .issue_o(issue),
-      .copy_o(copy),
-      .release_o(release_half),
+      .weight_i(weight),
+      .lane_i(lane),
+      .write_o(post_write),
+      .line_o(post_line),
+      .act_o(post_act),
+      .logit_write_o(logit_write),
+      .logit_o(logit),
+      .end_o(post_end),
       .idle_o(slot_idle),
-      .finished_o(finished)
+      .finished_o(finished),
+      .mem_scale_we_i(mem_we && mem_space_i == SPACE_SCALE),
+      .mem_bias_we_i(mem_we && mem_space_i == SPACE_BIAS),
+      .mem_re_i(mem_re),
+      .mem_line_i(mem_line_i),
+      .mem_wdata_i(mem_wdata_i),
+      .mem_scale_o(mem_scale),
+      .mem_bias_o(mem_bias)
   );
 
-  hne_act_reader #(
-      .COLS  (COLS),
-      .LINE_W(LINE_W)
-  ) u_reader (
+  hne_act_path #(
+      .COLS(COLS),
+      .ACT_W(ACT_W),
+      .ACT_DEPTH(ACT_DEPTH)
+  ) u_act (
       .clk_i(clk_i),
+      .rst_i(rst_i),
       .load_i(load),
       .pool_i(pool),
+      .fc_i(fc),
       .stride_i(stride),
       .padding_i(padding),
       .in_c_i(in_c),
       .in_h_i(in_h),
+      .in_w_i(in_w),
       .out_h_i(out_h),
       .window_w_i(window_w),
       .window_h_i(window_h),
@@ -366,128 +379,25 @@ module hne_core #(
       .in_plane_i(in_plane),
       .out_step_i(out_step),
       .first_line_i(first_line),
-      .step_i(step),
-      .x_o(x),
-      .row_valid_o(row_valid),
-      .line_o(read_line),
-      .group_o(group),
+      .run_i(run),
+      .layer_end_i(layer_end),
+      .step_i(issue || pool_step),
       .group_first_o(group_first),
       .group_last_o(group_last),
       .window_first_o(window_first),
       .window_last_o(window_last),
-      .map_last_o(map_last)
-  );
-
-  hne_act_lanes #(
-      .COLS  (COLS),
-      .ACT_W (ACT_W),
-      .LINE_W(LINE_W)
-  ) u_lanes (
-      .clk_i(clk_i),
-      .read_i(step),
-      .fc_i(fc),
-      .x_i(x),
-      .in_w_i(in_w),
-      .row_valid_i(row_valid),
-      .line_i(read_line),
-      .stride_i(stride),
-      .group_i(group),
-      .log2_groups_i(log2_groups),
-      .bank_line_o(bank_line),
-      .bank_word_i(bank_word),
-      .lane_o(lane)
-  );
-
-  hne_act_buffer #(
-      .COLS(COLS),
-      .ACT_W(ACT_W),
-      .ACT_DEPTH(ACT_DEPTH)
-  ) u_maps (
-      .clk_i(clk_i),
-      .read_i(step),
-      .read_map_i(read_map_q),
-      .read_line_i(bank_line),
-      .word_o(bank_word),
-      .write_i(in_write | {COLS{map_write}}),
-      .write_map_i(read_map_q ^ run),
-      .write_line_i(map_line),
-      .write_word_i(map_act)
-  );
-
-  hne_mac_array #(
-      .ROWS (ROWS),
-      .COLS (COLS),
-      .ACT_W(ACT_W),
-      .WGT_W(WGT_W),
-      .ACC_W(ACC_W)
-  ) u_array (
-      .clk_i(clk_i),
-      .rst_i(rst_i),
-      .issue_i(issue && group_last),
-      .first_i(window_first),
-      .copy_i(copy),
-      .weight_i(weight),
-      .act_i(lane),
-      .shadow_load_o(shadow_load),
-      .shadow_row_i(shadow_row),
-      .shadow_o(shadow)
-  );
-
-  hne_ram #(
-      .WIDTH(SCALE_W),
-      .DEPTH(CHAN_DEPTH)
-  ) u_scale (
-      .clk_i(clk_i),
-      .we_i(mem_we && mem_space_i == SPACE_SCALE),
-      .waddr_i(mem_line_i[CHAN_W-1:0]),
-      .wdata_i(mem_wdata_i[SCALE_W-1:0]),
-      .re_i(channel_read || mem_re),
-      .raddr_i(mem_re ? mem_line_i[CHAN_W-1:0] : channel),
-      .rdata_o(scale)
-  );
-
-  hne_ram #(
-      .WIDTH(BIAS_W),
-      .DEPTH(CHAN_DEPTH)
-  ) u_bias (
-      .clk_i(clk_i),
-      .we_i(mem_we && mem_space_i == SPACE_BIAS),
-      .waddr_i(mem_line_i[CHAN_W-1:0]),
-      .wdata_i(mem_wdata_i[BIAS_W-1:0]),
-      .re_i(channel_read || mem_re),
-      .raddr_i(mem_re ? mem_line_i[CHAN_W-1:0] : channel),
-      .rdata_o(bias)
-  );
-
-  hne_post #(
-      .ROWS(ROWS),
-      .COLS(COLS),
-      .ACT_W(ACT_W),
-      .ACC_W(ACC_W),
-      .MULT_W(MULT_W),
-      .LINE_W(LINE_W),
-      .CHAN_W(CHAN_W)
-  ) u_post (
-      .clk_i(clk_i),
-      .rst_i(rst_i),
-      .load_i(load_mac),
-      .last_layer_i(last_layer),
-      .n_out_i(out_c),
-      .pixel_tiles_i(pixel_tiles),
-      .channel_base_i(channel_base[CHAN_W-1:0]),
-      .shadow_load_i(shadow_load),
-      .shadow_row_o(shadow_row),
-      .shadow_i(shadow),
-      .channel_read_o(channel_read),
-      .channel_o(channel),
-      .scale_i(scale),
-      .bias_i(bias),
-      .write_o(post_write),
-      .line_o(post_line),
-      .act_o(post_act),
-      .logit_write_o(logit_write),
-      .logit_o(logit),
-      .end_o(post_end)
+      .map_last_o(map_last),
+      .lane_o(lane),
+      .write_i(map_write),
+      .line_i(map_line),
+      .act_i(map_act),
+      .input_load_i(input_load),
+      .input_done_o(input_done),
+      .input_error_o(input_error),
+      .in_valid_i(in_valid_i),
+      .in_ready_o(in_ready_o),
+      .in_data_i(in_data_i),
+      .in_last_i(in_last_i)
   );
 
   hne_pool #(
@@ -521,28 +431,6 @@ module hne_core #(
       .logit_i(logit),
       .class_o(class_number),
       .argmax_o(argmax_o)
-  );
-
-  hne_stream_in #(
-      .COLS  (COLS),
-      .ACT_W (ACT_W),
-      .LINE_W(LINE_W)
-  ) u_stream_in (
-      .clk_i(clk_i),
-      .rst_i(rst_i),
-      .load_i(input_load),
-      .channels_i(in_c),
-      .height_i(in_h),
-      .width_i(in_w),
-      .valid_i(in_valid_i),
-      .ready_o(in_ready_o),
-      .data_i(in_data_i),
-      .last_i(in_last_i),
-      .write_o(in_write),
-      .line_o(in_line),
-      .act_o(in_act),
-      .done_o(input_done),
-      .error_o(input_error)
   );
 
   hne_stream_out #(
