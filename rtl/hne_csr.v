@@ -155,11 +155,19 @@ module hne_csr #(
   // The cycle after the read: the answer is registered for the next one.
   reg [31:0] value;
   reg [1:0] response;
+  reg counter;
   integer n;
 
   always @* begin
     value = 32'd0;
     response = OKAY;
+    counter = 1'b0;
+    for (n = 0; n < 11; n = n + 1) begin
+      if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
+        value = count_i[n*32+:32];
+        counter = 1'b1;
+      end
+    end
     case (read_address_q)
       REG_ID:         value = REGISTER_ID;
       REG_VERSION:    value = REGISTER_VERSION;
@@ -190,15 +198,7 @@ module hne_csr #(
       REG_ACT_DEPTH:  value = ACT_DEPTH;
       REG_CHAN_DEPTH: value = CHAN_DEPTH;
       REG_PROG_DEPTH: value = PROG_DEPTH;
-      default: begin
-        response = DECERR;
-        for (n = 0; n < 11; n = n + 1) begin
-          if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
-            value = count_i[n*32+:32];
-            response = OKAY;
-          end
-        end
-      end
+      default: if (!counter) response = DECERR;
     endcase
   end
 
