@@ -7,6 +7,7 @@ cache, named by the content of everything that goes into them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -242,8 +243,10 @@ class RtlEngine:
     def close(self) -> None:
         """End the simulation."""
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            # What a simulation that has died did not take any more.
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
         self._process.wait()
 
     def __enter__(self) -> RtlEngine:

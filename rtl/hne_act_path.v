@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Feature maps: image in, activation buffer, and the reader that brings COLS neighbouring activations
-// to the array or the pool two cycles after each step.
+// Feature maps: image in, activation buffer, and the reader that brings COLS neighbouring
+// activations to the array or the pool two cycles after each step.
 module hne_act_path #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

@@ -65,7 +65,8 @@ module hne_index #(
   wire unused_fields = &{1'b0, n_out_i, index_base_i};
 
   // Cycles of the i-round of a row-tile with `left` rows to go.
-  function [9:0] i_round(input [15:0] left);
+  function [9:0] i_round;
+    input [15:0] left;
     i_round = (left < ROWS16 ? left[9:0] : ROWS16[9:0]) + ROUND;
   endfunction
 

@@ -35,7 +35,9 @@ module hne_index_hash #(
   localparam [31:0] PRIME5 = 32'h165667B1;
   localparam [31:0] ROTATION = 32'h85EBCA6B;
 
-  reg [31:0] step_q, scale_q, word_state_q;
+  reg [31:0] step_q, word_state_q;
+  // At most 2^ADDR_W: where that has few bits, so have the products.
+  reg [ADDR_W:0] scale_q;
   reg [4:0] shift_q;
   reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q;
   wire [ROWS*32-1:0] state;
@@ -61,14 +63,15 @@ module hne_index_hash #(
       .hash_o(rotation)
   );
 
-  wire unused_rotation = &{1'b0, rotation};
+  wire [31:0] scale = banked_i ? real_weights_i >> log2_hash_banks_i : real_weights_i;
+  wire unused_bits = &{1'b0, rotation, scale};
 
   always @(posedge clk_i) begin
     if (load_i) begin
       step_q       <= 32'd0;
       first_row_q  <= {ADDR_W{1'b0}};
       shift_q      <= banked_i ? log2_hash_banks_i : 5'd0;
-      scale_q      <= banked_i ? real_weights_i >> log2_hash_banks_i : real_weights_i;
+      scale_q      <= scale[ADDR_W:0];
       mask_q       <= banked_i ? ~({ADDR_W{1'b1}} << log2_hash_banks_i) : {ADDR_W{1'b0}};
       word_state_q <= (seed_i ^ ROTATION) + PRIME5 + 32'd4;
     end else if (en_i) begin
@@ -108,7 +111,7 @@ module hne_index_hash #(
           .clk_i(clk_i),
           .en_i(en_i),
           .a_i(hash),
-          .b_i(scale_q),
+          .b_i({{31 - ADDR_W{1'b0}}, scale_q}),
           .high_o(line)
       );
 

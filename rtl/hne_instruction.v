@@ -76,11 +76,13 @@ module hne_instruction #(
   wire unused_bits = &{1'b0, skipped, stepped, pixel_tiles_q, in_plane_q};
 
   // ceil(width / COLS); a width near 2^16 would carry out, but no memory has such a map.
-  function [15:0] lines_of(input [15:0] width);
+  function [15:0] lines_of;
+    input [15:0] width;
     lines_of = (width + COLS[15:0] - 16'd1) >> COLS_W;
   endfunction
 
-  function [3:0] groups_of(input [3:0] stride);
+  function [3:0] groups_of;
+    input [3:0] stride;
     begin
       groups_of = stride[0] ? 4'd0 : stride[1] ? 4'd1 : stride[2] ? 4'd2 : stride[3] ? 4'd3 : 4'd0;
       if (groups_of > COLS_W[3:0]) groups_of = COLS_W[3:0];

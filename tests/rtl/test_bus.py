@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
 
 from hwsim.config import load_config
 from hwsim.rtl import RTL, verilator
@@ -15,13 +17,10 @@ pytestmark = pytest.mark.rtl
 
 
 def test_the_engine_behind_its_buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner_module = pytest.importorskip("cocotb_tools.runner")
-    from cocotb_tools.check_results import get_results
-
     _, environment = verilator()
     monkeypatch.setenv("PATH", environment["PATH"])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2])]))
-    runner = runner_module.get_runner("verilator")
+    runner = get_runner("verilator")
     runner.build(
         sources=[RTL / "hne_top.v"],
         hdl_toplevel="hne_top",
