@@ -20,7 +20,7 @@ TARGET        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim test test-fast lint unit clients bench clean help
+.PHONY: sim test test-fast lint unit clients rtl rtl-full rtl-lint bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,17 +35,26 @@ sim: $(STAMP)  ## attack a network, float against the fixed-point engine
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
 	  $(call option,JSON,json)
 
-test: lint unit clients  ## lint, unit, property, command-line and client-library tests
+test: lint unit rtl clients  ## lint, unit, property, RTL, command-line and client-library tests
 	@echo 'all checks passed'
 
 unit: $(TESTENV)
-	$(BIN)/python -m pytest tests -m 'not clients'
+	$(BIN)/python -m pytest tests -m 'not clients and not rtl'
 
 clients: $(TESTENV)
 	$(BIN)/python -m pytest tests/clients
 
 test-fast: $(TESTENV)  ## the tests that take less than two minutes together
-	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients'
+	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl'
+
+rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
+	$(BIN)/python -m pytest tests/rtl
+
+rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
+	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
+
+rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
+	$(BIN)/python -m pytest tests/rtl/test_lint.py
 
 lint: $(TESTENV)  ## ruff and mypy
 	$(BIN)/ruff format --check .
@@ -73,7 +82,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients,rtl]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
 	@touch $@

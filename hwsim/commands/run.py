@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hwsim.commands.options import (
@@ -10,24 +12,42 @@ from hwsim.commands.options import (
     loading,
     message_console,
     progress_bar,
-    samples_option,
 )
 
 BATCH = 500
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hwsim.networks import Network
 
 
 @click.command("run")
 @click.argument("image")
 @config_option
 @bits_option
-@samples_option
-def command(image: str, config: str | None, bits: int | None, samples: int) -> None:
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help="Test images.  [default: 1000; with --backend rtl 20]",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["python", "rtl"]),
+    default="python",
+    show_default=True,
+    help="The bit-accurate model, or the Verilog in Verilator.",
+)
+def command(
+    image: str, config: str | None, bits: int | None, samples: int | None, backend: str
+) -> None:
     """Classify test images with IMAGE, an .hne folder or a trained network, beside float.
 
     \b
     Examples:
       hwsim run h16.hne
       hwsim run mnist-cnn-h16 --bits 4 --samples 10000
+      hwsim run mnist-cnn-h64 --backend rtl --samples 2
     """
     screen = message_console()
     with loading(screen, "loading the network") as on_progress:
@@ -39,8 +59,14 @@ def command(image: str, config: str | None, bits: int | None, samples: int) -> N
         from models.train import accuracy
 
         network = open_network(image, config, bits, on_progress)
+        samples = samples or (20 if backend == "rtl" else 1000)
         test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)
         labels = torch.from_numpy(test.labels)
+    shares = {}
+    if backend == "rtl":
+        shares["Verilog"] = _on_rtl(network, pixels(test), labels)
+        machines = {"float": network.module}
+    else:
         machines = {"fixed point": Engine(network.program), "float": network.module}
     hits = dict.fromkeys(machines, 0)
     with progress_bar(screen) as bar:
@@ -49,11 +75,41 @@ def command(image: str, config: str | None, bits: int | None, samples: int) -> N
             for name, machine in machines.items():
                 hits[name] += round(accuracy(machine, images, right) * len(right))
             bar.advance(task, len(right))
-    shares = ", ".join(f"{100 * count / samples:.2f}% in {name}" for name, count in hits.items())
+    shares |= {name: count / samples for name, count in hits.items()}
+    said = ", ".join(f"{100 * share:.2f}% in {name}" for name, share in shares.items())
     engine = network.program.config
     click.echo(
-        f"{network.name}: {shares}, of {samples:,} test images of {test.name} ({test.source}); "
+        f"{network.name}: {said}, of {samples:,} test images of {test.name} ({test.source}); "
         f"engine {engine.name}, {engine.act_w}-bit words"
     )
     if test.note:
         click.echo(f"note: {test.note}")
+
+
+def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Accuracy of the Verilog; says after the first image how long the others will take."""
+    import os
+
+    import torch
+
+    from hwsim.engine import Engine
+    from hwsim.rtl import build
+    from hwsim.rtl_backend import RtlBackend
+
+    click.echo("compiling the RTL (once for each engine configuration) and loading it ...")
+    build(network.program.config)
+    with RtlBackend(network.program) as engine, torch.inference_mode():
+        first = engine.integer_logits(images[:1])
+        cycles, seconds = engine.simulated
+        rest = len(images) - 1
+        click.echo(
+            f"{cycles:,} cycles an image at {cycles / seconds:,.0f} cycles/s: about "
+            f"{rest * seconds / min(rest or 1, os.cpu_count() or 1):.0f} s for the other {rest}"
+        )
+        others = engine.integer_logits(images[1:])
+    # Equality is what this backend is for, so it is said.
+    logits = torch.cat([first, others])
+    twin = Engine(network.program).integer_logits(images)
+    same = int((logits == twin).all(1).sum())
+    click.echo(f"logits equal to the simulator's on {same} of {len(images)} images, cycles on all")
+    return float((logits.argmax(1) == labels).float().mean())

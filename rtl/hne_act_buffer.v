@@ -1,0 +1,63 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Activation buffer: two feature maps, each COLS banks of one activation a line. Layers read one
+// map and write the other.
+module hne_act_buffer #(
+    parameter integer COLS = 2,
+    parameter integer ACT_W = 8,
+    // Lines of COLS activations of one map.
+    parameter integer ACT_DEPTH = 4096,
+    parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
+) (
+    input  wire                   clk_i,
+    input  wire                   read_i,
+    // The map that is read, stable while a layer runs.
+    input  wire                   read_map_i,
+    input  wire [COLS*LINE_W-1:0] read_line_i,
+    output wire [ COLS*ACT_W-1:0] word_o,
+    input  wire [       COLS-1:0] write_i,
+    input  wire                   write_map_i,
+    input  wire [     LINE_W-1:0] write_line_i,
+    input  wire [ COLS*ACT_W-1:0] write_word_i
+);
+
+  genvar n;
+  generate
+    for (n = 0; n < COLS; n = n + 1) begin : gen_bank
+      wire [ACT_W-1:0] word0, word1;
+
+      assign word_o[n*ACT_W+:ACT_W] = read_map_i ? word1 : word0;
+
+      hne_ram #(
+          .WIDTH(ACT_W),
+          .DEPTH(ACT_DEPTH)
+      ) u_map0 (
+          .clk_i(clk_i),
+          .we_i(write_i[n] && !write_map_i),
+          .waddr_i(write_line_i),
+          .wdata_i(write_word_i[n*ACT_W+:ACT_W]),
+          .re_i(read_i && !read_map_i),
+          .raddr_i(read_line_i[n*LINE_W+:LINE_W]),
+          .rdata_o(word0)
+      );
+
+      hne_ram #(
+          .WIDTH(ACT_W),
+          .DEPTH(ACT_DEPTH)
+      ) u_map1 (
+          .clk_i(clk_i),
+          .we_i(write_i[n] && write_map_i),
+          .waddr_i(write_line_i),
+          .wdata_i(write_word_i[n*ACT_W+:ACT_W]),
+          .re_i(read_i && read_map_i),
+          .raddr_i(read_line_i[n*LINE_W+:LINE_W]),
+          .rdata_o(word1)
+      );
+    end
+  endgenerate
+
+endmodule
+
+`resetall

@@ -1,0 +1,165 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Feature maps: image in, activation buffer, and the reader that brings COLS neighbouring
+// activations to the array or the pool two cycles after each step.
+module hne_act_path #(
+    parameter integer COLS = 2,
+    parameter integer ACT_W = 8,
+    parameter integer ACT_DEPTH = 4096,
+    parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
+) (
+    input  wire                  clk_i,
+    input  wire                  rst_i,
+    // The cycle before a layer starts, and its parameters.
+    input  wire                  load_i,
+    input  wire                  pool_i,
+    input  wire                  fc_i,
+    input  wire [           3:0] stride_i,
+    input  wire [           3:0] padding_i,
+    input  wire [          15:0] in_c_i,
+    input  wire [          15:0] in_h_i,
+    input  wire [          15:0] in_w_i,
+    input  wire [          15:0] out_h_i,
+    input  wire [          15:0] window_w_i,
+    input  wire [          15:0] window_h_i,
+    input  wire [          15:0] x_tiles_i,
+    input  wire [           3:0] log2_groups_i,
+    input  wire [    LINE_W-1:0] in_row_i,
+    input  wire [    LINE_W-1:0] in_plane_i,
+    input  wire [    LINE_W-1:0] out_step_i,
+    input  wire [    LINE_W-1:0] first_line_i,
+    // A layer runs: it reads one map and writes the other. They change places at its end.
+    input  wire                  run_i,
+    input  wire                  layer_end_i,
+    // Reader: see hne_act_reader.
+    input  wire                  step_i,
+    output wire                  group_first_o,
+    output wire                  group_last_o,
+    output wire                  window_first_o,
+    output wire                  window_last_o,
+    output wire                  map_last_o,
+    output wire [COLS*ACT_W-1:0] lane_o,
+    // One line of the output map.
+    input  wire                  write_i,
+    input  wire [    LINE_W-1:0] line_i,
+    input  wire [COLS*ACT_W-1:0] act_i,
+    // Image in.
+    input  wire                  input_load_i,
+    output wire                  input_done_o,
+    output wire                  input_error_o,
+    input  wire                  in_valid_i,
+    output wire                  in_ready_o,
+    input  wire [     ACT_W-1:0] in_data_i,
+    input  wire                  in_last_i
+);
+
+  // The map that the running layer reads; the image is written to it.
+  reg read_map_q;
+  wire signed [17:0] x;
+  wire row_valid;
+  wire [3:0] group;
+  wire [LINE_W-1:0] read_line, in_line;
+  wire [COLS*LINE_W-1:0] bank_line;
+  wire [COLS*ACT_W-1:0] bank_word, in_act;
+  wire [COLS-1:0] in_write;
+
+  always @(posedge clk_i) begin
+    if (rst_i) read_map_q <= 1'b0;
+    else if (layer_end_i) read_map_q <= !read_map_q;
+  end
+
+  hne_stream_in #(
+      .COLS  (COLS),
+      .ACT_W (ACT_W),
+      .LINE_W(LINE_W)
+  ) u_stream_in (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .load_i(input_load_i),
+      .channels_i(in_c_i),
+      .height_i(in_h_i),
+      .width_i(in_w_i),
+      .valid_i(in_valid_i),
+      .ready_o(in_ready_o),
+      .data_i(in_data_i),
+      .last_i(in_last_i),
+      .write_o(in_write),
+      .line_o(in_line),
+      .act_o(in_act),
+      .done_o(input_done_o),
+      .error_o(input_error_o)
+  );
+
+  hne_act_buffer #(
+      .COLS(COLS),
+      .ACT_W(ACT_W),
+      .ACT_DEPTH(ACT_DEPTH)
+  ) u_maps (
+      .clk_i(clk_i),
+      .read_i(step_i),
+      .read_map_i(read_map_q),
+      .read_line_i(bank_line),
+      .word_o(bank_word),
+      .write_i(in_write | {COLS{write_i}}),
+      .write_map_i(read_map_q ^ run_i),
+      .write_line_i(run_i ? line_i : in_line),
+      .write_word_i(run_i ? act_i : in_act)
+  );
+
+  hne_act_reader #(
+      .COLS  (COLS),
+      .LINE_W(LINE_W)
+  ) u_reader (
+      .clk_i(clk_i),
+      .load_i(load_i),
+      .pool_i(pool_i),
+      .stride_i(stride_i),
+      .padding_i(padding_i),
+      .in_c_i(in_c_i),
+      .in_h_i(in_h_i),
+      .out_h_i(out_h_i),
+      .window_w_i(window_w_i),
+      .window_h_i(window_h_i),
+      .x_tiles_i(x_tiles_i),
+      .log2_groups_i(log2_groups_i),
+      .in_row_i(in_row_i),
+      .in_plane_i(in_plane_i),
+      .out_step_i(out_step_i),
+      .first_line_i(first_line_i),
+      .step_i(step_i),
+      .x_o(x),
+      .row_valid_o(row_valid),
+      .line_o(read_line),
+      .group_o(group),
+      .group_first_o(group_first_o),
+      .group_last_o(group_last_o),
+      .window_first_o(window_first_o),
+      .window_last_o(window_last_o),
+      .map_last_o(map_last_o)
+  );
+
+  hne_act_lanes #(
+      .COLS  (COLS),
+      .ACT_W (ACT_W),
+      .LINE_W(LINE_W)
+  ) u_lanes (
+      .clk_i(clk_i),
+      .read_i(step_i),
+      .fc_i(fc_i),
+      .x_i(x),
+      .in_w_i(in_w_i),
+      .row_valid_i(row_valid),
+      .line_i(read_line),
+      .stride_i(stride_i),
+      .group_i(group),
+      .log2_groups_i(log2_groups_i),
+      .bank_line_o(bank_line),
+      .bank_word_i(bank_word),
+      .lane_o(lane_o)
+  );
+
+endmodule
+
+`resetall

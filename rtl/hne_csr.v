@@ -1,0 +1,212 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Control and status registers: start, status, interrupt, parameter words, counters, and a window
+// that reads and writes every memory while the engine is idle. docs/registers.md is the map.
+module hne_csr #(
+    parameter integer ROWS = 2,
+    parameter integer COLS = 2,
+    parameter integer BANKS = 2,
+    parameter integer ACT_W = 8,
+    parameter integer WGT_W = 8,
+    parameter integer ACC_W = 32,
+    parameter integer MULT_W = 16,
+    parameter integer INDEX_MODE = 0,
+    parameter integer TILE_DEPTH = 256,
+    parameter integer WGT_DEPTH = 8192,
+    parameter integer IDX_DEPTH = 8192,
+    parameter integer ACT_DEPTH = 4096,
+    parameter integer CHAN_DEPTH = 512,
+    parameter integer PROG_DEPTH = 32
+) (
+    input  wire         clk_i,
+    input  wire         rst_i,
+    // Register file of the bus.
+    input  wire         write_i,
+    input  wire [  5:0] write_address_i,
+    input  wire [ 31:0] write_data_i,
+    input  wire         write_whole_i,
+    output reg  [  1:0] write_response_o,
+    input  wire         read_i,
+    input  wire [  5:0] read_address_i,
+    output reg  [ 31:0] read_data_o,
+    output reg  [  1:0] read_response_o,
+    // Engine.
+    output wire         start_o,
+    output wire         abort_o,
+    input  wire         idle_i,
+    input  wire         done_i,
+    input  wire         error_i,
+    input  wire [  2:0] cause_i,
+    input  wire [ 31:0] argmax_i,
+    input  wire [ 31:0] classes_i,
+    input  wire [351:0] count_i,
+    output wire         mem_we_o,
+    output wire         mem_re_o,
+    output wire [  2:0] mem_space_o,
+    output wire [  8:0] mem_field_o,
+    output wire [ 31:0] mem_line_o,
+    output wire [ 63:0] mem_wdata_o,
+    input  wire [ 63:0] mem_rdata_i,
+    output wire         irq_o
+);
+
+  `include "hne_registers.vh"
+
+  localparam integer LAST_BANK = BANKS - 1;
+  localparam integer LAST_ROW = ROWS - 1;
+  localparam [1:0] OKAY = 2'b00;
+  localparam [1:0] SLVERR = 2'b10;
+  localparam [1:0] DECERR = 2'b11;
+  localparam [5:0] LAST_PARAMETER = REG_PROG_DEPTH;
+  localparam [5:0] LAST_COUNTER = REG_COUNT_OUT_WAIT;
+
+  reg start_q, auto_q, done_q, error_q, refused_q;
+  reg [2:0] enable_q;
+  reg [2:0] space_q;
+  reg [31:0] line_q, high_q;
+  reg [8:0] field_q;
+  // A read takes two cycles: the memory answers in the second.
+  reg read_q, read_refused_q;
+  reg [5:0] read_address_q;
+
+  wire writable = write_address_i == REG_CONTROL || write_address_i == REG_STATUS
+      || write_address_i == REG_IRQ_ENABLE
+      || (write_address_i >= REG_MEM_SPACE && write_address_i <= REG_MEM_DATA);
+  wire known = writable || write_address_i <= REG_CLASSES
+      || (write_address_i >= REG_ROWS && write_address_i <= LAST_PARAMETER)
+      || (write_address_i >= REG_COUNT_TOTAL && write_address_i <= LAST_COUNTER);
+  wire busy = !idle_i || start_q || auto_q;
+  // Only a start and the memories need an idle engine.
+  wire needs_idle = write_address_i == REG_MEM_DATA
+      || (write_address_i == REG_CONTROL && write_data_i[0]);
+  wire refused = write_i && write_whole_i && needs_idle && busy;
+  wire accepted = write_i && writable && write_whole_i && !refused;
+  wire mem_read = read_i && read_address_i == REG_MEM_DATA;
+  wire last_field = space_q == 3'd0 ? field_q == LAST_BANK[8:0]
+                  : space_q == 3'd1 ? field_q == LAST_ROW[8:0] : 1'b1;
+
+  assign start_o = start_q || auto_q;
+  assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
+  assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
+  assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
+  assign mem_re_o = mem_read && !busy;
+  assign mem_space_o = space_q;
+  assign mem_field_o = field_q;
+  assign mem_line_o = line_q;
+  assign mem_wdata_o = {high_q, write_data_i};
+
+  always @* begin
+    write_response_o = OKAY;
+    if (!known) write_response_o = DECERR;
+    else if (!writable || !write_whole_i || refused) write_response_o = SLVERR;
+  end
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      start_q   <= 1'b0;
+      auto_q    <= 1'b0;
+      done_q    <= 1'b0;
+      error_q   <= 1'b0;
+      refused_q <= 1'b0;
+      enable_q  <= 3'd0;
+      space_q   <= 3'd0;
+      line_q    <= 32'd0;
+      field_q   <= 9'd0;
+      high_q    <= 32'd0;
+      read_q    <= 1'b0;
+    end else begin
+      if (!idle_i) start_q <= 1'b0;
+      if (accepted) begin
+        case (write_address_i)
+          REG_CONTROL: begin
+            start_q <= write_data_i[0];
+            auto_q <= write_data_i[1];
+          end
+          REG_STATUS: begin
+            if (write_data_i[1]) done_q <= 1'b0;
+            if (write_data_i[2]) error_q <= 1'b0;
+            if (write_data_i[3]) refused_q <= 1'b0;
+          end
+          REG_IRQ_ENABLE: enable_q <= write_data_i[2:0];
+          REG_MEM_SPACE:  space_q <= write_data_i[2:0];
+          REG_MEM_LINE:   line_q <= write_data_i;
+          REG_MEM_FIELD:  field_q <= write_data_i[8:0];
+          REG_MEM_HIGH:   high_q <= write_data_i;
+          default: ;
+        endcase
+      end
+      // What happens in the same cycle as it is cleared is not lost.
+      if (done_i) done_q <= 1'b1;
+      if (error_i) error_q <= 1'b1;
+      if (refused || (mem_read && busy)) refused_q <= 1'b1;
+      if (mem_we_o || mem_re_o) begin
+        field_q <= last_field ? 9'd0 : field_q + 9'd1;
+        if (last_field) line_q <= line_q + 32'd1;
+      end
+      read_q <= mem_re_o;
+      if (read_q) high_q <= mem_rdata_i[63:32];
+    end
+    if (read_i) read_address_q <= read_address_i;
+    if (read_i) read_refused_q <= mem_read && busy;
+  end
+
+  // The cycle after the read: the answer is registered for the next one.
+  reg [31:0] value;
+  reg [1:0] response;
+  reg counter;
+  integer n;
+
+  always @* begin
+    value = 32'd0;
+    response = OKAY;
+    counter = 1'b0;
+    for (n = 0; n < 11; n = n + 1) begin
+      if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
+        value = count_i[n*32+:32];
+        counter = 1'b1;
+      end
+    end
+    case (read_address_q)
+      REG_ID:         value = REGISTER_ID;
+      REG_VERSION:    value = REGISTER_VERSION;
+      REG_CONTROL:    value = {30'd0, auto_q, start_q};
+      REG_STATUS:     value = {25'd0, cause_i, refused_q, error_q, done_q, !idle_i};
+      REG_IRQ_ENABLE: value = {29'd0, enable_q};
+      REG_ARGMAX:     value = argmax_i;
+      REG_CLASSES:    value = classes_i;
+      REG_MEM_SPACE:  value = {29'd0, space_q};
+      REG_MEM_LINE:   value = line_q;
+      REG_MEM_FIELD:  value = {23'd0, field_q};
+      REG_MEM_HIGH:   value = high_q;
+      REG_MEM_DATA: begin
+        value = read_refused_q ? 32'd0 : mem_rdata_i[31:0];
+        response = read_refused_q ? SLVERR : OKAY;
+      end
+      REG_ROWS:       value = ROWS;
+      REG_COLS:       value = COLS;
+      REG_BANKS:      value = BANKS;
+      REG_ACT_W:      value = ACT_W;
+      REG_WGT_W:      value = WGT_W;
+      REG_ACC_W:      value = ACC_W;
+      REG_MULT_W:     value = MULT_W;
+      REG_INDEX_MODE: value = INDEX_MODE;
+      REG_TILE_DEPTH: value = TILE_DEPTH;
+      REG_WGT_DEPTH:  value = WGT_DEPTH;
+      REG_IDX_DEPTH:  value = IDX_DEPTH;
+      REG_ACT_DEPTH:  value = ACT_DEPTH;
+      REG_CHAN_DEPTH: value = CHAN_DEPTH;
+      REG_PROG_DEPTH: value = PROG_DEPTH;
+      default: if (!counter) response = DECERR;
+    endcase
+  end
+
+  always @(posedge clk_i) begin
+    read_data_o     <= value;
+    read_response_o <= response;
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,196 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Index source (twin: hwsim/units/index.py): the (address, sign) pairs of one column per cycle.
+// Three sources, one per layer: index SRAM, hash units, or for dense layers a counter. The pipeline
+// moves as a whole whenever the expander takes a column; an i-round passes through it as bubbles.
+module hne_index #(
+    parameter integer ROWS = 2,
+    // 0: {negative, address} from the index SRAM; 1: computed by hash units, no index SRAM.
+    parameter integer INDEX_MODE = 0,
+    parameter integer ADDR_W = 13,
+    // Lines of the index SRAM.
+    parameter integer IDX_DEPTH = 8192,
+    parameter integer LINE_W = (IDX_DEPTH > 1) ? $clog2(IDX_DEPTH) : 1
+) (
+    input  wire                   clk_i,
+    input  wire                   rst_i,
+    // The cycle before a conv or fc layer starts: take its parameters.
+    input  wire                   load_i,
+    input  wire [            1:0] scheme_i,
+    input  wire [            4:0] log2_hash_banks_i,
+    input  wire [           15:0] n_out_i,
+    input  wire [           31:0] fan_in_i,
+    input  wire [           31:0] real_weights_i,
+    input  wire [           31:0] seed_i,
+    input  wire [           31:0] index_base_i,
+    // The expander takes what stands at the output.
+    input  wire                   move_i,
+    output wire                   valid_o,
+    output wire                   last_o,
+    output wire [ROWS*ADDR_W-1:0] address_o,
+    output wire [       ROWS-1:0] negative_o,
+    // Memory bus, while idle.
+    input  wire                   mem_we_i,
+    input  wire                   mem_re_i,
+    input  wire [            8:0] mem_field_i,
+    input  wire [     LINE_W-1:0] mem_line_i,
+    input  wire [       ADDR_W:0] mem_wdata_i,
+    output reg  [       ADDR_W:0] mem_rdata_o
+);
+
+  `include "hne_program.vh"
+
+  localparam [0:0] HASH = INDEX_MODE == 1;
+  // Registers between entry and output; the column register of the expander is one more.
+  localparam integer STAGES = HASH ? 9 : 1;
+  // Cycles of an i-round beyond one per row.
+  localparam [9:0] ROUND = 10'd2;
+  localparam [15:0] ROWS16 = ROWS[15:0];
+
+  reg active_q, dense_q, row_first_q;
+  reg [31:0] column_q;
+  reg [15:0] left_q;
+  reg [9:0] round_q;
+  reg [ADDR_W-1:0] counter_q, first_row_q;
+  reg [STAGES-1:0] valid_q, last_q;
+
+  wire hashed = HASH && scheme_i != SCHEME_DENSE;
+  wire enter = active_q && round_q == 10'd0;
+  wire row = round_q > ROUND;
+  wire enter_last = column_q == fan_in_i - 32'd1;
+  wire [ROWS*ADDR_W-1:0] source_address;
+  wire [ROWS-1:0] source_negative;
+  wire unused_fields = &{1'b0, n_out_i, index_base_i};
+
+  // Cycles of the i-round of a row-tile with `left` rows to go.
+  function [9:0] i_round;
+    input [15:0] left;
+    i_round = (left < ROWS16 ? left[9:0] : ROWS16[9:0]) + ROUND;
+  endfunction
+
+  assign valid_o = dense_q ? enter : valid_q[STAGES-1];
+  assign last_o = dense_q ? enter_last : last_q[STAGES-1];
+  assign negative_o = dense_q ? {ROWS{1'b0}} : source_negative;
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      active_q <= 1'b0;
+      round_q  <= 10'd0;
+      valid_q  <= {STAGES{1'b0}};
+    end else if (load_i) begin
+      active_q <= 1'b1;
+      round_q  <= hashed ? i_round(n_out_i) : 10'd0;
+      valid_q  <= {STAGES{1'b0}};
+    end else if (move_i) begin
+      valid_q <= (valid_q << 1) | {{STAGES - 1{1'b0}}, enter && !dense_q};
+      if (row || round_q != 10'd0) round_q <= round_q - 10'd1;
+      if (enter && enter_last) begin
+        active_q <= left_q > ROWS16;
+        if (hashed && left_q > ROWS16) round_q <= i_round(left_q - ROWS16);
+      end
+    end
+    if (load_i) begin
+      dense_q     <= scheme_i == SCHEME_DENSE;
+      column_q    <= 32'd0;
+      left_q      <= n_out_i;
+      first_row_q <= {ADDR_W{1'b0}};
+      counter_q   <= {ADDR_W{1'b0}};
+      row_first_q <= 1'b1;
+    end else if (move_i) begin
+      last_q <= (last_q << 1) | {{STAGES - 1{1'b0}}, enter_last};
+      if (row) row_first_q <= 1'b0;
+      if (enter) begin
+        column_q  <= column_q + 32'd1;
+        counter_q <= counter_q + n_out_i_addr;
+        if (enter_last) begin
+          column_q    <= 32'd0;
+          left_q      <= left_q - ROWS16;
+          row_first_q <= 1'b1;
+          first_row_q <= first_row_q + ROWS[ADDR_W-1:0];
+          counter_q   <= first_row_q + ROWS[ADDR_W-1:0];
+        end
+      end
+    end
+  end
+
+  // The field of the line that the memory bus has just read.
+  reg [8:0] field_q;
+  integer n;
+
+  always @(posedge clk_i) field_q <= mem_field_i;
+
+  always @* begin
+    mem_rdata_o = {ADDR_W + 1{1'b0}};
+    for (n = 0; n < ROWS; n = n + 1) begin
+      if (!HASH && field_q == n[8:0]) begin
+        mem_rdata_o = {source_negative[n], source_address[n*ADDR_W+:ADDR_W]};
+      end
+    end
+  end
+
+  // n_out in address width; more bits than an address has would not matter.
+  wire [ADDR_W+15:0] n_out_wide = {{ADDR_W{1'b0}}, n_out_i};
+  wire [ADDR_W-1:0] n_out_i_addr = n_out_wide[ADDR_W-1:0];
+  wire unused_wide = &{1'b0, n_out_wide};
+
+  genvar r;
+  generate
+    for (r = 0; r < ROWS; r = r + 1) begin : gen_row
+      assign address_o[r*ADDR_W+:ADDR_W] = dense_q ? counter_q + r[ADDR_W-1:0]
+                                                   : source_address[r*ADDR_W+:ADDR_W];
+    end
+
+    if (HASH) begin : gen_hash
+      wire unused_mem = &{1'b0, mem_we_i, mem_re_i, field_q, mem_line_i, mem_wdata_i};
+
+      hne_index_hash #(
+          .ROWS  (ROWS),
+          .ADDR_W(ADDR_W)
+      ) u_source (
+          .clk_i(clk_i),
+          .en_i(move_i),
+          .load_i(load_i),
+          .banked_i(scheme_i == SCHEME_BANKED),
+          .log2_hash_banks_i(log2_hash_banks_i),
+          .real_weights_i(real_weights_i),
+          .seed_i(seed_i),
+          .row_i(row),
+          .row_first_i(row_first_q),
+          .column_i(enter),
+          .column_last_i(enter_last),
+          .out_last_i(valid_q[STAGES-1] && last_q[STAGES-1]),
+          .address_o(source_address),
+          .negative_o(source_negative)
+      );
+    end else begin : gen_sram
+      reg [LINE_W-1:0] line_q;
+      wire unused_hash = &{1'b0, log2_hash_banks_i, real_weights_i, seed_i, row_first_q};
+
+      always @(posedge clk_i) begin
+        if (load_i) line_q <= index_base_i[LINE_W-1:0];
+        else if (move_i && enter) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
+      end
+
+      hne_index_sram #(
+          .ROWS  (ROWS),
+          .ADDR_W(ADDR_W),
+          .DEPTH (IDX_DEPTH)
+      ) u_source (
+          .clk_i(clk_i),
+          .en_i((move_i && enter) || mem_re_i),
+          .line_i(mem_re_i ? mem_line_i : line_q),
+          .we_i(mem_we_i),
+          .field_i(mem_field_i),
+          .wline_i(mem_line_i),
+          .wdata_i(mem_wdata_i),
+          .address_o(source_address),
+          .negative_o(source_negative)
+      );
+    end
+  endgenerate
+
+endmodule
+
+`resetall

@@ -1,0 +1,48 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Index source of INDEX_MODE sram: one RAM of {negative, address} words per array row, read one
+// line a cycle. The output register of the source is the column register of the expander.
+module hne_index_sram #(
+    // Array rows: words of a line.
+    parameter integer ROWS = 2,
+    // Bits of a layer-relative real-weight address.
+    parameter integer ADDR_W = 13,
+    // Lines: one per row-tile and position of the fan-in.
+    parameter integer DEPTH = 8192,
+    parameter integer LINE_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
+) (
+    input  wire                   clk_i,
+    input  wire                   en_i,
+    input  wire [     LINE_W-1:0] line_i,
+    // Memory bus, while idle.
+    input  wire                   we_i,
+    input  wire [            8:0] field_i,
+    input  wire [     LINE_W-1:0] wline_i,
+    input  wire [       ADDR_W:0] wdata_i,
+    output wire [ROWS*ADDR_W-1:0] address_o,
+    output wire [       ROWS-1:0] negative_o
+);
+
+  genvar r;
+  generate
+    for (r = 0; r < ROWS; r = r + 1) begin : gen_row
+      hne_ram #(
+          .WIDTH(ADDR_W + 1),
+          .DEPTH(DEPTH)
+      ) u_ram (
+          .clk_i(clk_i),
+          .we_i(we_i && field_i == r[8:0]),
+          .waddr_i(wline_i),
+          .wdata_i(wdata_i),
+          .re_i(en_i),
+          .raddr_i(line_i),
+          .rdata_o({negative_o[r], address_o[r*ADDR_W+:ADDR_W]})
+      );
+    end
+  endgenerate
+
+endmodule
+
+`resetall

@@ -1,0 +1,180 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// The instruction that is being executed: takes its words as they are fetched, and derives line
+// strides, tile counts and idle cycles, each registered, all final before the fetch ends. Says
+// whether the engine can execute it at all.
+module hne_instruction #(
+    parameter integer ROWS = 2,
+    parameter integer COLS = 2,
+    parameter integer BANKS = 2,
+    parameter integer TILE_DEPTH = 256,
+    parameter integer WGT_DEPTH = 8192,
+    parameter integer ACT_DEPTH = 4096,
+    parameter integer CHAN_DEPTH = 512,
+    parameter integer LINE_W = 12
+) (
+    input  wire              clk_i,
+    input  wire              we_i,
+    input  wire [       3:0] word_i,
+    input  wire [      31:0] data_i,
+    output reg  [       3:0] op_o,
+    output reg               last_o,
+    output reg  [       1:0] scheme_o,
+    output reg  [       4:0] log2_hash_banks_o,
+    output reg  [       3:0] stride_o,
+    output reg  [       3:0] padding_o,
+    output reg  [      15:0] in_c_o,
+    output reg  [      15:0] in_h_o,
+    output reg  [      15:0] in_w_o,
+    output reg  [      15:0] out_c_o,
+    output reg  [      15:0] out_h_o,
+    output reg  [      31:0] fan_in_o,
+    output reg  [      31:0] real_weights_o,
+    output reg  [      31:0] seed_o,
+    output reg  [      31:0] weight_base_o,
+    output reg  [      31:0] index_base_o,
+    output reg  [      31:0] channel_base_o,
+    output reg  [       7:0] prob_shift_o,
+    // Kernel extent; an fc layer is one window as large as its input.
+    output reg  [      15:0] window_w_o,
+    output reg  [      15:0] window_h_o,
+    // Lines of one row and one channel of the input; lines from one output row to the next; the
+    // line of the first window, which padding puts before line 0.
+    output reg  [LINE_W-1:0] in_row_o,
+    output reg  [LINE_W-1:0] in_plane_o,
+    output reg  [LINE_W-1:0] out_step_o,
+    output reg  [LINE_W-1:0] first_line_o,
+    // Tiles of COLS pixels in an output row and in an output channel; the latter is its lines, too.
+    output reg  [      15:0] x_tiles_o,
+    output reg  [LINE_W-1:0] pixel_tiles_o,
+    // log2 of the cycles that one column of activations takes.
+    output reg  [       3:0] log2_groups_o,
+    // Array rows in use, and idle cycles that a slot needs to be no shorter than their drain.
+    output reg  [       8:0] rows_o,
+    output reg  [       8:0] idle_o,
+    output reg               bad_shape_o,
+    output reg               bad_size_o
+);
+
+  `include "hne_program.vh"
+
+  localparam integer COLS_W = $clog2(COLS);
+
+  reg [3:0] kernel_q;
+  reg [15:0] out_w_q;
+  reg [31:0] in_plane_q, pixel_tiles_q;
+  reg [47:0] in_lines_q, out_lines_q;
+  reg [15:0] in_row_q;
+
+  wire mac = op_o == OP_CONV || op_o == OP_FC;
+  wire fc = op_o == OP_FC;
+  wire [34:0] reads = {3'd0, fan_in_o} << log2_groups_o;
+  wire [19:0] skipped = padding_o * in_row_q;
+  wire [19:0] stepped = stride_o * in_row_q;
+  wire unused_bits = &{1'b0, skipped, stepped, pixel_tiles_q, in_plane_q};
+
+  // ceil(width / COLS); a width near 2^16 would carry out, but no memory has such a map.
+  function [15:0] lines_of;
+    input [15:0] width;
+    lines_of = (width + COLS[15:0] - 16'd1) >> COLS_W;
+  endfunction
+
+  function [3:0] groups_of;
+    input [3:0] stride;
+    begin
+      groups_of = stride[0] ? 4'd0 : stride[1] ? 4'd1 : stride[2] ? 4'd2 : stride[3] ? 4'd3 : 4'd0;
+      if (groups_of > COLS_W[3:0]) groups_of = COLS_W[3:0];
+    end
+  endfunction
+
+  always @(posedge clk_i) begin
+    if (we_i) begin
+      case ({28'd0, word_i})
+        FIELD_OP_WORD: begin
+          op_o              <= data_i[FIELD_OP_LSB+:FIELD_OP_WIDTH];
+          last_o            <= data_i[FIELD_LAST_LSB];
+          scheme_o          <= data_i[FIELD_SCHEME_LSB+:FIELD_SCHEME_WIDTH];
+          log2_hash_banks_o <= data_i[FIELD_LOG2_HASH_BANKS_LSB+:FIELD_LOG2_HASH_BANKS_WIDTH];
+          kernel_q          <= data_i[FIELD_KERNEL_LSB+:FIELD_KERNEL_WIDTH];
+          stride_o          <= data_i[FIELD_STRIDE_LSB+:FIELD_STRIDE_WIDTH];
+          padding_o         <= data_i[FIELD_PADDING_LSB+:FIELD_PADDING_WIDTH];
+        end
+        FIELD_IN_C_WORD: begin
+          in_c_o  <= data_i[FIELD_IN_C_LSB+:FIELD_IN_C_WIDTH];
+          out_c_o <= data_i[FIELD_OUT_C_LSB+:FIELD_OUT_C_WIDTH];
+        end
+        FIELD_IN_H_WORD: begin
+          in_h_o <= data_i[FIELD_IN_H_LSB+:FIELD_IN_H_WIDTH];
+          in_w_o <= data_i[FIELD_IN_W_LSB+:FIELD_IN_W_WIDTH];
+        end
+        FIELD_OUT_H_WORD: begin
+          out_h_o <= data_i[FIELD_OUT_H_LSB+:FIELD_OUT_H_WIDTH];
+          out_w_q <= data_i[FIELD_OUT_W_LSB+:FIELD_OUT_W_WIDTH];
+        end
+        FIELD_FAN_IN_WORD:       fan_in_o <= data_i;
+        FIELD_REAL_WEIGHTS_WORD: real_weights_o <= data_i;
+        FIELD_SEED_WORD:         seed_o <= data_i;
+        FIELD_WEIGHT_BASE_WORD:  weight_base_o <= data_i;
+        FIELD_INDEX_BASE_WORD:   index_base_o <= data_i;
+        FIELD_CHANNEL_BASE_WORD: channel_base_o <= data_i;
+        FIELD_PROB_SHIFT_WORD:
+          prob_shift_o <= data_i[FIELD_PROB_SHIFT_LSB+:FIELD_PROB_SHIFT_WIDTH];
+        default: ;
+      endcase
+    end
+
+    window_w_o    <= fc ? in_w_o : {12'd0, kernel_q};
+    window_h_o    <= fc ? in_h_o : {12'd0, kernel_q};
+    in_row_q      <= lines_of(in_w_o);
+    in_plane_q    <= in_h_o * in_row_q;
+    x_tiles_o     <= lines_of(out_w_q);
+    pixel_tiles_q <= out_h_o * x_tiles_o;
+    log2_groups_o <= fc ? 4'd0 : groups_of(stride_o);
+    rows_o        <= out_c_o < ROWS[15:0] ? out_c_o[8:0] : ROWS[8:0];
+    idle_o        <= reads < {26'd0, rows_o} ? rows_o - reads[8:0] : 9'd0;
+  end
+
+  // Addresses count modulo 2^LINE_W; what does not fit has been refused.
+  generate
+    if (LINE_W > 16) begin : gen_wide
+      always @* in_row_o = {{LINE_W - 16{1'b0}}, in_row_q};
+    end else begin : gen_narrow
+      always @* in_row_o = in_row_q[LINE_W-1:0];
+    end
+    if (LINE_W > 20) begin : gen_wide_step
+      always @(posedge clk_i) begin
+        first_line_o <= {LINE_W{1'b0}} - {{LINE_W - 20{1'b0}}, skipped};
+        out_step_o   <= {{LINE_W - 20{1'b0}}, stepped};
+      end
+    end else begin : gen_narrow_step
+      always @(posedge clk_i) begin
+        first_line_o <= {LINE_W{1'b0}} - skipped[LINE_W-1:0];
+        out_step_o   <= stepped[LINE_W-1:0];
+      end
+    end
+  endgenerate
+
+  always @* begin
+    in_plane_o    = in_plane_q[LINE_W-1:0];
+    pixel_tiles_o = pixel_tiles_q[LINE_W-1:0];
+  end
+
+  always @(posedge clk_i) begin
+    in_lines_q  <= in_c_o * in_plane_q;
+    out_lines_q <= out_c_o * pixel_tiles_q;
+    bad_shape_o <= op_o > OP_POOL || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
+        || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0
+        || (!fc && (stride_o == 4'd0 || kernel_q == 4'd0))
+        || (mac && (fan_in_o == 32'd0 || scheme_o > SCHEME_BANKED));
+    bad_size_o <= in_lines_q > {16'd0, ACT_DEPTH[31:0]} || out_lines_q > {16'd0, ACT_DEPTH[31:0]}
+        || (op_o == OP_CONV && fan_in_o > TILE_DEPTH[31:0])
+        || (mac && ({1'b0, channel_base_o} + {17'd0, out_c_o} > {1'b0, CHAN_DEPTH[31:0]}
+                    || {1'b0, weight_base_o} + {1'b0, real_weights_o / BANKS[31:0]}
+                    > {1'b0, WGT_DEPTH[31:0] / BANKS[31:0]}));
+  end
+
+endmodule
+
+`resetall

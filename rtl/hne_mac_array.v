@@ -1,0 +1,83 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// MAC array (twin: hwsim/units/mac_array.py): ROWS x COLS output-stationary accumulators with a
+// shadow bank. A weight is broadcast along a row, an activation along a column. READ, MULTIPLY,
+// ACCUMULATE, SHADOW: four stages behind the issue.
+module hne_mac_array #(
+    parameter integer ROWS = 2,
+    parameter integer COLS = 2,
+    parameter integer ACT_W = 8,
+    parameter integer WGT_W = 8,
+    parameter integer ACC_W = 32,
+    parameter integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1
+) (
+    input  wire                  clk_i,
+    input  wire                  rst_i,
+    // Issue cycle: a column is complete with this read; it is the first of a pixel tile; the slot
+    // ends.
+    input  wire                  issue_i,
+    input  wire                  first_i,
+    input  wire                  copy_i,
+    // The cycle after: the tile buffer answers.
+    input  wire [ROWS*WGT_W-1:0] weight_i,
+    // The cycle after that: the lanes are aligned.
+    input  wire [COLS*ACT_W-1:0] act_i,
+    // The shadow bank is being written: it may be read from the next cycle on.
+    output wire                  shadow_load_o,
+    input  wire [     ROW_W-1:0] shadow_row_i,
+    output reg  [COLS*ACC_W-1:0] shadow_o
+);
+
+  // READ, MULTIPLY, ACCUMULATE, SHADOW.
+  reg [2:0] issue_q, first_q;
+  reg [3:0] copy_q;
+  reg [ROWS*WGT_W-1:0] weight_q;
+  wire [ROWS*COLS*ACC_W-1:0] shadow;
+  integer row;
+
+  assign shadow_load_o = copy_q[3];
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      issue_q <= 3'd0;
+      copy_q  <= 4'd0;
+    end else begin
+      issue_q <= {issue_q[1:0], issue_i};
+      copy_q  <= {copy_q[2:0], copy_i};
+    end
+    first_q  <= {first_q[1:0], first_i};
+    weight_q <= weight_i;
+  end
+
+  genvar r;
+  generate
+    for (r = 0; r < ROWS; r = r + 1) begin : gen_row
+      hne_mac_row #(
+          .COLS (COLS),
+          .ACT_W(ACT_W),
+          .WGT_W(WGT_W),
+          .ACC_W(ACC_W)
+      ) u_row (
+          .clk_i(clk_i),
+          .weight_i(weight_q[r*WGT_W+:WGT_W]),
+          .act_i(act_i),
+          .add_i(issue_q[2]),
+          .first_i(first_q[2]),
+          .copy_i(copy_q[3]),
+          .shadow_o(shadow[r*COLS*ACC_W+:COLS*ACC_W])
+      );
+    end
+  endgenerate
+
+  always @* begin
+    shadow_o = shadow[0+:COLS*ACC_W];
+    for (row = 1; row < ROWS; row = row + 1) begin
+      if (shadow_row_i == row[ROW_W-1:0]) shadow_o = shadow[row*COLS*ACC_W+:COLS*ACC_W];
+    end
+  end
+
+endmodule
+
+`resetall

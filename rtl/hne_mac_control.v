@@ -1,0 +1,81 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// When the array takes a column: a convolution runs the pixel tiles of a row-tile back to back as
+// soon as its half of the tile buffer is full, each in a slot that is no shorter than a drain; an
+// fc layer takes each column in the cycle after it was written.
+module hne_mac_control #(
+    parameter integer ROWS = 2
+) (
+    input  wire        clk_i,
+    input  wire        rst_i,
+    // The cycle before a conv or fc layer starts.
+    input  wire        load_i,
+    input  wire        fc_i,
+    input  wire [15:0] n_out_i,
+    input  wire [ 8:0] idle_i,
+    // Tile buffer: a column is written; the last one of a row-tile.
+    input  wire        write_i,
+    input  wire        write_last_i,
+    // Activation reader: the current step ends a window, of the last pixel tile.
+    input  wire        window_last_i,
+    input  wire        map_last_i,
+    // A step is taken; marker behind the last cycle of a slot; the half is left.
+    output wire        issue_o,
+    output wire        copy_o,
+    output wire        release_o,
+    // For the counters: idle cycles of a slot; all columns of the layer are issued.
+    output wire        idle_o,
+    output wire        finished_o
+);
+
+  localparam [15:0] ROWS16 = ROWS[15:0];
+
+  reg active_q, fc_q, column_q, map_last_q;
+  reg [1:0] full_q;
+  reg [8:0] idle_q;
+  reg [15:0] left_q;
+
+  wire idle = idle_q != 9'd0;
+  wire ready = fc_q ? column_q : full_q != 2'd0;
+  wire issue = active_q && ready && !idle;
+  wire slot_last = idle ? idle_q == 9'd1 : issue && window_last_i && (fc_q || idle_i == 9'd0);
+  wire tile_last = slot_last && (idle ? map_last_q : map_last_i);
+
+  assign issue_o = issue;
+  assign copy_o = slot_last;
+  assign release_o = tile_last && !fc_q;
+  assign idle_o = idle;
+  assign finished_o = !active_q;
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      active_q <= 1'b0;
+      column_q <= 1'b0;
+      idle_q   <= 9'd0;
+    end else begin
+      column_q <= write_i;
+      if (load_i) begin
+        active_q <= 1'b1;
+        idle_q   <= 9'd0;
+      end else begin
+        if (tile_last && left_q <= ROWS16) active_q <= 1'b0;
+        if (idle) idle_q <= idle_q - 9'd1;
+        else if (issue && window_last_i && !fc_q) idle_q <= idle_i;
+      end
+    end
+    if (load_i) begin
+      fc_q   <= fc_i;
+      full_q <= 2'd0;
+      left_q <= n_out_i;
+    end else begin
+      full_q <= full_q + {1'b0, write_i && write_last_i} - {1'b0, release_o};
+      if (tile_last) left_q <= left_q - ROWS16;
+      if (issue) map_last_q <= map_last_i;
+    end
+  end
+
+endmodule
+
+`resetall

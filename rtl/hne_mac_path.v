@@ -1,0 +1,169 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// From columns of weights and activations to lines of the output map or logits: MAC control, MAC
+// array, post with its scale and bias memories.
+module hne_mac_path #(
+    parameter integer ROWS = 2,
+    parameter integer COLS = 2,
+    parameter integer ACT_W = 8,
+    parameter integer WGT_W = 8,
+    parameter integer ACC_W = 32,
+    parameter integer MULT_W = 16,
+    parameter integer CHAN_DEPTH = 512,
+    // Bits of a line of the activation buffer.
+    parameter integer LINE_W = 12,
+    parameter integer SCALE_W = $clog2(ACC_W + MULT_W) + MULT_W,
+    parameter integer BIAS_W = ACC_W + MULT_W
+) (
+    input  wire                  clk_i,
+    input  wire                  rst_i,
+    // The cycle before a conv or fc layer starts, and its parameters.
+    input  wire                  load_i,
+    input  wire                  fc_i,
+    input  wire                  last_layer_i,
+    input  wire [          15:0] n_out_i,
+    input  wire [           8:0] idle_i,
+    input  wire [    LINE_W-1:0] pixel_tiles_i,
+    input  wire [          31:0] channel_base_i,
+    // Tile buffer: a column is written; the last one of a row-tile; the half is left.
+    input  wire                  expanded_i,
+    input  wire                  expanded_last_i,
+    output wire                  release_o,
+    // A step of the activation reader, and what it is; weights come a cycle later, lanes two.
+    output wire                  issue_o,
+    input  wire                  group_last_i,
+    input  wire                  window_first_i,
+    input  wire                  window_last_i,
+    input  wire                  map_last_i,
+    input  wire [ROWS*WGT_W-1:0] weight_i,
+    input  wire [COLS*ACT_W-1:0] lane_i,
+    // One line of the output map, or one logit; the last result of the layer.
+    output wire                  write_o,
+    output wire [    LINE_W-1:0] line_o,
+    output wire [COLS*ACT_W-1:0] act_o,
+    output wire                  logit_write_o,
+    output wire [     ACC_W-1:0] logit_o,
+    output wire                  end_o,
+    // For the counters.
+    output wire                  idle_o,
+    output wire                  finished_o,
+    // Memory bus, while idle.
+    input  wire                  mem_scale_we_i,
+    input  wire                  mem_bias_we_i,
+    input  wire                  mem_re_i,
+    input  wire [          31:0] mem_line_i,
+    input  wire [          63:0] mem_wdata_i,
+    output wire [   SCALE_W-1:0] mem_scale_o,
+    output wire [    BIAS_W-1:0] mem_bias_o
+);
+
+  localparam integer CHAN_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1;
+  localparam integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1;
+
+  wire copy, shadow_load, channel_read;
+  wire [ROW_W-1:0] shadow_row;
+  wire [COLS*ACC_W-1:0] shadow;
+  wire [CHAN_W-1:0] channel;
+  wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
+
+  hne_mac_control #(
+      .ROWS(ROWS)
+  ) u_control (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .load_i(load_i),
+      .fc_i(fc_i),
+      .n_out_i(n_out_i),
+      .idle_i(idle_i),
+      .write_i(expanded_i),
+      .write_last_i(expanded_last_i),
+      .window_last_i(window_last_i),
+      .map_last_i(map_last_i),
+      .issue_o(issue_o),
+      .copy_o(copy),
+      .release_o(release_o),
+      .idle_o(idle_o),
+      .finished_o(finished_o)
+  );
+
+  hne_mac_array #(
+      .ROWS (ROWS),
+      .COLS (COLS),
+      .ACT_W(ACT_W),
+      .WGT_W(WGT_W),
+      .ACC_W(ACC_W)
+  ) u_array (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .issue_i(issue_o && group_last_i),
+      .first_i(window_first_i),
+      .copy_i(copy),
+      .weight_i(weight_i),
+      .act_i(lane_i),
+      .shadow_load_o(shadow_load),
+      .shadow_row_i(shadow_row),
+      .shadow_o(shadow)
+  );
+
+  hne_ram #(
+      .WIDTH(SCALE_W),
+      .DEPTH(CHAN_DEPTH)
+  ) u_scale (
+      .clk_i(clk_i),
+      .we_i(mem_scale_we_i),
+      .waddr_i(mem_line_i[CHAN_W-1:0]),
+      .wdata_i(mem_wdata_i[SCALE_W-1:0]),
+      .re_i(channel_read || mem_re_i),
+      .raddr_i(mem_re_i ? mem_line_i[CHAN_W-1:0] : channel),
+      .rdata_o(mem_scale_o)
+  );
+
+  hne_ram #(
+      .WIDTH(BIAS_W),
+      .DEPTH(CHAN_DEPTH)
+  ) u_bias (
+      .clk_i(clk_i),
+      .we_i(mem_bias_we_i),
+      .waddr_i(mem_line_i[CHAN_W-1:0]),
+      .wdata_i(mem_wdata_i[BIAS_W-1:0]),
+      .re_i(channel_read || mem_re_i),
+      .raddr_i(mem_re_i ? mem_line_i[CHAN_W-1:0] : channel),
+      .rdata_o(mem_bias_o)
+  );
+
+  hne_post #(
+      .ROWS(ROWS),
+      .COLS(COLS),
+      .ACT_W(ACT_W),
+      .ACC_W(ACC_W),
+      .MULT_W(MULT_W),
+      .LINE_W(LINE_W),
+      .CHAN_W(CHAN_W)
+  ) u_post (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .load_i(load_i),
+      .last_layer_i(last_layer_i),
+      .n_out_i(n_out_i),
+      .pixel_tiles_i(pixel_tiles_i),
+      .channel_base_i(channel_base_i[CHAN_W-1:0]),
+      .shadow_load_i(shadow_load),
+      .shadow_row_o(shadow_row),
+      .shadow_i(shadow),
+      .channel_read_o(channel_read),
+      .channel_o(channel),
+      .scale_i(mem_scale_o),
+      .bias_i(mem_bias_o),
+      .write_o(write_o),
+      .line_o(line_o),
+      .act_o(act_o),
+      .logit_write_o(logit_write_o),
+      .logit_o(logit_o),
+      .end_o(end_o)
+  );
+
+endmodule
+
+`resetall

@@ -1,0 +1,35 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// RAM with one write and one read port, both synchronous: a word that is read in one cycle stands
+// in rdata_o in the next and stays there until the next read. Infers as block RAM.
+module hne_ram #(
+    // Bits of a word.
+    parameter integer WIDTH = 8,
+    // Words; need not be a power of two.
+    parameter integer DEPTH = 16,
+    parameter integer ADDR_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
+) (
+    input  wire              clk_i,
+    input  wire              we_i,
+    input  wire [ADDR_W-1:0] waddr_i,
+    input  wire [ WIDTH-1:0] wdata_i,
+    input  wire              re_i,
+    input  wire [ADDR_W-1:0] raddr_i,
+    output wire [ WIDTH-1:0] rdata_o
+);
+
+  reg [WIDTH-1:0] mem[0:DEPTH-1];
+  reg [WIDTH-1:0] rdata_q;
+
+  assign rdata_o = rdata_q;
+
+  always @(posedge clk_i) begin
+    if (we_i) mem[waddr_i] <= wdata_i;
+    if (re_i) rdata_q <= mem[raddr_i];
+  end
+
+endmodule
+
+`resetall

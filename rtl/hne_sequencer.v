@@ -1,0 +1,169 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits
+// out. Layers are barriers: an instruction is fetched when the layer before it has written its last
+// result. START 1, FETCH 17, SETUP 2.
+module hne_sequencer #(
+    // Instructions of the program memory.
+    parameter integer PROG_DEPTH = 32,
+    parameter integer ADDR_W = $clog2(16 * PROG_DEPTH)
+) (
+    input  wire              clk_i,
+    input  wire              rst_i,
+    // Level: while it is high, the next image is taken as soon as the last one is through.
+    input  wire              start_i,
+    output wire              idle_o,
+    // Pulse: the logits are out.
+    output wire              done_o,
+    // Pulse, with its cause: 1 opcode or shape, 2 size, 3 end of program, 4 packet length.
+    output reg               error_o,
+    output reg  [       2:0] cause_o,
+    // Program memory, and the words that it answered.
+    output wire              fetch_o,
+    output wire [ADDR_W-1:0] address_o,
+    output wire              word_we_o,
+    output wire [       3:0] word_o,
+    input  wire [       3:0] op_i,
+    input  wire              last_i,
+    input  wire              bad_shape_i,
+    input  wire              bad_size_i,
+    // Streams: the shape of the input is known; the last pixel is accepted; the packet was too
+    // short or too long; logits may leave; the last one has left.
+    output wire              input_load_o,
+    input  wire              input_done_i,
+    input  wire              input_error_i,
+    output wire              output_o,
+    input  wire              output_done_i,
+    // Units: the cycle before a layer starts; a layer runs; its last result is being written.
+    output wire              load_o,
+    output wire              run_o,
+    input  wire              layer_end_i,
+    // For the counters.
+    output wire              counting_o,
+    output wire              instruction_o
+);
+
+  `include "hne_program.vh"
+
+  localparam integer BEHIND = 16 * PROG_DEPTH;
+
+  localparam [2:0] IDLE = 3'd0;
+  localparam [2:0] SHAPE = 3'd1;
+  localparam [2:0] INPUT = 3'd2;
+  localparam [2:0] START = 3'd3;
+  localparam [2:0] FETCH = 3'd4;
+  localparam [2:0] SETUP = 3'd5;
+  localparam [2:0] RUN = 3'd6;
+  localparam [2:0] OUTPUT = 3'd7;
+
+  reg [2:0] state_q;
+  reg [4:0] count_q;
+  reg [ADDR_W-1:0] address_q;
+  reg word_we_q, finished_q;
+  reg [3:0] word_q;
+
+  wire fetching = state_q == FETCH || state_q == SHAPE;
+  wire set_up = state_q == SETUP && count_q == 5'd1;
+  wire fetched = count_q == 5'd16;
+  // The address stands behind the instruction when a fetch ends; a layer in the last place of the
+  // memory has no end behind it. A depth of a power of two wraps to 0.
+  wire overrun = address_q == BEHIND[ADDR_W-1:0];
+
+  assign idle_o = state_q == IDLE;
+  assign done_o = state_q == OUTPUT && output_done_i;
+  assign fetch_o = fetching && !fetched;
+  assign address_o = address_q;
+  assign word_we_o = word_we_q;
+  assign word_o = word_q;
+  assign input_load_o = state_q == SHAPE && fetched;
+  assign output_o = state_q == OUTPUT;
+  // Units must not start on an instruction that is refused.
+  assign load_o = set_up && !bad_shape_i && !bad_size_i;
+  assign run_o = state_q == RUN;
+  assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
+  assign counting_o = state_q == START || instruction_o || run_o;
+
+  always @(posedge clk_i) begin
+    error_o   <= 1'b0;
+    word_we_q <= fetch_o;
+    word_q    <= count_q[3:0];
+    count_q   <= 5'd0;
+    case (state_q)
+      IDLE: begin
+        address_q  <= {ADDR_W{1'b0}};
+        finished_q <= 1'b0;
+        if (start_i) state_q <= SHAPE;
+      end
+      SHAPE: begin
+        count_q   <= count_q + 5'd1;
+        address_q <= address_q + {{ADDR_W - 1{1'b0}}, !fetched};
+        if (fetched) begin
+          count_q   <= 5'd0;
+          address_q <= {ADDR_W{1'b0}};
+          state_q   <= INPUT;
+          if (bad_shape_i || bad_size_i || op_i == OP_END) begin
+            state_q <= IDLE;
+            error_o <= 1'b1;
+            cause_o <= op_i == OP_END ? 3'd3 : bad_shape_i ? 3'd1 : 3'd2;
+          end
+        end
+      end
+      INPUT: begin
+        if (input_error_i) begin
+          state_q <= IDLE;
+          error_o <= 1'b1;
+          cause_o <= 3'd4;
+        end else if (input_done_i) begin
+          state_q <= START;
+        end
+      end
+      START: state_q <= FETCH;
+      FETCH: begin
+        count_q   <= count_q + 5'd1;
+        address_q <= address_q + {{ADDR_W - 1{1'b0}}, !fetched};
+        if (fetched) begin
+          count_q <= 5'd0;
+          state_q <= SETUP;
+          if (op_i == OP_END) begin
+            state_q <= finished_q ? OUTPUT : IDLE;
+            error_o <= !finished_q;
+            if (!finished_q) cause_o <= 3'd3;
+          end else if (finished_q || overrun) begin
+            state_q <= IDLE;
+            error_o <= 1'b1;
+            cause_o <= 3'd3;
+          end
+        end
+      end
+      SETUP: begin
+        count_q <= 5'd1;
+        if (set_up) begin
+          state_q <= RUN;
+          if (!load_o) begin
+            state_q <= IDLE;
+            error_o <= 1'b1;
+            cause_o <= bad_shape_i ? 3'd1 : 3'd2;
+          end
+        end
+      end
+      RUN: begin
+        if (layer_end_i) begin
+          state_q    <= FETCH;
+          finished_q <= last_i;
+        end
+      end
+      default: if (output_done_i) state_q <= IDLE;
+    endcase
+    if (rst_i) begin
+      state_q   <= IDLE;
+      error_o   <= 1'b0;
+      word_we_q <= 1'b0;
+      cause_o   <= 3'd0;
+    end
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,83 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Logits out: keeps the logits of an image and sends them in class order, sign-extended, one a beat
+// whenever the receiver is ready; last with the final class.
+module hne_stream_out #(
+    parameter integer ACC_W = 32,
+    // Most classes.
+    parameter integer DEPTH = 512,
+    // Bits of a beat.
+    parameter integer DATA_W = 32,
+    parameter integer CLASS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
+) (
+    input  wire               clk_i,
+    input  wire               rst_i,
+    input  wire               write_i,
+    input  wire [CLASS_W-1:0] class_i,
+    input  wire [  ACC_W-1:0] logit_i,
+    // Level: the logits are complete, the last class is one less than class_i.
+    input  wire               send_i,
+    output wire               valid_o,
+    input  wire               ready_i,
+    output wire [ DATA_W-1:0] data_o,
+    output wire               last_o,
+    // The last logit is accepted.
+    output wire               done_o
+);
+
+  reg valid_q, last_q, sent_q;
+  reg [CLASS_W-1:0] next_q;
+  wire [ACC_W-1:0] logit;
+
+  // The read register of the memory is the output register.
+  wire read = send_i && !sent_q && (!valid_q || ready_i);
+  wire [CLASS_W-1:0] following = next_q + {{CLASS_W - 1{1'b0}}, 1'b1};
+
+  assign valid_o = valid_q;
+  assign last_o = last_q;
+  assign done_o = valid_q && ready_i && last_q;
+
+  generate
+    if (DATA_W > ACC_W) begin : gen_extend
+      assign data_o = {{DATA_W - ACC_W{logit[ACC_W-1]}}, logit};
+    end else begin : gen_same
+      assign data_o = logit;
+    end
+  endgenerate
+
+  hne_ram #(
+      .WIDTH(ACC_W),
+      .DEPTH(DEPTH)
+  ) u_logits (
+      .clk_i(clk_i),
+      .we_i(write_i),
+      .waddr_i(class_i),
+      .wdata_i(logit_i),
+      .re_i(read),
+      .raddr_i(next_q),
+      .rdata_o(logit)
+  );
+
+  always @(posedge clk_i) begin
+    if (rst_i || !send_i) begin
+      valid_q <= 1'b0;
+      sent_q  <= 1'b0;
+      next_q  <= {CLASS_W{1'b0}};
+    end else begin
+      if (read) begin
+        valid_q <= 1'b1;
+        next_q  <= following;
+        // All classes at a full memory wrap to 0 on both sides.
+        sent_q  <= following == class_i;
+        last_q  <= following == class_i;
+      end else if (ready_i) begin
+        valid_q <= 1'b0;
+      end
+    end
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,208 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// The engine with its buses: AXI4-Lite registers, AXI4-Stream image in and logits out.
+// docs/registers.md is the register map.
+module hne_top #(
+    // Output channels computed at once: each row costs COLS cells, an index field and a port of the
+    // expander.
+    parameter integer ROWS = 2,
+    // Neighbouring output pixels computed at once, a power of two.
+    parameter integer COLS = 2,
+    // Weight banks, a power of two >= ROWS: more banks, fewer conflicts.
+    parameter integer BANKS = 2,
+    // Bits of an activation, a real weight, an accumulator and a requantization multiplier.
+    parameter integer ACT_W = 8,
+    parameter integer WGT_W = 8,
+    parameter integer ACC_W = 32,
+    parameter integer MULT_W = 16,
+    // 0: indices from SRAM, 1: computed by hash units.
+    parameter integer INDEX_MODE = 0,
+    // Columns of half the tile buffer: the largest fan-in of a convolution.
+    parameter integer TILE_DEPTH = 256,
+    // Real weights in all banks; lines of index SRAM, of each feature map, of scale and bias; and
+    // instructions.
+    parameter integer WGT_DEPTH = 8192,
+    parameter integer IDX_DEPTH = 8192,
+    parameter integer ACT_DEPTH = 4096,
+    parameter integer CHAN_DEPTH = 512,
+    parameter integer PROG_DEPTH = 32,
+    // Bits of a beat of the output stream.
+    parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
+    // Bits of a beat of the input stream: whole bytes.
+    parameter integer IN_W = (ACT_W > 8) ? 16 : 8
+) (
+    input  wire             clk_i,
+    // Synchronous; may come at any time.
+    input  wire             rst_i,
+    output wire             irq_o,
+    // AXI4-Lite.
+    input  wire             s_axil_awvalid,
+    output wire             s_axil_awready,
+    input  wire [      7:0] s_axil_awaddr,
+    input  wire [      2:0] s_axil_awprot,
+    input  wire             s_axil_wvalid,
+    output wire             s_axil_wready,
+    input  wire [     31:0] s_axil_wdata,
+    input  wire [      3:0] s_axil_wstrb,
+    output wire             s_axil_bvalid,
+    input  wire             s_axil_bready,
+    output wire [      1:0] s_axil_bresp,
+    input  wire             s_axil_arvalid,
+    output wire             s_axil_arready,
+    input  wire [      7:0] s_axil_araddr,
+    input  wire [      2:0] s_axil_arprot,
+    output wire             s_axil_rvalid,
+    input  wire             s_axil_rready,
+    output wire [     31:0] s_axil_rdata,
+    output wire [      1:0] s_axil_rresp,
+    // AXI4-Stream: one activation a beat, then one logit a beat.
+    input  wire             s_axis_tvalid,
+    output wire             s_axis_tready,
+    input  wire [ IN_W-1:0] s_axis_tdata,
+    input  wire             s_axis_tlast,
+    output wire             m_axis_tvalid,
+    input  wire             m_axis_tready,
+    output wire [OUT_W-1:0] m_axis_tdata,
+    output wire             m_axis_tlast
+);
+
+  localparam integer CHAN_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1;
+
+  wire write, write_whole, read, start, abort, idle, done, error, mem_we, mem_re;
+  wire [5:0] write_address, read_address;
+  wire [31:0] write_data, read_data, mem_line;
+  wire [1:0] write_response, read_response;
+  wire [2:0] cause, mem_space;
+  wire [8:0] mem_field;
+  wire [63:0] mem_wdata, mem_rdata;
+  wire [351:0] count;
+  wire [CHAN_W-1:0] argmax, classes;
+  wire layer_end;
+  wire unused_inputs = &{1'b0, s_axil_awprot, s_axil_arprot, s_axis_tdata, layer_end};
+
+  hne_axil u_axil (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .awvalid_i(s_axil_awvalid),
+      .awready_o(s_axil_awready),
+      .awaddr_i(s_axil_awaddr),
+      .wvalid_i(s_axil_wvalid),
+      .wready_o(s_axil_wready),
+      .wdata_i(s_axil_wdata),
+      .wstrb_i(s_axil_wstrb),
+      .bvalid_o(s_axil_bvalid),
+      .bready_i(s_axil_bready),
+      .bresp_o(s_axil_bresp),
+      .arvalid_i(s_axil_arvalid),
+      .arready_o(s_axil_arready),
+      .araddr_i(s_axil_araddr),
+      .rvalid_o(s_axil_rvalid),
+      .rready_i(s_axil_rready),
+      .rdata_o(s_axil_rdata),
+      .rresp_o(s_axil_rresp),
+      .write_o(write),
+      .write_address_o(write_address),
+      .write_data_o(write_data),
+      .write_whole_o(write_whole),
+      .write_response_i(write_response),
+      .read_o(read),
+      .read_address_o(read_address),
+      .read_data_i(read_data),
+      .read_response_i(read_response)
+  );
+
+  hne_csr #(
+      .ROWS(ROWS),
+      .COLS(COLS),
+      .BANKS(BANKS),
+      .ACT_W(ACT_W),
+      .WGT_W(WGT_W),
+      .ACC_W(ACC_W),
+      .MULT_W(MULT_W),
+      .INDEX_MODE(INDEX_MODE),
+      .TILE_DEPTH(TILE_DEPTH),
+      .WGT_DEPTH(WGT_DEPTH),
+      .IDX_DEPTH(IDX_DEPTH),
+      .ACT_DEPTH(ACT_DEPTH),
+      .CHAN_DEPTH(CHAN_DEPTH),
+      .PROG_DEPTH(PROG_DEPTH)
+  ) u_csr (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .write_i(write),
+      .write_address_i(write_address),
+      .write_data_i(write_data),
+      .write_whole_i(write_whole),
+      .write_response_o(write_response),
+      .read_i(read),
+      .read_address_i(read_address),
+      .read_data_o(read_data),
+      .read_response_o(read_response),
+      .start_o(start),
+      .abort_o(abort),
+      .idle_i(idle),
+      .done_i(done),
+      .error_i(error),
+      .cause_i(cause),
+      .argmax_i({{32 - CHAN_W{1'b0}}, argmax}),
+      .classes_i({{32 - CHAN_W{1'b0}}, classes}),
+      .count_i(count),
+      .mem_we_o(mem_we),
+      .mem_re_o(mem_re),
+      .mem_space_o(mem_space),
+      .mem_field_o(mem_field),
+      .mem_line_o(mem_line),
+      .mem_wdata_o(mem_wdata),
+      .mem_rdata_i(mem_rdata),
+      .irq_o(irq_o)
+  );
+
+  hne_core #(
+      .ROWS(ROWS),
+      .COLS(COLS),
+      .BANKS(BANKS),
+      .ACT_W(ACT_W),
+      .WGT_W(WGT_W),
+      .ACC_W(ACC_W),
+      .MULT_W(MULT_W),
+      .INDEX_MODE(INDEX_MODE),
+      .TILE_DEPTH(TILE_DEPTH),
+      .WGT_DEPTH(WGT_DEPTH),
+      .IDX_DEPTH(IDX_DEPTH),
+      .ACT_DEPTH(ACT_DEPTH),
+      .CHAN_DEPTH(CHAN_DEPTH),
+      .PROG_DEPTH(PROG_DEPTH)
+  ) u_core (
+      .clk_i(clk_i),
+      .rst_i(rst_i || abort),
+      .start_i(start),
+      .idle_o(idle),
+      .done_o(done),
+      .error_o(error),
+      .cause_o(cause),
+      .layer_end_o(layer_end),
+      .argmax_o(argmax),
+      .classes_o(classes),
+      .count_o(count),
+      .mem_we_i(mem_we),
+      .mem_re_i(mem_re),
+      .mem_space_i(mem_space),
+      .mem_field_i(mem_field),
+      .mem_line_i(mem_line),
+      .mem_wdata_i(mem_wdata),
+      .mem_rdata_o(mem_rdata),
+      .in_valid_i(s_axis_tvalid),
+      .in_ready_o(s_axis_tready),
+      .in_data_i(s_axis_tdata[ACT_W-1:0]),
+      .in_last_i(s_axis_tlast),
+      .out_valid_o(m_axis_tvalid),
+      .out_ready_i(m_axis_tready),
+      .out_data_o(m_axis_tdata),
+      .out_last_o(m_axis_tlast)
+  );
+
+endmodule
+
+`resetall

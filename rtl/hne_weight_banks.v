@@ -1,0 +1,47 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Real weights: BANKS RAMs of one word a line.
+module hne_weight_banks #(
+    parameter integer BANKS = 2,
+    parameter integer WGT_W = 8,
+    // Words of a bank.
+    parameter integer LINES = 4096,
+    parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1
+) (
+    input  wire                    clk_i,
+    input  wire [       BANKS-1:0] read_i,
+    // First line of the layer, and the line within the layer that each bank reads.
+    input  wire [      LINE_W-1:0] base_i,
+    input  wire [BANKS*LINE_W-1:0] line_i,
+    output wire [ BANKS*WGT_W-1:0] word_o,
+    // Memory bus, while idle: one word of one bank.
+    input  wire                    mem_we_i,
+    input  wire                    mem_re_i,
+    input  wire [             8:0] mem_field_i,
+    input  wire [      LINE_W-1:0] mem_line_i,
+    input  wire [       WGT_W-1:0] mem_wdata_i
+);
+
+  genvar b;
+  generate
+    for (b = 0; b < BANKS; b = b + 1) begin : gen_bank
+      hne_ram #(
+          .WIDTH(WGT_W),
+          .DEPTH(LINES)
+      ) u_ram (
+          .clk_i(clk_i),
+          .we_i(mem_we_i && mem_field_i == b[8:0]),
+          .waddr_i(mem_line_i),
+          .wdata_i(mem_wdata_i),
+          .re_i(read_i[b] || mem_re_i),
+          .raddr_i(mem_re_i ? mem_line_i : base_i + line_i[b*LINE_W+:LINE_W]),
+          .rdata_o(word_o[b*WGT_W+:WGT_W])
+      );
+    end
+  endgenerate
+
+endmodule
+
+`resetall

@@ -1,0 +1,172 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// From the program's virtual weights to columns of the tile buffer: index source, expander, weight
+// banks, tile buffer.
+module hne_weight_path #(
+    parameter integer ROWS = 2,
+    parameter integer BANKS = 2,
+    parameter integer WGT_W = 8,
+    parameter integer INDEX_MODE = 0,
+    parameter integer TILE_DEPTH = 256,
+    parameter integer WGT_DEPTH = 8192,
+    parameter integer IDX_DEPTH = 8192,
+    parameter integer ADDR_W = (WGT_DEPTH > 1) ? $clog2(WGT_DEPTH) : 1
+) (
+    input  wire                  clk_i,
+    input  wire                  rst_i,
+    // The cycle before a conv or fc layer starts, and its parameters.
+    input  wire                  load_i,
+    input  wire                  fc_i,
+    input  wire [           1:0] scheme_i,
+    input  wire [           4:0] log2_hash_banks_i,
+    input  wire [          15:0] n_out_i,
+    input  wire [           8:0] rows_i,
+    input  wire [          31:0] fan_in_i,
+    input  wire [          31:0] real_weights_i,
+    input  wire [          31:0] seed_i,
+    input  wire [          31:0] weight_base_i,
+    input  wire [          31:0] index_base_i,
+    // MAC control.
+    output wire                  write_o,
+    output wire                  write_last_o,
+    input  wire                  read_i,
+    input  wire                  read_last_i,
+    input  wire                  release_i,
+    output wire [ROWS*WGT_W-1:0] weight_o,
+    // For the counters.
+    output wire                  conflict_o,
+    output wire                  wait_o,
+    output wire                  hold_o,
+    // Memory bus, while idle.
+    input  wire                  mem_weights_we_i,
+    input  wire                  mem_index_we_i,
+    input  wire                  mem_re_i,
+    input  wire [           8:0] mem_field_i,
+    input  wire [          31:0] mem_line_i,
+    input  wire [          63:0] mem_wdata_i,
+    output reg  [     WGT_W-1:0] mem_weight_o,
+    output wire [      ADDR_W:0] mem_index_o
+);
+
+  localparam integer BANK_LINES = WGT_DEPTH / BANKS;
+  localparam integer BANK_LINE_W = (BANK_LINES > 1) ? $clog2(BANK_LINES) : 1;
+  localparam integer IDX_LINE_W = (IDX_DEPTH > 1) ? $clog2(IDX_DEPTH) : 1;
+
+  wire move, valid, last;
+  wire [ROWS*ADDR_W-1:0] address;
+  wire [ROWS-1:0] negative;
+  wire [BANKS-1:0] read;
+  wire [BANKS*BANK_LINE_W-1:0] line;
+  wire [BANKS*WGT_W-1:0] bank_word;
+  wire [ROWS*WGT_W-1:0] weight;
+  wire unused_bits = &{1'b0, weight_base_i, mem_line_i, mem_wdata_i};
+  reg [8:0] mem_field_q;
+  integer n;
+
+  always @(posedge clk_i) mem_field_q <= mem_field_i;
+
+  always @* begin
+    mem_weight_o = {WGT_W{1'b0}};
+    for (n = 0; n < BANKS; n = n + 1) begin
+      if (mem_field_q == n[8:0]) mem_weight_o = bank_word[n*WGT_W+:WGT_W];
+    end
+  end
+
+  hne_index #(
+      .ROWS(ROWS),
+      .INDEX_MODE(INDEX_MODE),
+      .ADDR_W(ADDR_W),
+      .IDX_DEPTH(IDX_DEPTH)
+  ) u_index (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .load_i(load_i),
+      .scheme_i(scheme_i),
+      .log2_hash_banks_i(log2_hash_banks_i),
+      .n_out_i(n_out_i),
+      .fan_in_i(fan_in_i),
+      .real_weights_i(real_weights_i),
+      .seed_i(seed_i),
+      .index_base_i(index_base_i),
+      .move_i(move),
+      .valid_o(valid),
+      .last_o(last),
+      .address_o(address),
+      .negative_o(negative),
+      .mem_we_i(mem_index_we_i),
+      .mem_re_i(mem_re_i),
+      .mem_field_i(mem_field_i),
+      .mem_line_i(mem_line_i[IDX_LINE_W-1:0]),
+      .mem_wdata_i(mem_wdata_i[ADDR_W:0]),
+      .mem_rdata_o(mem_index_o)
+  );
+
+  hne_expander #(
+      .ROWS  (ROWS),
+      .BANKS (BANKS),
+      .WGT_W (WGT_W),
+      .ADDR_W(ADDR_W),
+      .LINES (BANK_LINES)
+  ) u_expander (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .load_i(load_i),
+      .fc_i(fc_i),
+      .n_out_i(n_out_i),
+      .rows_i(rows_i),
+      .move_o(move),
+      .valid_i(valid),
+      .last_i(last),
+      .address_i(address),
+      .negative_i(negative),
+      .release_i(release_i),
+      .read_o(read),
+      .line_o(line),
+      .word_i(bank_word),
+      .write_o(write_o),
+      .write_last_o(write_last_o),
+      .weight_o(weight),
+      .conflict_o(conflict_o),
+      .wait_o(wait_o),
+      .hold_o(hold_o)
+  );
+
+  hne_weight_banks #(
+      .BANKS(BANKS),
+      .WGT_W(WGT_W),
+      .LINES(BANK_LINES)
+  ) u_banks (
+      .clk_i(clk_i),
+      .read_i(read),
+      .base_i(weight_base_i[BANK_LINE_W-1:0]),
+      .line_i(line),
+      .word_o(bank_word),
+      .mem_we_i(mem_weights_we_i),
+      .mem_re_i(mem_re_i),
+      .mem_field_i(mem_field_i),
+      .mem_line_i(mem_line_i[BANK_LINE_W-1:0]),
+      .mem_wdata_i(mem_wdata_i[WGT_W-1:0])
+  );
+
+  hne_tile_buffer #(
+      .ROWS(ROWS),
+      .WGT_W(WGT_W),
+      .TILE_DEPTH(TILE_DEPTH)
+  ) u_tile (
+      .clk_i(clk_i),
+      .load_i(load_i),
+      .fc_i(fc_i),
+      .write_i(write_o),
+      .write_last_i(write_last_o),
+      .weight_i(weight),
+      .read_i(read_i),
+      .read_last_i(read_last_i),
+      .release_i(release_i),
+      .weight_o(weight_o)
+  );
+
+endmodule
+
+`resetall

@@ -1,0 +1,59 @@
+"""What must be equal between the RTL and the simulator, and where it first is not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.program import Program
+from hwsim.reference import Trace
+from hwsim.rtl import RtlRun
+from hwsim.timing import TimingReport
+
+#: Counters of LayerTiming that the RTL has, too.
+TIMED = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
+         "conflict_cycles", "expander_wait")  # fmt: skip
+
+
+def first_difference(
+    program: Program, run: RtlRun, maps: list[NDArray[np.int64]], logits: list[int], argmax: int
+) -> str | None:
+    """Layer, channel, y, x, expected and got of the first value that differs; None if none does."""
+    if run.status:
+        return f"the run ended with status {run.status} after {run.simulated} cycles"
+    for layer, expected, got in zip(program.layers, maps, run.feature_maps, strict=False):
+        if (expected != got).any():
+            c, y, x = np.argwhere(expected != got)[0]
+            return (
+                f"layer {layer.name}, channel {c}, y {y}, x {x}: expected {expected[c, y, x]}, "
+                f"got {got[c, y, x]}"
+            )
+    got_logits = run.logits.tolist()
+    if len(got_logits) != len(logits):
+        return f"{len(logits)} logits expected, got {len(got_logits)}"
+    for number, (one, other) in enumerate(zip(logits, got_logits, strict=True)):
+        if one != other:
+            return f"logit {number}: expected {one}, got {other}"
+    if run.argmax != argmax:
+        return f"argmax: expected {argmax}, got {run.argmax}"
+    return None
+
+
+def first_cycle_difference(report: TimingReport, run: RtlRun) -> str | None:
+    """Layer, counter, expected and got of the first counter that differs; None if none does."""
+    for timed, counted in zip(report.layers, run.layers, strict=True):
+        expected = {name: getattr(timed, name) for name in TIMED} | {"total": timed.cycles}
+        for name, value in expected.items():
+            if counted[name] != value:
+                return f"layer {timed.name}, {name}: expected {value}, got {counted[name]}"
+    if run.total != report.cycles:
+        return f"total: expected {report.cycles}, got {run.total}"
+    return None
+
+
+def check(program: Program, run: RtlRun, trace: Trace, report: TimingReport) -> None:
+    """Fail with the first value, else the first counter, that differs from the simulator."""
+    maps = trace.feature_maps[:-1]
+    difference = first_difference(program, run, maps, trace.logits, trace.argmax)
+    difference = difference or first_cycle_difference(report, run)
+    assert difference is None, difference

@@ -1,0 +1,49 @@
+"""A small network with every kind of layer, for tests that are about something else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.config import EngineConfig
+from hwsim.hashing import HashSpec
+from hwsim.program import MacLayer, PoolLayer, Program
+
+
+def small_network(config: EngineConfig, seed: int = 1) -> Program:
+    """Conv 3x3 on 6x6, pool 2x2, fc to 4 classes."""
+    random = np.random.default_rng(seed)
+
+    def mac(name: str, spec: HashSpec, last: bool) -> MacLayer:
+        conv, n = name == "conv", spec.n_out
+        limit = config.wgt_max
+        return MacLayer(
+            name=name,
+            kind="conv" if conv else "fc",
+            in_shape=(1, 6, 6) if conv else (n_conv, 3, 3),
+            out_shape=(n, 6, 6) if conv else (n, 1, 1),
+            kernel=3 if conv else 1,
+            stride=1,
+            padding=int(conv),
+            spec=spec,
+            weights=random.integers(-limit, limit + 1, spec.real_weights, np.int32),
+            fw=7,
+            fa_in=8,
+            fa_out=15 if last else 8,
+            multiplier=np.full(n, 0 if last else 90, np.int32),
+            shift=np.full(n, 0 if last else 13, np.int32),
+            bias=np.arange(n, dtype=np.int64) * 4096,
+            last=last,
+        )
+
+    n_conv = 5
+    layers = (
+        mac("conv", HashSpec("xxh32", n_conv, 9, 11, seed), False),
+        PoolLayer("pool", (n_conv, 6, 6), (n_conv, 3, 3), 2, 2),
+        mac("fc", HashSpec("banked", 4, 9 * n_conv, 32, seed, 4), True),
+    )
+    return Program(config, layers, (1, 6, 6))
+
+
+def gradient_image(seed: int = 0) -> np.ndarray:
+    """An image for it."""
+    return np.random.default_rng(seed).integers(0, 256, (1, 6, 6))

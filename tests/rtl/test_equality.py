@@ -1,0 +1,133 @@
+"""The Verilog engine and the simulator agree: values and cycles, with zero tolerance."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hwsim import proof
+from hwsim.config import EngineConfig, load_config
+from hwsim.engine import Engine
+from hwsim.errors import CompileError
+from hwsim.networks import open_network, pixels
+from hwsim.program import Program
+from hwsim.reference import run as oracle
+from hwsim.rtl import RtlEngine
+from hwsim.timing import analyze
+from models.data import load_dataset
+from tests.property.networks import images, programs
+from tests.rtl.compare import check, first_cycle_difference
+from tests.rtl.configs import ENGINES, FULL
+from tests.rtl.samples import gradient_image, small_network
+
+pytestmark = pytest.mark.rtl
+
+
+def _fits(program: Program) -> bool:
+    try:
+        proof.check(program)
+    except CompileError:
+        return False
+    return True
+
+
+def networks(config: EngineConfig) -> st.SearchStrategy[Program]:
+    """Random programs for exactly this engine, whose memories the simulation was built with."""
+    drawn = programs(st.just(config)).map(lambda program: program.replace(config=config))
+    return drawn.filter(_fits)
+
+
+class Bench:
+    """One simulation after the other of the same build; a failed one is replaced."""
+
+    engine: RtlEngine | None = None
+
+    @contextmanager
+    def running(self, program: Program) -> Iterator[RtlEngine]:
+        if self.engine is None:
+            self.engine = RtlEngine(program, wake_up=1)
+        else:
+            self.engine.load(program)
+        try:
+            yield self.engine
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+
+
+@pytest.mark.parametrize("config", ENGINES, ids=lambda config: config.name)
+def test_random_networks_agree_in_every_value_and_every_counter(config: EngineConfig) -> None:
+    bench = Bench()
+
+    @settings(
+        max_examples=40 if FULL else 15,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def agree(data: st.DataObject) -> None:
+        program = data.draw(networks(config))
+        image = data.draw(images(program))
+        idles = data.draw(st.none() | st.integers(0, 2**16))
+        report = analyze(program)
+        with bench.running(program) as engine:
+            limit = 2 * report.cycles + 20 * image.size + 10_000
+            run = engine.run(image, maps=True, idles=idles, limit=limit)
+            check(program, run, oracle(program, image), report)
+
+    try:
+        agree()
+    finally:
+        bench.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist-cnn-h16", *(["mnist-cnn"] if FULL else [])])
+def test_zoo_networks_agree_on_real_images(name: str) -> None:
+    network = open_network(name, "default")
+    program, report = network.program, analyze(network.program)
+    count = 20 if FULL else 2
+    batch = pixels(load_dataset(network.dataset, "test").take(count))
+    expected = Engine(program).integer_logits(batch).numpy()
+    codes = np.floor(batch.numpy() * program.config.act_max + 0.5).astype(np.int64)
+    with RtlEngine(program) as engine:
+        for image, logits in zip(codes, expected, strict=True):
+            run = engine.run(image)
+            assert run.logits.tolist() == logits.tolist()
+            assert run.argmax == logits.argmax()
+            assert first_cycle_difference(report, run) is None
+
+
+def test_the_comparison_names_the_first_wrong_value() -> None:
+    program = small_network(load_config("tiny"))
+    image = gradient_image()
+    conv = program.mac_layers[0]
+    words = conv.weights.copy()
+    words[3] ^= 1
+    wrong = dataclasses.replace(conv, weights=words)
+    with RtlEngine(program.replace(layers=(wrong, *program.layers[1:]))) as engine:
+        run = engine.run(image, maps=True)
+    with pytest.raises(AssertionError, match=r"layer conv, channel \d+, y \d+, x \d+: expected"):
+        check(program, run, oracle(program, image), analyze(program))
+
+
+def test_the_comparison_names_the_first_wrong_counter() -> None:
+    program = small_network(load_config("tiny"))
+    with RtlEngine(program) as engine:
+        run = engine.run(gradient_image())
+    report = analyze(program)
+    assert first_cycle_difference(report, run) is None
+    layers = tuple(dataclasses.replace(one, drain=one.drain + 1) for one in report.layers)
+    wrong = dataclasses.replace(report, layers=layers)
+    assert first_cycle_difference(wrong, run) == "layer conv, drain: expected 11, got 10"

@@ -1,0 +1,84 @@
+"""Verilator finds nothing to say about any configuration, or about any module alone."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hwsim.config import EngineConfig, config_names, load_config
+from hwsim.rtl import RTL, verilator
+from tests.rtl.configs import MANY
+
+pytestmark = pytest.mark.rtl
+
+MODULES = sorted(path.stem for path in RTL.glob("hne_*.v"))
+
+
+def lint(top: str, **parameters: int) -> str:
+    """What Verilator says with all warnings on; empty if nothing."""
+    script, environment = verilator()
+    values = [f"-G{name}={value}" for name, value in parameters.items()]
+    command = [
+        script, "--lint-only", "-Wall", "--quiet-stats", "--default-language", "1364-2005",
+        "-y", str(RTL), f"+incdir+{RTL}", "--top-module", top, *values, str(RTL / f"{top}.v"),
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return done.stderr + done.stdout.partition("- V e r i l a t i o n")[0]
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_named_configurations_are_clean(name: str) -> None:
+    for mode in ("sram", "hash"):
+        config = load_config(name).replace(index_mode=mode)
+        assert lint("hne_top", **config.verilog_parameters()) == ""
+
+
+@pytest.mark.parametrize("config", MANY, ids=lambda config: config.name)
+def test_configurations_of_the_random_networks_are_clean(config: EngineConfig) -> None:
+    assert lint("hne_top", **config.verilog_parameters()) == ""
+
+
+def test_the_smallest_engine_is_clean() -> None:
+    depths = dict.fromkeys(("tile_depth", "wgt_depth", "idx_depth", "act_depth", "chan_depth"), 1)
+    config = load_config("tiny").replace(rows=1, cols=1, banks=1, prog_depth=2, **depths)
+    assert lint("hne_top", **config.verilog_parameters()) == ""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_elaborates_alone(module: str) -> None:
+    assert lint(module) == ""
+
+
+@pytest.mark.parametrize(
+    ("complaint", "wrong"),
+    [
+        ("ROWS_must_be", {"ROWS": 0}),
+        ("BANKS_must_be", {"ROWS": 3, "BANKS": 2}),
+        ("BANKS_must_be", {"BANKS": 6, "WGT_DEPTH": 6000}),
+        ("COLS_must_be", {"COLS": 3}),
+        ("WGT_DEPTH_must_be", {"WGT_DEPTH": 8191}),
+        ("ACT_W_and_WGT_W_must_be", {"ACT_W": 3}),
+        ("ACT_W_and_WGT_W_must_be", {"WGT_W": 17}),
+        ("MULT_W_must_be", {"MULT_W": 7}),
+        ("ACC_W_must_be", {"ACC_W": 40}),
+        ("INDEX_MODE_must_be", {"INDEX_MODE": 2}),
+        ("PROG_DEPTH_must_hold", {"PROG_DEPTH": 1}),
+    ],
+)
+def test_an_illegal_parameter_set_stops_elaboration(complaint: str, wrong: dict[str, int]) -> None:
+    assert f"hne_illegal_{complaint}" in lint("hne_top", **wrong)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_follow_the_house_style(module: str) -> None:
+    """One module of the file's name, standard header, spaces, 100 columns, a comment on top."""
+    text = Path(RTL / f"{module}.v").read_text(encoding="utf-8")
+    header = "`resetall\n`timescale 1ns / 1ps\n`default_nettype none\n\n// "
+    assert text.startswith(header)
+    assert text.endswith("endmodule\n\n`resetall\n")
+    assert text.count("\nmodule ") == 1
+    assert f"\nmodule {module} " in text
+    assert "\t" not in text
+    assert max(map(len, text.splitlines())) <= 100
