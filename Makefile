@@ -42,7 +42,7 @@ unit: $(TESTENV)
 	$(BIN)/python -m pytest tests -m 'not clients and not rtl'
 
 clients: $(TESTENV)
-	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python -m pytest tests -m clients
 
 test-fast: $(TESTENV)  ## the tests that take less than two minutes together
 	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl'

@@ -69,7 +69,7 @@ def data_folder(folder: Path, train: int, test: int) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of all tests here."""
     return data_folder(tmp_path_factory.mktemp("digits"), 64, 600)
@@ -138,7 +138,7 @@ def _compile_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network(_everywhere: None, _compile_once: None) -> Any:
     """The network that the tests attack, compiled once."""
     from hwsim.networks import open_network
@@ -146,7 +146,7 @@ def network(_everywhere: None, _compile_once: None) -> Any:
     return open_network(MODEL, None, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def image(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its memory image. Tests that change it take a copy."""
     from hwsim import rom
