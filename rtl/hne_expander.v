@@ -117,26 +117,31 @@ module hne_expander #(
     end
   end
 
+  // READ: the words of all banks. SIGN: each row that was granted takes its word, negated or not.
+  reg [BANKS*WGT_W-1:0] word_q;
+
+  always @(posedge clk_i) word_q <= word_i;
+
   genvar r;
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
-      reg grant_q, sign_q, word_sign_q;
-      reg [BANK_W-1:0] bank_q;
-      reg [WGT_W-1:0] word_q, weight_q;
+      reg grant1_q, grant2_q, sign1_q, sign2_q;
+      reg [BANK_W-1:0] bank1_q, bank2_q;
+      reg [WGT_W-1:0] weight_q;
+      wire [WGT_W-1:0] word = word_q[bank2_q*WGT_W+:WGT_W];
 
       assign weight_o[r*WGT_W+:WGT_W] = weight_q;
 
       always @(posedge clk_i) begin
         // Rows beyond the layer request nothing.
         pending_q[r] <= move_o ? left_d > r[15:0] : rest[r];
-        grant_q <= grant[r];
-        bank_q <= bank[r*BANK_W+:BANK_W];
-        sign_q <= negative_q[r];
-        if (grant_q) begin
-          word_q <= word_i[bank_q*WGT_W+:WGT_W];
-          word_sign_q <= sign_q;
-        end
-        if (finish_q[1]) weight_q <= word_sign_q ? -word_q : word_q;
+        grant1_q <= grant[r];
+        grant2_q <= grant1_q;
+        bank1_q <= bank[r*BANK_W+:BANK_W];
+        bank2_q <= bank1_q;
+        sign1_q <= negative_q[r];
+        sign2_q <= sign1_q;
+        if (grant2_q) weight_q <= sign2_q ? -word : word;
       end
     end
   endgenerate
