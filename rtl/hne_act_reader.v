@@ -49,6 +49,8 @@ module hne_act_reader #(
   reg signed [17:0] x_q, x_first_q, y_q, y_first_q;
   reg [LINE_W-1:0] row_q, channel_q, output_q, map_q;
   reg window_first_q;
+  // Ends of the loops: they stand still long before the layer starts.
+  reg [15:0] kx_end_q, ky_end_q, c_end_q, x_end_q, oy_end_q;
 
   wire signed [17:0] pad = {14'd0, padding_i};
   wire signed [17:0] stride = {14'd0, stride_i};
@@ -56,11 +58,11 @@ module hne_act_reader #(
   wire signed [17:0] height = {2'd0, in_h_i};
 
   wire group_last = group_q == (4'd1 << log2_groups_i) - 4'd1;
-  wire kx_last = kx_q == window_w_i - 16'd1;
-  wire ky_last = ky_q == window_h_i - 16'd1;
-  wire c_last = pool_i || c_q == in_c_i - 16'd1;
-  wire x_last = x_tile_q == x_tiles_i - 16'd1;
-  wire y_last = oy_q == out_h_i - 16'd1;
+  wire kx_last = kx_q == kx_end_q;
+  wire ky_last = ky_q == ky_end_q;
+  wire c_last = c_q == c_end_q;
+  wire x_last = x_tile_q == x_end_q;
+  wire y_last = oy_q == oy_end_q;
   // Wraps, innermost first.
   wire column = step_i && group_last;
   wire row = column && kx_last;
@@ -86,6 +88,11 @@ module hne_act_reader #(
   assign map_last_o = x_last && y_last;
 
   always @(posedge clk_i) begin
+    kx_end_q <= window_w_i - 16'd1;
+    ky_end_q <= window_h_i - 16'd1;
+    c_end_q  <= pool_i ? 16'd0 : in_c_i - 16'd1;
+    x_end_q  <= x_tiles_i - 16'd1;
+    oy_end_q <= out_h_i - 16'd1;
     if (load_i) begin
       group_q <= 4'd0;
       {kx_q, ky_q, c_q, x_tile_q, oy_q} <= 80'd0;

@@ -50,7 +50,7 @@ module hne_index #(
   localparam [15:0] ROWS16 = ROWS[15:0];
 
   reg active_q, dense_q, row_first_q;
-  reg [31:0] column_q;
+  reg [31:0] column_q, column_end_q;
   reg [15:0] left_q;
   reg [9:0] round_q;
   reg [ADDR_W-1:0] counter_q, first_row_q;
@@ -59,7 +59,7 @@ module hne_index #(
   wire hashed = HASH && scheme_i != SCHEME_DENSE;
   wire enter = active_q && round_q == 10'd0;
   wire row = round_q > ROUND;
-  wire enter_last = column_q == fan_in_i - 32'd1;
+  wire enter_last = column_q == column_end_q;
   wire [ROWS*ADDR_W-1:0] source_address;
   wire [ROWS-1:0] source_negative;
   wire unused_fields = &{1'b0, n_out_i, index_base_i};
@@ -91,6 +91,7 @@ module hne_index #(
         if (hashed && left_q > ROWS16) round_q <= i_round(left_q - ROWS16);
       end
     end
+    column_end_q <= fan_in_i - 32'd1;
     if (load_i) begin
       dense_q     <= scheme_i == SCHEME_DENSE;
       column_q    <= 32'd0;

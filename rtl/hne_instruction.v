@@ -65,15 +65,16 @@ module hne_instruction #(
   reg [3:0] kernel_q;
   reg [15:0] out_w_q;
   reg [31:0] in_plane_q, pixel_tiles_q;
+  // Products of 16 x 32 bits, one half after the other.
+  reg [31:0] in_low_q, in_high_q, out_low_q, out_high_q;
   reg [47:0] in_lines_q, out_lines_q;
+  reg [19:0] skipped_q, stepped_q;
+  reg [34:0] reads_q;
   reg [15:0] in_row_q;
 
   wire mac = op_o == OP_CONV || op_o == OP_FC;
   wire fc = op_o == OP_FC;
-  wire [34:0] reads = {3'd0, fan_in_o} << log2_groups_o;
-  wire [19:0] skipped = padding_o * in_row_q;
-  wire [19:0] stepped = stride_o * in_row_q;
-  wire unused_bits = &{1'b0, skipped, stepped, pixel_tiles_q, in_plane_q};
+  wire unused_bits = &{1'b0, skipped_q, stepped_q, pixel_tiles_q, in_plane_q};
 
   // ceil(width / COLS); a width near 2^16 would carry out, but no memory has such a map.
   function [15:0] lines_of;
@@ -133,7 +134,10 @@ module hne_instruction #(
     pixel_tiles_q <= out_h_o * x_tiles_o;
     log2_groups_o <= fc ? 4'd0 : groups_of(stride_o);
     rows_o        <= out_c_o < ROWS[15:0] ? out_c_o[8:0] : ROWS[8:0];
-    idle_o        <= reads < {26'd0, rows_o} ? rows_o - reads[8:0] : 9'd0;
+    reads_q       <= {3'd0, fan_in_o} << log2_groups_o;
+    idle_o        <= reads_q < {26'd0, rows_o} ? rows_o - reads_q[8:0] : 9'd0;
+    skipped_q     <= padding_o * in_row_q;
+    stepped_q     <= stride_o * in_row_q;
   end
 
   // Addresses count modulo 2^LINE_W; what does not fit has been refused.
@@ -145,13 +149,13 @@ module hne_instruction #(
     end
     if (LINE_W > 20) begin : gen_wide_step
       always @(posedge clk_i) begin
-        first_line_o <= {LINE_W{1'b0}} - {{LINE_W - 20{1'b0}}, skipped};
-        out_step_o   <= {{LINE_W - 20{1'b0}}, stepped};
+        first_line_o <= {LINE_W{1'b0}} - {{LINE_W - 20{1'b0}}, skipped_q};
+        out_step_o   <= {{LINE_W - 20{1'b0}}, stepped_q};
       end
     end else begin : gen_narrow_step
       always @(posedge clk_i) begin
-        first_line_o <= {LINE_W{1'b0}} - skipped[LINE_W-1:0];
-        out_step_o   <= stepped[LINE_W-1:0];
+        first_line_o <= {LINE_W{1'b0}} - skipped_q[LINE_W-1:0];
+        out_step_o   <= stepped_q[LINE_W-1:0];
       end
     end
   endgenerate
@@ -162,8 +166,12 @@ module hne_instruction #(
   end
 
   always @(posedge clk_i) begin
-    in_lines_q  <= in_c_o * in_plane_q;
-    out_lines_q <= out_c_o * pixel_tiles_q;
+    in_low_q    <= in_c_o * in_plane_q[15:0];
+    in_high_q   <= in_c_o * in_plane_q[31:16];
+    in_lines_q  <= {in_high_q, 16'd0} + {16'd0, in_low_q};
+    out_low_q   <= out_c_o * pixel_tiles_q[15:0];
+    out_high_q  <= out_c_o * pixel_tiles_q[31:16];
+    out_lines_q <= {out_high_q, 16'd0} + {16'd0, out_low_q};
     bad_shape_o <= op_o > OP_POOL || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
         || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0
         || (!fc && (stride_o == 4'd0 || kernel_q == 4'd0))

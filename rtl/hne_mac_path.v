@@ -62,7 +62,7 @@ module hne_mac_path #(
   localparam integer CHAN_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1;
   localparam integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1;
 
-  wire copy, shadow_load, channel_read;
+  wire copy, shadow_load;
   wire [ROW_W-1:0] shadow_row;
   wire [COLS*ACC_W-1:0] shadow;
   wire [CHAN_W-1:0] channel;
@@ -115,7 +115,7 @@ module hne_mac_path #(
       .we_i(mem_scale_we_i),
       .waddr_i(mem_line_i[CHAN_W-1:0]),
       .wdata_i(mem_wdata_i[SCALE_W-1:0]),
-      .re_i(channel_read || mem_re_i),
+      .re_i(1'b1),
       .raddr_i(mem_re_i ? mem_line_i[CHAN_W-1:0] : channel),
       .rdata_o(mem_scale_o)
   );
@@ -128,7 +128,7 @@ module hne_mac_path #(
       .we_i(mem_bias_we_i),
       .waddr_i(mem_line_i[CHAN_W-1:0]),
       .wdata_i(mem_wdata_i[BIAS_W-1:0]),
-      .re_i(channel_read || mem_re_i),
+      .re_i(1'b1),
       .raddr_i(mem_re_i ? mem_line_i[CHAN_W-1:0] : channel),
       .rdata_o(mem_bias_o)
   );
@@ -152,7 +152,6 @@ module hne_mac_path #(
       .shadow_load_i(shadow_load),
       .shadow_row_o(shadow_row),
       .shadow_i(shadow),
-      .channel_read_o(channel_read),
       .channel_o(channel),
       .scale_i(mem_scale_o),
       .bias_i(mem_bias_o),

@@ -29,8 +29,7 @@ module hne_post #(
     input  wire                       shadow_load_i,
     output wire [          ROW_W-1:0] shadow_row_o,
     input  wire [     COLS*ACC_W-1:0] shadow_i,
-    // Scale and bias memories: read in the cycle that selects a row, answer in the next.
-    output wire                       channel_read_o,
+    // Scale and bias memories: they answer in the cycle that selects the row.
     output wire [         CHAN_W-1:0] channel_o,
     input  wire [ SHIFT_W+MULT_W-1:0] scale_i,
     input  wire [   ACC_W+MULT_W-1:0] bias_i,
@@ -51,32 +50,40 @@ module hne_post #(
   reg active_q, last_layer_q;
   reg [ROW_W-1:0] row_q;
   reg [15:0] left_q;
-  reg [LINE_W-1:0] pixel_q, tile_line_q, line_q;
+  reg [LINE_W-1:0] pixel_q, pixel_end_q, tile_line_q, line_q;
   reg [CHAN_W-1:0] tile_channel_q, channel_q;
   reg [4:0] valid_q, end_q;
   reg [LINE_W-1:0] line1_q, line2_q, line3_q, line4_q, line5_q;
   reg [COLS*ACC_W-1:0] acc_q;
-  reg [ACC_W+MULT_W-1:0] bias1_q, bias2_q;
-  reg [SHIFT_W-1:0] shift1_q, shift2_q, shift3_q;
+  reg [ACC_W+MULT_W-1:0] bias1_q, bias2_q, bias3_q;
+  reg [SHIFT_W-1:0] shift1_q, shift2_q, shift3_q, shift4_q;
 
   wire [15:0] rows = left_q < ROWS16 ? left_q : ROWS16;
   wire row_last = {{16 - ROW_W{1'b0}}, row_q} == rows - 16'd1;
-  wire pixel_last = pixel_q == pixel_tiles_i - ONE;
+  wire pixel_last = pixel_q == pixel_end_q;
   wire tile_last = left_q <= ROWS16;
   wire [LINE_W-1:0] pixel_next = pixel_q + ONE;
   wire [CHAN_W-1:0] channel_next = channel_q + {{CHAN_W - 1{1'b0}}, 1'b1};
-  wire signed [MULT_W-1:0] multiplier = last_layer_q ? UNIT : scale_i[MULT_W-1:0];
+  reg signed [MULT_W-1:0] multiplier_q;
   wire [COLS*ACC_W-1:0] logits;
   wire unused_logits = &{1'b0, logits};
 
   assign shadow_row_o = row_q;
-  assign channel_read_o = active_q;
-  assign channel_o = channel_q;
+  assign channel_o = channel_d;
   assign write_o = valid_q[4] && !last_layer_q;
   assign logit_write_o = valid_q[4] && last_layer_q;
   assign logit_o = logits[ACC_W-1:0];
   assign line_o = line5_q;
   assign end_o = valid_q[4] && end_q[4];
+
+  // The memories are read with the channel of the next cycle.
+  reg [CHAN_W-1:0] channel_d;
+
+  always @* begin
+    channel_d = channel_q;
+    if (load_i) channel_d = channel_base_i;
+    else if (active_q) channel_d = row_last && !pixel_last ? tile_channel_q : channel_next;
+  end
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -95,27 +102,25 @@ module hne_post #(
       tile_line_q    <= {LINE_W{1'b0}};
       line_q         <= {LINE_W{1'b0}};
       tile_channel_q <= channel_base_i;
-      channel_q      <= channel_base_i;
+      pixel_end_q    <= pixel_tiles_i - ONE;
     end else if (active_q) begin
       // A channel of the output map has as many lines as there are pixel tiles.
-      line_q    <= line_q + pixel_tiles_i;
-      channel_q <= channel_next;
-      row_q     <= row_q + {{ROW_W - 1{1'b0}}, 1'b1};
+      line_q <= line_q + pixel_tiles_i;
+      row_q  <= row_q + {{ROW_W - 1{1'b0}}, 1'b1};
       if (row_last) begin
-        row_q     <= {ROW_W{1'b0}};
-        pixel_q   <= pixel_next;
-        line_q    <= tile_line_q + pixel_next;
-        channel_q <= tile_channel_q;
+        row_q   <= {ROW_W{1'b0}};
+        pixel_q <= pixel_next;
+        line_q  <= tile_line_q + pixel_next;
         if (pixel_last) begin
           left_q         <= left_q - ROWS16;
           pixel_q        <= {LINE_W{1'b0}};
           tile_line_q    <= line_q + ONE;
           line_q         <= line_q + ONE;
           tile_channel_q <= channel_next;
-          channel_q      <= channel_next;
         end
       end
     end
+    channel_q <= channel_d;
     end_q    <= {end_q[3:0], row_last && pixel_last && tile_last};
     line1_q  <= line_q;
     line2_q  <= line1_q;
@@ -123,11 +128,14 @@ module hne_post #(
     line4_q  <= line3_q;
     line5_q  <= line4_q;
     acc_q    <= shadow_i;
+    multiplier_q <= last_layer_q ? UNIT : scale_i[MULT_W-1:0];
     bias1_q  <= bias_i;
     bias2_q  <= bias1_q;
+    bias3_q  <= bias2_q;
     shift1_q <= last_layer_q ? {SHIFT_W{1'b0}} : scale_i[MULT_W+:SHIFT_W];
     shift2_q <= shift1_q;
     shift3_q <= shift2_q;
+    shift4_q <= shift3_q;
   end
 
   genvar n;
@@ -141,9 +149,9 @@ module hne_post #(
       ) u_lane (
           .clk_i(clk_i),
           .acc_i(acc_q[n*ACC_W+:ACC_W]),
-          .multiplier_i(multiplier),
-          .bias2_i(bias2_q),
-          .shift3_i(shift3_q),
+          .multiplier_i(multiplier_q),
+          .bias2_i(bias3_q),
+          .shift3_i(shift4_q),
           .act_o(act_o[n*ACT_W+:ACT_W]),
           .logit_o(logits[n*ACC_W+:ACC_W])
       );

@@ -12,8 +12,6 @@ module hne_weight_banks #(
 ) (
     input  wire                    clk_i,
     input  wire [       BANKS-1:0] read_i,
-    // First line of the layer, and the line within the layer that each bank reads.
-    input  wire [      LINE_W-1:0] base_i,
     input  wire [BANKS*LINE_W-1:0] line_i,
     output wire [ BANKS*WGT_W-1:0] word_o,
     // Memory bus, while idle: one word of one bank.
@@ -36,7 +34,7 @@ module hne_weight_banks #(
           .waddr_i(mem_line_i),
           .wdata_i(mem_wdata_i),
           .re_i(read_i[b] || mem_re_i),
-          .raddr_i(mem_re_i ? mem_line_i : base_i + line_i[b*LINE_W+:LINE_W]),
+          .raddr_i(mem_re_i ? mem_line_i : line_i[b*LINE_W+:LINE_W]),
           .rdata_o(word_o[b*WGT_W+:WGT_W])
       );
     end

@@ -122,6 +122,7 @@ module hne_weight_path #(
       .address_i(address),
       .negative_i(negative),
       .release_i(release_i),
+      .base_i(weight_base_i[BANK_LINE_W-1:0]),
       .read_o(read),
       .line_o(line),
       .word_i(bank_word),
@@ -140,7 +141,6 @@ module hne_weight_path #(
   ) u_banks (
       .clk_i(clk_i),
       .read_i(read),
-      .base_i(weight_base_i[BANK_LINE_W-1:0]),
       .line_i(line),
       .word_o(bank_word),
       .mem_we_i(mem_weights_we_i),

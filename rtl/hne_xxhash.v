@@ -22,7 +22,8 @@ module hne_xxhash (
   wire [31:0] lane = state_i + step_i;
   wire [31:0] round, mix0, mix1;
 
-  assign hash_o = mix1_q ^ (mix1_q >> 16);
+  // A product starts from a register: each shifted sum is folded before it is kept.
+  assign hash_o = mix1_q;
 
   hne_mul32 #(
       .FACTOR(PRIME4)
@@ -38,7 +39,7 @@ module hne_xxhash (
   ) u_mix0 (
       .clk_i(clk_i),
       .en_i(en_i),
-      .a_i(round_q ^ (round_q >> 15)),
+      .a_i(round_q),
       .product_o(mix0)
   );
 
@@ -47,16 +48,16 @@ module hne_xxhash (
   ) u_mix1 (
       .clk_i(clk_i),
       .en_i(en_i),
-      .a_i(mix0_q ^ (mix0_q >> 13)),
+      .a_i(mix0_q),
       .product_o(mix1)
   );
 
   always @(posedge clk_i) begin
     if (en_i) begin
       rotated_q <= {lane[14:0], lane[31:15]};
-      round_q   <= round;
-      mix0_q    <= mix0;
-      mix1_q    <= mix1;
+      round_q   <= round ^ (round >> 15);
+      mix0_q    <= mix0 ^ (mix0 >> 13);
+      mix1_q    <= mix1 ^ (mix1 >> 16);
     end
   end
 
