@@ -92,6 +92,16 @@ def sources() -> list[Path]:
     return sorted(RTL.glob("hne_*.v")) + sorted(RTL.glob("*.vh"))
 
 
+def _check_tools() -> None:
+    """Raises RtlError with the first tool that a build needs and this machine lacks."""
+    for tool, what in (("perl", "perl"), ("make", "make"), ("c++", "a C++ compiler such as g++")):
+        if shutil.which(tool) is None:
+            raise RtlError(
+                f"compiling the RTL needs {what}, and {tool} is not on PATH: install it "
+                "(Debian: apt install g++ make perl)"
+            )
+
+
 def _digest(parts: Iterator[bytes]) -> str:
     digest = hashlib.sha256()
     for part in parts:
@@ -116,6 +126,7 @@ def build(config: EngineConfig) -> Path:
     program = folder / f"hne_{_digest(content())}"
     if program.is_file():
         return program
+    _check_tools()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as scratch:
         flags = f"-DHNE_COLS={config.cols} -DHNE_ACT_W={config.act_w}"
