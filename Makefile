@@ -19,10 +19,12 @@ BITS          ?=
 PROBABILITIES ?=
 TARGET        ?=
 BACKEND       ?=
+IMAGE         ?=
+CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim test test-fast lint unit clients rtl rtl-full rtl-lint bench clean help
+.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -37,6 +39,10 @@ sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP))  ## attack a network, flo
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
 	  $(call option,BACKEND,backend) \
 	  $(call option,JSON,json)
+
+wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
+	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \
+	  $(call option,CYCLES,cycles) $(call option,CONFIG,config) $(call option,BITS,bits)
 
 test: lint unit rtl clients  ## lint, unit, property, RTL, command-line and client-library tests
 	@echo 'all checks passed'
