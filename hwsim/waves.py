@@ -24,7 +24,7 @@ LARGE = 1 << 30
 
 _HIERARCHY = 6  # block of an FST file: its hierarchy, packed by LZ4
 _SCOPE, _UPSCOPE, _ATTRIBUTE, _ATTRIBUTE_END = 254, 255, 252, 253
-_PARAMETERS = {5, 6}  # variable types that never change
+_PARAMETERS = {2, 4}  # types of variables that never change
 
 
 @dataclass
@@ -41,15 +41,15 @@ def total_cycles(program: Program) -> int:
     return analyze(program).cycles + int(np.prod(program.input_shape))
 
 
-def expected_bytes(program: Program, image: NDArray[np.integer], cycles: int) -> int:
-    """About how large the trace of so many cycles will be, from some in the middle."""
-    middle = total_cycles(program) // 2
+def expected_bytes(program: Program, image: NDArray[np.integer], first: int, last: int) -> int:
+    """About how large the trace of these cycles will be, from some in their middle."""
+    middle = (first + last) // 2
+    recorded = min(SAMPLE, last - middle)
     with tempfile.TemporaryDirectory(prefix="hwsim-") as folder:
         path = Path(folder) / "sample.fst"
-        with RtlEngine(program, waves=(path, middle, middle + SAMPLE)) as engine:
-            engine.run(image, trace=True, limit=middle + SAMPLE)
-        recorded = min(SAMPLE, total_cycles(program) - middle)
-        return path.stat().st_size * cycles // recorded
+        with RtlEngine(program, waves=(path, middle, middle + recorded)) as engine:
+            engine.run(image, trace=True, limit=middle + recorded)
+        return path.stat().st_size * (last - first) // recorded
 
 
 def record(

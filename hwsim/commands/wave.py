@@ -68,7 +68,7 @@ def command(
         last = min(total, first + cycles) if cycles else total
         chosen, what = _input(program, index)
         build(program.config, waves=True)
-        size = waves.expected_bytes(program, chosen, last - first)
+        size = waves.expected_bytes(program, chosen, first, last)
     about = f"{last - first:,} of {total:,} cycles, about {size / 1e6:,.1f} MB"
     if size > waves.LARGE and not force:
         raise click.ClickException(f"{about}: choose fewer --cycles, or add --force")
