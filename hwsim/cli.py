@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Classify test images on the engine.",
     "timing": "Cycles, stalls, energy and memory of a network.",
     "train": "Train a network of the zoo.",
+    "wave": "Trace the Verilog during one inference.",
     "zoo": "List the trained networks and show their cards.",
 }
 

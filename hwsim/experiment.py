@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from hwsim.report import PAIRS, write_json
 from hwsim.timing import TimingReport, analyze
 from models.data import Dataset
 
+if TYPE_CHECKING:
+    from hwsim.rtl_backend import RtlJudge
+
 #: Generator behind each name; the h names are Liu et al.'s for the same step on the Engine.
 ATTACKS: dict[str, type[FixedBudgetAttack]] = {"fgsm": FGSM, "hfgsm": FGSM}
 
@@ -39,6 +42,8 @@ ATTACKS: dict[str, type[FixedBudgetAttack]] = {"fgsm": FGSM, "hfgsm": FGSM}
 BATCH = 128
 #: The same where the engine runs twice for each pixel of each image.
 BATCH_FINITE_DIFFERENCE = 4
+#: The same where the Verilog judges.
+BATCH_RTL = 4
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,9 @@ class Settings:
 
     model: as typed. epsilons: rising, in 0 … 1. probabilities: ``float32``, ``float64`` or
     ``engine``, whose float network is attacked through float32. gradient: a mode of Engine.
-    target: None, ``random``, ``least-likely`` or a class number as text. command: what reproduces
-    the run; counts do not depend on it, nor on model, which only names the network.
+    target: None, ``random``, ``least-likely`` or a class number as text. backend: who judges as
+    the engine, ``python`` or ``rtl``; gradients are always the Python engine's. command: what
+    reproduces the run; counts do not depend on it, nor on model, which only names the network.
     """
 
     attack: str
@@ -59,6 +65,35 @@ class Settings:
     gradient: str = "ste"
     target: str | None = None
     command: str = ""
+    backend: str = "python"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the Verilog has to do, from its first image: cycles an image, judgements left, speed.
+
+    judgements: images times (1 + 2 for each epsilon), crafted on float and on the engine; fewer
+    where images coincide, more where Algorithm 1 begins at a wrong answer.
+    """
+
+    cycles: int
+    judgements: int
+    images: int
+    epsilons: int
+    cycles_per_second: float
+    workers: int
+
+    @property
+    def seconds(self) -> float:
+        return self.judgements * self.cycles / self.cycles_per_second / self.workers
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images:,} images x (1 clean + 2 x {self.epsilons} attacked) = "
+            f"{self.judgements:,} judgements x {self.cycles:,} cycles at "
+            f"{self.cycles_per_second:,.0f} cycles/s on {self.workers} cores: about "
+            f"{_time(self.seconds)}"
+        )
 
 
 class Experiment:
@@ -78,11 +113,30 @@ class Experiment:
         self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
         costly = settings.gradient == "finite-difference"
         self.batch = BATCH_FINITE_DIFFERENCE if costly else BATCH
+        if settings.backend == "rtl":
+            self.batch = min(self.batch, BATCH_RTL)
 
     @cached_property
     def engine(self) -> Engine:
         """The fixed-point side; made when it is first needed, after all else has been checked."""
         return Engine(self.network.program, gradient=self.settings.gradient)  # type: ignore[arg-type]
+
+    @cached_property
+    def judge(self) -> RtlJudge | None:
+        """The Verilog, where it judges; compiled here, if this configuration never was."""
+        if self.settings.backend != "rtl":
+            return None
+        from hwsim.rtl import build
+        from hwsim.rtl_backend import RtlJudge
+
+        build(self.network.program.config)
+        return RtlJudge(self.network.program)
+
+    def close(self) -> None:
+        """End the simulations of the Verilog, if there are any."""
+        # Asked for by name, it would be made.
+        if (judge := self.__dict__.get("judge")) is not None:
+            judge.close()
 
     @property
     def name(self) -> str:
@@ -93,6 +147,7 @@ class Experiment:
         parts += [chosen.probabilities]
         parts += [chosen.gradient] if chosen.gradient != "ste" else []
         parts += [f"target-{chosen.target}"] if chosen.target else []
+        parts += [chosen.backend] if chosen.backend != "python" else []
         # A configuration may have any name, and a folder may not.
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts))
 
@@ -136,6 +191,11 @@ class Experiment:
         """Digest of everything that the counts depend on."""
         chosen = {k: v for k, v in asdict(self.settings).items() if k not in ("command", "model")}
         facts = [chosen, self.batch, self.test.digest, fingerprint(self.network.program)]
+        if self.judge is not None:
+            from hwsim.rtl import build
+
+            # Named by its content: other Verilog, other judge.
+            facts.append(build(self.network.program.config).name)
         text = json.dumps([*facts, versions()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -153,20 +213,26 @@ class Experiment:
         on_progress(start, total)
         if tally is not None and start == total:
             return tally
+        models = {"float": self.network.module, "engine": self.engine}
+        if self.judge is not None:
+            models["rtl"] = self.judge
         batches = cross_evaluate(
-            {"float": self.network.module, "engine": self.engine},
+            models,
             self.inputs,
             self.labels,
             attack={name: self._attack(name) for name in ("float", "engine")},
             epsilons=self.settings.epsilons,
             targets=self.targets,
+            judge_only=[name for name in models if name == "rtl"],
             batch_size=self.batch,
             start=start,
             progress=on_progress,
         )
-        for batch in batches:
+        for counted in batches:
+            batch = counted if self.judge is None else _judged_by_rtl(counted)
             tally = batch if tally is None else tally + batch
-            write_json({"key": self.key, "tally": tally.as_dict()}, partial)
+            known = {} if self.judge is None else {"judged": self.judge.known}
+            write_json({"key": self.key, "tally": tally.as_dict(), **known}, partial)
         assert tally is not None
         return tally
 
@@ -181,9 +247,36 @@ class Experiment:
             whole = done == total or done % self.batch == 0
             usable = whole and done == tally.samples and 0 < done <= total
             _shares(tally)
-            return tally if usable and tally.epsilons == self.settings.epsilons else None
+            if not usable or tally.epsilons != self.settings.epsilons:
+                return None
+            if self.judge is not None:
+                known = {str(key): list(map(int, row)) for key, row in data["judged"].items()}
+                if any(len(row) != self.network.program.classes for row in known.values()):
+                    return None
+                self.judge.known |= known
+            return tally
         except (OSError, ValueError, LookupError, TypeError, AttributeError, AttackError):
             return None  # nothing usable is kept: start anew
+
+    def estimate(self, partial: Path) -> Estimate | None:
+        """Judges one image and says how long the Verilog will take; None if nothing is left."""
+        tally = self._resumed(partial)
+        start = tally.samples if tally else 0
+        left, epsilons = len(self.inputs) - start, len(self.settings.epsilons)
+        if self.judge is None or left == 0:
+            return None
+        judge(self.judge, self.grid.snap(self.inputs[start : start + 1]))
+        cycles, seconds = self.judge.simulated
+        if not cycles:  # an image that an earlier one was equal to
+            return None
+        return Estimate(
+            cycles=cycles,
+            judgements=left * (1 + 2 * epsilons),
+            images=left,
+            epsilons=epsilons,
+            cycles_per_second=cycles / seconds,
+            workers=self.judge.workers,
+        )
 
     def examples(self) -> Examples:
         """Eight images spread over the run, attacked on the engine at the middle ε."""
@@ -197,7 +290,8 @@ class Experiment:
         result = self._attack("engine")(self.engine, x, goal, epsilon=epsilon)
         answers = {}
         with torch.no_grad():
-            for name, model in (("float", self.network.module), ("engine", self.engine)):
+            on_engine = self.judge or self.engine
+            for name, model in (("float", self.network.module), ("engine", on_engine)):
                 answers[f"{name}_before"] = model(x).argmax(1).numpy()
                 answers[f"{name}_after"] = model(result.adversarial).argmax(1).numpy()
         return Examples(
@@ -218,6 +312,8 @@ class Experiment:
             "targeted": chosen.target or False,
             "probabilities": chosen.probabilities,
             "gradient": chosen.gradient,
+            "backend": chosen.backend,
+            **({} if self.judge is None else {"judged": self._judged()}),
             "dataset": {
                 "name": self.test.name,
                 "source": self.test.source,
@@ -230,6 +326,33 @@ class Experiment:
             "command": chosen.command,
             "seconds": time.perf_counter() - self.began,
         }
+
+    def _judged(self) -> dict[str, int]:
+        assert self.judge is not None
+        images = len(self.judge.known)
+        logits = images * self.network.program.classes
+        # A difference would have ended the run.
+        return {"images": images, "logits": logits, "equal": logits, "differences": 0}
+
+
+def _judged_by_rtl(tally: Tally) -> Tally:
+    """A tally of float, engine and rtl with the counts of judge rtl in the place of the engine's.
+
+    Crafted on the engine stays: that is where the gradients come from.
+    """
+    judges = {"float": "float", "engine": "rtl"}
+    pairs = {pair: f"{craft}_{judges[by]}" for pair, (craft, by) in PAIRS.items()}
+    return replace(
+        tally,
+        correct={name: tally.correct[by] for name, by in judges.items()},
+        escalated_total={name: tally.escalated_total[by] for name, by in judges.items()},
+        success={pair: tally.success[own] for pair, own in pairs.items()},
+        success_escalated={pair: tally.success_escalated[own] for pair, own in pairs.items()},
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def fingerprint(program: Program) -> str:

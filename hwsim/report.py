@@ -13,6 +13,9 @@ utilization) are fractions in 0 … 1; a share whose denominator is 0 is None. I
                                        the second is optional
     zero_gradient                      {float, engine}
     cycles, energy_nj, memory_bits     memory_bits: {dense, index_sram, hash}
+    backend                            python or rtl: who judged as the engine
+    judged                             with rtl: {images, logits, equal, differences}; distinct
+                                       images, and their logits against the Python twin's
     timing                             {cycles, clock_mhz, microseconds, utilization, stalls: {},
                                        bank_conflicts}
     paper                              optional list of {what, paper, here | None, source}
@@ -90,6 +93,17 @@ def goal(result: Mapping[str, Any]) -> str:
         return "the judge answers anything but the label"
     aim = "the target class" if isinstance(targeted, bool) else f"the target class ({targeted})"
     return f"the judge answers {aim}"
+
+
+def judged_by(result: Mapping[str, Any]) -> str:
+    """Who answered in the engine's name, and what vouches for it."""
+    if result.get("backend", "python") != "rtl":
+        return "the bit-accurate Python model"
+    done = result["judged"]
+    return (
+        f"the Verilog in Verilator: {done['images']:,} distinct images, {done['equal']:,} of "
+        f"{done['logits']:,} logits equal to the Python twin's"
+    )
 
 
 def duration(microseconds: float) -> str:
@@ -298,6 +312,7 @@ def render_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str
         all_samples=[plain["samples"]] * len(PAIRS),
         goal=goal(plain),
         headline=headline(plain),
+        judged_by=judged_by(plain),
         cautions=cautions(plain),
         memory_rows=memory_rows(plain),
         time=duration(plain["timing"]["microseconds"]),

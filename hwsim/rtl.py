@@ -49,7 +49,7 @@ _OPTIMIZE = (
     "OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include",
 )  # fmt: skip
 _LOAD, _RUN, _READ = 1, 2, 3
-_RECORD, _RANDOM, _SHORT, _LONG = 1, 2, 4, 8
+_RECORD, _RANDOM, _SHORT, _LONG, _TRACE = 1, 2, 4, 8, 16
 
 
 class RtlError(HwsimError):
@@ -92,6 +92,16 @@ def sources() -> list[Path]:
     return sorted(RTL.glob("hne_*.v")) + sorted(RTL.glob("*.vh"))
 
 
+def _check_tools() -> None:
+    """Raises RtlError with the first tool that a build needs and this machine lacks."""
+    for tool, what in (("perl", "perl"), ("make", "make"), ("c++", "a C++ compiler such as g++")):
+        if shutil.which(tool) is None:
+            raise RtlError(
+                f"compiling the RTL needs {what}, and {tool} is not on PATH: install it "
+                "(Debian: apt install g++ make perl)"
+            )
+
+
 def _digest(parts: Iterator[bytes]) -> str:
     digest = hashlib.sha256()
     for part in parts:
@@ -99,32 +109,39 @@ def _digest(parts: Iterator[bytes]) -> str:
     return digest.hexdigest()[:24]
 
 
-def build(config: EngineConfig) -> Path:
-    """The simulation of ``config``; compiled if this content has not been compiled before."""
+def build(config: EngineConfig, waves: bool = False) -> Path:
+    """The simulation of ``config``; compiled if this content has not been compiled before.
+
+    waves: one that can write FST traces, which is slower.
+    """
     parameters = [f"-G{name}={value}" for name, value in config.verilog_parameters().items()]
     script, environment = verilator()
-    driver = RTL / "hne_sim.cpp"
+    driver, lz4 = RTL / "hne_sim.cpp", RTL / "fst" / "lz4.h"
+    # Verilator would link the system's LZ4; ours is a header.
+    options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
+    extra = ["--trace-fst", "-CFLAGS", f"-I{lz4.parent}"] if waves else []
 
     def content() -> Iterator[bytes]:
-        for path in [*sources(), driver]:
+        for path in [*sources(), driver, *([lz4] if waves else [])]:
             yield path.name.encode()
             yield path.read_bytes()
         yield Path(script).read_bytes()
-        yield " ".join([*parameters, *_OPTIMIZE]).encode()
+        yield " ".join([*parameters, *options]).encode()
 
     folder = user_cache_path("hwsim") / "rtl"
     program = folder / f"hne_{_digest(content())}"
     if program.is_file():
         return program
+    _check_tools()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as scratch:
         flags = f"-DHNE_COLS={config.cols} -DHNE_ACT_W={config.act_w}"
-        make = [part for option in _OPTIMIZE for part in ("-MAKEFLAGS", f"'{option}'")]
+        make = [part for option in options for part in ("-MAKEFLAGS", f"'{option}'")]
         command = [
             script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
             "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
             "-y", str(RTL), f"+incdir+{RTL}", "--top-module", TOP, "--prefix", "Vhne",
-            *parameters, *make, "-CFLAGS", flags, "--Mdir", scratch,
+            *parameters, *make, *extra, "-CFLAGS", flags, "--Mdir", scratch,
             "-o", "hne", str(RTL / f"{TOP}.v"), str(driver),
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -140,12 +157,19 @@ class RtlEngine:
     """A program in the memories of a simulated engine; a context manager.
 
     ``run`` is bit-accurate and counts cycles; one process, one core. wake_up: seed of the random
-    bits that registers and memories wake up with, instead of zeros.
+    bits that registers and memories wake up with, instead of zeros. waves: FST file that a run
+    with ``trace`` writes, of the cycles from the first up to, not with, the second number.
     """
 
-    def __init__(self, program: Program, wake_up: int | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        wake_up: int | None = None,
+        waves: tuple[Path, int, int] | None = None,
+    ) -> None:
         self.program = program
-        command = [str(build(program.config)), *([] if wake_up is None else [str(wake_up)])]
+        command = [str(build(program.config, waves is not None))]
+        command += ["-" if wake_up is None else str(wake_up), *map(str, waves or ())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.load(program)
 
@@ -182,18 +206,19 @@ class RtlEngine:
         idles: int | None = None,
         packet: int = 0,
         limit: int = 1 << 40,
+        trace: bool = False,
     ) -> RtlRun:
         """One image, integers (C, H, W) in 0 … 2^ACT_W − 1.
 
         maps: record every feature map. idles: seed of random idles and back-pressure on the
         streams. packet: −1 or +1 for a packet that is a beat too short or too long. limit: most
-        cycles, after which the engine is reset wherever it is.
+        cycles, after which the engine is reset wherever it is. trace: write ``waves``.
         """
         if image.shape != self.program.input_shape:
             raise InputError(f"an image has shape {self.program.input_shape}, not {image.shape}")
         beats = np.ascontiguousarray(image, np.uint16)
         flags = _RECORD * maps | _RANDOM * (idles is not None)
-        flags |= _SHORT * (packet < 0) | _LONG * (packet > 0)
+        flags |= _SHORT * (packet < 0) | _LONG * (packet > 0) | _TRACE * trace
         self._send(struct.pack("<IIIQI", _RUN, flags, idles or 0, limit, beats.size))
         self._send(beats.tobytes())
         status, classes, argmax, layers, writes, cycles = self._receive("<5IQ")

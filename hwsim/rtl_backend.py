@@ -1,9 +1,11 @@
-"""RtlBackend: an Engine whose logits come from the Verilog, for judging finished images."""
+"""RtlBackend, RtlJudge: Engines whose logits come from the Verilog, for finished images."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
@@ -35,6 +37,11 @@ class RtlBackend(Engine):
         self._engines: list[RtlEngine] = []
         self._expected = analyze(program).cycles
         self.simulated = (0, 0.0)
+
+    @property
+    def workers(self) -> int:
+        """The most processes that simulate at once."""
+        return self._workers
 
     def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
         if states is not None or len(maps) == 0:
@@ -71,6 +78,29 @@ class RtlBackend(Engine):
             cycles += run.simulated
         return np.stack(rows), cycles, time.perf_counter() - start
 
+    def first_map_difference(self, image: NDArray[Any]) -> str | None:
+        """Layer, channel, y, x, expected and got of the first activation that differs.
+
+        image: integers (H, W, C). None where all feature maps are equal. It runs the image again.
+        """
+        stages = self._datapath.stages
+        expected: list[NDArray[Any]] = []
+        self._datapath.run(image[None], None, lambda _, out: expected.append(out))
+        with RtlEngine(self.program) as engine:
+            found = engine.run(image.transpose(2, 0, 1), maps=True).feature_maps
+        names = [layer.name for layer in self.program.layers]
+        # The twin fuses a pool with the layer before it.
+        ends = [last.name for stage in stages if (last := stage.pool or stage.layer) is not None]
+        for name, twin in zip(ends, expected, strict=False):
+            want, got = twin[0].transpose(2, 0, 1).astype(np.int64), found[names.index(name)]
+            if (want != got).any():
+                c, y, x = np.argwhere(want != got)[0]
+                return (
+                    f"layer {name}, channel {c}, y {y}, x {x}: expected {want[c, y, x]}, "
+                    f"got {got[c, y, x]}"
+                )
+        return None
+
     def close(self) -> None:
         """End the simulations."""
         self._running.close()
@@ -86,3 +116,47 @@ class RtlBackend(Engine):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class RtlJudge(RtlBackend):
+    """A backend that runs each distinct image once and holds every logit against the twin's.
+
+    Raises RtlError at the first difference. known: logits by digest of the image; what an earlier
+    run knew may be put there. on_judged: called with the number of images that were just done.
+    """
+
+    def __init__(self, program: Program, workers: int | None = None) -> None:
+        super().__init__(program, workers)
+        self.known: dict[str, list[int]] = {}
+        self.on_judged: Callable[[int], None] = lambda count: None
+
+    def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
+        if states is not None:
+            return super()._integers(maps, states)
+        keys = [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in maps]
+        first = {key: n for n, key in reversed(list(enumerate(keys))) if key not in self.known}
+        new = sorted(first.values())
+        # One image a worker at a time, so that the progress is seen.
+        for start in range(0, len(new), self._workers):
+            chosen = new[start : start + self._workers]
+            images = np.ascontiguousarray(maps[chosen])
+            got = super()._integers(images, None)
+            self._compare(images, got, Engine._integers(self, images, None))
+            self.known |= {keys[n]: row.tolist() for n, row in zip(chosen, got, strict=True)}
+            self.on_judged(len(chosen))
+        rows = [self.known[key] for key in keys]
+        return np.array(rows, np.int64).reshape(len(maps), self.program.classes)
+
+    def _compare(
+        self, images: NDArray[Any], got: NDArray[np.int64], expected: NDArray[np.int64]
+    ) -> None:
+        wrong = np.argwhere(got != expected)
+        if len(wrong) == 0:
+            return
+        row, logit = wrong[0]
+        where = self.first_map_difference(images[row])
+        raise RtlError(
+            f"the RTL differs from its Python twin on image {len(self.known) + int(row) + 1} of "
+            f"those judged, logit of class {logit}: expected {expected[row, logit]}, got "
+            f"{got[row, logit]}; {where or 'all feature maps are equal'}"
+        )

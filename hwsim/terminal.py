@@ -20,6 +20,7 @@ from hwsim.report import (
     energy,
     goal,
     headline,
+    judged_by,
     judged_on,
     memory_rows,
     pair_label,
@@ -105,6 +106,7 @@ def _facts(result: Mapping[str, Any]) -> RenderableType:
                 f"{result.get('gradient', 'ste')} gradients, {result['probabilities']} softmax"
             ),
         ),
+        ("engine's answers", Text(f"from {judged_by(result)}")),
         ("images", Text(f"{result['samples']:,} of {data['name']} ({data['source']})")),
         (
             "correct unattacked",

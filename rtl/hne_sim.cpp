@@ -4,7 +4,7 @@
 // Words are little endian. Commands on stdin, each a uint32:
 //   1 load: uint32 space, first line, lines, fields; uint64 word [line][field].
 //   2 run:  uint32 flags (1: record feature maps, 2: random idles and back-pressure, 4: end the
-//           packet one beat early, 8: one late), uint32 seed, uint64 most cycles, uint32 beats;
+//           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles, uint32 beats;
 //           uint16 activation [beat].
 //   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
 // Answer of run on stdout: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles:
@@ -21,11 +21,15 @@
 #include "Vhne.h"
 #include "Vhne___024root.h"
 #include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+#endif
 
 namespace {
 
 constexpr unsigned kCounters = 11;
-constexpr unsigned kRecord = 1, kRandom = 2, kShort = 4, kLong = 8;
+constexpr unsigned kRecord = 1, kRandom = 2, kShort = 4, kLong = 8, kTrace = 16;
+constexpr uint64_t kHalfCycle = 5;  // ns, in traces
 constexpr uint32_t kOutOfCycles = 255;
 
 void die() { std::exit(1); }
@@ -117,7 +121,10 @@ class Engine {
     uint64_t cycle = 0;
     bool held = false;
     top_.start_i = 1;
+    if (flags & kTrace) open_trace();
     for (; cycle < limit; ++cycle) {
+      recording_ = (flags & kTrace) && cycle >= trace_first_ && cycle < trace_last_;
+      time_ = 2 * kHalfCycle * cycle;
       // A beat that was offered stays until it is taken.
       if (!held) held = next < count && !((flags & kRandom) && chance());
       top_.in_valid_i = held;
@@ -154,6 +161,8 @@ class Engine {
         break;
       }
     }
+    recording_ = false;
+    if (flags & kTrace) close_trace();
     // The rest of a packet that was refused.
     for (; next < count && status != kOutOfCycles; ++next) {
       top_.in_valid_i = 1;
@@ -175,13 +184,43 @@ class Engine {
     put(maps.data(), maps.size());
   }
 
+  // Of cycles first … last − 1 of every run that asks for it; each overwrites the one before.
+  void trace_to(const char* path, uint64_t first, uint64_t last) {
+    trace_path_ = path;
+    trace_first_ = first;
+    trace_last_ = last;
+  }
+
  private:
   void tick() {
     top_.clk_i = 0;
     top_.eval();
+    if (recording_) dump();
     top_.clk_i = 1;
     top_.eval();
+    if (recording_) dump();
   }
+
+#if VM_TRACE_FST
+  void open_trace() {
+    trace_.set_time_unit("1ns");
+    trace_.set_time_resolution("1ns");
+    if (!traced_) top_.trace(&trace_, 99);
+    traced_ = true;
+    trace_.open(trace_path_);
+  }
+  void close_trace() { trace_.close(); }
+  void dump() {
+    trace_.dump(time_);
+    time_ += kHalfCycle;
+  }
+  VerilatedFstC trace_;
+  bool traced_ = false;
+#else
+  void open_trace() { die(); }
+  void close_trace() {}
+  void dump() {}
+#endif
 
   void select() {
     top_.mem_space_i = get<uint32_t>();
@@ -199,20 +238,31 @@ class Engine {
   }
 
   Vhne top_;
+  const char* trace_path_ = nullptr;
+  uint64_t trace_first_ = 0, trace_last_ = 0, time_ = 0;
+  bool recording_ = false;
   uint32_t random_ = 1, first_ = 0, lines_ = 0, fields_ = 0;
 };
 
 }  // namespace
 
-// An argument: registers and memories wake up with random bits from this seed, otherwise zero.
+// First argument: registers and memories wake up with random bits from this seed; zero for "-" or
+// none. Three more, where it was compiled for traces: file, first cycle, last cycle plus one.
 int main(int argc, char** argv) {
-  if (argc > 1) {
+#if VM_TRACE_FST
+  Verilated::traceEverOn(true);
+#endif
+  if (argc > 1 && *argv[1] != '-') {
     Verilated::randReset(2);
     Verilated::randSeed(std::atoi(argv[1]));
   } else {
     Verilated::randReset(0);
   }
   Engine engine;
+  if (argc > 4) {
+    engine.trace_to(argv[2], std::strtoull(argv[3], nullptr, 10),
+                    std::strtoull(argv[4], nullptr, 10));
+  }
   uint32_t command;
   while (std::fread(&command, sizeof command, 1, stdin) == 1) {
     if (command == 1) engine.load();

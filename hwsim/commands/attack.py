@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hwsim.commands.options import (
+    backend_option,
     bits_option,
     config_option,
     loading,
@@ -16,8 +19,15 @@ from hwsim.commands.options import (
     parse_epsilons,
     progress_bar,
     result_console,
+    sample_count,
     samples_option,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from attacks.evaluate import Tally
+    from hwsim.experiment import Experiment
 
 #: The keys of hwsim.experiment.ATTACKS, here without torch.
 NAMES = ("fgsm", "hfgsm")
@@ -67,6 +77,7 @@ def known_attack(text: str) -> str:
 @click.option(
     "--target", help="Targeted: random, least-likely or a class number, whose images are left out."
 )
+@backend_option
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
 @click.option(
     "--out",
@@ -79,12 +90,13 @@ def command(
     name: str,
     model: str,
     eps: list[float],
-    samples: int,
+    samples: int | None,
     config: str | None,
     bits: int | None,
     probabilities: str,
     gradient: str,
     target: str | None,
+    backend: str,
     json_path: Path | None,
     out: Path,
 ) -> None:
@@ -101,6 +113,7 @@ def command(
       hwsim attack hfgsm --model mnist-cnn-h16 --eps 0.1,0.3 --bits 4
       hwsim attack hfgsm --probabilities engine --target random
       hwsim attack hfgsm --gradient finite-difference --samples 8
+      hwsim attack hfgsm --backend rtl --eps 0.3
     """
     from hwsim import report
 
@@ -120,26 +133,45 @@ def command(
             attack=name,
             model=model,
             epsilons=tuple(eps),
-            samples=samples,
+            samples=sample_count(samples, backend),
             probabilities=probabilities,
             gradient=gradient,
             target=target,
+            backend=backend,
             command=shlex.join(["hwsim", *sys.argv[1:]]),
         )
         experiment = Experiment(settings, network, test)
     folder = report.prepare_run_directory(out / experiment.name)
     partial = report.prepare_json_path(folder / "partial.json")
-    with progress_bar(screen) as bar:
-        task = bar.add_task(f"{name} on {network.name}", total=samples)
-        tally = experiment.count(partial, lambda done, _: bar.update(task, completed=done))
-    with screen.status("drawing"):
-        result = experiment.result(tally)
-        paths = report.write_run(result, experiment.examples(), folder)
-        if json_path is not None:
-            report.write_json(result, json_path)
-        partial.unlink(missing_ok=True)
+    with closing(experiment):
+        tally = _count(experiment, partial, screen)
+        with screen.status("drawing"):
+            examples = experiment.examples()
+            result = experiment.result(tally)
+            paths = report.write_run(result, examples, folder)
+            if json_path is not None:
+                report.write_json(result, json_path)
+            partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
     if gradient != "ste":
         answer.print(f"note: the engine's gradient is {gradient}")
     if probabilities == "engine":
         answer.print("note: float has no probability unit; it was attacked through float32 softmax")
+
+
+def _count(experiment: Experiment, partial: Path, screen: Console) -> Tally:
+    """All counts behind a bar: of images, or where the Verilog judges, of its judgements."""
+    title = f"{experiment.settings.attack} on {experiment.network.name}"
+    estimate = None
+    if experiment.settings.backend == "rtl":
+        with screen.status("compiling the RTL (once for each engine configuration), one image"):
+            estimate = experiment.estimate(partial)
+        if estimate is not None:
+            click.echo(f"Verilog: {estimate}", err=True)
+    with progress_bar(screen) as bar:
+        if estimate is None or experiment.judge is None:
+            task = bar.add_task(title, total=len(experiment.inputs))
+            return experiment.count(partial, lambda done, _: bar.update(task, completed=done))
+        task = bar.add_task(title, total=estimate.judgements, completed=1)
+        experiment.judge.on_judged = lambda count: bar.advance(task, count)
+        return experiment.count(partial)

