@@ -175,7 +175,7 @@ def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
     assert len(shown) > 100
     assert shown <= names
     groups = {line[1:] for line in lines if line.startswith("-")}
-    assert {"sequencer", "weight_path", "expander", "act_path", "mac_path", "pool"} <= groups
+    assert {"sequencer", "expander", "act", "post", "pool"} <= groups
     assert groups <= units
     assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
         line in ("@1000200", "@1401200") for line in lines
