@@ -138,7 +138,7 @@ def _compile_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network(_everywhere: None, _compile_once: None) -> Any:
     """The network that the tests attack, compiled once."""
     from hwsim.networks import open_network
@@ -146,7 +146,7 @@ def network(_everywhere: None, _compile_once: None) -> Any:
     return open_network(MODEL, None, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def image(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its memory image. Tests that change it take a copy."""
     from hwsim import rom

@@ -36,7 +36,7 @@ def result(network: Network, test: Dataset, **changes: Any) -> dict[str, Any]:
     return json.loads(report.to_json(chosen.result(chosen.count(Path("partial.json")))))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def usual(network: Network, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of BASE."""
     chosen = experiment(network, load_dataset("mnist", "test"))

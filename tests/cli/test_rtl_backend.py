@@ -26,8 +26,8 @@ ATTACK = ("attack", "hfgsm", "--model", "small", "--backend", "rtl", "--eps", "0
 RUN = "runs/hfgsm-small-tiny-float32-rtl"
 
 
-@pytest.fixture(scope="session")
-def small(digits: Path) -> Network:
+@pytest.fixture(scope="package")
+def small(_everywhere: None) -> Network:
     """Pool, fc, fc: a few thousand cycles on ``tiny``; it knows some digits."""
     train = load_dataset("mnist", "train")
     with torch.random.fork_rng():
