@@ -26,8 +26,8 @@ ATTACK = ("attack", "hfgsm", "--model", "small", "--backend", "rtl", "--eps", "0
 RUN = "runs/hfgsm-small-tiny-float32-rtl"
 
 
-@pytest.fixture(scope="session")
-def small(digits: Path) -> Network:
+@pytest.fixture(scope="package")
+def small(_everywhere: None) -> Network:
     """Pool, fc, fc: a few thousand cycles on ``tiny``; it knows some digits."""
     train = load_dataset("mnist", "train")
     with torch.random.fork_rng():
@@ -175,7 +175,7 @@ def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
     assert len(shown) > 100
     assert shown <= names
     groups = {line[1:] for line in lines if line.startswith("-")}
-    assert {"sequencer", "weight_path", "expander", "act_path", "mac_path", "pool"} <= groups
+    assert {"sequencer", "expander", "act", "post", "pool"} <= groups
     assert groups <= units
     assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
         line in ("@1000200", "@1401200") for line in lines
