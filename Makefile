@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
-FORMALENV := $(VENV)/.installed-formal
+PROVERS := $(VENV)/.installed-formal
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -54,13 +54,10 @@ rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simula
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
 
-rtl-formal: $(FORMALENV)  ## prove properties of the Verilog; each proof must reject its mutants
-	$(BIN)/python -m pytest tests/formal -n 2
-
-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
+rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
 	$(BIN)/python -m pytest tests/rtl/test_lint.py
 
-formal: $(FORMALENV)  ## prove properties of the Verilog; each proof must reject its mutants
+formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject its mutants
 	$(BIN)/python -m pytest tests/formal -n 2
 
 lint: $(TESTENV)  ## ruff and mypy
@@ -94,7 +91,7 @@ $(TESTENV): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
 	@touch $@
 
-$(FORMALENV): $(STAMP)
+$(PROVERS): $(STAMP)
 	@echo 'installing SymbiYosys, Yosys and z3 (once) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formal]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Runs the proofs whose names begin so (all without a name) and prints the table of docs/formal.md."""
+"""Runs the proofs whose names begin so (or all) and prints the table of docs/formal.md."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 `default_nettype none
 
 // hne_expander with its arbiter, between an index source that offers anything, weight banks of any
-// content and an array that takes its time: every column comes out once, in order, each row with the
-// word of its address and its sign.
+// content and an array that takes its time: every column comes out once, in order, each row with
+// the word of its address and its sign.
 module formal_expander #(
     parameter integer ROWS = 3,
     parameter integer BANKS = 2,

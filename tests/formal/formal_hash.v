@@ -55,8 +55,8 @@ module formal_hash #(
     if (banked) assume (rest == 32'd0);
   end
 
-  // The layer that was loaded, and cycles that it moved since: the first two are of the layer before
-  // (the expander sees none before the tenth).
+  // The layer that was loaded, and cycles that the pipeline moved since: what comes out in the first
+  // two is of the layer before (the expander sees nothing before the tenth).
   reg loaded = 1'b0;
   reg banked_q;
   reg [4:0] log2_banks_q;

@@ -172,8 +172,8 @@ _MULHI = Proof(
 
 _PRODUCT = Proof(
     name="product",
-    claim="what the line above takes for granted: x · y ≤ (2^16 − 1) · y for a 16 × 16 product; four "
-    "half products are a whole one",
+    claim="what the line above takes for granted: x · y ≤ (2^16 − 1) · y for a 16 × 16 product; "
+    "four half products are a whole one",
     top="formal_product",
     sources=(),
     parameters={"HALF_W": 3, "LEMMA_W": 16},
@@ -239,6 +239,28 @@ _POST_LANE = Proof(
     ),
 )
 
+_POST_WIDE = Proof(
+    name="post_wide",
+    claim="post lane at the width of `default`: adder, shifter and clamp for all sums that fit",
+    top="formal_post_wide",
+    sources=("hne_post_lane",),
+    steps=("opt_merge -share_all", "select -assert-count 2 t:$mul", "cutpoint t:$mul"),
+    parameters={"ACT_W": 8, "ACC_W": 32, "MULT_W": 16, "SHIFT_W": 6},
+    depth=6,
+    cover_depth=8,
+    note="the two half products are cut out; the line above multiplies",
+    mutations=(
+        Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
+        Mutation(
+            "hne_post_lane",
+            "shifted[WIDE_W-2:ACT_W]",
+            "shifted[WIDE_W-3:ACT_W]",
+            "the highest bit does not clamp",
+        ),
+    ),
+)
+
 PROOFS = (
     *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _MULHI, _PRODUCT, _HASH, _POST_LANE,
+    _POST_WIDE,
 )  # fmt: skip
