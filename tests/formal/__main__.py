@@ -10,7 +10,7 @@ from tests.formal.proofs import PROOFS
 from tests.formal.sby import Proof, Result, run
 
 
-def row(proof: Proof, proved: Result, cover: Result, mutants: list[Result]) -> str:
+def row(proof: Proof, claim: str, proved: Result, cover: Result, mutants: list[Result]) -> str:
     """A line of the table; a result that is not what it must be is said in capitals."""
     method = f"bounded {proof.depth}" if proof.mode == "bmc" else f"induction {proof.depth}"
     rejected = [
@@ -19,7 +19,7 @@ def row(proof: Proof, proved: Result, cover: Result, mutants: list[Result]) -> s
     ]
     cells = [
         f"`{proof.name}`",
-        proof.claim + (f" ({proof.note})" if proof.note else ""),
+        claim,
         ", ".join(f"{name} {value}" for name, value in proof.parameters.items()) or "full width",
         method + ("" if proved.status == "PASS" else f" {proved.status}"),
         f"{proof.cover_depth} cycles" + ("" if cover.status == "PASS" else f" {cover.status}"),
@@ -32,6 +32,7 @@ def row(proof: Proof, proved: Result, cover: Result, mutants: list[Result]) -> s
 def main(names: list[str]) -> None:
     print("| proof | property | parameters | method | cover | mutants rejected | seconds |")
     print("|---|---|---|---|---|---|---|", flush=True)
+    before = ""
     for proof in PROOFS:
         if names and not any(proof.name.startswith(name) for name in names):
             continue
@@ -43,7 +44,11 @@ def main(names: list[str]) -> None:
                 run(proof, "mutant", where / f"mutant{number}", mutation)
                 for number, mutation in enumerate(proof.mutations)
             ]
-        print(row(proof, proved, cover, mutants), flush=True)
+        claim = proof.claim + (f" ({proof.note})" if proof.note else "")
+        print(
+            row(proof, "the same" if claim == before else claim, proved, cover, mutants), flush=True
+        )
+        before = claim
 
 
 main(sys.argv[1:])

@@ -99,7 +99,7 @@ _STREAM_OUT = Proof(
     mode="bmc",
     depth=12,
     cover_depth=14,
-    note="bounded: 12 cycles, enough for all logits of a full memory and for two short images",
+    note="bounded: 12 cycles, enough for all logits of a full memory",
     mutations=(
         Mutation(
             "hne_stream_out", "&& (!valid_q || ready_i);", "&& 1'b1;", "a beat is overwritten"
