@@ -7,6 +7,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
 RTLENV  := $(VENV)/.installed-rtl
+PROVERS := $(VENV)/.installed-formal
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -24,7 +25,7 @@ CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint bench clean help
+.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint formal bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -48,13 +49,13 @@ test: lint unit rtl clients  ## lint, unit, property, RTL, command-line and clie
 	@echo 'all checks passed'
 
 unit: $(TESTENV)
-	$(BIN)/python -m pytest tests -m 'not clients and not rtl'
+	$(BIN)/python -m pytest tests -m 'not clients and not rtl and not formal'
 
 clients: $(TESTENV)
 	$(BIN)/python -m pytest tests -m clients
 
 test-fast: $(TESTENV)  ## the tests that take less than two minutes together
-	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl'
+	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl and not formal'
 
 rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
 	$(BIN)/python -m pytest tests/rtl tests/cli/test_rtl_backend.py
@@ -64,6 +65,9 @@ rtl-full: $(TESTENV)  ## the same on every configuration, with many more network
 
 rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
 	$(BIN)/python -m pytest tests/rtl/test_lint.py
+
+formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject its mutants
+	$(BIN)/python -m pytest tests/formal -n 2
 
 lint: $(TESTENV)  ## ruff and mypy
 	$(BIN)/ruff format --check .
@@ -99,4 +103,9 @@ $(TESTENV): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients,rtl]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
+	@touch $@
+
+$(PROVERS): $(STAMP)
+	@echo 'installing SymbiYosys, Yosys and z3 (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formal]'
 	@touch $@

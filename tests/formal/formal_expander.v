@@ -1,0 +1,181 @@
+`default_nettype none
+
+// hne_expander with its arbiter, between an index source that offers anything, weight banks of any
+// content and an array that takes its time: every column comes out once, in order, each row with
+// the word of its address and its sign.
+module formal_expander #(
+    parameter integer ROWS = 3,
+    parameter integer BANKS = 2,
+    parameter integer WGT_W = 2,
+    parameter integer ADDR_W = 3,
+    parameter integer LINES = (1 << ADDR_W) / BANKS,
+    parameter integer LINE_W = $clog2(LINES)
+) (
+    input wire                   clk,
+    input wire                   rst,
+    input wire                   load,
+    input wire                   valid,
+    input wire                   last,
+    input wire [ROWS*ADDR_W-1:0] address,
+    input wire [       ROWS-1:0] negative,
+    input wire                   free
+);
+
+  // The layer, and all words of all banks: word a stands at a * WGT_W.
+  (* anyconst *) reg fc;
+  (* anyconst *) reg [3:0] n_out;
+  (* anyconst *) reg [1:0] rows;
+  (* anyconst *) reg [(WGT_W<<ADDR_W)-1:0] words;
+  (* anyseq *) reg [BANKS*WGT_W-1:0] noise;
+
+  wire move, write, write_last, conflict, waits, hold;
+  wire [BANKS-1:0] read;
+  wire [BANKS*LINE_W-1:0] line;
+  wire [ROWS*WGT_W-1:0] weight;
+  reg [BANKS*WGT_W-1:0] word;
+
+  hne_expander #(
+      .ROWS  (ROWS),
+      .BANKS (BANKS),
+      .WGT_W (WGT_W),
+      .ADDR_W(ADDR_W),
+      .LINES (LINES)
+  ) dut (
+      .clk_i(clk),
+      .rst_i(rst),
+      .load_i(load),
+      .fc_i(fc),
+      .n_out_i({12'd0, n_out}),
+      .rows_i({7'd0, rows}),
+      .move_o(move),
+      .valid_i(valid),
+      .last_i(last),
+      .address_i(address),
+      .negative_i(negative),
+      .release_i(free),
+      .read_o(read),
+      .line_o(line),
+      .word_i(word),
+      .write_o(write),
+      .write_last_o(write_last),
+      .weight_o(weight),
+      .conflict_o(conflict),
+      .wait_o(waits),
+      .hold_o(hold)
+  );
+
+  // Weight banks: a bank that is not read shows anything.
+  integer b;
+  always @(posedge clk) begin
+    for (b = 0; b < BANKS; b = b + 1)
+      word[b*WGT_W+:WGT_W] <= read[b] ? words[(line[b*LINE_W+:LINE_W]*BANKS+b)*WGT_W+:WGT_W]
+                                      : noise[b*WGT_W+:WGT_W];
+  end
+
+  // The column in the expander, and what is to come out of it in three cycles.
+  reg past = 1'b0;
+  reg loaded;
+  reg valid_q, last_q;
+  reg [ROWS*ADDR_W-1:0] address_q;
+  reg [ROWS-1:0] negative_q;
+  reg [ROWS*WGT_W-1:0] weight1, weight2, weight3, weight0;
+  reg [ROWS-1:0] used1, used2, used3, used0;
+  reg [2:0] come, come_last;
+  reg [3:0] left;
+  reg [2:0] halves;
+  reg [3:0] age, held;
+
+  wire done = valid_q && move;
+  wire [3:0] left_next = done && last_q ? (left > ROWS ? left - ROWS : 4'd0) : left;
+
+  integer r;
+  always @* begin
+    for (r = 0; r < ROWS; r = r + 1) begin
+      used0[r] = r < left;
+      weight0[r*WGT_W+:WGT_W] = words[address_q[r*ADDR_W+:ADDR_W]*WGT_W+:WGT_W];
+      if (negative_q[r]) weight0[r*WGT_W+:WGT_W] = -weight0[r*WGT_W+:WGT_W];
+    end
+  end
+
+  // Words that the busiest bank must read for the column: rows that are the first of their address.
+  integer p, q, n;
+  reg first;
+  reg [3:0] distinct, busiest;
+  always @* begin
+    busiest = 4'd0;
+    for (n = 0; n < BANKS; n = n + 1) begin
+      distinct = 4'd0;
+      for (p = 0; p < ROWS; p = p + 1) begin
+        first = used0[p] && address_q[p*ADDR_W+:ADDR_W] % BANKS == n;
+        for (q = 0; q < p; q = q + 1)
+          if (address_q[q*ADDR_W+:ADDR_W] == address_q[p*ADDR_W+:ADDR_W]) first = 1'b0;
+        if (first) distinct = distinct + 4'd1;
+      end
+      if (distinct > busiest) busiest = distinct;
+    end
+  end
+
+  always @* begin
+    if (!past) assume (rst && !load);
+    // One layer: it is loaded once, before its columns; the index source ends with its row-tiles.
+    if (past) assume (!rst);
+    if (loaded) assume (!load);
+    if (!loaded) assume (!valid);
+    if (left_next == 4'd0) assume (!valid);
+    assume (n_out != 4'd0 && n_out <= 3 * ROWS && rows != 2'd0);
+    if (halves == 3'd0) assume (!free);
+  end
+
+  always @(posedge clk) begin
+    past <= 1'b1;
+    if (rst) {loaded, valid_q, come, halves, age, held} <= 16'd0;
+    else begin
+      if (load) loaded <= 1'b1;
+      if (move) valid_q <= valid && loaded;
+      come <= {come[1:0], done};
+      halves <= halves + {2'd0, done && last_q && !fc} - {2'd0, free};
+      age <= move ? 4'd0 : age + {3'd0, conflict};
+      held <= hold ? held + 4'd1 : 4'd0;
+    end
+    if (load) left <= n_out;
+    else left <= left_next;
+    if (move) {last_q, address_q, negative_q} <= {last, address, negative};
+    come_last <= {come_last[1:0], last_q};
+    {weight1, weight2, weight3} <= {weight0, weight1, weight2};
+    {used1, used2, used3} <= {used0, used1, used2};
+  end
+
+  integer i;
+  always @(posedge clk) begin
+    if (past && loaded) begin
+      // None lost, none invented, none out of order.
+      assert (write == come[2]);
+      if (write) begin
+        assert (write_last == come_last[2]);
+        for (i = 0; i < ROWS; i = i + 1)
+          if (used3[i]) assert (weight[i*WGT_W+:WGT_W] == weight3[i*WGT_W+:WGT_W]);
+      end
+      // A column is in exactly one of four states, and leaves.
+      if (valid_q) assert ({2'd0, move} + {2'd0, conflict} + {2'd0, waits} + {2'd0, hold} == 3'd1);
+      else assert (move && !conflict && !waits && !hold);
+      // It takes a cycle for each word of the busiest bank, never more than it has rows.
+      if (valid_q && !waits) assert (conflict == (age + 4'd1 < busiest));
+      assert (age < ROWS);
+      assert (!hold || held + 4'd1 < rows);
+      // At most two halves of the tile buffer are full, and a column waits for no other reason.
+      assert (halves <= 3'd2);
+      assert (waits == (valid_q && !fc && halves == 3'd2));
+      if (hold) assert (fc && last_q);
+    end
+  end
+
+  always @(posedge clk) begin
+    // The worst column; three row-tiles of one column, with a wait; a hold.
+    cover (past && write && age == 0 && used3 == {ROWS{1'b1}} && left == 4'd0 && fc);
+    cover (past && valid_q && age == ROWS - 1 && move);
+    cover (past && waits && free && come[2]);
+    cover (past && held == 4'd1 && hold && rows == 2'd3);
+    cover (past && write && used3 == 1 && weight3[WGT_W-1:0] == 1);
+  end
+
+endmodule

@@ -1,0 +1,57 @@
+`default_nettype none
+
+// hne_mulhi32 at its full width: for every b other than 0 the result is below b, so that a hash
+// scaled by K is an address of K words; and it is the upper half of the schoolbook sum.
+//
+// A solver does not multiply 32 x 32 bits. What it must know of the four 16 x 16 products is one
+// line, x * y <= (2^16 - 1) * y; formal_product proves that line, here it is assumed.
+module formal_mulhi (
+    input wire        clk,
+    input wire        en,
+    input wire [31:0] a,
+    input wire [31:0] b
+);
+
+  wire [31:0] high;
+  hne_mulhi32 dut (
+      .clk_i (clk),
+      .en_i  (en),
+      .a_i   (a),
+      .b_i   (b),
+      .high_o(high)
+  );
+
+  reg valid = 1'b0;
+  reg [31:0] a_q, b_q, ll_q, lh_q, hl_q, hh_q;
+  always @(posedge clk) begin
+    if (en) begin
+      valid <= 1'b1;
+      a_q <= a;
+      b_q <= b;
+      ll_q <= {16'd0, a[15:0]} * {16'd0, b[15:0]};
+      lh_q <= {16'd0, a[15:0]} * {16'd0, b[31:16]};
+      hl_q <= {16'd0, a[31:16]} * {16'd0, b[15:0]};
+      hh_q <= {16'd0, a[31:16]} * {16'd0, b[31:16]};
+    end
+  end
+
+  wire [63:0] sum = {hh_q, 32'd0} + {16'd0, lh_q, 16'd0} + {16'd0, hl_q, 16'd0} + {32'd0, ll_q};
+
+  always @* begin
+    assume (ll_q <= {b_q[15:0], 16'd0} - {16'd0, b_q[15:0]});
+    assume (lh_q <= {b_q[31:16], 16'd0} - {16'd0, b_q[31:16]});
+    assume (hl_q <= {b_q[15:0], 16'd0} - {16'd0, b_q[15:0]});
+    assume (hh_q <= {b_q[31:16], 16'd0} - {16'd0, b_q[31:16]});
+    if (valid) begin
+      assert (high == sum[63:32]);
+      if (b_q != 32'd0) assert (high < b_q);
+    end
+  end
+
+  // The bound is met, and not only at 0.
+  always @(posedge clk) begin
+    cover (valid && b_q == 32'd8192 && high == 32'd8191);
+    cover (valid && b_q == 32'd1 && high == 32'd0 && &a_q);
+  end
+
+endmodule

