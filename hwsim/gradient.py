@@ -1,8 +1,8 @@
 """The backward pass through the fixed-point datapath (Liu et al. 2018 eq. 4 and 6).
 
 Only input gradients exist. Weights are the decoded fixed-point ones and the gates are those of the
-*fixed-point* forward. Values are in real units (weight w · 2^-fw, slope near the float network's),
-so that float32 underflows here where it would underflow in the float network.
+*fixed-point* forward. Values are in real units (∂y/∂x near the float network's), so that float32
+underflows here where it would underflow in the float network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class Backward:
         if mode == "ste":
             self.mask |= post_unit.UNSATURATED
         self._weights = [_weight(stage.layer) for stage in datapath.stages]
-        self._slopes = [_slope(stage.layer) for stage in datapath.stages]
 
     def run(self, seed: NDArray[np.float32], states: list[Any]) -> NDArray[np.float32]:
         """∂(Σ seed · logits)/∂x for one chunk: seed (N, classes) -> (N, C, H, W), x in [0, 1]."""
@@ -72,9 +71,7 @@ class Backward:
         channels, height, width = layer.out_shape
         kernel, stride = (pool.kernel, pool.stride) if pool else (1, 1)
         out = np.zeros((len(flow), height, width, channels), np.float32)
-        post_unit.requantize_pool_gradient(
-            flow, state, self._slopes[index], self.mask, kernel, stride, out
-        )
+        post_unit.requantize_pool_gradient(flow, state, self.mask, kernel, stride, out)
         return out
 
     def _unmac(self, layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> Any:
@@ -126,10 +123,21 @@ def _scatter_columns(columns, stride, padding, out):  # type: ignore[no-untyped-
 
 
 def _weight(layer: MacLayer | None) -> Tensor:
+    """∂y/∂x of a layer in real units, float32, laid out for ``_unmac``; empty for a pool.
+
+    Weight and requantization slope in one factor, w · m · 2^(fa_in − fa_out − s), because each
+    alone may leave the range of float32 where their product does not.
+    """
     if layer is None:
         return torch.empty(0)
     channels, height, width = layer.in_shape
-    real = np.ldexp(layer.virtual_weights.astype(np.float32), -layer.fw)
+    exponent: NDArray[np.int64] = np.full(layer.n_out, -layer.fw, np.int64)
+    multiplier: NDArray[np.float64] = np.ones(layer.n_out)
+    if not layer.last:
+        exponent = layer.fa_in - layer.fa_out - layer.shift.astype(np.int64)
+        multiplier = layer.multiplier.astype(np.float64)
+    wide = layer.virtual_weights * multiplier[:, None]
+    real = np.ldexp(wide, exponent[:, None]).astype(np.float32)
     if layer.kind == "fc":
         matrix = real.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return torch.from_numpy(np.ascontiguousarray(matrix.reshape(len(real), -1)))
@@ -137,14 +145,6 @@ def _weight(layer: MacLayer | None) -> Tensor:
     if channels <= FEW_CHANNELS:
         return kernel.permute(0, 2, 3, 1).reshape(len(real), -1).contiguous()
     return kernel.contiguous(memory_format=torch.channels_last)
-
-
-def _slope(layer: MacLayer | None) -> NDArray[np.float32]:
-    """∂y/∂z per channel in real units: m · 2^-s · 2^(fa_in + fw − fa_out)."""
-    if layer is None or layer.last:
-        return np.zeros(0, np.float32)
-    exponent = layer.fa_in + layer.fw - layer.fa_out - layer.shift.astype(np.int64)
-    return np.ldexp(layer.multiplier.astype(np.float64), exponent).astype(np.float32)
 
 
 def finite_difference(

@@ -108,11 +108,11 @@ def requantize_pool_state(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def requantize_pool_gradient(  # type: ignore[no-untyped-def]
-    gradient, state, slope, mask, kernel, stride, out
+    gradient, state, mask, kernel, stride, out
 ):
     """Backward of ``requantize_pool_state``: gradient (N, OH, OW, C) -> out (N, H, W, C), zeroed.
 
-    slope: m_c · 2^-s_c, float32 (C,). mask: the state bits that must all be set to pass.
+    mask: the state bits that must all be set to pass. The slope m_c · 2^-s_c is left to the caller.
     """
     images, out_h, out_w, channels = gradient.shape
     for n in range(images):
@@ -124,6 +124,4 @@ def requantize_pool_gradient(  # type: ignore[no-untyped-def]
                         index = code & 15
                         dy = index // kernel
                         dx = index - dy * kernel
-                        out[n, y * stride + dy, x * stride + dx, c] += (
-                            gradient[n, y, x, c] * slope[c]
-                        )
+                        out[n, y * stride + dy, x * stride + dx, c] += gradient[n, y, x, c]
