@@ -1,6 +1,6 @@
 `default_nettype none
 
-// The bank arbiter, for every request and every address: what one cycle may do (combinational), and
+// The bank arbiter with hne_conflicts, for every request, every address and every first line: what one cycle may do (combinational), and
 // how long a column takes when what was granted no longer asks (pending, as in hne_expander).
 module formal_bank_arbiter #(
     parameter integer ROWS = 4,
@@ -8,7 +8,8 @@ module formal_bank_arbiter #(
     parameter integer ADDR_W = 3,
     parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1,
     parameter integer SHIFT = $clog2(BANKS),
-    parameter integer LINE_W = ADDR_W - SHIFT
+    parameter integer LINE_W = ADDR_W - SHIFT,
+    parameter integer PAIRS = ROWS * (ROWS - 1) / 2
 ) (
     input wire                   clk,
     input wire [       ROWS-1:0] column,
@@ -26,17 +27,36 @@ module formal_bank_arbiter #(
   wire [ROWS*BANK_W-1:0] bank;
   wire [BANKS-1:0] read;
   wire [BANKS*LINE_W-1:0] line;
+  wire [ROWS*LINE_W-1:0] row_line;
+  wire [PAIRS-1:0] same_bank, same_word;
+  (* anyconst *) reg [LINE_W-1:0] base;
+  reg [LINE_W-1:0] mine_line;
 
-  hne_bank_arbiter #(
+  hne_conflicts #(
       .ROWS  (ROWS),
       .BANKS (BANKS),
       .ADDR_W(ADDR_W),
       .LINE_W(LINE_W)
+  ) conflicts (
+      .address_i(address),
+      .base_i(base),
+      .bank_o(bank),
+      .line_o(row_line),
+      .same_bank_o(same_bank),
+      .same_word_o(same_word)
+  );
+
+  hne_bank_arbiter #(
+      .ROWS  (ROWS),
+      .BANKS (BANKS),
+      .LINE_W(LINE_W)
   ) dut (
       .request_i(request),
-      .address_i(address),
+      .bank_i(bank),
+      .line_i(row_line),
+      .same_bank_i(same_bank),
+      .same_word_i(same_word),
       .grant_o(grant),
-      .bank_o(bank),
       .read_o(read),
       .line_o(line)
   );
@@ -81,7 +101,8 @@ module formal_bank_arbiter #(
         assert (request[i]);
         assert (bank[i*BANK_W+:BANK_W] == mine % BANKS);
         assert (read[mine%BANKS]);
-        assert (line[(mine%BANKS)*LINE_W+:LINE_W] == mine / BANKS);
+        mine_line = base + mine / BANKS;
+        assert (line[(mine%BANKS)*LINE_W+:LINE_W] == mine_line);
       end
       for (j = 0; j < ROWS; j = j + 1) begin
         other = address[j*ADDR_W+:ADDR_W];

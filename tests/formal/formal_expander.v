@@ -21,11 +21,12 @@ module formal_expander #(
     input wire                   free
 );
 
-  // The layer, and all words of all banks: word a stands at a * WGT_W.
+  // The layer, and its words in all banks: word a stands at a * WGT_W, from line base on.
   (* anyconst *) reg fc;
   (* anyconst *) reg [3:0] n_out;
   (* anyconst *) reg [1:0] rows;
   (* anyconst *) reg [(WGT_W<<ADDR_W)-1:0] words;
+  (* anyconst *) reg [LINE_W-1:0] base;
   (* anyseq *) reg [BANKS*WGT_W-1:0] noise;
 
   wire move, write, write_last, conflict, waits, hold;
@@ -53,6 +54,7 @@ module formal_expander #(
       .address_i(address),
       .negative_i(negative),
       .release_i(free),
+      .base_i(base),
       .read_o(read),
       .line_o(line),
       .word_i(word),
@@ -66,10 +68,13 @@ module formal_expander #(
 
   // Weight banks: a bank that is not read shows anything.
   integer b;
+  reg [LINE_W-1:0] offset;
   always @(posedge clk) begin
-    for (b = 0; b < BANKS; b = b + 1)
-      word[b*WGT_W+:WGT_W] <= read[b] ? words[(line[b*LINE_W+:LINE_W]*BANKS+b)*WGT_W+:WGT_W]
+    for (b = 0; b < BANKS; b = b + 1) begin
+      offset = line[b*LINE_W+:LINE_W] - base;
+      word[b*WGT_W+:WGT_W] <= read[b] ? words[(offset*BANKS+b)*WGT_W+:WGT_W]
                                       : noise[b*WGT_W+:WGT_W];
+    end
   end
 
   // The column in the expander, and what is to come out of it in three cycles.

@@ -1,7 +1,8 @@
 `default_nettype none
 
 // hne_post_lane against clamp(floor((acc * m + b) / 2^s), 0, 2^ACT_W - 1), written with exact
-// integers that are wide enough for everything, and against acc * m + b for the logits.
+// integers that are wide enough for everything, and against its low bits before the clamp for the logits, which
+// are acc * m + b, as s is 0 there.
 module formal_post_lane #(
     parameter integer ACT_W = 3,
     parameter integer ACC_W = 6,
@@ -62,7 +63,8 @@ module formal_post_lane #(
     assume (shift4 < WIDE_W);
     if (cycle >= 3'd4) begin
       assert (act == clamped[ACT_W-1:0]);
-      assert (logit == sum[ACC_W-1:0]);
+      assert (logit == scaled[ACC_W-1:0]);
+      if (shift4 == 0) assert (logit == sum[ACC_W-1:0]);
     end
   end
 
@@ -72,6 +74,7 @@ module formal_post_lane #(
     cover (cycle >= 3'd4 && scaled == TOP + 1 && &act && shift4 == 1);
     cover (cycle >= 3'd4 && acc4 < 0 && multiplier4 < 0 && scaled == 32'sd2);
     cover (cycle >= 3'd4 && scaled == 32'sd1 && shift4 == WIDE_W - 2);
+    cover (cycle >= 3'd4 && sum == -32'sd9 && shift4 == 0 && logit == -9);
   end
 
 endmodule

@@ -70,7 +70,8 @@ module formal_post_wide #(
     if (cycle >= 3'd3) assume (sum >= -LIMIT && sum < LIMIT);
     if (cycle >= 3'd4) begin
       assert (act == clamped[ACT_W-1:0]);
-      assert (logit == summed[ACC_W-1:0]);
+      assert (logit == scaled[ACC_W-1:0]);
+      if (shift4 == 0) assert (logit == summed[ACC_W-1:0]);
     end
   end
 

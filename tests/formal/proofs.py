@@ -7,11 +7,12 @@ from tests.formal.sby import Mutation, Proof
 _ARBITER = tuple(
     Proof(
         name=f"bank_arbiter_{rows}x{banks}",
-        claim="bank arbiter: every request granted, within as many cycles as its busiest bank has "
-        "distinct addresses (≤ ROWS); one address a bank a cycle; none lost, none invented, the "
-        "word read is the word asked for; equal addresses together; no wanted bank idles",
+        claim="bank arbiter with hne_conflicts: every request granted, within as many cycles as "
+        "its busiest bank has distinct addresses (≤ ROWS); one address a bank a cycle; none lost, "
+        "none invented, the word read is the word asked for; equal addresses together; no wanted "
+        "bank idles",
         top="formal_bank_arbiter",
-        sources=("hne_bank_arbiter",),
+        sources=("hne_bank_arbiter", "hne_conflicts"),
         parameters={"ROWS": rows, "BANKS": banks, "ADDR_W": 4 if banks == 4 else 3},
         mode="bmc",
         depth=rows + 2,
@@ -20,16 +21,27 @@ _ARBITER = tuple(
         mutations=(
             Mutation(
                 "hne_bank_arbiter",
-                "row_bank[q] == row_bank[r]) lead[r] = 1'b0",
+                "same_bank_i[r*(r-1)/2+q]) lead[r] = 1'b0",
                 "1'b0) lead[r] = 1'b0",
                 "two addresses in one bank in one cycle",
             ),
-            Mutation("hne_bank_arbiter", "q <= r", "q < 1", "equal addresses do not share a read"),
+            Mutation(
+                "hne_bank_arbiter",
+                "same_word_i[r*(r-1)/2+q]) grant_o[r] = 1'b1",
+                "1'b0) grant_o[r] = 1'b1",
+                "equal addresses do not share a read",
+            ),
             Mutation(
                 "hne_bank_arbiter",
                 "lead[q] && request_i[r] &&",
                 "lead[q] &&",
                 "a row is granted that does not ask",
+            ),
+            Mutation(
+                "hne_conflicts",
+                "base_i + wide[LINE_W-1:0]",
+                "wide[LINE_W-1:0]",
+                "a line that does not count from the first of the layer",
             ),
         ),
     )
@@ -38,30 +50,42 @@ _ARBITER = tuple(
 
 _EXPANDER = Proof(
     name="expander",
-    claim="expander: every column leaves once, in order, each row with the word of its address and "
-    "its sign; a cycle per word of the busiest bank; at most two tile halves full, and no other "
-    "reason to wait; a hold ends within the drain",
+    claim="expander: every column leaves once, in order, each row with the word of its address, "
+    "from any first line, and its sign; a cycle per word of the busiest bank; at most two tile "
+    "halves full, and no other reason to wait; a hold ends within the drain",
     top="formal_expander",
-    sources=("hne_expander", "hne_bank_arbiter"),
+    sources=("hne_expander", "hne_bank_arbiter", "hne_conflicts"),
     parameters={"ROWS": 3, "BANKS": 2, "WGT_W": 2, "ADDR_W": 3},
     mode="bmc",
     depth=10,
     cover_depth=12,
     note="bounded: the first 10 cycles of a layer, after a reset from any state",
     mutations=(
-        Mutation("hne_expander", "if (grant_q) begin", "begin", "a word is fetched unasked"),
+        Mutation("hne_expander", "if (grant2_q) weight_q", "weight_q", "a word is fetched unasked"),
         Mutation(
             "hne_expander",
-            "? left_d > r[15:0] : rest[r]",
-            "? left_q > r[15:0] : rest[r]",
+            "fresh[r] = left_d > r[15:0]",
+            "fresh[r] = left_q > r[15:0]",
             "rows beyond the layer ask for words",
         ),
         Mutation("hne_expander", "open_q == 2'd2", "open_q == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
-            "word_sign_q <= sign_q",
-            "word_sign_q <= negative_q[r]",
+            "sign2_q <= sign1_q",
+            "sign2_q <= negative_q[r]",
             "the sign is that of the next column",
+        ),
+        Mutation(
+            "hne_expander",
+            "apart = move_o ? same_bank & ~same_word : same_bank_q",
+            "apart = same_bank_q",
+            "served at once, if the column before was",
+        ),
+        Mutation(
+            "hne_expander",
+            "pending_d = move_o ? fresh : rest",
+            "pending_d = move_o ? fresh : pending_q",
+            "a row asks again after its grant",
         ),
     ),
 )
@@ -220,8 +244,8 @@ _HASH = Proof(
 _POST_LANE = Proof(
     name="post_lane",
     claim="post lane: equal to clamp(⌊(acc · m + b) / 2^s⌋, 0, 2^ACT_W − 1) in exact integers for "
-    "every operand whose sum fits (the compiler's promise), and to acc · m + b for the logits; "
-    "a new operand every cycle",
+    "every operand whose sum fits (the compiler's promise), and for the logits, whose s is 0, to "
+    "acc · m + b; a new operand every cycle",
     top="formal_post_lane",
     sources=("hne_post_lane",),
     parameters={"ACT_W": 3, "ACC_W": 6, "MULT_W": 4, "SHIFT_W": 4},
@@ -231,8 +255,8 @@ _POST_LANE = Proof(
         Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
         Mutation(
             "hne_post_lane",
-            "shifted[WIDE_W-2:ACT_W]",
-            "shifted[WIDE_W-2:ACT_W+1]",
+            "shifted_q[WIDE_W-2:ACT_W]",
+            "shifted_q[WIDE_W-2:ACT_W+1]",
             "2^ACT_W wraps to 0",
         ),
         Mutation("hne_post_lane", "negative ? {ACT_W{1'b0}} : above", "above", "no lower clamp"),
@@ -253,8 +277,8 @@ _POST_WIDE = Proof(
         Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
         Mutation(
             "hne_post_lane",
-            "shifted[WIDE_W-2:ACT_W]",
-            "shifted[WIDE_W-3:ACT_W]",
+            "shifted_q[WIDE_W-2:ACT_W]",
+            "shifted_q[WIDE_W-3:ACT_W]",
             "the highest bit does not clamp",
         ),
     ),
