@@ -217,7 +217,8 @@ def _project(layer: nn.Linear | nn.Conv2d, twin: Hashed) -> Hashed:
         total = torch.zeros(real).index_add_(0, slot % real, signed)
         count = torch.zeros(real).index_add_(0, slot % real, torch.ones_like(signed))
         mean = total / count.clamp(min=1)
-        if twin.spec.scheme != "dense" and real > 1 and mean.std() > 0 and weight.std() > 0:
+        spread = min(real, weight.numel()) > 1  # of one number there is no deviation
+        if twin.spec.scheme != "dense" and spread and mean.std() > 0 and weight.std() > 0:
             mean = mean * (weight.std() / mean.std())
         twin.weight.copy_(mean)
         if twin.bias is not None and layer.bias is not None:
