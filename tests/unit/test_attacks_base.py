@@ -44,7 +44,8 @@ def test_a_minimizing_attack_counts_at_a_radius_only_what_it_found_within_it() -
     assert at.success.tolist() == [True, True, True]
     assert torch.equal(far.adversarial[0], at.adversarial[0])
     assert far.l2.tolist() == pytest.approx([0.8, 0.8, 0.0])
-    assert far.forward.tolist() == [3, 3, 3] and far.backward.tolist() == [1, 1, 1]
+    assert far.forward.tolist() == [3, 3, 3]
+    assert far.backward.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -68,4 +69,5 @@ def test_noise_belongs_to_the_example_and_not_to_its_batch() -> None:
     assert torch.equal(part.uniform(), first[[3, 1]])
     assert torch.equal(whole[torch.tensor([3, 1])].normal(), part.normal())
     assert not torch.equal(Noise(x, seed=8).uniform(), first)
-    assert first.min() >= -1 and first.max() < 1
+    assert first.min() >= -1
+    assert first.max() < 1
