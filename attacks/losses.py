@@ -89,3 +89,19 @@ class ProbabilityLoss:
             value = -p.gather(1, labels[:, None]).flatten().log()
         result: Tensor = _NegativeLogProbability.apply(logits, labels, value, p)
         return result
+
+
+class Margin:
+    """max_{i≠y} z_i − z_y: above 0 where another class leads. It has no softmax to underflow.
+
+    Carlini & Wagner 2017, f_6 without κ. The gradient by the logits is onehot(best other class)
+    − onehot(y), the first of equal classes, and so never zero.
+    """
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(N,) in the dtype of the logits."""
+        own = labels[:, None]
+        others = logits.scatter(1, own, -torch.inf)
+        best = others.argmax(1, keepdim=True)
+        result: Tensor = (logits.gather(1, best) - logits.gather(1, own)).flatten()
+        return result
