@@ -10,7 +10,7 @@ is u, and this is the textbook's iteration.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from attacks.base import Aim, FixedBudgetAttack, input_gradient, judge
 from attacks.checks import check_count, check_number
 from attacks.criteria import Goal
-from attacks.errors import AttackError
 from attacks.grid import Space
 from attacks.losses import Loss
 from attacks.noise import Noise
@@ -28,24 +27,27 @@ from attacks.noise import Noise
 class Position:
     """Where N examples are on their way.
 
-    u: float32 images off the grid. image: snap(u). low, high: the ball, cut at [0, 1]. memory:
-    what ``direction`` carries from step to step, 0 at first. All (N, C, H, W). alpha: the step.
-    goal, noise: of these examples.
+    u: float32 images off the grid. low, high: the ball, cut at [0, 1]. memory:
+    what ``direction`` carries from step to step, 0 at first. All (N, C, H, W). alpha: the step;
+    decay: how much of the memory is kept; epsilon: effective. goal, noise: of these examples.
     """
 
     u: Tensor
     low: Tensor
     high: Tensor
     memory: Tensor
-    alpha: float
-    epsilon: float
     goal: Goal
     noise: Noise
+    alpha: float
+    epsilon: float
+    decay: float
 
     def __getitem__(self, index: Tensor) -> Position:
         u, low, high, memory = (t[index] for t in (self.u, self.low, self.high, self.memory))
-        goal, noise = self.goal[index], self.noise[index]
-        return Position(u, low, high, memory, self.alpha, self.epsilon, goal, noise)
+        return replace(
+            self, u=u, low=low, high=high, memory=memory,
+            goal=self.goal[index], noise=self.noise[index],
+        )  # fmt: skip
 
 
 class _Best:
@@ -84,6 +86,10 @@ class IteratedAttack(FixedBudgetAttack):
 
     #: α · steps / ε where no step size is given.
     reach = 1.0
+    #: How much of the momentum is kept from step to step.
+    decay = 0.0
+    #: Passes of the model that one call of ``gradient`` takes.
+    passes = 1
 
     def __init__(
         self,
@@ -112,11 +118,8 @@ class IteratedAttack(FixedBudgetAttack):
         """(gradient, logits of ``image`` or None where they were not computed)."""
         return input_gradient(model, image, position.goal, self.loss)
 
-    #: Passes of the model that one call of ``gradient`` takes.
-    passes = 1
-
     def direction(self, gradient: Tensor, position: Position) -> Tensor:
-        """The step in units of α, in −1 … 1 per pixel; ``gradient`` climbs the goal."""
+        """The step in units of α; ``gradient`` leads towards the goal."""
         return gradient.sign()
 
     def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
@@ -177,8 +180,10 @@ class _Run:
         if self.attack.random_start:
             draw = noise.uniform().to(u) * self.epsilon
             u = torch.clamp(u + draw, low, high)
-        goal = self.goal[left]
-        return Position(u, low, high, torch.zeros_like(u), self.alpha, self.epsilon, goal, noise)
+        return Position(
+            u, low, high, torch.zeros_like(u), self.goal[left], noise,
+            alpha=self.alpha, epsilon=self.epsilon, decay=self.attack.decay,
+        )  # fmt: skip
 
     def _descend(self, left: Tensor) -> None:
         attack, position = self.attack, self._start(left)
@@ -211,104 +216,3 @@ class _Run:
             self.forward[left] += 1
         self.best.offer(left, image, logits)
         return torch.nonzero(~self.best.success[left]).flatten()
-
-
-class BIM(IteratedAttack):
-    """Basic iterative method, FGSM in small steps; aimed at a target it descends its loss.
-
-    Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", 2016:
-    X_{k+1} = clip_{X, ε}(X_k + α · sign(∇J(X_k))). Default α = 2ε/steps (Foolbox's 0.2 ε for 10).
-    """
-
-    reach = 2.0
-
-    def __init__(
-        self,
-        *,
-        steps: int = 10,
-        step_size: float | None = None,
-        early_exit: bool = True,
-        loss: Loss | None = None,
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(
-            steps=steps, step_size=step_size, restarts=1, random_start=False,
-            early_exit=early_exit, seed=0, loss=loss, space=space,
-        )  # fmt: skip
-
-
-class PGD(IteratedAttack):
-    """Projected gradient descent: BIM from random starts in the ball.
-
-    Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018.
-    Default α = 2.5ε/steps, enough to reach any face of the ball from any start.
-    """
-
-    reach = 2.5
-
-    def __init__(
-        self,
-        *,
-        steps: int = 40,
-        step_size: float | None = None,
-        restarts: int = 1,
-        random_start: bool = True,
-        early_exit: bool = True,
-        seed: int = 0,
-        loss: Loss | None = None,
-        space: Space | None = None,
-    ) -> None:
-        if not random_start and restarts != 1:
-            raise AttackError(
-                f"{restarts} restarts without a random start take the same way: "
-                "give random_start=True or restarts=1"
-            )
-        super().__init__(
-            steps=steps, step_size=step_size, restarts=restarts, random_start=random_start,
-            early_exit=early_exit, seed=seed, loss=loss, space=space,
-        )  # fmt: skip
-
-
-class MIFGSM(IteratedAttack):
-    """Momentum iterative FGSM: steps along the sign of an average of past gradients.
-
-    Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018:
-    g ← μ·g + ∇J/‖∇J‖₁, X ← X + α · sign(g). decay: μ >= 0. Default α = ε/steps. Made to transfer:
-    by default every step is taken (``early_exit=False``). A zero gradient adds nothing to g.
-    """
-
-    def __init__(
-        self,
-        *,
-        steps: int = 10,
-        step_size: float | None = None,
-        decay: float = 1.0,
-        early_exit: bool = False,
-        loss: Loss | None = None,
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(
-            steps=steps, step_size=step_size, restarts=1, random_start=False,
-            early_exit=early_exit, seed=0, loss=loss, space=space,
-        )  # fmt: skip
-        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not decay >= 0.0:
-            raise AttackError(f"decay must be a number of at least 0, got {decay!r}")
-        self.decay = decay
-
-    def direction(self, gradient: Tensor, position: Position) -> Tensor:
-        """sign(g), after this gradient has been added to g."""
-        position.memory = self.decay * position.memory + normalized(gradient)
-        return position.memory.sign()
-
-
-def normalized(gradient: Tensor) -> Tensor:
-    """Each example's gradient over its mean absolute value; 0 stays 0.
-
-    The mean instead of the sum changes g by a factor that its sign does not see. The largest
-    entry is divided out first, since a sum of tiny float32 entries could be denormal.
-    """
-    axes = tuple(range(1, gradient.ndim))
-    largest = gradient.abs().amax(axes, keepdim=True)
-    unit = gradient / largest
-    unit = unit / unit.abs().mean(axes, keepdim=True)
-    return torch.where(largest > 0, unit, torch.zeros_like(unit))
