@@ -19,7 +19,7 @@ from attacks.base import Aim, FixedBudgetAttack, input_gradient, judge
 from attacks.checks import check_count, check_number
 from attacks.criteria import Goal
 from attacks.grid import Space
-from attacks.losses import Loss
+from attacks.losses import Loss, goal_loss
 from attacks.noise import Noise
 
 
@@ -61,7 +61,7 @@ class _Best:
     def offer(self, index: Tensor, images: Tensor, logits: Tensor) -> None:
         goal = self.goal[index]
         with torch.no_grad():
-            score = goal.direction * self.loss(logits, goal.loss_labels).double()
+            score = goal.direction * goal_loss(self.loss, logits, goal).double()
         success = goal.is_adversarial(logits)
         # A first image is taken even if its loss is −inf or NaN.
         better = success | ~(score <= self.score[index])

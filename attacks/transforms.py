@@ -95,8 +95,8 @@ class Diverse(Transform):
     """The gradient through a random resize and pad: input diversity, DIM.
 
     Xie et al., "Improving transferability of adversarial examples with input diversity", CVPR
-    2019. With ``probability``, each example is shrunk (bilinear) to a random side in
-    ⌈rate·H⌉ … H − 1 (at least 1) and padded with zeros to its old size at a random place. Theirs grows the
+    2019. With ``probability``, each example is shrunk (bilinear) to a random side of at least
+    rate·H and below H, and padded with zeros to its old size at a random place. Theirs grows the
     image instead, which a network of fixed input size cannot take.
     """
 
