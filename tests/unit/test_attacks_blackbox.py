@@ -117,7 +117,7 @@ def test_results_do_not_depend_on_the_batch(
 
 @pytest.mark.parametrize(
     "attack",
-    [Square(steps=60), HopSkipJump(steps=4, evaluations=30, norm="linf")],
+    [Square(steps=300), HopSkipJump(steps=4, evaluations=30, norm="linf")],
     ids=["square", "decision"],
 )
 def test_a_search_finds_what_noise_does_not(attack: Attack, model: Judge) -> None:
