@@ -43,24 +43,28 @@ def forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 def derivatives(
     leaf: Tensor, logits: Tensor, classes: Tensor, output: Output = "logits"
 ) -> tuple[Tensor, Tensor]:
-    """∇F_c and Σ_{o≠c} ∇F_o of each example, both (N, M): two vector-Jacobian products.
+    """∇F_c and Σ_{o≠c} ∇F_o of each example, both (N, M), by vector-Jacobian products.
 
-    The second is taken with its own seed, 1 for every o ≠ c; ∇ΣF − ∇F_c costs the same and
-    cancels digits.
+    logits: two products; the second has a seed of its own, 1 for every o ≠ c, for ∇ΣF − ∇F_c costs
+    the same and cancels digits. probabilities: p sums to 1, so the second is the first negated, and
+    ∇p_c = p_c(1 − p_c)·∇(z_c − ln Σ_{o≠c} e^{z_o}). The positive factor, which no saliency map can
+    tell and which underflows where the network is sure, is left out: one product, never masked.
     """
-    values = logits if output == "logits" else torch.softmax(logits, 1)
-    own = torch.zeros_like(values).scatter_(1, classes[:, None], 1.0)
-    found = []
-    for seed, more in ((own, True), (1.0 - own, False)):
-        (gradient,) = torch.autograd.grad(
-            values, leaf, seed, retain_graph=more, allow_unused=True
-        )
-        if gradient is None:
-            raise AttackError("the model gives no gradient by its input: let it judge, not craft")
-        found.append(gradient.flatten(1))
-    if bool(torch.isnan(found[0]).any() | torch.isnan(found[1]).any()):
+    own = torch.zeros_like(logits).scatter_(1, classes[:, None], 1.0)
+    if output == "logits":
+        return _product(leaf, logits, own, keep=True), _product(leaf, logits, 1.0 - own)
+    others = logits.detach().masked_fill(own > 0.0, -torch.inf).softmax(1)
+    odds = _product(leaf, logits, own - others)
+    return odds, -odds
+
+
+def _product(leaf: Tensor, logits: Tensor, seed: Tensor, keep: bool = False) -> Tensor:
+    (found,) = torch.autograd.grad(logits, leaf, seed, retain_graph=keep, allow_unused=True)
+    if found is None:
+        raise AttackError("the model gives no gradient by its input: let it judge, not craft")
+    if bool(torch.isnan(found).any()):
         raise AttackError("the gradient by the input contains NaN: its saliency means nothing")
-    return found[0], found[1]
+    return found.flatten(1)
 
 
 def saliency(u: Tensor, v: Tensor, score: Score) -> Tensor:
@@ -76,20 +80,15 @@ def saliency(u: Tensor, v: Tensor, score: Score) -> Tensor:
     return (u if score == "target" else u * v).masked_fill((u < 0.0) | (v <= 0.0), 0.0)
 
 
-def jacobian(
-    model: nn.Module, inputs: Tensor, *, chunk: int = 64, output: Output = "logits"
-) -> Iterator[Tensor]:
-    """(n, classes, M) derivatives of every class, for chunks of at most ``chunk`` inputs.
+def jacobian(model: nn.Module, inputs: Tensor, *, chunk: int = 64) -> Iterator[Tensor]:
+    """(n, classes, M) derivatives of every logit, for chunks of at most ``chunk`` inputs.
 
-    For studies of all targets at one image, where ``classes`` products cost less than two for
-    each target; an attack needs only ``derivatives``.
+    For studies of all targets at one image, where one product a class costs less than two a
+    target; an attack needs only ``derivatives``.
     """
     for x in inputs.split(chunk):
         with differentiating(model):
             leaf, logits = forward(model, x)
-            values = logits if output == "logits" else torch.softmax(logits, 1)
-            rows = []
-            for c in range(values.shape[1]):
-                (row,) = torch.autograd.grad(values[:, c].sum(), leaf, retain_graph=True)
-                rows.append(row.flatten(1))
+            seeds = torch.eye(logits.shape[1]).to(logits)
+            rows = [_product(leaf, logits, seed.expand_as(logits), keep=True) for seed in seeds]
         yield torch.stack(rows, 1)
