@@ -26,7 +26,7 @@ from attacks.tanh import from_tanh, shrink, to_tanh
 #: Adam (Kingma, Ba 2015) with the usual constants.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 #: A run that has not lowered its loss to this share within a tenth of its steps is given up.
-PROGRESS = .99
+PROGRESS = 0.99
 
 
 @dataclass(eq=False)

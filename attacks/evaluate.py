@@ -220,7 +220,7 @@ def _one_batch(
         for name, model in models.items()
     }
     correct = {name: predicted == labels for name, predicted in clean.items()}
-    targeted = isinstance(goal, Targeted)
+    targeted = goal.targeted
     # Algorithm 1 counts changes of the judge's own answer, wherever that began.
     unreached = {
         name: predicted != goal.loss_labels if targeted else torch.ones_like(labels).bool()

@@ -70,7 +70,9 @@ class JSMA(FixedBudgetAttack):
         _check_choice("output", output, Output)
         _check_choice("untargeted", untargeted, Untarget)
         if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-            raise AttackError(f"block must be a whole number of iterations, at least 1, got {block!r}")
+            raise AttackError(
+                f"block must be a whole number of iterations, at least 1, got {block!r}"
+            )
         self.space.effective(abs(theta))  # refused if below one step of the grid
         self.theta, self.max_distortion, self.pairs = theta, max_distortion, pairs
         self.recompute, self.block, self.output = recompute, block, output

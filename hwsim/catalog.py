@@ -118,9 +118,13 @@ def _jsma(pairs: bool, recompute: bool) -> tuple[Option, ...]:
     )  # fmt: skip
 
 
-def _carlini(*more: Option) -> tuple[Option, ...]:
+def _carlini(step_size: float, initial_const: float, *more: Option) -> tuple[Option, ...]:
     return (
+        Option("steps", "int", 100, "Gradient steps for each weight c."),
+        Option("step_size", "float", step_size, "Adam's step."),
         Option("confidence", "float", 0.0, "Lead of the wrong class asked for, in logits."),
+        Option("initial_const", "float", initial_const, "First weight c of the attack term."),
+        Option("abort_early", "switch", True, "Stop a run that makes no progress."),
         *more,
     )
 
@@ -176,15 +180,28 @@ ENTRIES: dict[str, Entry] = {
         ),
         Entry(
             "cw-l2", "Carlini and Wagner: smallest L2 distance.", "attacks.cw_l2:CWL2", "l2",
-            _UNBOUNDED, 40, 10, "logits", _carlini(),
+            _UNBOUNDED, 40, 10, "logits",
+            _carlini(
+                1e-2, 1e-3, Option("binary_search_steps", "int", 9, "Weights c that are tried.")
+            ),
         ),
         Entry(
             "cw-l0", "Carlini and Wagner: fewest values.", "attacks.cw_l0:CWL0", "l0",
-            "1%,2.5%,5%,7.5%,10%,14.5%,inf", 20, 10, "logits", _carlini(),
+            "1%,2.5%,5%,7.5%,10%,14.5%,inf", 20, 10, "logits",
+            _carlini(
+                5e-2, 1e-3,
+                Option("largest_const", "float", 2e6, "Weight c at which a search gives up."),
+                Option("per_channel", "switch", True, "Count channels apart, or whole pixels."),
+            ),
         ),
         Entry(
             "cw-linf", "Carlini and Wagner: smallest largest change.", "attacks.cw_linf:CWLinf",
-            "linf", _OTHERWISE["linf"], 20, 10, "logits", _carlini(),
+            "linf", _OTHERWISE["linf"], 20, 10, "logits",
+            _carlini(
+                1e-2, 1e-5,
+                Option("largest_const", "float", 20.0, "Weight c at which a search gives up."),
+                Option("decrease_factor", "float", 0.9, "How the free change shrinks."),
+            ),
         ),
         Entry(
             "square", "Random search that sees scores, no gradient.", "attacks.square:Square",

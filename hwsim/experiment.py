@@ -53,7 +53,7 @@ class Experiment:
         self.settings, self.network = settings, network
         self.grid = Grid.of_bits(network.program.config.act_w)
         # Refused before any work: options and budgets that make no sense.
-        self.norm: Norm = self._made(Margin()).norm
+        self.norm: Norm = self._made(crafting.loss(settings, None)).norm
         self.test, self.targets = self._choose_targets(test)
         self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
         costly = settings.gradient == "finite-difference" and settings.entry.needs_gradient

@@ -13,9 +13,10 @@ from torch import nn
 
 from hwsim import networks, rom, rtl, waves
 from hwsim.config import load_config
-from hwsim.experiment import Experiment, Settings
+from hwsim.experiment import Experiment
 from hwsim.networks import Network
 from hwsim.program import MacLayer
+from hwsim.settings import Settings
 from models.data import load_dataset
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
