@@ -146,8 +146,8 @@ def _facts(result: Mapping[str, Any]) -> RenderableType:
 def _table(result: Mapping[str, Any], under: list[str], width: int, cell: int = 15) -> Table:
     gap = 1 if width < 90 else 4 if cell == 15 else 2
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="", pad_edge=False)
-    head = budgets.HEAD[budgets.norm(result)]
-    table.add_column(Text(f"  {head}", style="cyan"), no_wrap=True, min_width=7)
+    first = budgets.HEAD[budgets.norm(result)]
+    table.add_column(Text(f"  {first}", style="cyan"), no_wrap=True, min_width=7)
     table.add_column(Text(budgets.detail_head(result), style="dim"), no_wrap=True)
     for pair, below in zip(PAIRS, under, strict=True):
         # The two white-box columns are the comparison that the run is about.
