@@ -62,9 +62,9 @@ def caption(result: Mapping[str, Any]) -> str:
     """What the columns count."""
     return (
         f"{result['correct']:,} of {result['samples']:,} images of {result['dataset']['name']} "
-        "that the engine gets right. AUC [95% interval]: images that fool the engine against the clean "
-        "ones; 0.5 is guessing. undetected: fools the engine and stays below the threshold that "
-        f"{percent(result['false_alarms_allowed'], 0)} of {result['calibration']:,} clean training "
+        "that the engine gets right. AUC [95% interval]: images that fool the engine against the "
+        "clean ones; 0.5 is guessing. undetected: fools the engine and stays below the threshold "
+        f"that {percent(result['false_alarms_allowed'], 0)} of {result['calibration']:,} clean training "
         "images exceed."
     )
 

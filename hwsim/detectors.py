@@ -31,7 +31,7 @@ class Detector(ABC):
 class Neighbours(Detector):
     """Sum of squared differences between horizontal and vertical neighbours, all channels."""
 
-    name, title = "neighbours", "differences of neighbouring pixels"
+    name, title = "neighbours", "pixel differences"
 
     def score(self, x: Tensor, logits: Tensor) -> Tensor:
         """Differentiable by ``x``."""
@@ -44,7 +44,7 @@ class Neighbours(Detector):
 class Probabilities(Detector):
     """ln of the L1 distance between the float network's probabilities and the engine's."""
 
-    name, title = "probabilities", "float against engine, probabilities"
+    name, title = "probabilities", "float–engine distance"
 
     def __init__(self, float_network: nn.Module) -> None:
         self.float_network = float_network
@@ -58,7 +58,7 @@ class Probabilities(Detector):
 class Labels(Probabilities):
     """1 where the two answer different classes. Attacked through the probabilities."""
 
-    name, title = "labels", "float against engine, answers"
+    name, title = "labels", "float–engine answers"
 
     def score(self, x: Tensor, logits: Tensor) -> Tensor:
         """0 or 1; no gradient."""
