@@ -85,7 +85,7 @@ def command(
     \b
     Examples:
       hwsim transfer
-      hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks fgsm,mi,sfgrm --eps 0.2
+      hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks mi,sfgrm
     """
     from hwsim import report
 
