@@ -69,7 +69,7 @@ def _compare(
         engine = Engine(network.program)
         tasks["ours"] = lambda: full(engine, images, target, epsilon=EPSILON)
         tasks["early exit"] = lambda: early(engine, images, target, epsilon=EPSILON)
-    taken = {key: IMAGES / t for key, t in seconds(tasks, 3).items()}
+    taken = {key: IMAGES / t for key, t in seconds(tasks, 2).items()}
     ours = max(speed for key, speed in taken.items() if key.startswith("ours"))
     best = max((key for key in taken if key.startswith("Foolbox")), key=lambda key: taken[key])
     note = ", ".join(f"{key} {speed:.3g}" for key, speed in taken.items())
