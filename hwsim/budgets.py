@@ -43,7 +43,7 @@ class Budget:
 
 
 def parse(text: str, norm: str) -> tuple[Budget, ...]:
-    """``0.1,0.3``, ``0.5,2,inf`` or ``1%,113``; InputError for what makes no sense in the norm.
+    """``0.1,16/255``, ``0.5,2,inf`` or ``1%,113``; InputError for what makes no sense in the norm.
 
     linf: 0 … 1. l2: above 0. l0: whole numbers of values, or shares of them in %. A minimizing
     attack refuses or takes inf by itself.
@@ -56,9 +56,10 @@ def parse(text: str, norm: str) -> tuple[Budget, ...]:
 
 def _one(text: str, norm: str) -> Budget:
     percent = text.endswith("%")
+    above, _, below = text.removesuffix("%").partition("/")
     try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
+        value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
         value = math.nan
     if math.isnan(value):
         raise InputError(f"epsilon {text!r} is not a number")

@@ -47,7 +47,7 @@ ATTACKS: dict[str, tuple[float, dict[str, Any]]] = {
     "hfgsm": (0.3, {}),
     "pgd": (0.3, {}),
     "jsma": (math.inf, {}),
-    "cw-l2": (math.inf, {"steps": 60, "binary_search_steps": 5}),
+    "cw-l2": (math.inf, {"steps": 50, "binary_search_steps": 4}),
 }
 
 Progress = Callable[[str, int, int], None]

@@ -64,8 +64,8 @@ def caption(result: Mapping[str, Any]) -> str:
         f"{result['correct']:,} of {result['samples']:,} images of {result['dataset']['name']} "
         "that the engine gets right. AUC [95% interval]: images that fool the engine against the "
         "clean ones; 0.5 is guessing. undetected: fools the engine and stays below the threshold "
-        f"that {percent(result['false_alarms_allowed'], 0)} of {result['calibration']:,} clean training "
-        "images exceed."
+        f"that {percent(result['false_alarms_allowed'], 0)} of {result['calibration']:,} clean "
+        "training images exceed."
     )
 
 
@@ -76,9 +76,10 @@ def title(result: Mapping[str, Any]) -> str:
 
 def render(result: Mapping[str, Any]) -> Group:
     """The table for a terminal of 100 columns."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
     for head in HEADS:
-        table.add_column(head, overflow="fold")
+        # Words in heads may break; numbers and names may not.
+        table.add_column(head, min_width=max(len(row[HEADS.index(head)]) for row in rows(result)))
     for row in rows(result):
         table.add_row(*row)
     heading = Text(title(result), style="bold")

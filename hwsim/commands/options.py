@@ -20,6 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hwsim import budgets
+from hwsim.errors import InputError
+
 Function = Callable[..., Any]
 
 #: Tables are laid out for it; a terminal may be narrower, a pipe or a file need not be.
@@ -93,6 +96,17 @@ def loading(console: Console, what: str) -> Iterator[Callable[[str, int, int], N
             status.update(f"{what}: {source}{amount}")
 
         yield on_progress
+
+
+def parse_epsilons(text: str) -> list[float]:
+    """``0.1,16/255`` -> rising list of numbers in 0 … 1; click.BadParameter otherwise."""
+    try:
+        found = [budget.value for budget in budgets.parse(text, "linf")]
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
+    if math.inf in found:
+        raise click.BadParameter("epsilon inf is outside 0 … 1")
+    return sorted(set(found))
 
 
 def finite(_: click.Context, __: click.Parameter, value: float) -> float:

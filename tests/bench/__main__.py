@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, forward, hfgsm
+from tests.bench import analysis, forward, hfgsm, iterated
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
     "forward-vgg16": forward.vgg,
     "hfgsm-mnist-h16": hfgsm.mnist,
+    "bim10-engine": iterated.bim,
+    "pgd40-engine": iterated.pgd,
+    "pgd10-float": iterated.pgd_float,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
