@@ -107,6 +107,14 @@ class GreedySearch:
             back[part.rows[within]] += part.backward[within]
         return ahead, back
 
+    def changed_after(self, iterations: int) -> Tensor:
+        """(N,) int64 values changed by the first ``iterations`` iterations, or fewer made."""
+        changed = torch.zeros_like(self.changed)
+        for change in self._changes:
+            part = change.keep(change.iteration <= iterations)
+            changed[part.rows] = part.changed
+        return changed
+
     # ---------------------------------------------------------------- the search
 
     def _willing(self, budget: float) -> Tensor:

@@ -70,20 +70,23 @@ class JSMA(FixedBudgetAttack):
         _check_choice("output", output, Output)
         _check_choice("untargeted", untargeted, Untarget)
         if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-            raise AttackError(f"block must be a whole number of iterations, at least 1, got {block!r}")
+            raise AttackError(
+                f"block must be a whole number of iterations, at least 1, got {block!r}"
+            )
         self.space.effective(abs(theta))  # refused if below one step of the grid
         self.theta, self.max_distortion, self.pairs = theta, max_distortion, pairs
         self.recompute, self.block, self.output = recompute, block, output
         self.stop, self.untargeted = stop, untargeted
 
-    def iterations(self, values: int) -> int:
-        """Most iterations for an image of ``values`` values; AttackError where that is none."""
+    def iterations(self, values: int, max_distortion: float | None = None) -> int:
+        """Most iterations for ``values`` values, at another Υ if given; AttackError for none."""
+        level = self.max_distortion if max_distortion is None else max_distortion
         width = 2 if self.pairs else 1
         # The tolerance takes 0.29·200/2 for the 29 that is meant, not for 28.999999999999996.
-        found = math.floor(values * self.max_distortion / width + 1e-9)
+        found = math.floor(values * level / width + 1e-9)
         if found < 1:
             raise AttackError(
-                f"max_distortion {self.max_distortion:g} of {values} values allows no change: "
+                f"max_distortion {level:g} of {values} values allows no change: "
                 f"give at least {width / values:.3g}"
             )
         return found
