@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from attacks.greedy import REACHED
 from attacks.grid import Grid
 from attacks.jsma import HJSMA, JSMA
 from hwsim.engine import Engine
+from hwsim.errors import InputError
 from hwsim.experiment import fingerprint
 from hwsim.networks import Network, pixels, versions
 from hwsim.report import write_json
 from models.data import Dataset
 
 #: Source images between two updates of the progress bar and of what an interrupted run keeps.
-BATCH = 8
+BATCH = 10
 #: Papernot et al. 2016, on their own network: success, least and largest mean distortion.
 PUBLISHED = {"success": 0.9710, "distortion": [0.0402, 0.0444], "max_distortion": HEADLINE}
 
@@ -38,14 +39,32 @@ _State = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a user chose. theta, output, block: of attacks.jsma.JSMA. command: reproduces it."""
+    """What a user chose. per_class: images of each class. theta, output, block: of JSMA."""
 
     model: str
-    samples: int
+    per_class: int
     theta: float = 1.0
     output: str = "logits"
     block: int = 1
     command: str = ""
+
+
+def balanced(data: Dataset, count: int) -> Dataset:
+    """``count`` images of each class, spread evenly over its images, the classes taking turns.
+
+    Raises InputError where a class has fewer.
+    """
+    rows = []
+    for label, name in enumerate(data.class_names):
+        mine = np.flatnonzero(data.labels == label)
+        if not 1 <= count <= len(mine):
+            raise InputError(
+                f"{count} images of each class asked for: the {data.name} {data.split} split of "
+                f"{data.source} gives 1 to {len(mine)} of class {name}"
+            )
+        rows.append(mine[np.arange(count) * len(mine) // count])
+    chosen = np.stack(rows, 1).ravel()
+    return replace(data, images=data.images[chosen], labels=data.labels[chosen])
 
 
 class JsmaStudy:
@@ -57,7 +76,7 @@ class JsmaStudy:
     def __init__(self, settings: StudySettings, network: Network, test: Dataset) -> None:
         self.began = time.perf_counter()
         self.settings, self.network = settings, network
-        self.test = test.take(settings.samples)
+        self.test = balanced(test, settings.per_class)
         self.inputs = pixels(self.test)
         self.labels = torch.from_numpy(self.test.labels)
         self.grid = Grid.of_bits(network.program.config.act_w)

@@ -27,12 +27,12 @@ from hwsim.commands.options import (
     help="Network of the zoo, path of a trained one, or image .hne.",
 )
 @click.option(
-    "--samples",
+    "--per-class",
     type=click.IntRange(1),
-    default=50,
+    default=5,
     show_default=True,
-    help="Test images, spread evenly over the test set; each is searched once for every other "
-    "class, on float and on the engine.",
+    help="Test images of each class; each is searched once for every other class, on float and "
+    "on the engine.",
 )
 @click.option(
     "--theta",
@@ -67,7 +67,7 @@ from hwsim.commands.options import (
 )
 def command(
     model: str,
-    samples: int,
+    per_class: int,
     theta: float,
     output: str,
     block: int,
@@ -85,8 +85,8 @@ def command(
     \b
     Examples:
       hwsim jsma-study
-      hwsim jsma-study --model mnist-cnn --samples 200 --output probabilities
-      hwsim jsma-study --theta -1 --samples 20
+      hwsim jsma-study --model mnist-cnn --per-class 20 --output probabilities
+      hwsim jsma-study --theta -1 --per-class 2
     """
     from hwsim import report
 
@@ -102,7 +102,7 @@ def command(
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
         settings = StudySettings(
             model=model,
-            samples=samples,
+            per_class=per_class,
             theta=theta,
             output=output,
             block=block,
@@ -112,7 +112,7 @@ def command(
     folder = report.prepare_run_directory(out / study.name)
     partial = report.prepare_json_path(folder / "partial.json")
     with progress_bar(screen) as bar:
-        task = bar.add_task(f"JSMA on {network.name}", total=2 * samples)
+        task = bar.add_task(f"JSMA on {network.name}", total=2 * len(study.inputs))
         state = study.count(partial, lambda done, total: bar.update(task, completed=done))
     with screen.status("drawing"):
         result = study.result(state)
