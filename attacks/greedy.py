@@ -88,6 +88,7 @@ class GreedySearch:
 
     # ---------------------------------------------------------------- answers
 
+    @torch.inference_mode(False)
     def images(self, budget: float) -> Tensor:
         """(N, C, H, W): after the last iteration that leaves at most ``budget`` values changed."""
         while len(rows := self._willing(budget)):

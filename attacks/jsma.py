@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from attacks.base import Aim, FixedBudgetAttack
@@ -70,9 +71,7 @@ class JSMA(FixedBudgetAttack):
         _check_choice("output", output, Output)
         _check_choice("untargeted", untargeted, Untarget)
         if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-            raise AttackError(
-                f"block must be a whole number of iterations, at least 1, got {block!r}"
-            )
+            raise AttackError(f"block must be a number of iterations, at least 1, got {block!r}")
         self.space.effective(abs(theta))  # refused if below one step of the grid
         self.theta, self.max_distortion, self.pairs = theta, max_distortion, pairs
         self.recompute, self.block, self.output = recompute, block, output
@@ -93,7 +92,8 @@ class JSMA(FixedBudgetAttack):
 
     def search(self, model: nn.Module, inputs: Tensor, goal: Goal) -> GreedySearch:
         """The search itself, for studies; ``inputs`` lie in ``self.space``."""
-        return GreedySearch(self, model, inputs, goal)
+        with torch.inference_mode(False):  # what it keeps is changed where gradients are on
+            return GreedySearch(self, model, inputs, goal)
 
     def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """One search serves every ε; it is carried only as far as the largest ε asked for."""
