@@ -60,7 +60,7 @@ def _leaders(u: Tensor, v: Tensor) -> Tensor:
     coordinate measured by its largest value; scaling keeps the order, so < stays strict.
     """
     u, v = (g / g.amax(1, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny) for g in (u, v))
-    bar = torch.minimum(u, v).topk(2, 1).values[:, 1:]
+    bar = torch.minimum(u, v).topk(min(2, u.shape[1]), 1).values[:, -1:]
     return ((u >= bar) | (v >= bar)) & (u > -torch.inf)
 
 
