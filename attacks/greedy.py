@@ -79,12 +79,7 @@ class GreedySearch:
         self.zero_gradient = torch.zeros(count, dtype=torch.bool)
         everyone = torch.arange(count)
         self.logits = torch.cat([self._look(rows) for rows in everyone.split(CHUNK)])
-        self._need += self.width
-
-    @property
-    def width(self) -> int:
-        """Values changed in one iteration."""
-        return 2 if self.attack.pairs else 1
+        self._need += attack.width
 
     # ---------------------------------------------------------------- answers
 
@@ -233,4 +228,4 @@ class GreedySearch:
         self._changes.append(_Change(rows, self.iterations[rows], changed, places, values))
         # A full budget still serves where enough of what was changed can be changed further.
         again = (self._touched[rows] & self._domain[rows]).sum(1)
-        self._need[rows] = changed + (self.width - again).clamp(min=0)
+        self._need[rows] = changed + (self.attack.width - again).clamp(min=0)

@@ -78,20 +78,24 @@ class JSMA(FixedBudgetAttack):
         self.stop, self.untargeted = stop, untargeted
 
     def iterations(self, values: int, max_distortion: float | None = None) -> int:
-        """Most iterations for ``values`` values, at another Υ if given; AttackError for none."""
+        """Most iterations on an image of ``values`` values, at another Υ if one is given."""
         level = self.max_distortion if max_distortion is None else max_distortion
-        width = 2 if self.pairs else 1
         # The tolerance takes 0.29·200/2 for the 29 that is meant, not for 28.999999999999996.
-        found = math.floor(values * level / width + 1e-9)
-        if found < 1:
-            raise AttackError(
-                f"max_distortion {level:g} of {values} values allows no change: "
-                f"give at least {width / values:.3g}"
-            )
-        return found
+        return math.floor(values * level / self.width + 1e-9)
+
+    @property
+    def width(self) -> int:
+        """Values changed in one iteration."""
+        return 2 if self.pairs else 1
 
     def search(self, model: nn.Module, inputs: Tensor, goal: Goal) -> GreedySearch:
         """The search itself, for studies; ``inputs`` lie in ``self.space``."""
+        values = inputs[0].numel()
+        if not self.iterations(values):
+            raise AttackError(
+                f"max_distortion {self.max_distortion:g} of {values} values allows no change: "
+                f"give at least {self.width / values:.3g}"
+            )
         with torch.inference_mode(False):  # what it keeps is changed where gradients are on
             return GreedySearch(self, model, inputs, goal)
 

@@ -9,12 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, forward, hfgsm
+from tests.bench import analysis, forward, hfgsm, jsma
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
     "forward-vgg16": forward.vgg,
     "hfgsm-mnist-h16": hfgsm.mnist,
+    "jsma-mnist": jsma.speed,
+    "jsma-mnist-every-pair": jsma.speed_every_step,
+    "jsma-mnist-published": jsma.speed_published,
+    "jsma-success-art": jsma.success_art,
+    "jsma-success-torchattacks": jsma.success_torchattacks,
+    "jsma-memory": jsma.memory,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
