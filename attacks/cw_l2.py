@@ -35,7 +35,7 @@ class CWL2(CarliniWagner):
         *,
         steps: int = 100,
         binary_search_steps: int = 9,
-        step_size: float = 1e-2,
+        step_size: float = 5e-2,
         confidence: float = 0.0,
         initial_const: float = 1e-3,
         abort_early: bool = True,
