@@ -17,6 +17,7 @@ COMMANDS = {
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
     "timing": "Cycles, stalls, energy and memory of a network.",
+    "transfer": "Craft on each network, count on all the others.",
     "train": "Train a network of the zoo.",
     "wave": "Trace the Verilog during one inference.",
     "zoo": "List the trained networks and show their cards.",
