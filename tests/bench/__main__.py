@@ -9,12 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, forward, hfgsm
+from tests.bench import analysis, cw, forward, hfgsm
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
     "forward-vgg16": forward.vgg,
     "hfgsm-mnist-h16": hfgsm.mnist,
+    "cw-l2-mnist": cw.l2_speed,
+    "cw-l2-success": cw.l2_success,
+    "cw-l2-distance": cw.l2_distance,
+    "cw-l0-distance": cw.l0_distance,
+    "cw-linf-distance": cw.linf_distance,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
