@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, forward, hfgsm, iterated
+from tests.bench import analysis, cw, forward, hfgsm, iterated
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -18,6 +18,11 @@ ALL = {
     "bim10-engine": iterated.bim,
     "pgd40-engine": iterated.pgd,
     "pgd10-float": iterated.pgd_float,
+    "cw-l2-mnist": cw.l2_speed,
+    "cw-l2-success": cw.l2_success,
+    "cw-l2-distance": cw.l2_distance,
+    "cw-l0-distance": cw.l0_distance,
+    "cw-linf-distance": cw.linf_distance,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
