@@ -14,6 +14,7 @@ import click
 COMMANDS = {
     "attack": "Attack a network: float against fixed point.",
     "compile": "Compile a trained network into memory images.",
+    "jsma-study": "Drive every class to every other with JSMA.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
     "timing": "Cycles, stalls, energy and memory of a network.",
@@ -31,7 +32,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"hwsim.commands.{cmd_name}").command
+        command = import_module(f"hwsim.commands.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, cw, forward, hfgsm, iterated
+from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -23,6 +23,12 @@ ALL = {
     "cw-l2-distance": cw.l2_distance,
     "cw-l0-distance": cw.l0_distance,
     "cw-linf-distance": cw.linf_distance,
+    "jsma-mnist": jsma.speed,
+    "jsma-mnist-every-pair": jsma.speed_every_step,
+    "jsma-mnist-published": jsma.speed_published,
+    "jsma-success-art": jsma.success_art,
+    "jsma-success-torchattacks": jsma.success_torchattacks,
+    "jsma-memory": jsma.memory,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
