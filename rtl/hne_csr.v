@@ -84,7 +84,9 @@ module hne_csr #(
       || (write_address_i == REG_CONTROL && write_data_i[0]);
   wire refused = write_i && write_whole_i && needs_idle && busy;
   wire accepted = write_i && writable && write_whole_i && !refused;
+  // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
+  wire mem_busy = busy || mem_we_o;
   wire last_field = space_q == 3'd0 ? field_q == LAST_BANK[8:0]
                   : space_q == 3'd1 ? field_q == LAST_ROW[8:0] : 1'b1;
 
@@ -93,7 +95,7 @@ module hne_csr #(
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
   assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
   assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
-  assign mem_re_o = mem_read && !busy;
+  assign mem_re_o = mem_read && !mem_busy;
   assign mem_space_o = space_q;
   assign mem_field_o = field_q;
   assign mem_line_o = line_q;
@@ -143,7 +145,7 @@ module hne_csr #(
       // What happens in the same cycle as it is cleared is not lost.
       if (done_i) done_q <= 1'b1;
       if (error_i) error_q <= 1'b1;
-      if (refused || (mem_read && busy)) refused_q <= 1'b1;
+      if (refused || (mem_read && mem_busy)) refused_q <= 1'b1;
       if (mem_we_o || mem_re_o) begin
         field_q <= last_field ? 9'd0 : field_q + 9'd1;
         if (last_field) line_q <= line_q + 32'd1;
@@ -153,7 +155,7 @@ module hne_csr #(
       if (read2_q) high_q <= mem_rdata_i[63:32];
     end
     if (read_i) read_address_q <= read_address_i;
-    if (read_i) read_refused_q <= mem_read && busy;
+    if (read_i) read_refused_q <= mem_read && mem_busy;
   end
 
   // The cycle after the read: the answer is registered for the next one.
