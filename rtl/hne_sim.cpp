@@ -98,6 +98,7 @@ class Engine {
         top_.mem_line_i = first_ + line;
         top_.mem_field_i = n;
         tick();
+        tick();
         const uint64_t word = top_.mem_rdata_o;
         put(&word, 1);
       }
@@ -236,6 +237,7 @@ class Engine {
     top_.mem_re_i = 1;
     for (size_t n = 0; n < classes; ++n) {
       top_.mem_line_i = n;
+      tick();
       tick();
       found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
     }
