@@ -39,4 +39,4 @@ def test_the_engine_behind_its_buses(tmp_path: Path, monkeypatch: pytest.MonkeyP
             test_dir=tmp_path, results_xml=str(results),
         )  # fmt: skip
     tests, failures = get_results(results)
-    assert (tests, failures) == (11, 0)
+    assert (tests, failures) == (16, 0)

@@ -20,6 +20,7 @@ from hwsim.program import Program
 from hwsim.reference import run as oracle
 from hwsim.rtl import RtlEngine
 from hwsim.timing import analyze
+from hwsim.units.softmax import probabilities
 from models.data import load_dataset
 from tests.property.networks import images, programs
 from tests.rtl.compare import check, first_cycle_difference
@@ -106,6 +107,8 @@ def test_zoo_networks_agree_on_real_images(name: str) -> None:
             run = engine.run(image)
             assert run.logits.tolist() == logits.tolist()
             assert run.argmax == logits.argmax()
+            odds = probabilities(logits[None], program.logit_frac)[0]
+            assert run.probabilities.tolist() == odds.tolist()
             assert first_cycle_difference(report, run) is None
 
 
