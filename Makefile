@@ -25,7 +25,7 @@ CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint formal bench clean help
+.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -63,6 +63,9 @@ rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simula
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
 
+coverage: $(TESTENV)  ## line and toggle coverage of the Verilog, per module; explains every hole
+	$(BIN)/python -m tests.rtl.coverage
+
 rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
 	$(BIN)/python -m pytest tests/rtl/test_lint.py
 
@@ -73,6 +76,9 @@ lint: $(TESTENV)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
+	$(BIN)/python -m docs.draw
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench
