@@ -176,7 +176,13 @@ def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
     assert shown <= names
     groups = {line[1:] for line in lines if line.startswith("-")}
     assert {"sequencer", "expander", "act", "post", "pool"} <= groups
-    assert groups <= units
+    assert groups <= units | {"hne_core nets"}
+    # First what goes in and out, then unit by unit, then what connects them.
+    outer = [lines.index(f"-{name}") for name in ("hne_core", "act", "weights", "hne_core nets")]
+    assert outer == sorted(outer)
+    ports = lines[outer[0] + 1 : lines.index("-hne_core", outer[0] + 1)]
+    assert any(line.endswith(".in_valid_i") for line in ports)
+    assert all(line.split("[")[0].endswith(("_i", "_o")) for line in ports if line[0] != "@")
     assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
         line in ("@1000200", "@1401200") for line in lines
     )
