@@ -14,12 +14,13 @@ from typing import Literal
 from hwsim.rtl import COUNTERS
 
 #: "HNE1" in ASCII, and major.minor of this map.
-ID, VERSION = 0x484E4531, 0x00010000
+ID, VERSION = 0x484E4531, 0x00010001
 
 #: Parameter words, in the order of their addresses.
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
     "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH",
+    "SOFTMAX",
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ REGISTERS = (
     Register("CLASSES", 0x18, "ro", "logits of the last image"),
     Register(
         "MEM_SPACE", 0x20, "rw", "memory behind MEM_DATA: 0 weights, 1 index, 2 scale, 3 bias, "
-        "4 program",
+        "4 program; with SOFTMAX 5, to be read: probabilities of the last image, UQ1.16",
     ),
     Register("MEM_LINE", 0x24, "rw", "line, as in the memory image"),
     Register("MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, or 0"),

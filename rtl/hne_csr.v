@@ -18,7 +18,8 @@ module hne_csr #(
     parameter integer IDX_DEPTH = 8192,
     parameter integer ACT_DEPTH = 4096,
     parameter integer CHAN_DEPTH = 512,
-    parameter integer PROG_DEPTH = 32
+    parameter integer PROG_DEPTH = 32,
+    parameter integer SOFTMAX = 1
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -41,7 +42,7 @@ module hne_csr #(
     input  wire [  2:0] cause_i,
     input  wire [ 31:0] argmax_i,
     input  wire [ 31:0] classes_i,
-    input  wire [351:0] count_i,
+    input  wire [383:0] count_i,
     output wire         mem_we_o,
     output wire         mem_re_o,
     output wire [  2:0] mem_space_o,
@@ -59,8 +60,8 @@ module hne_csr #(
   localparam [1:0] OKAY = 2'b00;
   localparam [1:0] SLVERR = 2'b10;
   localparam [1:0] DECERR = 2'b11;
-  localparam [5:0] LAST_PARAMETER = REG_PROG_DEPTH;
-  localparam [5:0] LAST_COUNTER = REG_COUNT_OUT_WAIT;
+  localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
+  localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
@@ -162,7 +163,7 @@ module hne_csr #(
     value = 32'd0;
     response = OKAY;
     counter = 1'b0;
-    for (n = 0; n < 11; n = n + 1) begin
+    for (n = 0; n < 12; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
         value = count_i[n*32+:32];
         counter = 1'b1;
@@ -198,6 +199,7 @@ module hne_csr #(
       REG_ACT_DEPTH:  value = ACT_DEPTH;
       REG_CHAN_DEPTH: value = CHAN_DEPTH;
       REG_PROG_DEPTH: value = PROG_DEPTH;
+      REG_SOFTMAX:    value = SOFTMAX;
       default: if (!counter) response = DECERR;
     endcase
   end

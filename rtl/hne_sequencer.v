@@ -77,7 +77,9 @@ module hne_sequencer #(
   assign address_o = address_q;
   assign word_we_o = word_we_q;
   assign word_o = word_q;
-  assign input_load_o = state_q == SHAPE && fetched;
+  // Nothing is asked for where the first instruction is refused.
+  assign input_load_o = state_q == SHAPE && fetched && op_i != OP_END && !bad_shape_i
+      && !bad_size_i;
   assign output_o = state_q == OUTPUT;
   // Units must not start on an instruction that is refused.
   assign load_o = set_up && !bad_shape_i && !bad_size_i;
@@ -103,7 +105,7 @@ module hne_sequencer #(
           count_q   <= 5'd0;
           address_q <= {ADDR_W{1'b0}};
           state_q   <= INPUT;
-          if (bad_shape_i || bad_size_i || op_i == OP_END) begin
+          if (!input_load_o) begin
             state_q <= IDLE;
             error_o <= 1'b1;
             cause_o <= op_i == OP_END ? 3'd3 : bad_shape_i ? 3'd1 : 3'd2;

@@ -65,7 +65,8 @@ module soc_top (
       .IDX_DEPTH(64),
       .ACT_DEPTH(16384),
       .CHAN_DEPTH(1024),
-      .PROG_DEPTH(16)
+      .PROG_DEPTH(16),
+      .SOFTMAX(0)
   ) u_engine (
       .clk_i(clk_i),
       .rst_i(rst_q[1]),

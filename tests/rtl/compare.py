@@ -44,6 +44,16 @@ def first_logit_difference(run: RtlRun, logits: list[int], argmax: int) -> str |
     return None
 
 
+def first_probability_difference(program: Program, run: RtlRun, expected: list[int]) -> str | None:
+    """Class, expected and got of the first probability that differs; None if none does."""
+    if not program.config.softmax:
+        return "probabilities without a unit" if len(run.probabilities) else None
+    for number, (one, other) in enumerate(zip(expected, run.probabilities.tolist(), strict=True)):
+        if one != other:
+            return f"probability {number}: expected {one}, got {other}"
+    return None
+
+
 def first_cycle_difference(report: TimingReport, run: RtlRun) -> str | None:
     """Layer, counter, expected and got of the first counter that differs; None if none does."""
     for timed, counted in zip(report.layers, run.layers, strict=True):
@@ -53,6 +63,8 @@ def first_cycle_difference(report: TimingReport, run: RtlRun) -> str | None:
                 return f"layer {timed.name}, {name}: expected {value}, got {counted[name]}"
     if run.total != report.cycles:
         return f"total: expected {report.cycles}, got {run.total}"
+    if run.counters["softmax"] != report.softmax:
+        return f"softmax: expected {report.softmax}, got {run.counters['softmax']}"
     return None
 
 
@@ -60,5 +72,6 @@ def check(program: Program, run: RtlRun, trace: Trace, report: TimingReport) -> 
     """Fail with the first value, else the first counter, that differs from the simulator."""
     maps = trace.feature_maps[:-1]
     difference = first_difference(program, run, maps, trace.logits, trace.argmax)
+    difference = difference or first_probability_difference(program, run, trace.probabilities)
     difference = difference or first_cycle_difference(report, run)
     assert difference is None, difference

@@ -19,9 +19,14 @@ from hwsim.networks import Network, open_network, pixels
 from hwsim.rtl import RtlEngine, build
 from hwsim.rtl_backend import first_map_difference, twin_maps
 from hwsim.timing import TimingReport, analyze
+from hwsim.units.softmax import probabilities
 from models import zoo
 from models.data import load_dataset
-from tests.rtl.compare import first_cycle_difference, first_logit_difference
+from tests.rtl.compare import (
+    first_cycle_difference,
+    first_logit_difference,
+    first_probability_difference,
+)
 from tests.rtl.configs import FULL
 from tests.rtl.tally import TRAINED
 
@@ -54,9 +59,11 @@ def first_difference(
         return f"the run ended with status {run.status}"
     difference = first_map_difference(twin.program, twin_maps(twin, image), run.feature_maps)
     logits = twin._integers(image[None], None)[0]
+    odds = probabilities(logits[None], twin.program.logit_frac)[0]
     difference = (
         difference
         or first_logit_difference(run, logits.tolist(), int(logits.argmax()))
+        or first_probability_difference(twin.program, run, odds.tolist())
         or first_cycle_difference(report, run)
     )
     if difference is None:
