@@ -16,7 +16,7 @@ from hwsim.config import EngineConfig
 from hwsim.energy import Activity, EnergyReport
 from hwsim.hashing import HashSpec
 from hwsim.program import MacLayer, PoolLayer, Program
-from hwsim.units import index, mac_array, post, sequencer
+from hwsim.units import expander, index, mac_array, post, sequencer
 from hwsim.units.expander import Expansion, expansion
 from hwsim.units.pool import cycles_pool
 from hwsim.units.sequencer import RowTile
@@ -216,7 +216,7 @@ def _mac_timing(
     source = index.source_of(spec, config.index_mode)
     unit_start = start + sequencer.INSTRUCTION
     i_rounds = [index.cycles_row_tile(source, rows) for rows in work.tile_rows]
-    latency = index.LATENCY[source]
+    latency = index.LATENCY[source] + expander.TURNS
     pixel_tiles = _pixel_tiles(layer, config)
     compute = work.columns * pixel_tiles
     if layer.kind == "fc":

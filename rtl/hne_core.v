@@ -49,7 +49,7 @@ module hne_core #(
     output wire [     383:0] count_o,
     // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program, 5
     // probabilities, which are only read; a field of a line. A word that is read stands in
-    // mem_rdata_o in the next cycle.
+    // mem_rdata_o two cycles later.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       2:0] mem_space_i,
@@ -173,16 +173,13 @@ module hne_core #(
 
   always @(posedge clk_i) begin
     mem_space_q <= mem_space_i;
-  end
-
-  always @* begin
     case (mem_space_q)
-      SPACE_WEIGHTS:     mem_rdata_o = {{64 - WGT_W{1'b0}}, mem_weight};
-      SPACE_INDEX:       mem_rdata_o = {{63 - ADDR_W{1'b0}}, mem_index};
-      SPACE_SCALE:       mem_rdata_o = {{64 - SCALE_W{1'b0}}, mem_scale};
-      SPACE_BIAS:        mem_rdata_o = bias_wide[63:0];
-      SPACE_PROBABILITY: mem_rdata_o = {47'd0, mem_probability};
-      default:           mem_rdata_o = {32'd0, program_word};
+      SPACE_WEIGHTS:     mem_rdata_o <= {{64 - WGT_W{1'b0}}, mem_weight};
+      SPACE_INDEX:       mem_rdata_o <= {{63 - ADDR_W{1'b0}}, mem_index};
+      SPACE_SCALE:       mem_rdata_o <= {{64 - SCALE_W{1'b0}}, mem_scale};
+      SPACE_BIAS:        mem_rdata_o <= bias_wide[63:0];
+      SPACE_PROBABILITY: mem_rdata_o <= {47'd0, mem_probability};
+      default:           mem_rdata_o <= {32'd0, program_word};
     endcase
   end
   wire [BIAS_W+63:0] bias_wide = {64'd0, mem_bias};
@@ -335,6 +332,7 @@ module hne_core #(
       .fc_i(fc),
       .last_layer_i(last_layer),
       .n_out_i(out_c),
+      .rows_i(rows),
       .idle_i(idle_cycles),
       .pixel_tiles_i(pixel_tiles),
       .channel_base_i(channel_base),

@@ -33,14 +33,14 @@ module hne_counters (
     output wire [383:0] count_o
 );
 
-  // Expander FILL and sequencer ISSUE: what a held column leaves idle in the array four cycles
+  // Expander FILL and sequencer ISSUE: what a held column leaves idle in the array five cycles
   // later.
-  reg [3:0] hold_q;
+  reg [4:0] hold_q;
 
   wire mac = run_i && !pool_i;
   wire compute = (run_i && pool_i) || (issue_i && group_first_i);
   wire act_stall = issue_i && !group_first_i;
-  wire post_stall = idle_i || hold_q[3];
+  wire post_stall = idle_i || hold_q[4];
   wire drain = mac && finished_i;
   wire [11:0] occurs = {
     softmax_i,
@@ -58,7 +58,7 @@ module hne_counters (
   };
 
   always @(posedge clk_i) begin
-    hold_q <= clear_i ? 4'd0 : {hold_q[2:0], hold_i};
+    hold_q <= clear_i ? 5'd0 : {hold_q[3:0], hold_i};
   end
 
   genvar n;

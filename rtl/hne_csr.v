@@ -31,7 +31,7 @@ module hne_csr #(
     output reg  [  1:0] write_response_o,
     input  wire         read_i,
     input  wire [  5:0] read_address_i,
-    output reg  [ 31:0] read_data_o,
+    output wire [ 31:0] read_data_o,
     output reg  [  1:0] read_response_o,
     // Engine.
     output wire         start_o,
@@ -68,8 +68,9 @@ module hne_csr #(
   reg [2:0] space_q;
   reg [31:0] line_q, high_q;
   reg [8:0] field_q;
-  // A read takes two cycles: the memory answers in the second.
-  reg read_q, read_refused_q;
+  // A read takes three cycles: the memory answers in the third, all others in the second.
+  reg read1_q, read2_q, read_refused_q, mem_answer_q;
+  reg [31:0] read_data_q;
   reg [5:0] read_address_q;
 
   wire writable = write_address_i == REG_CONTROL || write_address_i == REG_STATUS
@@ -88,6 +89,7 @@ module hne_csr #(
   wire last_field = space_q == 3'd0 ? field_q == LAST_BANK[8:0]
                   : space_q == 3'd1 ? field_q == LAST_ROW[8:0] : 1'b1;
 
+  assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
   assign start_o = start_q || auto_q;
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
   assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
@@ -116,7 +118,8 @@ module hne_csr #(
       line_q    <= 32'd0;
       field_q   <= 9'd0;
       high_q    <= 32'd0;
-      read_q    <= 1'b0;
+      read1_q   <= 1'b0;
+      read2_q   <= 1'b0;
     end else begin
       if (!idle_i) start_q <= 1'b0;
       if (accepted) begin
@@ -146,8 +149,9 @@ module hne_csr #(
         field_q <= last_field ? 9'd0 : field_q + 9'd1;
         if (last_field) line_q <= line_q + 32'd1;
       end
-      read_q <= mem_re_o;
-      if (read_q) high_q <= mem_rdata_i[63:32];
+      read1_q <= mem_re_o;
+      read2_q <= read1_q;
+      if (read2_q) high_q <= mem_rdata_i[63:32];
     end
     if (read_i) read_address_q <= read_address_i;
     if (read_i) read_refused_q <= mem_read && busy;
@@ -181,10 +185,7 @@ module hne_csr #(
       REG_MEM_LINE:   value = line_q;
       REG_MEM_FIELD:  value = {23'd0, field_q};
       REG_MEM_HIGH:   value = high_q;
-      REG_MEM_DATA: begin
-        value = read_refused_q ? 32'd0 : mem_rdata_i[31:0];
-        response = read_refused_q ? SLVERR : OKAY;
-      end
+      REG_MEM_DATA:   response = read_refused_q ? SLVERR : OKAY;
       REG_ROWS:       value = ROWS;
       REG_COLS:       value = COLS;
       REG_BANKS:      value = BANKS;
@@ -205,7 +206,8 @@ module hne_csr #(
   end
 
   always @(posedge clk_i) begin
-    read_data_o     <= value;
+    read_data_q     <= value;
+    mem_answer_q    <= read_address_q == REG_MEM_DATA && !read_refused_q;
     read_response_o <= response;
   end
 

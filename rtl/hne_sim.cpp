@@ -105,6 +105,7 @@ class Engine {
         top_.mem_line_i = first_ + line;
         top_.mem_field_i = n;
         tick();
+        tick();
         const uint64_t word = top_.mem_rdata_o;
         put(&word, 1);
       }

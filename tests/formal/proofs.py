@@ -7,34 +7,46 @@ from tests.formal.sby import Mutation, Proof
 _ARBITER = tuple(
     Proof(
         name=f"bank_arbiter_{rows}x{banks}",
-        claim="bank arbiter with hne_conflicts: every request granted, within as many cycles as "
-        "its busiest bank has distinct addresses (≤ ROWS); one address a bank a cycle; none lost, "
-        "none invented, the word read is the word asked for; equal addresses together; no wanted "
-        "bank idles",
+        claim="turns and bank arbiter: every row of a column granted once, within as many cycles "
+        "as its busiest bank has distinct addresses (≤ ROWS), and the last of them known; one "
+        "address a bank a cycle, that of the lowest waiting row; none lost, none invented, the "
+        "word read is the word asked for; equal addresses together; no wanted bank idles",
         top="formal_bank_arbiter",
-        sources=("hne_bank_arbiter", "hne_conflicts"),
+        sources=("hne_bank_arbiter", "hne_turns", "hne_conflicts"),
         parameters={"ROWS": rows, "BANKS": banks, "ADDR_W": 4 if banks == 4 else 3},
         mode="bmc",
-        depth=rows + 2,
-        cover_depth=rows + 2,
+        depth=rows + 7,
+        cover_depth=rows + 7,
         note="complete: a column takes at most ROWS cycles",
         mutations=(
             Mutation(
-                "hne_bank_arbiter",
-                "same_bank_i[r*(r-1)/2+q]) lead[r] = 1'b0",
-                "1'b0) lead[r] = 1'b0",
+                "hne_turns",
+                "first2_q[q] && same_bank2_q[r*(r-1)/2+q]",
+                "1'b0",
                 "two addresses in one bank in one cycle",
             ),
             Mutation(
-                "hne_bank_arbiter",
-                "same_word_i[r*(r-1)/2+q]) grant_o[r] = 1'b1",
-                "1'b0) grant_o[r] = 1'b1",
+                "hne_turns",
+                "if (used1[q] && same_word1_q[r*(r-1)/2+q]) first_d[r] = 1'b0;",
+                "",
                 "equal addresses do not share a read",
             ),
             Mutation(
+                "hne_turns",
+                "if (twin_q[r*(r-1)/2+q]) begin",
+                "if (1'b0) begin",
+                "a row goes without the first one of its word",
+            ),
+            Mutation(
+                "hne_turns",
+                "q[TURN_W-1:0] + {{TURN_W - 1{1'b0}}, 1'b1})",
+                "q[TURN_W-1:0])",
+                "a further turn is announced one late",
+            ),
+            Mutation(
                 "hne_bank_arbiter",
-                "lead[q] && request_i[r] &&",
-                "lead[q] &&",
+                "serve_i && used_i[r] &&",
+                "serve_i &&",
                 "a row is granted that does not ask",
             ),
             Mutation(
@@ -50,42 +62,50 @@ _ARBITER = tuple(
 
 _EXPANDER = Proof(
     name="expander",
-    claim="expander: every column leaves once, in order, each row with the word of its address, "
-    "from any first line, and its sign; a cycle per word of the busiest bank; at most two tile "
-    "halves full, and no other reason to wait; a hold ends within the drain",
+    claim="expander behind its turns: every column leaves once, in order, each row with the word "
+    "of its address, from any first line, and its sign; a cycle per word of the busiest bank; at "
+    "most two tile halves full, and no other reason to wait; a hold ends within the drain",
     top="formal_expander",
-    sources=("hne_expander", "hne_bank_arbiter", "hne_conflicts"),
+    sources=("hne_expander", "hne_turns", "hne_bank_arbiter", "hne_conflicts"),
     parameters={"ROWS": 3, "BANKS": 2, "WGT_W": 2, "ADDR_W": 3},
     mode="bmc",
-    depth=10,
-    cover_depth=12,
-    note="bounded: the first 10 cycles of a layer, after a reset from any state",
+    depth=14,
+    cover_depth=16,
+    note="bounded: the first 14 cycles of a layer, after a reset from any state",
     mutations=(
-        Mutation("hne_expander", "if (grant2_q) weight_q", "weight_q", "a word is fetched unasked"),
         Mutation(
-            "hne_expander",
-            "fresh[r] = left_d > r[15:0]",
-            "fresh[r] = left_q > r[15:0]",
+            "hne_expander", "if (grant_q[2]) weight_q", "weight_q", "a word is fetched unasked"
+        ),
+        Mutation(
+            "hne_turns",
+            "used[n] = left_q > n[15:0]",
+            "used[n] = n_out_i > n[15:0]",
             "rows beyond the layer ask for words",
         ),
         Mutation("hne_expander", "open_q == 2'd2", "open_q == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
-            "sign2_q <= sign1_q",
-            "sign2_q <= negative_q[r]",
+            "weight_q <= sign_q[2]",
+            "weight_q <= sign_q[1]",
             "the sign is that of the next column",
         ),
         Mutation(
             "hne_expander",
-            "apart = move_o ? same_bank & ~same_word : same_bank_q",
-            "apart = same_bank_q",
+            "more_q     <= more_i;",
+            "more_q     <= more_q >> 1;",
             "served at once, if the column before was",
         ),
         Mutation(
             "hne_expander",
-            "pending_d = move_o ? fresh : rest",
-            "pending_d = move_o ? fresh : pending_q",
-            "a row asks again after its grant",
+            "now_q      <= {TURN_W{1'b0}};",
+            "",
+            "a column begins with the last turn of the one before",
+        ),
+        Mutation(
+            "hne_turns",
+            "else if (en_i) valid_q <=",
+            "else valid_q <=",
+            "the turns move on without the expander",
         ),
     ),
 )
@@ -242,14 +262,14 @@ _MULHI = Proof(
     # The products of the module and of the property are the same four, and may be anything that
     # the property assumes of them.
     steps=("opt_merge -share_all", "select -assert-count 4 t:$mul", "cutpoint t:$mul"),
-    depth=2,
-    cover_depth=4,
+    depth=3,
+    cover_depth=5,
     note="the 16 × 16 products are cut out; of them only the next line is assumed",
     mutations=(
         Mutation(
             "hne_mulhi32",
-            "{14'd0, middle[33:16]}",
-            "{14'd0, middle[33:16]} + 32'd1",
+            "{14'd0, middle_q}",
+            "{14'd0, middle_q} + 32'd1",
             "rounds up",
         ),
         Mutation("hne_mulhi32", " + {18'd0, ll_q[31:16]}", "", "a carry is lost"),
@@ -281,13 +301,13 @@ _PRODUCT = Proof(
 _HASH = Proof(
     name="hash",
     claim="hash unit: address < K, the number of real weights, for every hash, both schemes, any "
-    "stalls, and every load in the middle of anything; from the third cycle after a load (columns "
-    "come out from the tenth)",
+    "stalls, and every load in the middle of anything; from the fourth cycle after a load (columns "
+    "come out from the eleventh)",
     top="formal_hash",
     sources=("hne_index_hash", "stubs/hne_xxhash", "stubs/hne_i_round", "stubs/hne_mulhi32"),
     parameters={"ROWS": 2, "ADDR_W": 13, "LOG2_BANKS": 4},
-    depth=4,
-    cover_depth=12,
+    depth=5,
+    cover_depth=13,
     note="xxHash32 may answer anything; hne_mulhi32 what the lines above prove",
     mutations=(
         Mutation(
@@ -311,8 +331,8 @@ _POST_LANE = Proof(
     top="formal_post_lane",
     sources=("hne_post_lane",),
     parameters={"ACT_W": 3, "ACC_W": 6, "MULT_W": 4, "SHIFT_W": 4},
-    depth=6,
-    cover_depth=8,
+    depth=7,
+    cover_depth=9,
     mutations=(
         Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
         Mutation(
@@ -332,8 +352,8 @@ _POST_WIDE = Proof(
     sources=("hne_post_lane",),
     steps=("opt_merge -share_all", "select -assert-count 2 t:$mul", "cutpoint t:$mul"),
     parameters={"ACT_W": 8, "ACC_W": 32, "MULT_W": 16, "SHIFT_W": 6},
-    depth=6,
-    cover_depth=8,
+    depth=7,
+    cover_depth=9,
     note="the two half products are cut out; the line above multiplies",
     mutations=(
         Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
