@@ -32,9 +32,8 @@ def _cocotb(folder: Path) -> Any:
     runner.build(
         sources=[RTL / f"{TOP}.v"], hdl_toplevel=TOP, includes=[RTL], build_dir=folder,
         parameters=network().config.verilog_parameters(), always=True, log_file=folder / "log",
-        build_args=["-y", str(RTL), "--default-language", "1364-2005", "--no-timing", "-Wno-fatal",
-                    "-O3", "-MAKEFLAGS", "'OPT_FAST=-O3 -march=native'",
-                    "-MAKEFLAGS", "'CFG_CXXFLAGS_PCH_I=-include'"],
+        build_args=["-y", str(RTL), "--default-language", "1364-2005", "--output-split", "0",
+                    "--no-timing", "-Wno-fatal", "-O3", "-CFLAGS", "-O3 -march=native"],
     )  # fmt: skip
     return runner
 
