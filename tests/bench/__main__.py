@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma
+from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma, rtl
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -32,6 +32,8 @@ ALL = {
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
+    "rtl-one-core": rtl.one_core,
+    "rtl-all-cores": rtl.all_cores,
 }
 
 
