@@ -19,7 +19,7 @@ from attacks.checks import check_batch_size, check_inputs, check_logits
 from attacks.criteria import Goal
 from attacks.errors import AttackError
 from attacks.grid import Grid, Space
-from attacks.losses import CrossEntropy, Loss
+from attacks.losses import CrossEntropy, Loss, goal_loss
 from attacks.result import AttackResult
 
 #: Called with (images done, images in all).
@@ -74,8 +74,7 @@ def input_gradient(
         goal.check(len(x), logits.shape[1])
         gradient: Tensor | None = None
         if logits.requires_grad:
-            # Cloned: a tensor born in inference_mode cannot be kept for a backward pass.
-            value = loss(logits, goal.loss_labels.clone()).sum()
+            value = goal_loss(loss, logits, goal).sum()
             (gradient,) = torch.autograd.grad(value, x, allow_unused=True)
     if gradient is None:
         raise AttackError("the model gives no gradient by its input: let it judge, not craft")
