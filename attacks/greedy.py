@@ -79,15 +79,11 @@ class GreedySearch:
         self.zero_gradient = torch.zeros(count, dtype=torch.bool)
         everyone = torch.arange(count)
         self.logits = torch.cat([self._look(rows) for rows in everyone.split(CHUNK)])
-        self._need += self.width
-
-    @property
-    def width(self) -> int:
-        """Values changed in one iteration."""
-        return 2 if self.attack.pairs else 1
+        self._need += attack.width
 
     # ---------------------------------------------------------------- answers
 
+    @torch.inference_mode(False)
     def images(self, budget: float) -> Tensor:
         """(N, C, H, W): after the last iteration that leaves at most ``budget`` values changed."""
         while len(rows := self._willing(budget)):
@@ -106,6 +102,14 @@ class GreedySearch:
             ahead[part.rows[within]] += part.forward
             back[part.rows[within]] += part.backward[within]
         return ahead, back
+
+    def changed_after(self, iterations: int) -> Tensor:
+        """(N,) int64 values changed by the first ``iterations`` iterations, or fewer made."""
+        changed = torch.zeros_like(self.changed)
+        for change in self._changes:
+            part = change.keep(change.iteration <= iterations)
+            changed[part.rows] = part.changed
+        return changed
 
     # ---------------------------------------------------------------- the search
 
@@ -224,4 +228,4 @@ class GreedySearch:
         self._changes.append(_Change(rows, self.iterations[rows], changed, places, values))
         # A full budget still serves where enough of what was changed can be changed further.
         again = (self._touched[rows] & self._domain[rows]).sum(1)
-        self._need[rows] = changed + (self.width - again).clamp(min=0)
+        self._need[rows] = changed + (self.attack.width - again).clamp(min=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from attacks.base import Aim, FixedBudgetAttack
@@ -70,29 +71,33 @@ class JSMA(FixedBudgetAttack):
         _check_choice("output", output, Output)
         _check_choice("untargeted", untargeted, Untarget)
         if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-            raise AttackError(
-                f"block must be a whole number of iterations, at least 1, got {block!r}"
-            )
+            raise AttackError(f"block must be a number of iterations, at least 1, got {block!r}")
         self.space.effective(abs(theta))  # refused if below one step of the grid
         self.theta, self.max_distortion, self.pairs = theta, max_distortion, pairs
         self.recompute, self.block, self.output = recompute, block, output
         self.stop, self.untargeted = stop, untargeted
 
-    def iterations(self, values: int) -> int:
-        """Most iterations for an image of ``values`` values; AttackError where that is none."""
-        width = 2 if self.pairs else 1
+    def iterations(self, values: int, max_distortion: float | None = None) -> int:
+        """Most iterations on an image of ``values`` values, at another Υ if one is given."""
+        level = self.max_distortion if max_distortion is None else max_distortion
         # The tolerance takes 0.29·200/2 for the 29 that is meant, not for 28.999999999999996.
-        found = math.floor(values * self.max_distortion / width + 1e-9)
-        if found < 1:
-            raise AttackError(
-                f"max_distortion {self.max_distortion:g} of {values} values allows no change: "
-                f"give at least {width / values:.3g}"
-            )
-        return found
+        return math.floor(values * level / self.width + 1e-9)
+
+    @property
+    def width(self) -> int:
+        """Values changed in one iteration."""
+        return 2 if self.pairs else 1
 
     def search(self, model: nn.Module, inputs: Tensor, goal: Goal) -> GreedySearch:
         """The search itself, for studies; ``inputs`` lie in ``self.space``."""
-        return GreedySearch(self, model, inputs, goal)
+        values = inputs[0].numel()
+        if not self.iterations(values):
+            raise AttackError(
+                f"max_distortion {self.max_distortion:g} of {values} values allows no change: "
+                f"give at least {self.width / values:.3g}"
+            )
+        with torch.inference_mode(False):  # what it keeps is changed where gradients are on
+            return GreedySearch(self, model, inputs, goal)
 
     def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """One search serves every ε; it is carried only as far as the largest ε asked for."""

@@ -29,51 +29,76 @@ def best_pairs(u: Tensor, v: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
     indices, the higher ranked first, and (N,) bool, whether there is such a pair at all (the
     indices mean nothing where there is none).
     """
-    order, table = _ranked_candidates(u, v, domain)
-    examples, width = table.shape
-    if width < 2:
-        return order.new_zeros(examples, 2), torch.zeros(examples, dtype=torch.bool)
-    known = table < u.shape[1]
-    places = order.gather(1, table.clamp(max=u.shape[1] - 1))
+    u, v = (g.masked_fill(~domain, -torch.inf) for g in (u, v))
+    places, known = _packed(_leaders(u, v))
+    places, known = _by_rank(u, v, places, known)
+    upper, keep = _packed(_few_superiors(v, places, known))
+    places = places.gather(1, upper)
     # In float64 no product of two float32 sums can underflow.
-    a = u.gather(1, places).double().masked_fill(~known, -torch.inf)
-    b = v.gather(1, places).double().masked_fill(~known, -torch.inf)
+    a, b = (g.gather(1, places).double().masked_fill(~keep, -torch.inf) for g in (u, v))
+    ranks, found = _largest_product(a, b)
+    return places.gather(1, ranks), found
+
+
+def _packed(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns that are True, (N, K) int64, rising, 0 behind them, and which of them are real.
+
+    K is the largest number in any row, at least 2.
+    """
+    row, column = mask.nonzero(as_tuple=True)
+    count = mask.sum(1)
+    width = max(2, int(count.max())) if len(mask) else 2
+    table = torch.zeros(len(mask), width, dtype=torch.int64)
+    table[row, mask.cumsum(1)[row, column] - 1] = column
+    return table, torch.arange(width) < count[:, None]
+
+
+def _leaders(u: Tensor, v: Tensor) -> Tensor:
+    """(N, M) bool: all but points that are below two certain others in both coordinates.
+
+    One pass without sorting. The two are those whose smaller coordinate is largest, each
+    coordinate measured by its largest value; scaling keeps the order, so < stays strict.
+    """
+    u, v = (g / g.amax(1, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny) for g in (u, v))
+    bar = torch.minimum(u, v).topk(min(2, u.shape[1]), 1).values[:, -1:]
+    return ((u >= bar) | (v >= bar)) & (u > -torch.inf)
+
+
+def _by_rank(u: Tensor, v: Tensor, places: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Places (rising in each row) sorted by u, then v, both falling, then index; unknown last."""
+    for value in (v, u):
+        key = value.gather(1, places).masked_fill(~known, -torch.inf)
+        order = key.argsort(dim=1, descending=True, stable=True)
+        places, known = places.gather(1, order), known.gather(1, order)
+    return places, known
+
+
+def _few_superiors(v: Tensor, places: Tensor, known: Tensor) -> Tensor:
+    """(N, K) bool: ranked places before which at most one has at least the same v."""
+    height = v.gather(1, places).masked_fill(~known, -torch.inf)
+    none = torch.full_like(height[:, :1], -torch.inf)
+    # The largest and second largest before each place; everyone there has at least its u.
+    first = torch.cat([none, height.cummax(1).values[:, :-1]], 1)
+    second = torch.minimum(height, first).cummax(1).values
+    return known & (height > torch.cat([none, second[:, :-1]], 1))
+
+
+def _largest_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 2) columns i < j with the largest (a_i + a_j)(b_i + b_j), the first of equal ones; (N,)
+    whether any has both factors above 0. a, b: (N, K) float64, K >= 2, −inf where nothing is.
+    """
+    examples, width = a.shape
     best = torch.zeros(examples, dtype=torch.float64)
     chosen = torch.zeros(examples, 2, dtype=torch.int64)
-    height = max(1, TILE // (examples * width))
+    height = max(1, TILE // max(1, examples * width))
     for top in range(0, width - 1, height):
         rows = slice(top, min(top + height, width - 1))
-        # Pairs in rank order: the columns right of the diagonal.
         alpha = (a[:, rows, None] + a[:, None, top:]).clamp_(min=0.0)
         beta = (b[:, rows, None] + b[:, None, top:]).clamp_(min=0.0)
         score, flat = alpha.mul_(beta).triu_(1).flatten(1).max(1)
+        row = flat.div(width - top, rounding_mode="floor")
+        pair = torch.stack([top + row, top + flat - row * (width - top)], 1)
         better = score > best
-        first = flat.div(width - top, rounding_mode="floor")
-        ranks = torch.stack([top + first, top + flat - first * (width - top)], 1)
-        chosen = torch.where(better[:, None], ranks, chosen)
+        chosen = torch.where(better[:, None], pair, chosen)
         best = torch.where(better, score, best)
-    return places.gather(1, chosen), best > 0.0
-
-
-def _ranked_candidates(u: Tensor, v: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
-    """Who may be in the best pair.
-
-    Returns order, (N, M) int64: indices by rank, and table, (N, K): the ranks of the candidates,
-    rising, M where an example has fewer than K.
-    """
-    u, v = (g.masked_fill(~domain, -torch.inf) for g in (u, v))
-    by_v = v.argsort(dim=1, descending=True, stable=True)
-    order = by_v.gather(1, u.gather(1, by_v).argsort(dim=1, descending=True, stable=True))
-    height = v.gather(1, order)
-    # Everyone before has at least this u; is there a second one with at least this v?
-    none = torch.full_like(height[:, :1], -torch.inf)
-    first = torch.cat([none, height.cummax(1).values[:, :-1]], 1)
-    second = torch.minimum(height, first).cummax(1).values
-    second = torch.cat([none, second[:, :-1]], 1)
-    candidate = height > second
-    example, rank = candidate.nonzero(as_tuple=True)
-    column = candidate.cumsum(1)[example, rank] - 1
-    width = int(column.max()) + 1 if len(column) else 0
-    table = torch.full((len(u), width), u.shape[1])
-    table[example, column] = rank
-    return order, table
+    return chosen, best > 0.0

@@ -62,8 +62,8 @@ def _product(leaf: Tensor, logits: Tensor, seed: Tensor, keep: bool = False) -> 
     (found,) = torch.autograd.grad(logits, leaf, seed, retain_graph=keep, allow_unused=True)
     if found is None:
         raise AttackError("the model gives no gradient by its input: let it judge, not craft")
-    if bool(torch.isnan(found).any()):
-        raise AttackError("the gradient by the input contains NaN: its saliency means nothing")
+    if not bool(torch.isfinite(found).all()):
+        raise AttackError("the gradient by the input is not finite: its saliency means nothing")
     return found.flatten(1)
 
 
