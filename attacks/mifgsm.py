@@ -42,7 +42,8 @@ class MIFGSM(IteratedAttack):
             steps=steps, step_size=step_size, restarts=1, random_start=False,
             early_exit=early_exit, seed=seed, loss=loss, space=space,
         )  # fmt: skip
-        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not decay >= 0.0:
+        number = isinstance(decay, (int, float)) and not isinstance(decay, bool)
+        if not number or not 0.0 <= decay < math.inf:
             raise AttackError(f"decay must be a number of at least 0, got {decay!r}")
         for transform in transforms:
             if not isinstance(transform, Transform):

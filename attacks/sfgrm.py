@@ -14,23 +14,27 @@ from attacks.losses import Loss
 from attacks.mifgsm import MIFGSM
 from attacks.transforms import DepthFirst, Transform
 
+#: Standard deviation of log₂|g| below which an image's gradients count as equally large.
+EQUAL = 1e-6
+
 
 def rescale(gradient: Tensor, factor: float = 2.0) -> Tensor:
     """factor · sign(g) ⊙ σ(norm(log₂|g|)), in −factor … factor; 0 where g is 0.
 
     gradient: (N, C, H, W). norm subtracts the mean over each image's nonzero pixels and divides by
-    their standard deviation (that of the population); where all are equally large the result is
-    factor/2 · sign(g). log₂ 0 has no place in a mean, so zeros are left out of it.
+    their standard deviation (that of the population); where all are equally large, to float32's
+    rounding, the result is factor/2 · sign(g). log₂ 0 has no place in a mean, so zeros are left
+    out of it.
     """
     axes = tuple(range(1, gradient.ndim))
     moving = gradient != 0
     count = moving.sum(axes, keepdim=True).clamp(min=1)
-    logs = torch.where(moving, gradient.abs(), 1.0).log2()  # log₂ 1 = 0 adds nothing below
+    logs = torch.where(moving, gradient.abs(), 1.0).double().log2()  # log₂ 1 = 0 adds nothing below
     mean = logs.sum(axes, keepdim=True) / count
     centred = torch.where(moving, logs - mean, 0.0)
     deviation = (centred.square().sum(axes, keepdim=True) / count).sqrt()
-    norm = torch.where(deviation > 0, centred / deviation, 0.0)
-    return factor * gradient.sign() * torch.sigmoid(norm)
+    norm = torch.where(deviation > EQUAL, centred / deviation, 0.0)
+    return factor * gradient.sign() * torch.sigmoid(norm).to(gradient.dtype)
 
 
 class SFGRM(MIFGSM):
