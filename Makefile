@@ -20,12 +20,14 @@ BITS          ?=
 PROBABILITIES ?=
 TARGET        ?=
 BACKEND       ?=
+IMAGES        ?=
+DRAWS         ?=
 IMAGE         ?=
 CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint formal bench clean help
+.PHONY: sim audit wave test test-fast lint unit clients rtl rtl-full rtl-lint formal bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -40,6 +42,11 @@ sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP))  ## attack a network, flo
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
 	  $(call option,BACKEND,backend) \
 	  $(call option,JSON,json)
+
+audit: $(STAMP)  ## robust, or hiding its gradients? MODEL (network or .hne), IMAGES, DRAWS, EPS, CONFIG, BITS
+	@$(BIN)/hwsim audit '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGES,images) \
+	  $(call option,DRAWS,draws) $(call option,EPS,eps) $(call option,CONFIG,config) \
+	  $(call option,BITS,bits) $(call option,JSON,json)
 
 wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
 	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \

@@ -13,6 +13,7 @@ import click
 #: Subcommand -> one line for --help. The modules behind them wait until they are called.
 COMMANDS = {
     "attack": "Attack a network: float against fixed point.",
+    "audit": "Robust, or hiding its gradients? A suite of attacks.",
     "compile": "Compile a trained network into memory images.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",

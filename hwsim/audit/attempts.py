@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attacks.base import Attack, judge
 from attacks.criteria import Untargeted
+from attacks.cw_l2 import CWL2
 from attacks.fgsm import FGSM
 from attacks.grid import Grid
 from attacks.minimizing import MinimizingAttack
@@ -26,6 +27,8 @@ from hwsim.engine import Engine
 UNBOUNDED = 1.0
 #: Steps of the unbounded attack, each of 2/steps: it could cross the whole range twice.
 UNBOUNDED_STEPS = 100
+#: Runs and steps of C&W's L2 attack. Few: its task is to find anything at all.
+CW_RUNS, CW_STEPS = 5, 50
 #: Queries of the square attack for each image and ε.
 QUERIES = 500
 #: A loss that still rises by more than this share of its range is not done (Pintor et al. 2022).
@@ -79,6 +82,11 @@ def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Itera
         bim = BIM(loss=make_loss(loss, engine), space=space, steps=UNBOUNDED_STEPS)
         name = f"unbounded {loss}"
         yield Trial(name, "unbounded", loss, bim, (UNBOUNDED,), 3 * UNBOUNDED_STEPS)
+    cw = CWL2(
+        binary_search_steps=CW_RUNS, steps=CW_STEPS, step_size=0.1, initial_const=1.0, space=space
+    )
+    reach = (*eps, UNBOUNDED) if eps[-1] < UNBOUNDED else eps
+    yield Trial("cw-l2", "minimizing", "margin", cw, reach, 3 * CW_RUNS * CW_STEPS)
     for source in sources:
         yield from gradient(NAIVE, source)
     half = max(1, effort.draws // 2)
