@@ -24,12 +24,14 @@ TARGET        ?=
 LOSS          ?=
 OPTIONS       ?=
 BACKEND       ?=
+IMAGES        ?=
+DRAWS         ?=
 IMAGE         ?=
 CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
+.PHONY: sim audit wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,6 +47,11 @@ sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP)) $(if $(filter square deci
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
 	  $(call option,LOSS,loss) $(call option,BACKEND,backend) \
 	  $(call option,JSON,json) $(OPTIONS)
+
+audit: $(STAMP)  ## robust, or hiding its gradients? MODEL (network or .hne), IMAGES, DRAWS, EPS, CONFIG, BITS
+	@$(BIN)/hwsim audit '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGES,images) \
+	  $(call option,DRAWS,draws) $(call option,EPS,eps) $(call option,CONFIG,config) \
+	  $(call option,BITS,bits) $(call option,JSON,json)
 
 wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
 	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \

@@ -71,6 +71,11 @@ def render_terminal(
         Text(),
         _costs(result, paths),
     ]
+    show(parts, console, width)
+
+
+def show(parts: list[RenderableType], console: Console, width: int) -> None:
+    """Print ``parts`` one below the other; in ASCII where the terminal has no UTF-8."""
     if (console.encoding or "utf-8").lower().startswith("utf"):
         console.print(Group(*parts), width=width)
         return
