@@ -41,9 +41,6 @@ TRANSFORMS: dict[str, Callable[[], Transform]] = {
     "dim": Diverse,
 }
 
-#: What the study runs unless told otherwise.
-DEFAULT_ATTACKS = ("fgsm", "pgd", "mi", "mi-ni", "mi-dim", "mi-tim", "mi-sim", "sfgrm", "sfgrm-dim")
-
 
 def attack_named(name: str, space: Grid) -> Attack:
     """``fgsm``, ``pgd``, ``mi`` or ``sfgrm``, the last two with any of TRANSFORMS behind them.

@@ -99,7 +99,9 @@ def heatmaps(result: Mapping[str, Any], position: int) -> bytes:
     columns = min(COLUMNS, len(attacks))
     lines = -(-len(attacks) // columns)
     side = 0.46 * len(names) + 0.5
-    figure = Figure(figsize=(columns * side + 2.0, lines * side + 1.9), facecolor="white")
+    figure = Figure(
+        figsize=(columns * side + 2.0, lines * side + 1.9), facecolor="white", layout="constrained"
+    )
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, attack in zip(grid.flat, attacks, strict=False):
         matrix = 100 * rates(result, attack, position)
@@ -125,7 +127,6 @@ def heatmaps(result: Mapping[str, Any], position: int) -> bytes:
         f"Success in % at ε = {steps(result, position)}: crafted on (rows), judged by (columns)",
         fontsize=11,
     )
-    figure.tight_layout()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()

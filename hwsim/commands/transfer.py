@@ -37,7 +37,7 @@ def _names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, .
 )
 @click.option(
     "--attacks",
-    default="fgsm,pgd,mi,mi-ni,mi-dim,mi-tim,mi-sim,sfgrm,sfgrm-dim",
+    default="fgsm,pgd,mi,mi-ni,mi-dim,mi-tim,mi-sim,sfgrm",
     show_default=True,
     callback=_names,
     help="fgsm, pgd, mi or sfgrm; behind the last two any of -ni, -dim, -tim, -sim.",
@@ -85,7 +85,7 @@ def command(
     \b
     Examples:
       hwsim transfer
-      hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks fgsm,mi,sfgrm --eps 0.2
+      hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks mi,sfgrm
     """
     from hwsim import report
 
