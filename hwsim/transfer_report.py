@@ -128,7 +128,7 @@ def heatmaps(result: Mapping[str, Any], position: int) -> bytes:
         fontsize=11,
     )
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
 
 
