@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, forward, hfgsm, iterated
+from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma, rtl
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -18,9 +18,22 @@ ALL = {
     "bim10-engine": iterated.bim,
     "pgd40-engine": iterated.pgd,
     "pgd10-float": iterated.pgd_float,
+    "cw-l2-mnist": cw.l2_speed,
+    "cw-l2-success": cw.l2_success,
+    "cw-l2-distance": cw.l2_distance,
+    "cw-l0-distance": cw.l0_distance,
+    "cw-linf-distance": cw.linf_distance,
+    "jsma-mnist": jsma.speed,
+    "jsma-mnist-every-pair": jsma.speed_every_step,
+    "jsma-mnist-published": jsma.speed_published,
+    "jsma-success-art": jsma.success_art,
+    "jsma-success-torchattacks": jsma.success_torchattacks,
+    "jsma-memory": jsma.memory,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
+    "rtl-one-core": rtl.one_core,
+    "rtl-all-cores": rtl.all_cores,
 }
 
 
