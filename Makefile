@@ -7,7 +7,9 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
 RTLENV  := $(VENV)/.installed-rtl
+BLACKBOX := $(VENV)/.installed-blackbox
 PROVERS := $(VENV)/.installed-formal
+SYNTH   := $(VENV)/.installed-synth
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -19,6 +21,8 @@ CONFIG        ?=
 BITS          ?=
 PROBABILITIES ?=
 TARGET        ?=
+LOSS          ?=
+OPTIONS       ?=
 BACKEND       ?=
 IMAGES        ?=
 DRAWS         ?=
@@ -27,21 +31,22 @@ CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave test test-fast lint unit clients rtl rtl-full rtl-lint formal bench clean help
+.PHONY: sim audit wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@echo 'make sim ATTACK=hfgsm   float against fixed point; also MODEL, EPS, SAMPLES, CONFIG, BITS,'
-	@echo '                        PROBABILITIES, TARGET, BACKEND, JSON (see .venv/bin/hwsim attack --help)'
+	@echo '                        LOSS, PROBABILITIES, TARGET, BACKEND, JSON, and OPTIONS for the'
+	@echo "                        attack's own, as in OPTIONS='--steps 20' (.venv/bin/hwsim attack --help)"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | grep -v '^help' | \
 	  sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
-sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP))  ## attack a network, float against the fixed-point engine
+sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP)) $(if $(filter square decision,$(ATTACK)),$(BLACKBOX))  ## attack a network, float against the fixed-point engine
 	@$(BIN)/hwsim attack '$(ATTACK)' $(call option,MODEL,model) $(call option,EPS,eps) \
 	  $(call option,SAMPLES,samples) $(call option,CONFIG,config) $(call option,BITS,bits) \
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
-	  $(call option,BACKEND,backend) \
-	  $(call option,JSON,json)
+	  $(call option,LOSS,loss) $(call option,BACKEND,backend) \
+	  $(call option,JSON,json) $(OPTIONS)
 
 audit: $(STAMP)  ## robust, or hiding its gradients? MODEL (network or .hne), IMAGES, DRAWS, EPS, CONFIG, BITS
 	@$(BIN)/hwsim audit '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGES,images) \
@@ -70,8 +75,17 @@ rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simula
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
 
+coverage: $(TESTENV)  ## line and toggle coverage of the Verilog, per module; explains every hole
+	$(BIN)/python -m tests.rtl.coverage
+
 rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
 	$(BIN)/python -m pytest tests/rtl/test_lint.py
+
+synth: $(SYNTH)  ## ECP5 cells of every configuration by module; tables into docs/synthesis.md
+	@$(BIN)/hwsim synth --json runs/synth.json --docs docs/synthesis.md
+
+pnr: $(SYNTH)  ## place and route small on an ECP5-85F: clock and limiting path; table into the same
+	@$(BIN)/hwsim pnr small --json runs/pnr.json --docs docs/synthesis.md
 
 formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject its mutants
 	$(BIN)/python -m pytest tests/formal -n 2
@@ -80,6 +94,9 @@ lint: $(TESTENV)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
+	$(BIN)/python -m docs.draw
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench
@@ -105,9 +122,14 @@ $(RTLENV): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtl]'
 	@touch $@
 
+$(BLACKBOX): $(STAMP)
+	@echo 'installing the Adversarial Robustness Toolbox (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blackbox]'
+	@touch $@
+
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients,rtl]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,blackbox,clients,rtl]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
 	@touch $@
@@ -115,4 +137,9 @@ $(TESTENV): $(STAMP)
 $(PROVERS): $(STAMP)
 	@echo 'installing SymbiYosys, Yosys and z3 (once) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formal]'
+	@touch $@
+
+$(SYNTH): $(STAMP)
+	@echo 'installing Yosys and nextpnr (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
 	@touch $@

@@ -15,18 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import at_inference, judge
+from attacks.checks import check_count, check_number
 from attacks.criteria import Goal
-from attacks.errors import AttackError
 from attacks.grid import Space
 from attacks.margin import Margins, margin_gradient, margins
 from attacks.minimizing import Found, MinimizingAttack
 from attacks.result import distances
 from attacks.tanh import from_tanh, shrink, to_tanh
 
+#: The last of ten or more searches of CWL2 tries this where none before has succeeded.
+LARGEST_CONST = 1e10
+#: Adam moves w by about this much a step; all that float32 tells apart lies within ±9.
+MOST_STEP = 10.0
+#: Beyond any logit of a network that means something.
+MOST_CONFIDENCE = 1e6
 #: Adam (Kingma, Ba 2015) with the usual constants.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 #: A run that has not lowered its loss to this share within a tenth of its steps is given up.
-PROGRESS = .99
+#: The public code asks for 0.9999 of the batch's sum; one example, judged by the lowest loss of
+#: each tenth, can be given up sooner (MNIST, 9 × 100 steps: a sixth fewer passes, L2 +0.4%).
+PROGRESS = 0.99
 
 
 @dataclass(eq=False)
@@ -101,11 +109,13 @@ class CarliniWagner(MinimizingAttack):
         space: Space | None,
     ) -> None:
         super().__init__(space=space)
-        self.steps = whole("steps", steps)
-        self.step_size = positive("step_size", step_size)
-        self.confidence = confidence if confidence == 0 else positive("confidence", confidence)
-        self.initial_const = positive("initial_const", initial_const)
-        self.abort_early = abort_early
+        check_count(steps, "steps")
+        check_number(step_size, "step_size", 0.0, MOST_STEP)
+        check_number(initial_const, "initial_const", 0.0, LARGEST_CONST)
+        if confidence != 0.0 or isinstance(confidence, bool):
+            check_number(confidence, "confidence, unless it is 0,", 0.0, MOST_CONFIDENCE)
+        self.steps, self.step_size, self.confidence = steps, step_size, confidence
+        self.initial_const, self.abort_early = initial_const, abort_early
         self.factor = shrink(self.space)
 
     @abstractmethod
@@ -173,8 +183,8 @@ class CarliniWagner(MinimizingAttack):
     def _ended(self, runs: Runs, look: Look, down: Tensor) -> Tensor:
         """(n,) bool: out of steps, at its aim, without progress, or unable to move at all."""
         ended = (runs.step >= self.steps) | self.content(runs, look)
-        # Adam starts from rest: without a gradient at the first step it never moves.
-        ended |= (runs.age == 0) & (down == 0).flatten(1).all(1)
+        # Adam at rest without a gradient never moves.
+        ended |= ((down == 0) & (runs.first == 0)).flatten(1).all(1)
         if self.abort_early:
             check = runs.step % math.ceil(self.steps / 10) == 0
             ended |= check & ~(runs.lowest <= PROGRESS * runs.before)
@@ -238,18 +248,3 @@ def _adam(runs: Runs, down: Tensor, step_size: float) -> None:
     scale = (step_size / (1 - BETA1**age)).float()[:, None, None, None]
     unbias = (1 - BETA2**age).sqrt().float()[:, None, None, None]
     runs.w = runs.w - scale * runs.first / (runs.second.sqrt() / unbias + EPSILON)
-
-
-def whole(name: str, value: int) -> int:
-    """AttackError unless a whole number >= 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise AttackError(f"{name} must be a whole number >= 1, got {value!r}")
-    return value
-
-
-def positive(name: str, value: float) -> float:
-    """AttackError unless a finite number > 0."""
-    number = not isinstance(value, bool) and isinstance(value, (int, float))
-    if not number or not 0.0 < value < math.inf:
-        raise AttackError(f"{name} must be a finite number above 0, got {value!r}")
-    return float(value)

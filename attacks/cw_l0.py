@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.cw import CarliniWagner, Look, Runs, positive
+from attacks.checks import check_number
+from attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
 from attacks.grid import Space
 
 
@@ -19,7 +20,15 @@ class _Freezing(Runs):
 
 
 class CWL0(CarliniWagner):
-    """The L2 attack on ever fewer values."""
+    """The L2 attack on ever fewer values: after each success the least useful ones are frozen.
+
+    Carlini, Wagner 2017, section VI-B. A search ends with its first adversarial image; then all
+    values that it left unchanged are frozen, and of the k others ⌊0.3·√k⌋, at least one, with the
+    smallest |δ|·|∂margin/∂x|. The next search starts there. One that fails goes on with c doubled,
+    and beyond ``largest_const`` the best image so far stands. per_channel: freeze values, which
+    is what the L0 of this package counts; False: whole pixels by |Σδ|·Σ|∂margin/∂x|, as the
+    authors' program does. Other options as in CWL2.
+    """
 
     norm = "l0"
 
@@ -43,7 +52,8 @@ class CWL0(CarliniWagner):
             abort_early=abort_early,
             space=space,
         )
-        self.largest_const = positive("largest_const", largest_const)
+        check_number(largest_const, "largest_const", 0.0, LARGEST_CONST)
+        self.largest_const = largest_const
         self.per_channel = per_channel
 
     def begin(self, runs: Runs) -> Runs:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.cw import CarliniWagner, Look, Runs, whole
+from attacks.checks import check_count
+from attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
 from attacks.grid import Space
 from attacks.tanh import to_tanh
-
-#: The last of ten or more searches tries this where none before has succeeded.
-LARGEST_CONST = 1e10
 
 
 @dataclass(eq=False)
@@ -26,7 +24,15 @@ class _Bisection(Runs):
 
 
 class CWL2(CarliniWagner):
-    """min ‖δ‖² + c·max(0, κ − margin), with c by bisection for each example."""
+    """min ‖δ‖² + c·max(0, κ − margin(x + δ)), with c by bisection for each example.
+
+    Carlini, Wagner 2017, sections V and VI-A. steps: of Adam in each search over δ, >= 1, with
+    ``step_size`` in units of w; the textbook's 1e-2 is meant for thousands of steps. confidence:
+    κ >= 0 in units of the logits. initial_const: the first c. binary_search_steps: searches, each
+    from δ = 0; with ten or more, the last one of an example that was never found takes c = 1e10.
+    The textbook's last search at the smallest successful c is not repeated for the others: it
+    has been run, and nothing in it is random. abort_early: give up a search without progress.
+    """
 
     norm = "l2"
 
@@ -35,7 +41,7 @@ class CWL2(CarliniWagner):
         *,
         steps: int = 100,
         binary_search_steps: int = 9,
-        step_size: float = 1e-2,
+        step_size: float = 5e-2,
         confidence: float = 0.0,
         initial_const: float = 1e-3,
         abort_early: bool = True,
@@ -49,7 +55,8 @@ class CWL2(CarliniWagner):
             abort_early=abort_early,
             space=space,
         )
-        self.binary_search_steps = whole("binary_search_steps", binary_search_steps)
+        check_count(binary_search_steps, "binary_search_steps")
+        self.binary_search_steps = binary_search_steps
 
     def begin(self, runs: Runs) -> Runs:
         """c starts at initial_const, with nothing known of it."""

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.cw import CarliniWagner, Look, Runs, positive
-from attacks.errors import AttackError
+from attacks.checks import check_number
+from attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
 from attacks.grid import LSB_TOLERANCE, Grid, Space
 
-#: τ below which the search is over: half a step of 8-bit pixels is invisible to them.
+#: τ below which the search is over: 8-bit pixels have no smaller step.
 SMALLEST_TAU = 1.0 / 256.0
 #: An adversarial image that is nearer than the last by this factor ends a run.
 NEARER = 0.99
+#: τ must shrink by more than an image can come nearer unnoticed.
+MOST_DECREASE = NEARER
 
 
 @dataclass(eq=False)
@@ -27,7 +29,13 @@ class _Shrinking(Runs):
 
 
 class CWLinf(CarliniWagner):
-    """min Σ max(0, |δ| − τ) + c·max(0, κ − margin) for ever smaller τ."""
+    """min Σ max(0, |δ| − τ) + c·max(0, κ − margin(x + δ)) for ever smaller τ.
+
+    Carlini, Wagner 2017, section VI-C. A search ends with an adversarial image that is nearer
+    than the last; then τ becomes decrease_factor · min(τ, max|δ|), in whole steps of the grid, and
+    the next one starts there. One that fails goes on with c doubled. Over when c reaches
+    ``largest_const`` or τ falls below 1/256 or one step of the grid. Other options as in CWL2.
+    """
 
     norm = "linf"
 
@@ -51,10 +59,9 @@ class CWLinf(CarliniWagner):
             abort_early=abort_early,
             space=space,
         )
-        self.largest_const = positive("largest_const", largest_const)
-        self.decrease_factor = positive("decrease_factor", decrease_factor)
-        if decrease_factor >= 1.0:
-            raise AttackError(f"decrease_factor must lie below 1, got {decrease_factor}")
+        check_number(largest_const, "largest_const", 0.0, LARGEST_CONST)
+        check_number(decrease_factor, "decrease_factor", 0.0, MOST_DECREASE)
+        self.largest_const, self.decrease_factor = largest_const, decrease_factor
 
     def begin(self, runs: Runs) -> Runs:
         """τ = 1: anything goes."""

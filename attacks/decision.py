@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from attacks.base import judge
 from attacks.budget import Norm
 from attacks.checks import check_count, check_inputs, check_number
-from attacks.criteria import Goal, Targeted
+from attacks.criteria import ConfidenceReduction, Goal
 from attacks.errors import AttackError
 from attacks.grid import Space
 from attacks.minimizing import Found, MinimizingAttack
@@ -66,6 +66,8 @@ class HopSkipJump(MinimizingAttack):
         """One example after the other: their walks have nothing in common."""
         logits = judge(model, inputs)
         goal.check(len(inputs), logits.shape[1])
+        if isinstance(goal, ConfidenceReduction):
+            raise AttackError("HopSkipJump sees answers, no confidence: give it another goal")
         images, found = inputs.clone(), goal.is_adversarial(logits)
         forward = torch.ones(len(inputs), dtype=torch.int64)
         noise = Noise(inputs, self.seed)
@@ -100,9 +102,7 @@ class HopSkipJump(MinimizingAttack):
     ) -> Tensor | None:
         """(1, C, H, W) with the goal reached, or None."""
         if owned is not None and logits is not None:
-            label = walk.goal.loss_labels
-            answers = logits.argmax(1)
-            hit = answers == label if isinstance(walk.goal, Targeted) else answers != label
+            hit = walk.each(len(logits)).is_adversarial(logits)
             if bool(hit.any()):
                 far = distances(owned[hit], walk.original.expand_as(owned[hit]), self.norm)
                 start = owned[hit][int(far.argmin())][None]
@@ -126,6 +126,10 @@ class _Walk:
         self.best: Any = None
         self.distance = float("inf")
 
+    def each(self, count: int) -> Goal:
+        """The example's goal for ``count`` images."""
+        return self.goal[torch.zeros(count, dtype=torch.int64)]
+
     def take(self, image: Tensor) -> None:
         """Keep an image (1, C, H, W) that is known to reach the goal, if it is nearer."""
         distance = float(distances(image, self.original, self.attack.norm))
@@ -133,8 +137,7 @@ class _Walk:
             self.best, self.distance = image[0].clone(), distance
 
     def _hear(self, images: Tensor, logits: Tensor) -> None:
-        many = self.goal[torch.zeros(len(images), dtype=torch.int64)]
-        reached = images[many.is_adversarial(logits)]
+        reached = images[self.each(len(images)).is_adversarial(logits)]
         if len(reached):
             far = distances(reached, self.original.expand_as(reached), self.attack.norm)
             self.take(reached[int(far.argmin())][None])
@@ -143,7 +146,7 @@ class _Walk:
         """ART's walk from ``start``, then a bisection from its nearest image."""
         attack, label = self.attack, self.goal.loss_labels
         classes = self.oracle(self.original).shape[1]
-        targeted = isinstance(self.goal, Targeted)
+        targeted = self.goal.targeted
         classifier: Any = self.oracle.classifier(tuple(self.original.shape[1:]), classes)
         from art.attacks.evasion import HopSkipJump as Art
 

@@ -81,7 +81,7 @@ class IteratedAttack(FixedBudgetAttack):
     step is taken and the image after the last one counts, as in the textbook, in Foolbox, and
     where images are to transfer to other models.
 
-    zero_gradient of the result: no step ever had a nonzero gradient.
+    zero_gradient of the result: there was a step, and none ever had a nonzero gradient.
     """
 
     #: α · steps / ε where no step size is given.
@@ -129,7 +129,7 @@ class IteratedAttack(FixedBudgetAttack):
         def at(epsilon: float) -> Tensor:
             run = _Run(self, model, inputs, goal, epsilon, logits)
             images = run.images()
-            aim.zero_gradient = ~run.moved
+            aim.zero_gradient = ~run.moved & (run.backward > 0)
             aim.forward, aim.backward = aim.forward + run.forward, aim.backward + run.backward
             return images
 

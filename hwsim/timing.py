@@ -16,7 +16,7 @@ from hwsim.config import EngineConfig
 from hwsim.energy import Activity, EnergyReport
 from hwsim.hashing import HashSpec
 from hwsim.program import MacLayer, PoolLayer, Program
-from hwsim.units import index, mac_array, post, sequencer
+from hwsim.units import expander, index, mac_array, post, sequencer
 from hwsim.units.expander import Expansion, expansion
 from hwsim.units.pool import cycles_pool
 from hwsim.units.sequencer import RowTile
@@ -95,7 +95,7 @@ class TimingReport:
 
     cycles: ``total``, from the last pixel accepted to the last logit (and the argmax) ready.
     stream_in, stream_out: cycles that the streams need at least, one value per cycle.
-    softmax: cycles of the optional probability unit. None of these is part of ``cycles``.
+    softmax: cycles of the probability unit, 0 without. None of these is part of ``cycles``.
 
     memory_bits: weights + index for each way of storage, in the paper's terms: dense = virtual
     weights · WGT_W; index_sram = real weights · WGT_W + (⌈log2 K⌉ + 1) per virtual weight of the
@@ -216,7 +216,7 @@ def _mac_timing(
     source = index.source_of(spec, config.index_mode)
     unit_start = start + sequencer.INSTRUCTION
     i_rounds = [index.cycles_row_tile(source, rows) for rows in work.tile_rows]
-    latency = index.LATENCY[source]
+    latency = index.LATENCY[source] + expander.TURNS
     pixel_tiles = _pixel_tiles(layer, config)
     compute = work.columns * pixel_tiles
     if layer.kind == "fc":
@@ -346,7 +346,7 @@ def analyze(program: Program) -> TimingReport:
         cycles=layers[-1].end,
         stream_in=math.prod(program.input_shape),
         stream_out=program.classes,
-        softmax=cycles_softmax(program.classes),
+        softmax=cycles_softmax(program.classes) if program.config.softmax else 0,
         memory_bits={way: sum(one.memory_bits[way] for one in layers) for way in STORAGE},
         allocated_bits={way: sum(one.allocated_bits[way] for one in layers) for way in STORAGE},
         energy=_energy(program, activity, dense_activity),

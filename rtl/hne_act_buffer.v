@@ -3,7 +3,8 @@
 `default_nettype none
 
 // Activation buffer: two feature maps, each COLS banks of one activation a line. Layers read one
-// map and write the other.
+// map and write the other. A word that is read stands in word_o two cycles later: block RAM is slow
+// to answer, so its words are registered before anything is made of them.
 module hne_act_buffer #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,
@@ -27,8 +28,14 @@ module hne_act_buffer #(
   generate
     for (n = 0; n < COLS; n = n + 1) begin : gen_bank
       wire [ACT_W-1:0] word0, word1;
+      reg [ACT_W-1:0] word0_q, word1_q;
 
-      assign word_o[n*ACT_W+:ACT_W] = read_map_i ? word1 : word0;
+      assign word_o[n*ACT_W+:ACT_W] = read_map_i ? word1_q : word0_q;
+
+      always @(posedge clk_i) begin
+        word0_q <= word0;
+        word1_q <= word1;
+      end
 
       hne_ram #(
           .WIDTH(ACT_W),

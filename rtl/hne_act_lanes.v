@@ -3,16 +3,17 @@
 `default_nettype none
 
 // COLS neighbouring activations at distance `stride` from memories banked by x mod COLS: sends each
-// lane of the current group to its bank, and one cycle later, when the banks answer, takes the
-// words into the lanes, 0 for padding. A lane keeps its word while other groups are read.
+// lane of the current group to its bank and takes the words that the banks answer into the lanes,
+// 0 for padding. A lane keeps its word while other groups are read. ADDRESS 2 (the lane's column,
+// the bank's line), READ 2 (the memory, its output register), ALIGN.
 module hne_act_lanes #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,
     parameter integer LINE_W = 12
 ) (
     input  wire                   clk_i,
-    // Cycle of the read.
-    input  wire                   read_i,
+    // A step of the reader; shape of the layer, which stands still long before.
+    input  wire                   step_i,
     input  wire                   fc_i,
     input  wire signed [    17:0] x_i,
     input  wire [           15:0] in_w_i,
@@ -21,10 +22,12 @@ module hne_act_lanes #(
     input  wire [            3:0] stride_i,
     input  wire [            3:0] group_i,
     input  wire [            3:0] log2_groups_i,
-    output reg  [COLS*LINE_W-1:0] bank_line_o,
-    // The cycle after.
+    // Two cycles after the step: the banks are read.
+    output wire                   read_o,
+    output wire [COLS*LINE_W-1:0] bank_line_o,
+    // Two cycles after that: the words.
     input  wire [ COLS*ACT_W-1:0] bank_word_i,
-    // And the one after that.
+    // Five cycles after the step.
     output wire [ COLS*ACT_W-1:0] lane_o
 );
 
@@ -32,46 +35,82 @@ module hne_act_lanes #(
   localparam integer BANK_W = (COLS > 1) ? COLS_W : 1;
   localparam [31:0] BANK_MASK = COLS - 1;
 
-  reg [COLS-1:0] take, inside, take_q, inside_q;
-  reg [BANK_W-1:0] bank[0:COLS-1];
-  reg [BANK_W-1:0] bank_q[0:COLS-1];
-  reg [31:0] x, offset, group;
+  reg [1:0] read_q;
+  reg [LINE_W-1:0] line_q;
+  // Of each lane: taken in this step, its bank, its line.
+  wire [COLS-1:0] take;
+  wire [COLS*BANK_W-1:0] bank;
+  wire [COLS*LINE_W-1:0] lane_line;
+  reg [COLS*LINE_W-1:0] bank_line_d, bank_line_q;
   integer l, b;
 
-  wire unused_bits = &{1'b0, x, offset};
+  assign read_o = read_q[1];
+  assign bank_line_o = bank_line_q;
 
+  // The lanes of a group stand in different banks, so a bank's line is an or of lines.
   always @* begin
-    bank_line_o = {COLS{line_i}};
-    take = {COLS{1'b0}};
-    inside = {COLS{1'b0}};
-    for (l = 0; l < COLS; l = l + 1) begin
-      x = {{14{x_i[17]}}, x_i} + l * {28'd0, stride_i};
-      group = (l << log2_groups_i) >> COLS_W;
-      offset = x >> COLS_W;
-      bank[l] = x[BANK_W-1:0] & BANK_MASK[BANK_W-1:0];
-      take[l] = group == {28'd0, group_i};
-      inside[l] = row_valid_i && x < {16'd0, in_w_i} && (l == 0 || !fc_i);
-      for (b = 0; b < COLS; b = b + 1) begin
-        if (take[l] && bank[l] == b[BANK_W-1:0]) begin
-          bank_line_o[b*LINE_W+:LINE_W] = line_i + offset[LINE_W-1:0];
+    bank_line_d = {COLS * LINE_W{1'b0}};
+    for (b = 0; b < COLS; b = b + 1) begin
+      for (l = 0; l < COLS; l = l + 1) begin
+        if (take[l] && bank[l*BANK_W+:BANK_W] == b[BANK_W-1:0]) begin
+          bank_line_d[b*LINE_W+:LINE_W] = bank_line_d[b*LINE_W+:LINE_W]
+              | lane_line[l*LINE_W+:LINE_W];
         end
       end
     end
   end
 
+  always @(posedge clk_i) begin
+    read_q      <= {read_q[0], step_i};
+    line_q      <= line_i;
+    bank_line_q <= bank_line_d;
+  end
+
+  // number · stride by additions: as a product it would take a multiplier.
+  function [17:0] distance;
+    input [8:0] number;
+    input [3:0] stride;
+    integer n;
+    begin
+      distance = 18'd0;
+      for (n = 0; n < 9; n = n + 1) begin
+        if (number[n]) distance = distance + ({14'd0, stride} << n);
+      end
+    end
+  endfunction
+
   genvar n;
   generate
     for (n = 0; n < COLS; n = n + 1) begin : gen_lane
+      localparam [31:0] NUMBER = n;
+      reg signed [17:0] distance_q, x_q;
+      reg [3:0] group_q;
+      reg [3:0] take_q;
+      reg [2:0] inside_q;
+      reg [BANK_W-1:0] bank2_q, bank3_q, bank4_q;
+      reg valid_q;
       reg [ACT_W-1:0] lane_q;
+      wire [31:0] group = (NUMBER << log2_groups_i) >> COLS_W;
+      wire [LINE_W+17:0] column = {{LINE_W{1'b0}}, x_q} >> COLS_W;
+      wire unused_bits = &{1'b0, group, column};
 
+      assign take[n] = take_q[0];
+      assign bank[n*BANK_W+:BANK_W] = x_q[BANK_W-1:0] & BANK_MASK[BANK_W-1:0];
+      assign lane_line[n*LINE_W+:LINE_W] = line_q + column[LINE_W-1:0];
       assign lane_o[n*ACT_W+:ACT_W] = lane_q;
 
       always @(posedge clk_i) begin
-        take_q[n]   <= read_i && take[n];
-        inside_q[n] <= inside[n];
-        bank_q[n]   <= bank[n];
-        if (take_q[n]) begin
-          lane_q <= inside_q[n] ? bank_word_i[bank_q[n]*ACT_W+:ACT_W] : {ACT_W{1'b0}};
+        distance_q <= distance(NUMBER[8:0], stride_i);
+        group_q    <= group[3:0];
+        x_q        <= x_i + distance_q;
+        valid_q    <= row_valid_i && (n == 0 || !fc_i);
+        take_q     <= {take_q[2:0], step_i && group_q == group_i};
+        inside_q   <= {inside_q[1:0], valid_q && !x_q[17] && x_q[16:0] < {1'b0, in_w_i}};
+        bank2_q    <= bank[n*BANK_W+:BANK_W];
+        bank3_q    <= bank2_q;
+        bank4_q    <= bank3_q;
+        if (take_q[3]) begin
+          lane_q <= inside_q[2] ? bank_word_i[bank4_q*ACT_W+:ACT_W] : {ACT_W{1'b0}};
         end
       end
     end

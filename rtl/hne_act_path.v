@@ -3,7 +3,7 @@
 `default_nettype none
 
 // Feature maps: image in, activation buffer, and the reader that brings COLS neighbouring
-// activations to the array or the pool two cycles after each step.
+// activations to the array or the pool five cycles after each step.
 module hne_act_path #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,
@@ -64,10 +64,21 @@ module hne_act_path #(
   wire [COLS*LINE_W-1:0] bank_line;
   wire [COLS*ACT_W-1:0] bank_word, in_act;
   wire [COLS-1:0] in_write;
+  wire read;
+  // On the way to the memories, which stand all over the chip. Nobody reads this early: behind the
+  // last write of a layer or an image an instruction is fetched.
+  reg [COLS-1:0] write_q;
+  reg write_map_q;
+  reg [LINE_W-1:0] write_line_q;
+  reg [COLS*ACT_W-1:0] write_word_q;
 
   always @(posedge clk_i) begin
     if (rst_i) read_map_q <= 1'b0;
     else if (layer_end_i) read_map_q <= !read_map_q;
+    write_q      <= rst_i ? {COLS{1'b0}} : in_write | {COLS{write_i}};
+    write_map_q  <= read_map_q ^ run_i;
+    write_line_q <= run_i ? line_i : in_line;
+    write_word_q <= run_i ? act_i : in_act;
   end
 
   hne_stream_in #(
@@ -98,14 +109,14 @@ module hne_act_path #(
       .ACT_DEPTH(ACT_DEPTH)
   ) u_maps (
       .clk_i(clk_i),
-      .read_i(step_i),
+      .read_i(read),
       .read_map_i(read_map_q),
       .read_line_i(bank_line),
       .word_o(bank_word),
-      .write_i(in_write | {COLS{write_i}}),
-      .write_map_i(read_map_q ^ run_i),
-      .write_line_i(run_i ? line_i : in_line),
-      .write_word_i(run_i ? act_i : in_act)
+      .write_i(write_q),
+      .write_map_i(write_map_q),
+      .write_line_i(write_line_q),
+      .write_word_i(write_word_q)
   );
 
   hne_act_reader #(
@@ -146,7 +157,7 @@ module hne_act_path #(
       .LINE_W(LINE_W)
   ) u_lanes (
       .clk_i(clk_i),
-      .read_i(step_i),
+      .step_i(step_i),
       .fc_i(fc_i),
       .x_i(x),
       .in_w_i(in_w_i),
@@ -155,6 +166,7 @@ module hne_act_path #(
       .stride_i(stride_i),
       .group_i(group),
       .log2_groups_i(log2_groups_i),
+      .read_o(read),
       .bank_line_o(bank_line),
       .bank_word_i(bank_word),
       .lane_o(lane_o)

@@ -18,7 +18,8 @@ module hne_csr #(
     parameter integer IDX_DEPTH = 8192,
     parameter integer ACT_DEPTH = 4096,
     parameter integer CHAN_DEPTH = 512,
-    parameter integer PROG_DEPTH = 32
+    parameter integer PROG_DEPTH = 32,
+    parameter integer SOFTMAX = 1
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -30,7 +31,7 @@ module hne_csr #(
     output reg  [  1:0] write_response_o,
     input  wire         read_i,
     input  wire [  5:0] read_address_i,
-    output reg  [ 31:0] read_data_o,
+    output wire [ 31:0] read_data_o,
     output reg  [  1:0] read_response_o,
     // Engine.
     output wire         start_o,
@@ -41,7 +42,7 @@ module hne_csr #(
     input  wire [  2:0] cause_i,
     input  wire [ 31:0] argmax_i,
     input  wire [ 31:0] classes_i,
-    input  wire [351:0] count_i,
+    input  wire [383:0] count_i,
     output wire         mem_we_o,
     output wire         mem_re_o,
     output wire [  2:0] mem_space_o,
@@ -59,16 +60,17 @@ module hne_csr #(
   localparam [1:0] OKAY = 2'b00;
   localparam [1:0] SLVERR = 2'b10;
   localparam [1:0] DECERR = 2'b11;
-  localparam [5:0] LAST_PARAMETER = REG_PROG_DEPTH;
-  localparam [5:0] LAST_COUNTER = REG_COUNT_OUT_WAIT;
+  localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
+  localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
   reg [2:0] space_q;
   reg [31:0] line_q, high_q;
   reg [8:0] field_q;
-  // A read takes two cycles: the memory answers in the second.
-  reg read_q, read_refused_q;
+  // A read takes three cycles: the memory answers in the third, all others in the second.
+  reg read1_q, read2_q, read_refused_q, mem_answer_q;
+  reg [31:0] read_data_q;
   reg [5:0] read_address_q;
 
   wire writable = write_address_i == REG_CONTROL || write_address_i == REG_STATUS
@@ -78,24 +80,51 @@ module hne_csr #(
       || (write_address_i >= REG_ROWS && write_address_i <= LAST_PARAMETER)
       || (write_address_i >= REG_COUNT_TOTAL && write_address_i <= LAST_COUNTER);
   wire busy = !idle_i || start_q || auto_q;
+  // Lines and fields of the memory that is chosen.
+  reg [31:0] lines, fields;
+  wire inside = line_q < lines && {23'd0, field_q} < fields;
   // Only a start and the memories need an idle engine.
   wire needs_idle = write_address_i == REG_MEM_DATA
       || (write_address_i == REG_CONTROL && write_data_i[0]);
-  wire refused = write_i && write_whole_i && needs_idle && busy;
+  wire nowhere = !inside || space_q == 3'd5;
+  wire refused = write_i && write_whole_i
+      && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere));
   wire accepted = write_i && writable && write_whole_i && !refused;
+  // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
+  wire mem_busy = busy || mem_we_o;
   wire last_field = space_q == 3'd0 ? field_q == LAST_BANK[8:0]
                   : space_q == 3'd1 ? field_q == LAST_ROW[8:0] : 1'b1;
 
+  assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
   assign start_o = start_q || auto_q;
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
   assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
   assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
-  assign mem_re_o = mem_read && !busy;
+  wire read_refused = mem_read && (mem_busy || !inside);
+  assign mem_re_o = mem_read && !read_refused;
   assign mem_space_o = space_q;
   assign mem_field_o = field_q;
   assign mem_line_o = line_q;
   assign mem_wdata_o = {high_q, write_data_i};
+
+  always @* begin
+    fields = 32'd1;
+    case (space_q)
+      3'd0: begin
+        lines  = WGT_DEPTH / BANKS;
+        fields = BANKS;
+      end
+      3'd1: begin
+        lines  = INDEX_MODE == 0 ? IDX_DEPTH : 0;
+        fields = ROWS;
+      end
+      3'd2, 3'd3: lines = CHAN_DEPTH;
+      3'd4: lines = 16 * PROG_DEPTH;
+      3'd5: lines = SOFTMAX == 1 ? CHAN_DEPTH : 0;
+      default: lines = 32'd0;
+    endcase
+  end
 
   always @* begin
     write_response_o = OKAY;
@@ -115,7 +144,8 @@ module hne_csr #(
       line_q    <= 32'd0;
       field_q   <= 9'd0;
       high_q    <= 32'd0;
-      read_q    <= 1'b0;
+      read1_q   <= 1'b0;
+      read2_q   <= 1'b0;
     end else begin
       if (!idle_i) start_q <= 1'b0;
       if (accepted) begin
@@ -140,16 +170,17 @@ module hne_csr #(
       // What happens in the same cycle as it is cleared is not lost.
       if (done_i) done_q <= 1'b1;
       if (error_i) error_q <= 1'b1;
-      if (refused || (mem_read && busy)) refused_q <= 1'b1;
+      if (refused || read_refused) refused_q <= 1'b1;
       if (mem_we_o || mem_re_o) begin
         field_q <= last_field ? 9'd0 : field_q + 9'd1;
         if (last_field) line_q <= line_q + 32'd1;
       end
-      read_q <= mem_re_o;
-      if (read_q) high_q <= mem_rdata_i[63:32];
+      read1_q <= mem_re_o;
+      read2_q <= read1_q;
+      if (read2_q) high_q <= mem_rdata_i[63:32];
     end
     if (read_i) read_address_q <= read_address_i;
-    if (read_i) read_refused_q <= mem_read && busy;
+    if (read_i) read_refused_q <= read_refused;
   end
 
   // The cycle after the read: the answer is registered for the next one.
@@ -162,7 +193,7 @@ module hne_csr #(
     value = 32'd0;
     response = OKAY;
     counter = 1'b0;
-    for (n = 0; n < 11; n = n + 1) begin
+    for (n = 0; n < 12; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
         value = count_i[n*32+:32];
         counter = 1'b1;
@@ -180,10 +211,7 @@ module hne_csr #(
       REG_MEM_LINE:   value = line_q;
       REG_MEM_FIELD:  value = {23'd0, field_q};
       REG_MEM_HIGH:   value = high_q;
-      REG_MEM_DATA: begin
-        value = read_refused_q ? 32'd0 : mem_rdata_i[31:0];
-        response = read_refused_q ? SLVERR : OKAY;
-      end
+      REG_MEM_DATA:   response = read_refused_q ? SLVERR : OKAY;
       REG_ROWS:       value = ROWS;
       REG_COLS:       value = COLS;
       REG_BANKS:      value = BANKS;
@@ -198,12 +226,14 @@ module hne_csr #(
       REG_ACT_DEPTH:  value = ACT_DEPTH;
       REG_CHAN_DEPTH: value = CHAN_DEPTH;
       REG_PROG_DEPTH: value = PROG_DEPTH;
+      REG_SOFTMAX:    value = SOFTMAX;
       default: if (!counter) response = DECERR;
     endcase
   end
 
   always @(posedge clk_i) begin
-    read_data_o     <= value;
+    read_data_q     <= value;
+    mem_answer_q    <= read_address_q == REG_MEM_DATA && !read_refused_q;
     read_response_o <= response;
   end
 

@@ -4,7 +4,7 @@
 
 // Index source (twin: hwsim/units/index.py): the (address, sign) pairs of one column per cycle.
 // Three sources, one per layer: index SRAM, hash units, or for dense layers a counter. The pipeline
-// moves as a whole whenever the expander takes a column; an i-round passes through it as bubbles.
+// moves as a whole whenever a column is taken; an i-round passes through it as bubbles.
 module hne_index #(
     parameter integer ROWS = 2,
     // 0: {negative, address} from the index SRAM; 1: computed by hash units, no index SRAM.
@@ -25,7 +25,7 @@ module hne_index #(
     input  wire [           31:0] real_weights_i,
     input  wire [           31:0] seed_i,
     input  wire [           31:0] index_base_i,
-    // The expander takes what stands at the output.
+    // What stands at the output is taken.
     input  wire                   move_i,
     output wire                   valid_o,
     output wire                   last_o,
@@ -43,8 +43,8 @@ module hne_index #(
   `include "hne_program.vh"
 
   localparam [0:0] HASH = INDEX_MODE == 1;
-  // Registers between entry and output; the column register of the expander is one more.
-  localparam integer STAGES = HASH ? 9 : 1;
+  // Registers of a source; the output register is one more.
+  localparam integer STAGES = HASH ? 10 : 1;
   // Cycles of an i-round beyond one per row.
   localparam [9:0] ROUND = 10'd2;
   localparam [15:0] ROWS16 = ROWS[15:0];
@@ -70,9 +70,26 @@ module hne_index #(
     i_round = (left < ROWS16 ? left[9:0] : ROWS16[9:0]) + ROUND;
   endfunction
 
-  assign valid_o = dense_q ? enter : valid_q[STAGES-1];
-  assign last_o = dense_q ? enter_last : last_q[STAGES-1];
-  assign negative_o = dense_q ? {ROWS{1'b0}} : source_negative;
+  // Output register.
+  reg valid_out_q, last_out_q;
+  reg [ROWS*ADDR_W-1:0] address_q;
+  reg [ROWS-1:0] negative_q;
+  wire [ROWS*ADDR_W-1:0] address;
+
+  assign valid_o = valid_out_q;
+  assign last_o = last_out_q;
+  assign address_o = address_q;
+  assign negative_o = negative_q;
+
+  always @(posedge clk_i) begin
+    if (rst_i || load_i) valid_out_q <= 1'b0;
+    else if (move_i) valid_out_q <= dense_q ? enter : valid_q[STAGES-1];
+    if (move_i) begin
+      last_out_q <= dense_q ? enter_last : last_q[STAGES-1];
+      address_q  <= address;
+      negative_q <= dense_q ? {ROWS{1'b0}} : source_negative;
+    end
+  end
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -139,8 +156,8 @@ module hne_index #(
   genvar r;
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
-      assign address_o[r*ADDR_W+:ADDR_W] = dense_q ? counter_q + r[ADDR_W-1:0]
-                                                   : source_address[r*ADDR_W+:ADDR_W];
+      assign address[r*ADDR_W+:ADDR_W] = dense_q ? counter_q + r[ADDR_W-1:0]
+                                                 : source_address[r*ADDR_W+:ADDR_W];
     end
 
     if (HASH) begin : gen_hash

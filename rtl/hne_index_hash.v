@@ -3,9 +3,9 @@
 `default_nettype none
 
 // Index source of INDEX_MODE hash: one pipelined xxHash32 unit per array row, one more for the
-// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 2, MIX 4, SCALE 2: a column
-// that enters in cycle e is at the output in cycle e + 9; the output is ROTATE, combinational, for
-// the column register of the expander.
+// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 2, MIX 4, SCALE 3: a column
+// that enters in cycle e is at the output in cycle e + 10; the output is ROTATE, combinational, for
+// the output register of hne_index.
 module hne_index_hash #(
     // Array rows: each costs 13 products of 16 x 16 bits.
     parameter integer ROWS = 2,
@@ -38,8 +38,11 @@ module hne_index_hash #(
   reg [31:0] step_q, word_state_q;
   // At most 2^ADDR_W: where that has few bits, so have the products.
   reg [ADDR_W:0] scale_q;
+  // A copy for each row, one cycle after the row before it: the multipliers stand far apart. A row
+  // needs its own when its first column comes, which is behind the i-round of all rows.
+  reg [ROWS*(ADDR_W+1)-1:0] scales_q;
   reg [4:0] shift_q;
-  reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q;
+  reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q, rotation3_q;
   wire [ROWS*32-1:0] state;
   wire [31:0] rotation;
 
@@ -67,6 +70,7 @@ module hne_index_hash #(
   wire unused_bits = &{1'b0, rotation, scale};
 
   always @(posedge clk_i) begin
+    scales_q <= (scales_q << (ADDR_W + 1)) | {{(ROWS - 1) * (ADDR_W + 1) {1'b0}}, scale_q};
     if (load_i) begin
       step_q       <= 32'd0;
       first_row_q  <= {ADDR_W{1'b0}};
@@ -83,6 +87,7 @@ module hne_index_hash #(
     if (en_i) begin
       rotation1_q <= rotation[ADDR_W-1:0];
       rotation2_q <= rotation1_q;
+      rotation3_q <= rotation2_q;
     end
   end
 
@@ -90,14 +95,14 @@ module hne_index_hash #(
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
       reg [31:0] line_q;
-      reg sign1_q, sign2_q;
+      reg sign1_q, sign2_q, sign3_q;
       wire [31:0] hash, line;
-      wire [ADDR_W-1:0] bank = (rotation2_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
+      wire [ADDR_W-1:0] bank = (rotation3_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
       wire [31:0] placed = line_q << shift_q;
       wire unused_placed = &{1'b0, placed};
 
       assign address_o[r*ADDR_W+:ADDR_W] = placed[ADDR_W-1:0] | bank;
-      assign negative_o[r] = sign2_q;
+      assign negative_o[r] = sign3_q;
 
       hne_xxhash u_hash (
           .clk_i(clk_i),
@@ -111,7 +116,7 @@ module hne_index_hash #(
           .clk_i(clk_i),
           .en_i(en_i),
           .a_i(hash),
-          .b_i({{31 - ADDR_W{1'b0}}, scale_q}),
+          .b_i({{31 - ADDR_W{1'b0}}, scales_q[r*(ADDR_W+1)+:ADDR_W+1]}),
           .high_o(line)
       );
 
@@ -120,6 +125,7 @@ module hne_index_hash #(
           line_q  <= line;
           sign1_q <= hash[0];
           sign2_q <= sign1_q;
+          sign3_q <= sign2_q;
         end
       end
     end

@@ -3,7 +3,7 @@
 `default_nettype none
 
 // Index source of INDEX_MODE sram: one RAM of {negative, address} words per array row, read one
-// line a cycle. The output register of the source is the column register of the expander.
+// line a cycle.
 module hne_index_sram #(
     // Array rows: words of a line.
     parameter integer ROWS = 2,

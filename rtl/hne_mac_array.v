@@ -3,8 +3,8 @@
 `default_nettype none
 
 // MAC array (twin: hwsim/units/mac_array.py): ROWS x COLS output-stationary accumulators with a
-// shadow bank. A weight is broadcast along a row, an activation along a column. READ, MULTIPLY,
-// ACCUMULATE, SHADOW: four stages behind the issue.
+// shadow bank. A weight is broadcast along a row, an activation along a column. ADDRESS 2, READ 1,
+// ALIGN 1, MULTIPLY, ACCUMULATE, SHADOW: seven stages behind the issue.
 module hne_mac_array #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,
@@ -22,7 +22,7 @@ module hne_mac_array #(
     input  wire                  copy_i,
     // The cycle after: the tile buffer answers.
     input  wire [ROWS*WGT_W-1:0] weight_i,
-    // The cycle after that: the lanes are aligned.
+    // Five cycles after the issue: the lanes are aligned.
     input  wire [COLS*ACT_W-1:0] act_i,
     // The shadow bank is being written: it may be read from the next cycle on.
     output wire                  shadow_load_o,
@@ -30,25 +30,29 @@ module hne_mac_array #(
     output reg  [COLS*ACC_W-1:0] shadow_o
 );
 
-  // READ, MULTIPLY, ACCUMULATE, SHADOW.
-  reg [2:0] issue_q, first_q;
-  reg [3:0] copy_q;
-  reg [ROWS*WGT_W-1:0] weight_q;
+  // From the issue to the operands, and from the weights to the operands.
+  localparam integer OPERANDS = 5;
+  localparam integer WAIT = (OPERANDS - 1) * ROWS * WGT_W;
+
+  reg [OPERANDS:0] issue_q, first_q;
+  reg [OPERANDS+1:0] copy_q;
+  reg [WAIT-1:0] wait_q;
+  wire [ROWS*WGT_W-1:0] weight = wait_q[WAIT-1-:ROWS*WGT_W];
   wire [ROWS*COLS*ACC_W-1:0] shadow;
   integer row;
 
-  assign shadow_load_o = copy_q[3];
+  assign shadow_load_o = copy_q[OPERANDS+1];
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      issue_q <= 3'd0;
-      copy_q  <= 4'd0;
+      issue_q <= {OPERANDS + 1{1'b0}};
+      copy_q  <= {OPERANDS + 2{1'b0}};
     end else begin
-      issue_q <= {issue_q[1:0], issue_i};
-      copy_q  <= {copy_q[2:0], copy_i};
+      issue_q <= {issue_q[OPERANDS-1:0], issue_i};
+      copy_q  <= {copy_q[OPERANDS:0], copy_i};
     end
-    first_q  <= {first_q[1:0], first_i};
-    weight_q <= weight_i;
+    first_q  <= {first_q[OPERANDS-1:0], first_i};
+    wait_q  <= {wait_q[WAIT-ROWS*WGT_W-1:0], weight_i};
   end
 
   genvar r;
@@ -61,11 +65,11 @@ module hne_mac_array #(
           .ACC_W(ACC_W)
       ) u_row (
           .clk_i(clk_i),
-          .weight_i(weight_q[r*WGT_W+:WGT_W]),
+          .weight_i(weight[r*WGT_W+:WGT_W]),
           .act_i(act_i),
-          .add_i(issue_q[2]),
-          .first_i(first_q[2]),
-          .copy_i(copy_q[3]),
+          .add_i(issue_q[OPERANDS]),
+          .first_i(first_q[OPERANDS]),
+          .copy_i(copy_q[OPERANDS+1]),
           .shadow_o(shadow[r*COLS*ACC_W+:COLS*ACC_W])
       );
     end

@@ -24,6 +24,7 @@ module hne_mac_path #(
     input  wire                  fc_i,
     input  wire                  last_layer_i,
     input  wire [          15:0] n_out_i,
+    input  wire [           8:0] rows_i,
     input  wire [           8:0] idle_i,
     input  wire [    LINE_W-1:0] pixel_tiles_i,
     input  wire [          31:0] channel_base_i,
@@ -31,7 +32,7 @@ module hne_mac_path #(
     input  wire                  expanded_i,
     input  wire                  expanded_last_i,
     output wire                  release_o,
-    // A step of the activation reader, and what it is; weights come a cycle later, lanes two.
+    // A step of the activation reader, and what it is; weights come a cycle later, lanes five.
     output wire                  issue_o,
     input  wire                  group_last_i,
     input  wire                  window_first_i,
@@ -147,6 +148,7 @@ module hne_mac_path #(
       .load_i(load_i),
       .last_layer_i(last_layer_i),
       .n_out_i(n_out_i),
+      .rows_i(rows_i),
       .pixel_tiles_i(pixel_tiles_i),
       .channel_base_i(channel_base_i[CHAN_W-1:0]),
       .shadow_load_i(shadow_load),

@@ -3,7 +3,8 @@
 `default_nettype none
 
 // High 32 bits of a 32 x 32 product, as four 16 x 16 products: those are registered in the first
-// cycle; their sum is combinational and registered by whoever uses it.
+// cycle, the sum of the middle ones in the second; the last sum is combinational and registered by
+// whoever uses it.
 module hne_mulhi32 (
     input  wire        clk_i,
     input  wire        en_i,
@@ -12,13 +13,14 @@ module hne_mulhi32 (
     output wire [31:0] high_o
 );
 
-  reg [31:0] ll_q, lh_q, hl_q, hh_q;
+  reg [31:0] ll_q, lh_q, hl_q, hh_q, high_q;
+  reg [17:0] middle_q;
 
   wire [33:0] middle = {2'd0, lh_q} + {2'd0, hl_q} + {18'd0, ll_q[31:16]};
   // Only the carry of the lowest quarter counts, and it is in middle.
   wire unused_low = &{1'b0, ll_q[15:0], middle[15:0]};
 
-  assign high_o = hh_q + {14'd0, middle[33:16]};
+  assign high_o = high_q + {14'd0, middle_q};
 
   always @(posedge clk_i) begin
     if (en_i) begin
@@ -26,6 +28,8 @@ module hne_mulhi32 (
       lh_q <= {16'd0, a_i[15:0]} * {16'd0, b_i[31:16]};
       hl_q <= {16'd0, a_i[31:16]} * {16'd0, b_i[15:0]};
       hh_q <= {16'd0, a_i[31:16]} * {16'd0, b_i[31:16]};
+      middle_q <= middle[33:16];
+      high_q   <= hh_q;
     end
   end
 

@@ -3,7 +3,7 @@
 `default_nettype none
 
 // Max-pool (twin: hwsim/units/pool.py): COLS lanes, each a comparator and the maximum so far. Takes
-// one read of the activation buffer in every cycle; READ, COMPARE, WRITE.
+// one read of the activation buffer in every cycle; ADDRESS 2, READ 1, ALIGN 1, COMPARE, WRITE.
 module hne_pool #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,
@@ -20,7 +20,7 @@ module hne_pool #(
     input  wire                  window_first_i,
     input  wire                  window_last_i,
     input  wire                  map_last_i,
-    // Two cycles after the step: the lanes are aligned.
+    // Five cycles after the step: the lanes are aligned.
     input  wire [COLS*ACT_W-1:0] act_i,
     output wire                  write_o,
     output wire [    LINE_W-1:0] line_o,
@@ -28,36 +28,39 @@ module hne_pool #(
     output wire                  end_o
 );
 
+  // From the step to the aligned lanes.
+  localparam integer LANES = 5;
+
   reg active_q;
   reg [15:0] left_q;
-  reg [1:0] valid_q, first_q;
-  reg [2:0] write_q, end_q;
+  reg [LANES-1:0] valid_q, first_q;
+  reg [LANES:0] write_q, end_q;
   reg [LINE_W-1:0] line_q;
 
   wire channel_last = active_q && window_last_i && map_last_i;
 
   assign step_o = active_q;
-  assign write_o = write_q[2];
+  assign write_o = write_q[LANES];
   assign line_o = line_q;
-  assign end_o = write_q[2] && end_q[2];
+  assign end_o = write_q[LANES] && end_q[LANES];
 
   always @(posedge clk_i) begin
     if (rst_i) begin
       active_q <= 1'b0;
-      valid_q  <= 2'd0;
-      write_q  <= 3'd0;
+      valid_q  <= {LANES{1'b0}};
+      write_q  <= {LANES + 1{1'b0}};
     end else begin
       if (load_i) active_q <= 1'b1;
       else if (channel_last && left_q == 16'd1) active_q <= 1'b0;
-      valid_q <= {valid_q[0], active_q && group_last_i};
-      write_q <= {write_q[1:0], active_q && window_last_i};
+      valid_q <= {valid_q[LANES-2:0], active_q && group_last_i};
+      write_q <= {write_q[LANES-1:0], active_q && window_last_i};
     end
     if (load_i) left_q <= channels_i;
     else if (channel_last) left_q <= left_q - 16'd1;
-    first_q <= {first_q[0], window_first_i};
-    end_q   <= {end_q[1:0], channel_last && left_q == 16'd1};
+    first_q <= {first_q[LANES-2:0], window_first_i};
+    end_q   <= {end_q[LANES-1:0], channel_last && left_q == 16'd1};
     if (load_i) line_q <= {LINE_W{1'b0}};
-    else if (write_q[2]) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
+    else if (write_q[LANES]) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
   end
 
   genvar n;
@@ -69,7 +72,7 @@ module hne_pool #(
       assign act_o[n*ACT_W+:ACT_W] = max_q;
 
       always @(posedge clk_i) begin
-        if (valid_q[1] && (first_q[1] || act > max_q)) max_q <= act;
+        if (valid_q[LANES-1] && (first_q[LANES-1] || act > max_q)) max_q <= act;
       end
     end
   endgenerate

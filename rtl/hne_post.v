@@ -3,8 +3,8 @@
 `default_nettype none
 
 // Post-processing (twin: hwsim/units/post.py): COLS lanes that requantize one array row per cycle,
-// drained from the shadow bank while the next pixel tile accumulates. MULTIPLY 2, ADD, SHIFT,
-// WRITE.
+// drained from the shadow bank while the next pixel tile accumulates. READ, MULTIPLY 2, ADD,
+// SHIFT, CLAMP, WRITE.
 module hne_post #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,
@@ -23,13 +23,15 @@ module hne_post #(
     input  wire                       load_i,
     input  wire                       last_layer_i,
     input  wire [               15:0] n_out_i,
+    // Array rows in use.
+    input  wire [                8:0] rows_i,
     input  wire [         LINE_W-1:0] pixel_tiles_i,
     input  wire [         CHAN_W-1:0] channel_base_i,
     // The shadow bank is being written.
     input  wire                       shadow_load_i,
     output wire [          ROW_W-1:0] shadow_row_o,
     input  wire [     COLS*ACC_W-1:0] shadow_i,
-    // Scale and bias memories: they answer in the cycle that selects the row.
+    // Scale and bias memories: read in the cycle that selects the row.
     output wire [         CHAN_W-1:0] channel_o,
     input  wire [ SHIFT_W+MULT_W-1:0] scale_i,
     input  wire [   ACC_W+MULT_W-1:0] bias_i,
@@ -43,76 +45,80 @@ module hne_post #(
     output wire                       end_o
 );
 
+  localparam integer BIAS_W = ACC_W + MULT_W;
   localparam [15:0] ROWS16 = ROWS[15:0];
   localparam [LINE_W-1:0] ONE = 1;
   localparam signed [MULT_W-1:0] UNIT = 1;
 
+  // Cycles from the selection of a row to its result.
+  localparam integer STAGES = 7;
+
   reg active_q, last_layer_q;
-  reg [ROW_W-1:0] row_q;
-  reg [15:0] left_q;
+  reg [ROW_W-1:0] row_q, row_end_q;
+  // Outputs behind this row-tile, and the last row of the next one, known long before it comes.
+  reg [15:0] beyond_q;
+  reg [ROW_W-1:0] next_end_q;
   reg [LINE_W-1:0] pixel_q, pixel_end_q, tile_line_q, line_q;
   reg [CHAN_W-1:0] tile_channel_q, channel_q;
-  reg [4:0] valid_q, end_q;
-  reg [LINE_W-1:0] line1_q, line2_q, line3_q, line4_q, line5_q;
-  reg [COLS*ACC_W-1:0] acc_q;
-  reg [ACC_W+MULT_W-1:0] bias1_q, bias2_q, bias3_q;
-  reg [SHIFT_W-1:0] shift1_q, shift2_q, shift3_q, shift4_q;
+  reg [STAGES-1:0] valid_q, end_q;
+  reg [STAGES*LINE_W-1:0] lines_q;
+  reg [COLS*ACC_W-1:0] acc1_q, acc2_q;
+  reg signed [MULT_W-1:0] multiplier_q;
+  reg [3*BIAS_W-1:0] bias_q;
+  reg [4*SHIFT_W-1:0] shift_q;
 
-  wire [15:0] rows = left_q < ROWS16 ? left_q : ROWS16;
-  wire row_last = {{16 - ROW_W{1'b0}}, row_q} == rows - 16'd1;
+  wire row_last = row_q == row_end_q;
   wire pixel_last = pixel_q == pixel_end_q;
-  wire tile_last = left_q <= ROWS16;
+  wire tile_last = beyond_q == 16'd0;
   wire [LINE_W-1:0] pixel_next = pixel_q + ONE;
   wire [CHAN_W-1:0] channel_next = channel_q + {{CHAN_W - 1{1'b0}}, 1'b1};
-  reg signed [MULT_W-1:0] multiplier_q;
+  wire [15:0] beyond = beyond_q > ROWS16 ? beyond_q - ROWS16 : 16'd0;
+  wire [15:0] next_rows = beyond_q > ROWS16 ? ROWS16 : beyond_q;
+  wire [15:0] next_end = next_rows - 16'd1;
+  wire [8:0] first_end = rows_i - 9'd1;
   wire [COLS*ACC_W-1:0] logits;
-  wire unused_logits = &{1'b0, logits};
+  wire unused_bits = &{1'b0, logits, next_end, first_end};
 
   assign shadow_row_o = row_q;
-  assign channel_o = channel_d;
-  assign write_o = valid_q[4] && !last_layer_q;
-  assign logit_write_o = valid_q[4] && last_layer_q;
+  assign channel_o = channel_q;
+  assign write_o = valid_q[STAGES-1] && !last_layer_q;
+  assign logit_write_o = valid_q[STAGES-1] && last_layer_q;
   assign logit_o = logits[ACC_W-1:0];
-  assign line_o = line5_q;
-  assign end_o = valid_q[4] && end_q[4];
-
-  // The memories are read with the channel of the next cycle.
-  reg [CHAN_W-1:0] channel_d;
-
-  always @* begin
-    channel_d = channel_q;
-    if (load_i) channel_d = channel_base_i;
-    else if (active_q) channel_d = row_last && !pixel_last ? tile_channel_q : channel_next;
-  end
+  assign line_o = lines_q[(STAGES-1)*LINE_W+:LINE_W];
+  assign end_o = valid_q[STAGES-1] && end_q[STAGES-1];
 
   always @(posedge clk_i) begin
     if (rst_i) begin
       active_q <= 1'b0;
-      valid_q  <= 5'd0;
+      valid_q  <= {STAGES{1'b0}};
     end else begin
       if (shadow_load_i) active_q <= 1'b1;
       else if (row_last) active_q <= 1'b0;
-      valid_q <= {valid_q[3:0], active_q};
+      valid_q <= {valid_q[STAGES-2:0], active_q};
     end
     if (load_i) begin
       last_layer_q   <= last_layer_i;
       row_q          <= {ROW_W{1'b0}};
-      left_q         <= n_out_i;
+      row_end_q      <= first_end[ROW_W-1:0];
+      beyond_q       <= n_out_i > ROWS16 ? n_out_i - ROWS16 : 16'd0;
       pixel_q        <= {LINE_W{1'b0}};
       tile_line_q    <= {LINE_W{1'b0}};
       line_q         <= {LINE_W{1'b0}};
       tile_channel_q <= channel_base_i;
+      channel_q      <= channel_base_i;
       pixel_end_q    <= pixel_tiles_i - ONE;
     end else if (active_q) begin
       // A channel of the output map has as many lines as there are pixel tiles.
-      line_q <= line_q + pixel_tiles_i;
+      line_q    <= line_q + pixel_tiles_i;
+      channel_q <= row_last && !pixel_last ? tile_channel_q : channel_next;
       row_q  <= row_q + {{ROW_W - 1{1'b0}}, 1'b1};
       if (row_last) begin
         row_q   <= {ROW_W{1'b0}};
         pixel_q <= pixel_next;
         line_q  <= tile_line_q + pixel_next;
         if (pixel_last) begin
-          left_q         <= left_q - ROWS16;
+          row_end_q      <= next_end_q;
+          beyond_q       <= beyond;
           pixel_q        <= {LINE_W{1'b0}};
           tile_line_q    <= line_q + ONE;
           line_q         <= line_q + ONE;
@@ -120,22 +126,16 @@ module hne_post #(
         end
       end
     end
-    channel_q <= channel_d;
-    end_q    <= {end_q[3:0], row_last && pixel_last && tile_last};
-    line1_q  <= line_q;
-    line2_q  <= line1_q;
-    line3_q  <= line2_q;
-    line4_q  <= line3_q;
-    line5_q  <= line4_q;
-    acc_q    <= shadow_i;
+    next_end_q <= next_end[ROW_W-1:0];
+    end_q   <= {end_q[STAGES-2:0], row_last && pixel_last && tile_last};
+    lines_q <= {lines_q[(STAGES-1)*LINE_W-1:0], line_q};
+    acc1_q  <= shadow_i;
+    // READ: the memories have answered.
+    acc2_q  <= acc1_q;
     multiplier_q <= last_layer_q ? UNIT : scale_i[MULT_W-1:0];
-    bias1_q  <= bias_i;
-    bias2_q  <= bias1_q;
-    bias3_q  <= bias2_q;
-    shift1_q <= last_layer_q ? {SHIFT_W{1'b0}} : scale_i[MULT_W+:SHIFT_W];
-    shift2_q <= shift1_q;
-    shift3_q <= shift2_q;
-    shift4_q <= shift3_q;
+    bias_q  <= {bias_q[2*BIAS_W-1:0], bias_i};
+    shift_q <= {shift_q[3*SHIFT_W-1:0],
+                last_layer_q ? {SHIFT_W{1'b0}} : scale_i[MULT_W+:SHIFT_W]};
   end
 
   genvar n;
@@ -148,10 +148,10 @@ module hne_post #(
           .SHIFT_W(SHIFT_W)
       ) u_lane (
           .clk_i(clk_i),
-          .acc_i(acc_q[n*ACC_W+:ACC_W]),
+          .acc_i(acc2_q[n*ACC_W+:ACC_W]),
           .multiplier_i(multiplier_q),
-          .bias2_i(bias3_q),
-          .shift3_i(shift4_q),
+          .bias2_i(bias_q[2*BIAS_W+:BIAS_W]),
+          .shift3_i(shift_q[3*SHIFT_W+:SHIFT_W]),
           .act_o(act_o[n*ACT_W+:ACT_W]),
           .logit_o(logits[n*ACC_W+:ACC_W])
       );

@@ -3,7 +3,7 @@
 `default_nettype none
 
 // One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b. MULTIPLY
-// 2 (partial products, sum), ADD, SHIFT: a new operand every cycle.
+// 2 (partial products, sum), ADD, SHIFT, CLAMP: a new operand every cycle.
 module hne_post_lane #(
     parameter integer ACT_W = 8,
     parameter integer ACC_W = 32,
@@ -28,18 +28,19 @@ module hne_post_lane #(
   reg signed [HALF_W+MULT_W-1:0] high_q;
   reg signed [WIDE_W-1:0] product_q, sum_q;
   reg signed [WIDE_W-1:0] shifted_q;
+  reg [ACT_W-1:0] act_q;
+  reg signed [ACC_W-1:0] logit_q;
 
   wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc_i[HALF_W-1:0]};
   wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc_i[ACC_W-1]}}, acc_i[ACC_W-1:HALF_W]};
   wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier_i[MULT_W-1]}}, multiplier_i};
   wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier_i[MULT_W-1]}}, multiplier_i};
   wire signed [WIDE_W-1:0] low_wide = {{HALF_W - 1{low_q[HALF_W+MULT_W]}}, low_q};
-  // The clamp is on the way to the write port.
   wire negative = shifted_q[WIDE_W-1];
   wire above = |shifted_q[WIDE_W-2:ACT_W];
 
-  assign act_o = negative ? {ACT_W{1'b0}} : above ? {ACT_W{1'b1}} : shifted_q[ACT_W-1:0];
-  assign logit_o = shifted_q[ACC_W-1:0];
+  assign act_o = act_q;
+  assign logit_o = logit_q;
 
   always @(posedge clk_i) begin
     low_q     <= low * low_m;
@@ -47,6 +48,8 @@ module hne_post_lane #(
     product_q <= {high_q, {HALF_W{1'b0}}} + low_wide;
     sum_q     <= product_q + bias2_i;
     shifted_q <= sum_q >>> shift3_i;
+    act_q     <= negative ? {ACT_W{1'b0}} : above ? {ACT_W{1'b1}} : shifted_q[ACT_W-1:0];
+    logit_q   <= shifted_q[ACC_W-1:0];
   end
 
 endmodule

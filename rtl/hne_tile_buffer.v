@@ -4,6 +4,7 @@
 
 // Tile buffer: expanded columns of weights, two halves. A convolution fills one half with a
 // row-tile while the array reads the other; an fc layer passes columns through, one in each half.
+// The half is the top bit of an address: a block RAM of 2^n lines needs no choice behind it.
 module hne_tile_buffer #(
     parameter integer ROWS = 2,
     parameter integer WGT_W = 8,
@@ -24,12 +25,11 @@ module hne_tile_buffer #(
     output wire [ROWS*WGT_W-1:0] weight_o
 );
 
-  localparam integer ADDR_W = $clog2(2 * TILE_DEPTH);
-  localparam [ADDR_W-1:0] HALF = TILE_DEPTH[ADDR_W-1:0];
-  localparam [ADDR_W-1:0] ONE = 1;
+  localparam integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1;
+  localparam [COLUMN_W-1:0] ONE = 1;
 
   reg fc_q, write_half_q, read_half_q;
-  reg [ADDR_W-1:0] write_q, read_q;
+  reg [COLUMN_W-1:0] write_q, read_q;
 
   wire write_swap = fc_q ? write_i : write_i && write_last_i;
   wire read_swap = fc_q ? read_i : release_i;
@@ -39,34 +39,28 @@ module hne_tile_buffer #(
       fc_q         <= fc_i;
       write_half_q <= 1'b0;
       read_half_q  <= 1'b0;
-      write_q      <= {ADDR_W{1'b0}};
-      read_q       <= {ADDR_W{1'b0}};
+      write_q      <= {COLUMN_W{1'b0}};
+      read_q       <= {COLUMN_W{1'b0}};
     end else begin
-      if (write_swap) begin
-        write_half_q <= !write_half_q;
-        write_q      <= write_half_q ? {ADDR_W{1'b0}} : HALF;
-      end else if (write_i) begin
-        write_q <= write_q + ONE;
-      end
-      if (read_swap) begin
-        read_half_q <= !read_half_q;
-        read_q      <= read_half_q ? {ADDR_W{1'b0}} : HALF;
-      end else if (read_i) begin
-        read_q <= !read_last_i ? read_q + ONE : read_half_q ? HALF : {ADDR_W{1'b0}};
+      if (write_swap) write_half_q <= !write_half_q;
+      if (write_i) write_q <= write_swap ? {COLUMN_W{1'b0}} : write_q + ONE;
+      if (read_swap) read_half_q <= !read_half_q;
+      if (read_i || release_i) begin
+        read_q <= (fc_q || read_last_i || release_i) ? {COLUMN_W{1'b0}} : read_q + ONE;
       end
     end
   end
 
   hne_ram #(
       .WIDTH(ROWS * WGT_W),
-      .DEPTH(2 * TILE_DEPTH)
+      .DEPTH(2 << COLUMN_W)
   ) u_ram (
       .clk_i(clk_i),
       .we_i(write_i),
-      .waddr_i(write_q),
+      .waddr_i({write_half_q, write_q}),
       .wdata_i(weight_i),
       .re_i(read_i),
-      .raddr_i(read_q),
+      .raddr_i({read_half_q, read_q}),
       .rdata_o(weight_o)
   );
 

@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// From the program's virtual weights to columns of the tile buffer: index source, expander, weight
-// banks, tile buffer.
+// From the program's virtual weights to columns of the tile buffer: index source, turns, expander,
+// weight banks, tile buffer.
 module hne_weight_path #(
     parameter integer ROWS = 2,
     parameter integer BANKS = 2,
@@ -54,9 +54,17 @@ module hne_weight_path #(
   localparam integer BANK_LINE_W = (BANK_LINES > 1) ? $clog2(BANK_LINES) : 1;
   localparam integer IDX_LINE_W = (IDX_DEPTH > 1) ? $clog2(IDX_DEPTH) : 1;
 
-  wire move, valid, last;
+  localparam integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1;
+  localparam integer TURN_W = (ROWS > 1) ? $clog2(ROWS) : 1;
+  localparam integer MORE_W = (ROWS > 1) ? ROWS - 1 : 1;
+
+  wire move, valid, last, turn_valid, turn_last;
   wire [ROWS*ADDR_W-1:0] address;
-  wire [ROWS-1:0] negative;
+  wire [ROWS-1:0] negative, turn_negative, used;
+  wire [ROWS*BANK_W-1:0] row_bank;
+  wire [ROWS*BANK_LINE_W-1:0] row_line;
+  wire [ROWS*TURN_W-1:0] turn;
+  wire [MORE_W-1:0] more;
   wire [BANKS-1:0] read;
   wire [BANKS*BANK_LINE_W-1:0] line;
   wire [BANKS*WGT_W-1:0] bank_word;
@@ -103,26 +111,53 @@ module hne_weight_path #(
       .mem_rdata_o(mem_index_o)
   );
 
+  hne_turns #(
+      .ROWS  (ROWS),
+      .BANKS (BANKS),
+      .ADDR_W(ADDR_W),
+      .LINE_W(BANK_LINE_W)
+  ) u_turns (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .load_i(load_i),
+      .n_out_i(n_out_i),
+      .base_i(weight_base_i[BANK_LINE_W-1:0]),
+      .en_i(move),
+      .valid_i(valid),
+      .last_i(last),
+      .address_i(address),
+      .negative_i(negative),
+      .valid_o(turn_valid),
+      .last_o(turn_last),
+      .negative_o(turn_negative),
+      .bank_o(row_bank),
+      .line_o(row_line),
+      .used_o(used),
+      .turn_o(turn),
+      .more_o(more)
+  );
+
   hne_expander #(
       .ROWS  (ROWS),
       .BANKS (BANKS),
       .WGT_W (WGT_W),
-      .ADDR_W(ADDR_W),
       .LINES (BANK_LINES)
   ) u_expander (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load_i),
       .fc_i(fc_i),
-      .n_out_i(n_out_i),
       .rows_i(rows_i),
       .move_o(move),
-      .valid_i(valid),
-      .last_i(last),
-      .address_i(address),
-      .negative_i(negative),
+      .valid_i(turn_valid),
+      .last_i(turn_last),
+      .negative_i(turn_negative),
+      .bank_i(row_bank),
+      .line_i(row_line),
+      .used_i(used),
+      .turn_i(turn),
+      .more_i(more),
       .release_i(release_i),
-      .base_i(weight_base_i[BANK_LINE_W-1:0]),
       .read_o(read),
       .line_o(line),
       .word_i(bank_word),

@@ -25,9 +25,9 @@ from hwsim.audit.evidence import Evidence
 from hwsim.audit.flags import judge_all
 from hwsim.audit.gradients import NAIVE, examine, usable_losses
 from hwsim.audit.meaning import BY_KEY
+from hwsim.counting import fingerprint
 from hwsim.engine import Engine
 from hwsim.errors import InputError
-from hwsim.experiment import fingerprint
 from hwsim.networks import Network, pixels, versions
 from hwsim.report import write_json
 from models.data import Dataset

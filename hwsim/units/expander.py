@@ -3,7 +3,8 @@
 Column-synchronous. Every cycle each bank picks the lowest pending row that wants it and reads that
 row's word; all pending rows that want the *same* word are served with it. A column is done when
 no row is pending, so it costs X_j = max over banks of the number of distinct addresses wanted
-there, at least 1. Rows beyond the layer are masked and request nothing.
+there, at least 1. Rows beyond the layer are masked and request nothing. The Verilog knows the cycle
+in which each row is served, its turn, before the column arrives (rtl/hne_turns.v).
 """
 
 from __future__ import annotations
@@ -18,11 +19,19 @@ from numpy.typing import NDArray
 from hwsim.hashing import HashSpec
 from hwsim.units import index
 
+#: Pipeline between the index source and the column register, which moves with the index source.
+COMPARE = 1  # banks, lines, and which rows want the same bank or word
+FIRST = 1  # the lowest row of each word
+COUNT = 1  # first rows before it in its bank
+TURN = 1  # the turn of each row, and whether a further one follows
+TURNS = COMPARE + FIRST + COUNT + TURN
+
 #: Pipeline behind the cycle that grants the last rows of a column.
-READ = 1  # bank SRAMs answer, words are routed to their rows
-SIGN = 1  # negation by ξ
+ROUTE = 1  # the reads travel to their banks
+READ = 1  # bank SRAMs answer
+SIGN = 1  # words are routed to their rows, negated by ξ
 WRITE = 1  # one column of the tile buffer
-FILL = READ + SIGN + WRITE
+FILL = ROUTE + READ + SIGN + WRITE
 
 
 @njit(nogil=True, cache=True)

@@ -23,9 +23,9 @@ Source = Literal["counter", "sram", "hash"]
 LANE = 1  # + j · PRIME3, rotate by 17; j · PRIME3 comes from an adder shared by all rows
 ROUND = 2  # · PRIME4
 MIX = 2 + 2  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3
-SCALE = 2  # ^ >> 16, then the high half of u · K or u · (K/H), four 16x16 products
+SCALE = 3  # ^ >> 16, then the high half of u · K or u · (K/H): four 16x16 products, their sum (2)
 ROTATE = 1  # banked: · H + ((i + rotation) mod H); the others just pass
-#: Cycles from the entry of a column to its arrival at the expander.
+#: Cycles from the entry of a column to the output register, where hne_turns takes it.
 LATENCY: dict[Source, int] = {
     "counter": 1,
     "sram": 2,  # read; output register

@@ -22,12 +22,14 @@ from hwsim.program import MacLayer
 
 Kernel = Literal["int8", "float32", "float64"]
 
-#: Pipeline behind the cycle that issues a column (addresses to tile and activation buffer).
-READ = 1  # both buffers answer; lanes are aligned and masked into the operand registers
+#: Pipeline behind the cycle that issues a column. Weights are read at once and wait for the lanes.
+ADDRESS = 2  # the column of each lane; the line of each bank of the activation buffer
+READ = 1  # the activation buffer answers
+ALIGN = 1  # its words are aligned and masked into the operand registers
 MULTIPLY = 1  # ROWS x COLS products, registered
 ACCUMULATE = 1  # the first column of a tile loads, the others add
 SHADOW = 1  # a marker behind the slot's last cycle copies the accumulators to the shadow bank
-FILL = READ + MULTIPLY + ACCUMULATE + SHADOW
+FILL = ADDRESS + READ + ALIGN + MULTIPLY + ACCUMULATE + SHADOW
 
 
 def cycles_column(stride: int, cols: int) -> int:

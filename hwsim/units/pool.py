@@ -10,13 +10,13 @@ from math import ceil
 
 from numba import njit
 
-from hwsim.units.mac_array import cycles_column
+from hwsim.units.mac_array import ADDRESS, ALIGN, READ, cycles_column
 
-#: Pipeline behind the cycle that issues a read of one window element for COLS outputs.
-READ = 1  # the activation buffer answers, lanes are aligned
+#: Pipeline behind the cycle that issues a read of one window element for COLS outputs. Its first
+#: stages, to the aligned lanes, are those of the array.
 COMPARE = 1  # the first element of a window loads, the others compare
 WRITE = 1  # one line of the other feature map
-FILL = READ + COMPARE + WRITE
+FILL = ADDRESS + READ + ALIGN + COMPARE + WRITE
 
 
 def cycles_pool(channels: int, out_h: int, out_w: int, kernel: int, stride: int, cols: int) -> int:

@@ -10,11 +10,13 @@ import numpy as np
 from numba import njit
 
 #: Pipeline behind the cycle that selects an array row of the shadow bank and its {s, m} and b.
+READ = 1  # scale and bias memories answer
 MULTIPLY = 2  # acc · m_c: partial products, then their sum
 ADD = 1  # + b_c
-SHIFT = 1  # arithmetic >> s_c and clamp
+SHIFT = 1  # arithmetic >> s_c
+CLAMP = 1  # to 0 … 2^A − 1
 WRITE = 1  # one line of the feature map, or one logit
-FILL = MULTIPLY + ADD + SHIFT + WRITE
+FILL = READ + MULTIPLY + ADD + SHIFT + CLAMP + WRITE
 
 
 def cycles_drain(rows: int) -> int:

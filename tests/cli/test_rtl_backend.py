@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
 
-from hwsim import networks, rom, rtl, waves
+from hwsim import rom, rtl, rtl_table, waves
 from hwsim.config import load_config
-from hwsim.experiment import Experiment, Settings
+from hwsim.experiment import Experiment
 from hwsim.networks import Network
-from hwsim.program import MacLayer
+from hwsim.program import MacLayer, Program
+from hwsim.settings import Settings
 from models.data import load_dataset
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
@@ -24,32 +23,6 @@ pytestmark = pytest.mark.rtl
 
 ATTACK = ("attack", "hfgsm", "--model", "small", "--backend", "rtl", "--eps", "0.1,0.3")
 RUN = "runs/hfgsm-small-tiny-float32-rtl"
-
-
-@pytest.fixture(scope="package")
-def small(_everywhere: None) -> Network:
-    """Pool, fc, fc: a few thousand cycles on ``tiny``; it knows some digits."""
-    train = load_dataset("mnist", "train")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        hidden = nn.Linear(196, 12), nn.ReLU()
-        net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), *hidden, nn.Linear(12, 10))
-    x, y = networks.pixels(train), torch.from_numpy(train.labels)
-    weights = list(net.parameters())
-    # By hand: loading torch.optim costs more than all that happens here.
-    for _ in range(60):
-        steps = torch.autograd.grad(nn.functional.cross_entropy(net(x), y), weights)
-        with torch.no_grad():
-            for weight, step in zip(weights, steps, strict=True):
-                weight -= 0.3 * step
-    return Network("small", net.eval(), networks.compile(net, x, load_config("tiny")), "mnist")
-
-
-@pytest.fixture
-def offered(small: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """The command line opens this network, whatever it is asked for."""
-    monkeypatch.setattr(networks, "open_network", lambda *_: small)
-    return small
 
 
 def chosen(network: Network, backend: str = "rtl") -> Experiment:
@@ -139,6 +112,26 @@ def test_a_wrong_logit_ends_it_with_the_first_activation_that_differs(
     assert not (place / RUN / "result.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("jsma", ("--eps", "5%,10%")),
+        ("cw-l2", ("--eps", "2,inf", "--steps", "5", "--binary-search-steps", "3")),
+        ("noise", ("--eps", "0.3", "--draws", "3")),
+    ],
+)
+def test_the_verilog_judges_attacks_of_every_norm(
+    run: Run, place: Path, offered: Network, name: str, more: tuple[str, ...]
+) -> None:
+    command = ("attack", name, "--model", "small", "--samples", "3", *more)
+    assert run(*command, "--backend", "rtl", "--json", "rtl.json").code == 0
+    assert run(*command, "--json", "python.json").code == 0
+    by_rtl, by_python = (numbers(read(place / f"{who}.json")) for who in ("rtl", "python"))
+    assert by_rtl.pop("judged")["differences"] == 0
+    assert by_rtl.pop("backend") != by_python.pop("backend")
+    assert by_rtl == by_python
+
+
 # ---------------------------------------------------------------- wave
 
 
@@ -176,7 +169,13 @@ def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
     assert shown <= names
     groups = {line[1:] for line in lines if line.startswith("-")}
     assert {"sequencer", "expander", "act", "post", "pool"} <= groups
-    assert groups <= units
+    assert groups <= units | {"hne_core nets"}
+    # First what goes in and out, then unit by unit, then what connects them.
+    outer = [lines.index(f"-{name}") for name in ("hne_core", "act", "weights", "hne_core nets")]
+    assert outer == sorted(outer)
+    ports = lines[outer[0] + 1 : lines.index("-hne_core", outer[0] + 1)]
+    assert any(line.endswith(".in_valid_i") for line in ports)
+    assert all(line.split("[")[0].endswith(("_i", "_o")) for line in ports if line[0] != "@")
     assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
         line in ("@1000200", "@1401200") for line in lines
     )
@@ -206,6 +205,41 @@ def test_a_trace_that_cannot_be_is_refused(run: Run, place: Path, traced: Path) 
     assert "a trace must end in .fst" in run("wave", traced, "-o", "x.vcd").line
     assert "one inference has" in run("wave", traced, "--first", "99999").line
     assert "annot write" in run("wave", traced, "-o", "/proc/hwsim-test/x.fst").line
+    assert [path.name for path in place.iterdir()] == ["net.hne"]
+
+
+# ---------------------------------------------------------------- timing --backend rtl
+
+
+def test_every_counter_of_the_verilog_is_that_of_the_simulator(
+    run: Run, place: Path, traced: Path
+) -> None:
+    code, out, err = run("timing", traced, "--backend", "rtl", "--json", "out.json")
+    assert code == 0, err
+    assert "The Verilog against this report" in out
+    found = read(place / "out.json")
+    assert found["rtl"]["cycles"] == found["cycles"]
+    for timed, counted in zip(found["layers"], found["rtl"]["layers"], strict=True):
+        assert counted["name"] == timed["name"]
+        assert counted["counters"]["compute"] == timed["compute"] > 0
+        assert set(counted["difference"].values()) == {0}
+        assert len(counted["difference"]) >= 9
+
+
+def test_a_counter_that_differs_is_named(
+    run: Run, place: Path, traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = rtl_table.count
+
+    def wrong(program: Program) -> rtl.RtlRun:
+        found = count(program)
+        found.layers[0]["drain"] += 3
+        return found
+
+    monkeypatch.setattr(rtl_table, "count", wrong)
+    answer = run("timing", traced, "--backend", "rtl", "--json", "out.json")
+    assert answer.code == 2
+    assert "differ in layer conv, drain, by 3" in answer.err
     assert [path.name for path in place.iterdir()] == ["net.hne"]
 
 

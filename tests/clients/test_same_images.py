@@ -33,7 +33,7 @@ def model() -> nn.Module:
             nn.Linear(200, 30), nn.ReLU(), nn.Linear(30, CLASSES),
         )  # fmt: skip
     # float64 inside: the same sums in another order must not decide the sign of a gradient.
-    return Wide(network.eval().double())
+    return Wide(network.double()).eval()
 
 
 class Wide(nn.Module):
@@ -83,8 +83,8 @@ def test_the_images_are_foolboxs(model: nn.Module, images: Tensor, name: str, ki
             foolbox.attacks.LinfBasicIterativeAttack(),
         ),
         "PGD": (
-            PGD(step_size=EPSILON / 30, seed=3, early_exit=False, space=Continuous()),
-            SameStart(rel_stepsize=1 / 30),
+            PGD(steps=10, step_size=EPSILON / 6, seed=3, early_exit=False, space=Continuous()),
+            SameStart(rel_stepsize=1 / 6, steps=10),
         ),
     }
     attack, peer = pairs[name]

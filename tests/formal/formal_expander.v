@@ -1,6 +1,6 @@
 `default_nettype none
 
-// hne_expander with its arbiter, between an index source that offers anything, weight banks of any
+// hne_expander with its arbiter and hne_turns in front of it, between an index source that offers anything, weight banks of any
 // content and an array that takes its time: every column comes out once, in order, each row with
 // the word of its address and its sign.
 module formal_expander #(
@@ -9,7 +9,9 @@ module formal_expander #(
     parameter integer WGT_W = 2,
     parameter integer ADDR_W = 3,
     parameter integer LINES = (1 << ADDR_W) / BANKS,
-    parameter integer LINE_W = $clog2(LINES)
+    parameter integer LINE_W = $clog2(LINES),
+    parameter integer BANK_W = $clog2(BANKS),
+    parameter integer TURN_W = $clog2(ROWS)
 ) (
     input wire                   clk,
     input wire                   rst,
@@ -35,26 +37,60 @@ module formal_expander #(
   wire [ROWS*WGT_W-1:0] weight;
   reg [BANKS*WGT_W-1:0] word;
 
-  hne_expander #(
+  wire turn_valid, turn_last;
+  wire [ROWS-1:0] turn_negative, turn_used;
+  wire [ROWS*BANK_W-1:0] turn_bank;
+  wire [ROWS*LINE_W-1:0] turn_line;
+  wire [ROWS*TURN_W-1:0] turn;
+  wire [ROWS-2:0] more;
+
+  hne_turns #(
       .ROWS  (ROWS),
       .BANKS (BANKS),
-      .WGT_W (WGT_W),
       .ADDR_W(ADDR_W),
-      .LINES (LINES)
+      .LINE_W(LINE_W)
+  ) turns (
+      .clk_i(clk),
+      .rst_i(rst),
+      .load_i(load),
+      .n_out_i({12'd0, n_out}),
+      .base_i(base),
+      .en_i(move),
+      .valid_i(valid),
+      .last_i(last),
+      .address_i(address),
+      .negative_i(negative),
+      .valid_o(turn_valid),
+      .last_o(turn_last),
+      .negative_o(turn_negative),
+      .bank_o(turn_bank),
+      .line_o(turn_line),
+      .used_o(turn_used),
+      .turn_o(turn),
+      .more_o(more)
+  );
+
+  hne_expander #(
+      .ROWS (ROWS),
+      .BANKS(BANKS),
+      .WGT_W(WGT_W),
+      .LINES(LINES)
   ) dut (
       .clk_i(clk),
       .rst_i(rst),
       .load_i(load),
       .fc_i(fc),
-      .n_out_i({12'd0, n_out}),
       .rows_i({7'd0, rows}),
       .move_o(move),
-      .valid_i(valid),
-      .last_i(last),
-      .address_i(address),
-      .negative_i(negative),
+      .valid_i(turn_valid),
+      .last_i(turn_last),
+      .negative_i(turn_negative),
+      .bank_i(turn_bank),
+      .line_i(turn_line),
+      .used_i(turn_used),
+      .turn_i(turn),
+      .more_i(more),
       .release_i(free),
-      .base_i(base),
       .read_o(read),
       .line_o(line),
       .word_i(word),
@@ -77,16 +113,20 @@ module formal_expander #(
     end
   end
 
-  // The column in the expander, and what is to come out of it in three cycles.
+  // The columns in hne_turns, the one in the expander, and what is to come out in four cycles.
   reg past = 1'b0;
   reg loaded;
+  reg [2:0] ahead, ahead_last;
+  reg [3*ROWS*ADDR_W-1:0] ahead_address;
+  reg [3*ROWS-1:0] ahead_negative;
   reg valid_q, last_q;
   reg [ROWS*ADDR_W-1:0] address_q;
   reg [ROWS-1:0] negative_q;
-  reg [ROWS*WGT_W-1:0] weight1, weight2, weight3, weight0;
-  reg [ROWS-1:0] used1, used2, used3, used0;
-  reg [2:0] come, come_last;
-  reg [3:0] left;
+  reg [ROWS*WGT_W-1:0] weight1, weight2, weight3, weight4, weight0;
+  reg [ROWS-1:0] used1, used2, used3, used4, used0;
+  reg [3:0] come, come_last;
+  // Outputs of the layer that are not expanded yet; that the index source has not offered yet.
+  reg [3:0] left, offer;
   reg [2:0] halves;
   reg [3:0] age, held;
 
@@ -122,43 +162,50 @@ module formal_expander #(
 
   always @* begin
     if (!past) assume (rst && !load);
-    // One layer: it is loaded once, before its columns; the index source ends with its row-tiles.
-    if (past) assume (!rst);
+    // One layer: it is loaded once, behind the reset, before its columns; the index source ends with
+    // its row-tiles.
+    if (past) assume (!rst && (load || loaded));
     if (loaded) assume (!load);
     if (!loaded) assume (!valid);
-    if (left_next == 4'd0) assume (!valid);
+    if (offer == 4'd0) assume (!valid);
     assume (n_out != 4'd0 && n_out <= 3 * ROWS && rows != 2'd0);
     if (halves == 3'd0) assume (!free);
   end
 
   always @(posedge clk) begin
     past <= 1'b1;
-    if (rst) {loaded, valid_q, come, halves, age, held} <= 16'd0;
+    if (rst) {loaded, ahead, valid_q, come, halves, age, held} <= 20'd0;
     else begin
       if (load) loaded <= 1'b1;
-      if (move) valid_q <= valid && loaded;
-      come <= {come[1:0], done};
+      if (move) {valid_q, ahead} <= {ahead, valid && loaded};
+      come <= {come[2:0], done};
       halves <= halves + {2'd0, done && last_q && !fc} - {2'd0, free};
       age <= move ? 4'd0 : age + {3'd0, conflict};
       held <= hold ? held + 4'd1 : 4'd0;
     end
     if (load) left <= n_out;
     else left <= left_next;
-    if (move) {last_q, address_q, negative_q} <= {last, address, negative};
-    come_last <= {come_last[1:0], last_q};
-    {weight1, weight2, weight3} <= {weight0, weight1, weight2};
-    {used1, used2, used3} <= {used0, used1, used2};
+    if (load) offer <= n_out;
+    else if (move && valid && last) offer <= offer > ROWS ? offer - ROWS : 4'd0;
+    if (move) begin
+      {last_q, ahead_last} <= {ahead_last, last};
+      {address_q, ahead_address} <= {ahead_address, address};
+      {negative_q, ahead_negative} <= {ahead_negative, negative};
+    end
+    come_last <= {come_last[2:0], last_q};
+    {weight1, weight2, weight3, weight4} <= {weight0, weight1, weight2, weight3};
+    {used1, used2, used3, used4} <= {used0, used1, used2, used3};
   end
 
   integer i;
   always @(posedge clk) begin
     if (past && loaded) begin
       // None lost, none invented, none out of order.
-      assert (write == come[2]);
+      assert (write == come[3]);
       if (write) begin
-        assert (write_last == come_last[2]);
+        assert (write_last == come_last[3]);
         for (i = 0; i < ROWS; i = i + 1)
-          if (used3[i]) assert (weight[i*WGT_W+:WGT_W] == weight3[i*WGT_W+:WGT_W]);
+          if (used4[i]) assert (weight[i*WGT_W+:WGT_W] == weight4[i*WGT_W+:WGT_W]);
       end
       // A column is in exactly one of four states, and leaves.
       if (valid_q) assert ({2'd0, move} + {2'd0, conflict} + {2'd0, waits} + {2'd0, hold} == 3'd1);
@@ -176,11 +223,11 @@ module formal_expander #(
 
   always @(posedge clk) begin
     // The worst column; three row-tiles of one column, with a wait; a hold.
-    cover (past && write && age == 0 && used3 == {ROWS{1'b1}} && left == 4'd0 && fc);
+    cover (past && write && age == 0 && used4 == {ROWS{1'b1}} && left == 4'd0 && fc);
     cover (past && valid_q && age == ROWS - 1 && move);
-    cover (past && waits && free && come[2]);
+    cover (past && waits && free && come[3]);
     cover (past && held == 4'd1 && hold && rows == 2'd3);
-    cover (past && write && used3 == 1 && weight3[WGT_W-1:0] == 1);
+    cover (past && write && used4 == 1 && weight4[WGT_W-1:0] == 1);
   end
 
 endmodule

@@ -21,11 +21,19 @@ module formal_mulhi (
       .high_o(high)
   );
 
+  reg first = 1'b0;
   reg valid = 1'b0;
+  // What is due: that of the operands two enabled cycles before.
+  reg [31:0] a2_q, b2_q;
+  reg [63:0] sum_q;
   reg [31:0] a_q, b_q, ll_q, lh_q, hl_q, hh_q;
+  wire [63:0] sum = {hh_q, 32'd0} + {16'd0, lh_q, 16'd0} + {16'd0, hl_q, 16'd0} + {32'd0, ll_q};
   always @(posedge clk) begin
     if (en) begin
-      valid <= 1'b1;
+      first <= 1'b1;
+      valid <= first;
+      {a2_q, b2_q} <= {a_q, b_q};
+      sum_q <= sum;
       a_q <= a;
       b_q <= b;
       ll_q <= {16'd0, a[15:0]} * {16'd0, b[15:0]};
@@ -35,23 +43,30 @@ module formal_mulhi (
     end
   end
 
-  wire [63:0] sum = {hh_q, 32'd0} + {16'd0, lh_q, 16'd0} + {16'd0, hl_q, 16'd0} + {32'd0, ll_q};
+  // For the induction: what the registers of the module hold.
+  (* hierconn *) wire [31:0] \dut.ll_q ;
+  (* hierconn *) wire [31:0] \dut.lh_q ;
+  (* hierconn *) wire [31:0] \dut.hl_q ;
+  (* hierconn *) wire [31:0] \dut.hh_q ;
 
   always @* begin
+    if (first) assert (\dut.ll_q == ll_q && \dut.lh_q == lh_q);
+    if (first) assert (\dut.hl_q == hl_q && \dut.hh_q == hh_q);
+    if (valid) assert (first);
     assume (ll_q <= {b_q[15:0], 16'd0} - {16'd0, b_q[15:0]});
     assume (lh_q <= {b_q[31:16], 16'd0} - {16'd0, b_q[31:16]});
     assume (hl_q <= {b_q[15:0], 16'd0} - {16'd0, b_q[15:0]});
     assume (hh_q <= {b_q[31:16], 16'd0} - {16'd0, b_q[31:16]});
     if (valid) begin
-      assert (high == sum[63:32]);
-      if (b_q != 32'd0) assert (high < b_q);
+      assert (high == sum_q[63:32]);
+      if (b2_q != 32'd0) assert (high < b2_q);
     end
   end
 
   // The bound is met, and not only at 0.
   always @(posedge clk) begin
-    cover (valid && b_q == 32'd8192 && high == 32'd8191);
-    cover (valid && b_q == 32'd1 && high == 32'd0 && &a_q);
+    cover (valid && b2_q == 32'd8192 && high == 32'd8191);
+    cover (valid && b2_q == 32'd1 && high == 32'd0 && &a2_q);
   end
 
 endmodule

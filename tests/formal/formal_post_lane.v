@@ -18,17 +18,17 @@ module formal_post_lane #(
 );
 
   // Operands enter together here; b is due two cycles later and s three.
-  reg signed [ACC_W-1:0] acc1, acc2, acc3, acc4;
-  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4;
-  reg signed [WIDE_W-1:0] bias1, bias2, bias3, bias4;
-  reg [SHIFT_W-1:0] shift1, shift2, shift3, shift4;
+  reg signed [ACC_W-1:0] acc1, acc2, acc3, acc4, acc5;
+  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4, multiplier5;
+  reg signed [WIDE_W-1:0] bias1, bias2, bias3, bias4, bias5;
+  reg [SHIFT_W-1:0] shift1, shift2, shift3, shift4, shift5;
   reg [2:0] cycle = 3'd0;
   always @(posedge clk) begin
-    {acc1, acc2, acc3, acc4} <= {acc, acc1, acc2, acc3};
+    {acc1, acc2, acc3, acc4, acc5} <= {acc, acc1, acc2, acc3, acc4};
     {multiplier1, multiplier2} <= {multiplier, multiplier1};
-    {multiplier3, multiplier4} <= {multiplier2, multiplier3};
-    {bias1, bias2, bias3, bias4} <= {bias, bias1, bias2, bias3};
-    {shift1, shift2, shift3, shift4} <= {shift, shift1, shift2, shift3};
+    {multiplier3, multiplier4, multiplier5} <= {multiplier2, multiplier3, multiplier4};
+    {bias1, bias2, bias3, bias4, bias5} <= {bias, bias1, bias2, bias3, bias4};
+    {shift1, shift2, shift3, shift4, shift5} <= {shift, shift1, shift2, shift3, shift4};
     if (cycle != 3'd7) cycle <= cycle + 3'd1;
   end
 
@@ -49,32 +49,32 @@ module formal_post_lane #(
       .logit_o(logit)
   );
 
-  wire signed [31:0] sum = acc4 * multiplier4 + bias4;
+  wire signed [31:0] sum = acc5 * multiplier5 + bias5;
   // Floor, by division: what >>> does to a negative number is the module's business.
-  wire signed [31:0] power = 32'sd1 <<< shift4;
+  wire signed [31:0] power = 32'sd1 <<< shift5;
   wire signed [31:0] remainder = sum & (power - 32'sd1);
-  wire signed [31:0] scaled = (sum - remainder) >>> shift4;
+  wire signed [31:0] scaled = (sum - remainder) >>> shift5;
   localparam signed [31:0] TOP = (1 << ACT_W) - 1;
   wire [31:0] clamped = scaled < 0 ? 32'd0 : scaled > TOP ? TOP : scaled;
 
   always @* begin
     // What the compiler promises (hwsim/compiler.py): the sum fits, s is below its width.
     assume (sum < (32'sd1 <<< (WIDE_W - 1)) && sum >= -(32'sd1 <<< (WIDE_W - 1)));
-    assume (shift4 < WIDE_W);
-    if (cycle >= 3'd4) begin
+    assume (shift5 < WIDE_W);
+    if (cycle >= 3'd5) begin
       assert (act == clamped[ACT_W-1:0]);
       assert (logit == scaled[ACC_W-1:0]);
-      if (shift4 == 0) assert (logit == sum[ACC_W-1:0]);
+      if (shift5 == 0) assert (logit == sum[ACC_W-1:0]);
     end
   end
 
   always @(posedge clk) begin
-    cover (cycle >= 3'd4 && scaled == -32'sd1 && act == 0 && shift4 == 2);
-    cover (cycle >= 3'd4 && scaled == TOP && &act && shift4 == 3);
-    cover (cycle >= 3'd4 && scaled == TOP + 1 && &act && shift4 == 1);
-    cover (cycle >= 3'd4 && acc4 < 0 && multiplier4 < 0 && scaled == 32'sd2);
-    cover (cycle >= 3'd4 && scaled == 32'sd1 && shift4 == WIDE_W - 2);
-    cover (cycle >= 3'd4 && sum == -32'sd9 && shift4 == 0 && logit == -9);
+    cover (cycle >= 3'd5 && scaled == -32'sd1 && act == 0 && shift5 == 2);
+    cover (cycle >= 3'd5 && scaled == TOP && &act && shift5 == 3);
+    cover (cycle >= 3'd5 && scaled == TOP + 1 && &act && shift5 == 1);
+    cover (cycle >= 3'd5 && acc5 < 0 && multiplier5 < 0 && scaled == 32'sd2);
+    cover (cycle >= 3'd5 && scaled == 32'sd1 && shift5 == WIDE_W - 2);
+    cover (cycle >= 3'd5 && sum == -32'sd9 && shift5 == 0 && logit == -9);
   end
 
 endmodule

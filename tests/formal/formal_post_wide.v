@@ -43,8 +43,8 @@ module formal_post_wide #(
   wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier[MULT_W-1]}}, multiplier};
 
   // Exact from here on.
-  reg signed [63:0] product, sum, summed;
-  reg [SHIFT_W-1:0] shift4;
+  reg signed [63:0] product, sum, summed1, summed2;
+  reg [SHIFT_W-1:0] shift4, shift5;
   reg [2:0] cycle = 3'd0;
   wire signed [63:0] high_wide = high_q;
   wire signed [63:0] low_wide = low_q;
@@ -54,12 +54,12 @@ module formal_post_wide #(
     high_q  <= high * high_m;
     product <= (high_wide <<< HALF_W) + low_wide;
     sum     <= product + bias_wide;
-    summed  <= sum;
-    shift4  <= shift3;
+    {summed1, summed2} <= {sum, summed1};
+    {shift4, shift5} <= {shift3, shift4};
     if (cycle != 3'd7) cycle <= cycle + 3'd1;
   end
 
-  wire signed [63:0] scaled = summed >>> shift4;
+  wire signed [63:0] scaled = summed2 >>> shift5;
   localparam signed [63:0] TOP = (1 << ACT_W) - 1;
   localparam signed [63:0] LIMIT = 64'sd1 <<< (WIDE_W - 1);
   wire [63:0] clamped = scaled < 0 ? 64'd0 : scaled > TOP ? TOP : scaled;
@@ -68,17 +68,17 @@ module formal_post_wide #(
     // A product of ACC_W and MULT_W bits, a sum that the compiler has seen to fit.
     if (cycle >= 3'd2) assume (product >= -LIMIT && product < LIMIT);
     if (cycle >= 3'd3) assume (sum >= -LIMIT && sum < LIMIT);
-    if (cycle >= 3'd4) begin
+    if (cycle >= 3'd5) begin
       assert (act == clamped[ACT_W-1:0]);
       assert (logit == scaled[ACC_W-1:0]);
-      if (shift4 == 0) assert (logit == summed[ACC_W-1:0]);
+      if (shift5 == 0) assert (logit == summed2[ACC_W-1:0]);
     end
   end
 
   always @(posedge clk) begin
-    cover (cycle >= 3'd4 && scaled == -64'sd1 && act == 0 && shift4 == 20);
-    cover (cycle >= 3'd4 && scaled == TOP && &act && shift4 == 17);
-    cover (cycle >= 3'd4 && scaled == TOP + 1 && &act && shift4 == 17);
+    cover (cycle >= 3'd5 && scaled == -64'sd1 && act == 0 && shift5 == 20);
+    cover (cycle >= 3'd5 && scaled == TOP && &act && shift5 == 17);
+    cover (cycle >= 3'd5 && scaled == TOP + 1 && &act && shift5 == 17);
   end
 
 endmodule

@@ -7,34 +7,46 @@ from tests.formal.sby import Mutation, Proof
 _ARBITER = tuple(
     Proof(
         name=f"bank_arbiter_{rows}x{banks}",
-        claim="bank arbiter with hne_conflicts: every request granted, within as many cycles as "
-        "its busiest bank has distinct addresses (≤ ROWS); one address a bank a cycle; none lost, "
-        "none invented, the word read is the word asked for; equal addresses together; no wanted "
-        "bank idles",
+        claim="turns and bank arbiter: every row of a column granted once, within as many cycles "
+        "as its busiest bank has distinct addresses (≤ ROWS), and the last of them known; one "
+        "address a bank a cycle, that of the lowest waiting row; none lost, none invented, the "
+        "word read is the word asked for; equal addresses together; no wanted bank idles",
         top="formal_bank_arbiter",
-        sources=("hne_bank_arbiter", "hne_conflicts"),
+        sources=("hne_bank_arbiter", "hne_turns", "hne_conflicts"),
         parameters={"ROWS": rows, "BANKS": banks, "ADDR_W": 4 if banks == 4 else 3},
         mode="bmc",
-        depth=rows + 2,
-        cover_depth=rows + 2,
+        depth=rows + 7,
+        cover_depth=rows + 7,
         note="complete: a column takes at most ROWS cycles",
         mutations=(
             Mutation(
-                "hne_bank_arbiter",
-                "same_bank_i[r*(r-1)/2+q]) lead[r] = 1'b0",
-                "1'b0) lead[r] = 1'b0",
+                "hne_turns",
+                "first2_q[q] && same_bank2_q[r*(r-1)/2+q]",
+                "1'b0",
                 "two addresses in one bank in one cycle",
             ),
             Mutation(
-                "hne_bank_arbiter",
-                "same_word_i[r*(r-1)/2+q]) grant_o[r] = 1'b1",
-                "1'b0) grant_o[r] = 1'b1",
+                "hne_turns",
+                "if (used1[q] && same_word1_q[r*(r-1)/2+q]) first_d[r] = 1'b0;",
+                "",
                 "equal addresses do not share a read",
             ),
             Mutation(
+                "hne_turns",
+                "if (twin_q[r*(r-1)/2+q]) begin",
+                "if (1'b0) begin",
+                "a row goes without the first one of its word",
+            ),
+            Mutation(
+                "hne_turns",
+                "q[TURN_W-1:0] + {{TURN_W - 1{1'b0}}, 1'b1})",
+                "q[TURN_W-1:0])",
+                "a further turn is announced one late",
+            ),
+            Mutation(
                 "hne_bank_arbiter",
-                "lead[q] && request_i[r] &&",
-                "lead[q] &&",
+                "serve_i && used_i[r] &&",
+                "serve_i &&",
                 "a row is granted that does not ask",
             ),
             Mutation(
@@ -50,42 +62,50 @@ _ARBITER = tuple(
 
 _EXPANDER = Proof(
     name="expander",
-    claim="expander: every column leaves once, in order, each row with the word of its address, "
-    "from any first line, and its sign; a cycle per word of the busiest bank; at most two tile "
-    "halves full, and no other reason to wait; a hold ends within the drain",
+    claim="expander behind its turns: every column leaves once, in order, each row with the word "
+    "of its address, from any first line, and its sign; a cycle per word of the busiest bank; at "
+    "most two tile halves full, and no other reason to wait; a hold ends within the drain",
     top="formal_expander",
-    sources=("hne_expander", "hne_bank_arbiter", "hne_conflicts"),
+    sources=("hne_expander", "hne_turns", "hne_bank_arbiter", "hne_conflicts"),
     parameters={"ROWS": 3, "BANKS": 2, "WGT_W": 2, "ADDR_W": 3},
     mode="bmc",
-    depth=10,
-    cover_depth=12,
-    note="bounded: the first 10 cycles of a layer, after a reset from any state",
+    depth=14,
+    cover_depth=16,
+    note="bounded: the first 14 cycles of a layer, after a reset from any state",
     mutations=(
-        Mutation("hne_expander", "if (grant2_q) weight_q", "weight_q", "a word is fetched unasked"),
         Mutation(
-            "hne_expander",
-            "fresh[r] = left_d > r[15:0]",
-            "fresh[r] = left_q > r[15:0]",
+            "hne_expander", "if (grant_q[2]) weight_q", "weight_q", "a word is fetched unasked"
+        ),
+        Mutation(
+            "hne_turns",
+            "used[n] = left_q > n[15:0]",
+            "used[n] = n_out_i > n[15:0]",
             "rows beyond the layer ask for words",
         ),
         Mutation("hne_expander", "open_q == 2'd2", "open_q == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
-            "sign2_q <= sign1_q",
-            "sign2_q <= negative_q[r]",
+            "weight_q <= sign_q[2]",
+            "weight_q <= sign_q[1]",
             "the sign is that of the next column",
         ),
         Mutation(
             "hne_expander",
-            "apart = move_o ? same_bank & ~same_word : same_bank_q",
-            "apart = same_bank_q",
+            "more_q     <= more_i;",
+            "more_q     <= more_q >> 1;",
             "served at once, if the column before was",
         ),
         Mutation(
             "hne_expander",
-            "pending_d = move_o ? fresh : rest",
-            "pending_d = move_o ? fresh : pending_q",
-            "a row asks again after its grant",
+            "now_q      <= {TURN_W{1'b0}};",
+            "",
+            "a column begins with the last turn of the one before",
+        ),
+        Mutation(
+            "hne_turns",
+            "else if (en_i) valid_q <=",
+            "else valid_q <=",
+            "the turns move on without the expander",
         ),
     ),
 )
@@ -171,6 +191,68 @@ _STREAM_IN = Proof(
     ),
 )
 
+_SKID = Proof(
+    name="skid",
+    claim="skid buffer: the words come out as they went in, none lost, none twice; what is offered "
+    "stays until it is taken; room whenever fewer than two words are inside, so a word a cycle; "
+    "reset at any time",
+    top="formal_skid",
+    sources=("hne_skid",),
+    parameters={"WIDTH": 2},
+    depth=3,
+    cover_depth=12,
+    mutations=(
+        Mutation("hne_skid", "!valid_q || ready_i;", "ready_i;", "an empty output takes nothing"),
+        Mutation(
+            "hne_skid", "spare_valid_q ? spare_q : data_i", "data_i", "the spare word is forgotten"
+        ),
+        Mutation(
+            "hne_skid", "if (!spare_valid_q) spare_q", "spare_q", "the spare word is overwritten"
+        ),
+        Mutation("hne_skid", "wire move = !valid_q || ready_i;", "wire move = 1'b1;", "not kept"),
+    ),
+)
+
+_FIFO = Proof(
+    name="fifo",
+    claim="FIFO: the words come out as they went in, none lost, none twice; what is offered stays "
+    "until it is taken; room for DEPTH words and one at the output; none waits longer than two "
+    "cycles for a free output; reset at any time",
+    top="formal_fifo",
+    sources=("hne_fifo",),
+    parameters={"WIDTH": 1, "DEPTH": 2},
+    mode="bmc",
+    depth=10,
+    cover_depth=14,
+    note="bounded: 10 cycles, enough to fill it, empty it and go around its memory twice",
+    mutations=(
+        Mutation("hne_fifo", "valid_i && !full;", "valid_i;", "a full one takes one more"),
+        Mutation(
+            "hne_fifo", "!empty && (!valid_q || ready_i)", "!empty && ready_i", "waits for ready"
+        ),
+        Mutation("hne_fifo", "else if (ready_i) valid_q", "else valid_q", "an offer withdrawn"),
+        Mutation("hne_fifo", "write_q - read_q == FULL", "!empty", "a place lost"),
+    ),
+)
+
+_STREAM_GATE = Proof(
+    name="stream_gate",
+    claim="stream gate: as many packets get in as are expected, whole, in order, unchanged, and "
+    "no beat more; a beat that is offered stays until it is taken; reset at any time",
+    top="formal_stream_gate",
+    sources=("hne_stream_gate", "hne_skid"),
+    parameters={"DATA_W": 2},
+    depth=3,
+    cover_depth=12,
+    mutations=(
+        Mutation(
+            "hne_stream_gate", ".valid_i(valid_i && open)", ".valid_i(valid_i)", "taken unasked"
+        ),
+        Mutation("hne_stream_gate", "ready_o && last_i}", "last_i}", "a packet skipped"),
+        Mutation("hne_stream_gate", "packets_q + {1'b0, expect_i}", "{1'b0, expect_i}", "cut off"),
+    ),
+)
+
 _MULHI = Proof(
     name="mulhi",
     claim="hne_mulhi32, full width: (u · K) >> 32 < K for every u and every K > 0; equal to the "
@@ -180,14 +262,14 @@ _MULHI = Proof(
     # The products of the module and of the property are the same four, and may be anything that
     # the property assumes of them.
     steps=("opt_merge -share_all", "select -assert-count 4 t:$mul", "cutpoint t:$mul"),
-    depth=2,
-    cover_depth=4,
+    depth=3,
+    cover_depth=5,
     note="the 16 × 16 products are cut out; of them only the next line is assumed",
     mutations=(
         Mutation(
             "hne_mulhi32",
-            "{14'd0, middle[33:16]}",
-            "{14'd0, middle[33:16]} + 32'd1",
+            "{14'd0, middle_q}",
+            "{14'd0, middle_q} + 32'd1",
             "rounds up",
         ),
         Mutation("hne_mulhi32", " + {18'd0, ll_q[31:16]}", "", "a carry is lost"),
@@ -219,13 +301,13 @@ _PRODUCT = Proof(
 _HASH = Proof(
     name="hash",
     claim="hash unit: address < K, the number of real weights, for every hash, both schemes, any "
-    "stalls, and every load in the middle of anything; from the third cycle after a load (columns "
-    "come out from the tenth)",
+    "stalls, and every load in the middle of anything; from the fourth cycle after a load (columns "
+    "come out from the eleventh)",
     top="formal_hash",
     sources=("hne_index_hash", "stubs/hne_xxhash", "stubs/hne_i_round", "stubs/hne_mulhi32"),
     parameters={"ROWS": 2, "ADDR_W": 13, "LOG2_BANKS": 4},
-    depth=4,
-    cover_depth=12,
+    depth=5,
+    cover_depth=13,
     note="xxHash32 may answer anything; hne_mulhi32 what the lines above prove",
     mutations=(
         Mutation(
@@ -249,8 +331,8 @@ _POST_LANE = Proof(
     top="formal_post_lane",
     sources=("hne_post_lane",),
     parameters={"ACT_W": 3, "ACC_W": 6, "MULT_W": 4, "SHIFT_W": 4},
-    depth=6,
-    cover_depth=8,
+    depth=7,
+    cover_depth=9,
     mutations=(
         Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
         Mutation(
@@ -270,8 +352,8 @@ _POST_WIDE = Proof(
     sources=("hne_post_lane",),
     steps=("opt_merge -share_all", "select -assert-count 2 t:$mul", "cutpoint t:$mul"),
     parameters={"ACT_W": 8, "ACC_W": 32, "MULT_W": 16, "SHIFT_W": 6},
-    depth=6,
-    cover_depth=8,
+    depth=7,
+    cover_depth=9,
     note="the two half products are cut out; the line above multiplies",
     mutations=(
         Mutation("hne_post_lane", "sum_q >>> shift3_i", "sum_q >> shift3_i", "unsigned shift"),
@@ -285,6 +367,6 @@ _POST_WIDE = Proof(
 )
 
 PROOFS = (
-    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _MULHI, _PRODUCT, _HASH, _POST_LANE,
-    _POST_WIDE,
+    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _MULHI,
+    _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
 )  # fmt: skip

@@ -81,12 +81,12 @@ class SlowMac:
         else:
             source = "hash" if config.index_mode == "hash" else "sram"
         self.hashing = source == "hash"
-        # Index pipeline; its last register is the column at the expander.
-        self.index = Pipe(index.LATENCY[source])
+        # Index pipeline and turns; the last register is the column at the expander.
+        self.index = Pipe(index.LATENCY[source] + expander.TURNS)
         self.entry = self._entry()
-        self.words = Pipe(expander.FILL)  # bank read, sign, tile buffer write
-        self.products = Pipe(mac_array.FILL)  # operands, product, sum, shadow copy
-        self.results = Pipe(post.FILL)  # multiply (2), add, shift, write
+        self.words = Pipe(expander.FILL)  # to the banks, bank read, sign, tile buffer write
+        self.products = Pipe(mac_array.FILL)  # lanes, product, sum, shadow copy
+        self.results = Pipe(post.FILL)  # scale, multiply (2), add, shift, clamp, write
         self.written = [0] * len(self.tiles)  # columns of each row-tile in the tile buffer
         self.released = 0  # row-tiles that the array has left
         self.full_drain = len(self.tiles[0])

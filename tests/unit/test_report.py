@@ -74,7 +74,7 @@ def some_examples(count: int = 3, channels: int = 1, classes: int = 10) -> plots
         engine_before=labels,
         engine_after=(labels + 2) % classes,
         class_names=[f"class number {i}" for i in range(classes)],
-        epsilon=0.1,
+        budget="ε = 0.1",
     )
 
 
