@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,19 +30,22 @@ UNBOUNDED = 1.0
 UNBOUNDED_STEPS = 100
 #: Runs and steps of C&W's L2 attack. Few: its task is to find anything at all.
 CW_RUNS, CW_STEPS = 5, 50
-#: Queries of the square attack for each image and ε.
-QUERIES = 500
 #: A loss that still rises by more than this share of its range is not done (Pintor et al. 2022).
 UNFINISHED = 0.05
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What the suite spends on an image. draws: of random noise, half of each kind."""
+    """What the suite spends on an image.
+
+    epsilons: L∞, rising. steps: of PGD. draws: of random noise for each ε, half of each kind.
+    queries: of the square attack for each ε.
+    """
 
     epsilons: tuple[float, ...]
-    steps: int
-    draws: int
+    steps: int = 40
+    draws: int = 1000
+    queries: int = 500
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,8 @@ def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Itera
         noise = RandomNoise(kind=kind, draws=half, space=space)
         yield Trial(f"noise {kind}", "gradient-free", "", noise, eps, count * half)
     if find_spec("art") is not None:
-        square = Square(steps=QUERIES, space=space)
-        yield Trial("square", "gradient-free", "margin", square, eps, count * QUERIES)
+        square = Square(steps=effort.queries, space=space)
+        yield Trial("square", "gradient-free", "margin", square, eps, count * effort.queries)
 
 
 def skipped() -> dict[str, str]:
@@ -180,11 +184,10 @@ def still_rising(losses: np.ndarray) -> np.ndarray:
     """(N,) bool from (T, N) losses of an ascent: Pintor et al.'s incomplete optimization.
 
     The best loss so far, scaled to 0 … 1 for each image, rises by more than ``UNFINISHED`` over the
-    last 10 steps, or the last tenth of more than 100.
+    last tenth of the steps (they take the last 10 of theirs).
     """
     best = np.maximum.accumulate(losses, 0)
     span = best[-1] - losses.min(0)
-    last = max(10, len(losses) // 10)
-    gain = best[-1] - best[max(0, len(best) - 1 - last)]
+    gain = best[-1] - best[-1 - math.ceil((len(losses) - 1) / 10)]
     rising: np.ndarray = gain > UNFINISHED * np.where(span > 0, span, np.inf)
     return rising

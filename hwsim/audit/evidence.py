@@ -127,7 +127,7 @@ class Convergence:
     """Images that an attack without early exit misses at one ε, and those still on the move.
 
     unfinished: the best loss so far still rose by more than 5% of its whole range during the last
-    tenth of the steps, at least 10 of them.
+    tenth of the steps.
     """
 
     attack: str

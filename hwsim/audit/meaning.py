@@ -48,7 +48,7 @@ FLAGS = (
     ),
     Flag(
         "blind-wins",
-        "An attack without the network's gradient wins",
+        "An attack that knows less wins",
         "random noise, the square attack, or images crafted on another network succeed on "
         "significantly more images than the white-box attack with float32 cross-entropy.",
         "Whoever holds the network can do all that too and has its gradients on top. If knowing "

@@ -34,22 +34,24 @@ def audit_png(result: Mapping[str, Any]) -> bytes:
 
 def _success(axes: Axes, result: Mapping[str, Any]) -> None:
     rows, epsilons = result["bottom_line"], result["epsilons"]
-    for key, label, colour, marker, style in (
-        ("worst", "worst case over all attacks", VERMILLION, "s", "-"),
-        ("naive", "naive: HFGSM, float32 cross-entropy", BLUE, "o", "-"),
+    # Where curves coincide, each is narrower than the one below it, so that all show.
+    for key, label, colour, marker, style, width in (
+        ("worst", "worst case over all attacks", VERMILLION, "s", "-", 4.0),
+        ("naive", "naive: HFGSM, float32 cross-entropy", BLUE, "o", "-", 2.0),
     ):
         low, high = ([row[f"{key}_interval"][end] for row in rows] for end in (0, 1))
         axes.fill_between(epsilons, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(
             epsilons, [row[key] for row in rows], color=colour, marker=marker, linestyle=style,
-            linewidth=2, label=label,
+            linewidth=width, markersize=2 * width + 2, label=label,
         )  # fmt: skip
     made = result["evidence"]["attempts"]
     pgd = made.get(f"pgd {NAIVE}")
     if pgd is not None:
         rates = [row.count("1") / result["correct"] for row in pgd["success"]]
         axes.plot(
-            epsilons, rates, color=GREY, marker="^", linestyle="--", linewidth=1.4,
+            epsilons, rates, color=GREY, marker="^", linestyle="--", linewidth=1.2,
+            markersize=4,
             label="PGD, float32 cross-entropy",
         )  # fmt: skip
     axes.set_ylim(-0.02, 1.04)

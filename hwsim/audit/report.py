@@ -6,7 +6,8 @@ The result is a plain dict, and it is what result.json holds:
     samples, correct                   test images tried, and those classified correctly: all
                                        counts and shares below are of the latter
     epsilons, effective_epsilons       L∞, as asked and in whole input steps
-    steps, draws, sources              of PGD; of random noise; networks crafted on for transfer
+    steps, draws, queries, sources     of PGD; of random noise; of the square attack; networks
+                                       crafted on for transfer
     dataset                            {name, source, note | None, digest}
     verdicts                           one per flag: {key, title, raised: true | false | null,
                                        finding, rows}

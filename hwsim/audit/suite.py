@@ -237,6 +237,7 @@ class Audit:
             "effective_epsilons": [self.grid.effective(e) for e in effort.epsilons],
             "steps": effort.steps,
             "draws": effort.draws,
+            "queries": effort.queries,
             "sources": list(self.sources),
             "dataset": {
                 "name": self.test.name,
