@@ -161,7 +161,7 @@ ENTRIES: dict[str, Entry] = {
         ),
         Entry(
             "sfgrm", "Rescaled gradients of sampled neighbours, made to transfer.",
-            "attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 60, 20, "loss",
+            "attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 40, 20, "loss",
             (
                 Option("steps", "int", 10, "Steps."),
                 Option("samples", "int", 12, "Neighbours sampled; 0 for none.", "neighbours"),
