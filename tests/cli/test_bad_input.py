@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -233,7 +234,7 @@ def test_a_network_whose_accumulators_could_overflow_is_refused(run: Run, place:
     from hwsim.config import load_config
 
     wide = load_config("default").model_dump() | {"act_w": 16, "wgt_w": 16, "acc_w": 32}
-    lines = [f'{k} = "{v}"' if isinstance(v, str) else f"{k} = {v}" for k, v in wide.items()]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in wide.items()]
     (place / "narrow.toml").write_text("\n".join(lines))
     line = run("compile", MODEL, "--config", "narrow.toml").line
     assert "32" in line
