@@ -39,13 +39,14 @@ REGISTERS = (
     Register("VERSION", 0x04, "ro", f"0x{VERSION:08x}: major and minor version of this map"),
     Register(
         "CONTROL", 0x08, "rw", "bit 0 start: take one image, reads as 1 until it is taken up; "
-        "bit 1 auto: take one image after the other; bit 2 abort: reset the engine, but neither "
-        "its memories nor these registers; reads as 0",
+        "bit 1 auto: take one image after the other; bit 2 abort: reset the engine and its "
+        "streams, but neither its memories nor these registers; reads as 0",
     ),
     Register(
         "STATUS", 0x0C, "w1c", "bit 0 busy (not cleared by writing); bit 1 done; bit 2 error; "
-        "bit 3 refused: a memory was accessed or start written while busy; bits 6 … 4 cause of "
-        "the last error: 1 opcode or shape, 2 size, 3 end of program, 4 packet length",
+        "bit 3 refused: a memory was accessed or start written while busy, or a memory where it "
+        "has no such line or field, or one written that is only read; bits 6 … 4 cause of the last "
+        "error: 1 opcode or shape, 2 size, 3 end of program, 4 packet length",
     ),
     Register("IRQ_ENABLE", 0x10, "rw", "bit 1 done, bit 2 error, as in STATUS: irq is their and"),
     Register("ARGMAX", 0x14, "ro", "class of the last image; the first maximum wins"),

@@ -232,8 +232,10 @@ module hne_core #(
       .ROWS(ROWS),
       .COLS(COLS),
       .BANKS(BANKS),
+      .INDEX_MODE(INDEX_MODE),
       .TILE_DEPTH(TILE_DEPTH),
       .WGT_DEPTH(WGT_DEPTH),
+      .IDX_DEPTH(IDX_DEPTH),
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
       .LINE_W(LINE_W)

@@ -245,6 +245,7 @@ class Engine {
     for (size_t n = 0; n < classes; ++n) {
       top_.mem_line_i = n;
       tick();
+      tick();
       found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
     }
     top_.mem_re_i = 0;
