@@ -8,6 +8,7 @@ STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
 RTLENV  := $(VENV)/.installed-rtl
 PROVERS := $(VENV)/.installed-formal
+SYNTH   := $(VENV)/.installed-synth
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -25,7 +26,7 @@ CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings bench clean help
+.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal synth pnr drawings bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -65,6 +66,12 @@ rtl-full: $(TESTENV)  ## the same on every configuration, with many more network
 
 coverage: $(TESTENV)  ## line and toggle coverage of the Verilog, per module; explains every hole
 	$(BIN)/python -m tests.rtl.coverage
+
+synth: $(SYNTH)  ## ECP5 cells of every configuration by module; tables into docs/synthesis.md
+	@$(BIN)/hwsim synth --json runs/synth.json --docs docs/synthesis.md
+
+pnr: $(SYNTH)  ## place and route small on an ECP5-85F: clock and limiting path; table into the same
+	@$(BIN)/hwsim pnr small --json runs/pnr.json --docs docs/synthesis.md
 
 rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
 	$(BIN)/python -m pytest tests/rtl/test_lint.py
@@ -114,4 +121,9 @@ $(TESTENV): $(STAMP)
 $(PROVERS): $(STAMP)
 	@echo 'installing SymbiYosys, Yosys and z3 (once) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formal]'
+	@touch $@
+
+$(SYNTH): $(STAMP)
+	@echo 'installing Yosys and nextpnr (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
 	@touch $@

@@ -14,8 +14,10 @@ import click
 COMMANDS = {
     "attack": "Attack a network: float against fixed point.",
     "compile": "Compile a trained network into memory images.",
+    "pnr": "Place and route the Verilog: clock and limiting path.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
+    "synth": "Cells, DSPs and memory bits of the Verilog on an FPGA.",
     "timing": "Cycles, stalls, energy and memory of a network.",
     "train": "Train a network of the zoo.",
     "wave": "Trace the Verilog during one inference.",

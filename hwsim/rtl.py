@@ -111,7 +111,8 @@ def _check_tools() -> None:
             )
 
 
-def _digest(parts: Iterator[bytes]) -> str:
+def content_digest(parts: Iterator[bytes]) -> str:
+    """A name for the content of ``parts``, in their order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(struct.pack("<Q", len(part)) + part)
@@ -144,7 +145,7 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
         yield " ".join([*parameters, *options, *counting]).encode()
 
     folder = user_cache_path("hwsim") / "rtl"
-    program = folder / f"hne_{_digest(content())}"
+    program = folder / f"hne_{content_digest(content())}"
     if program.is_file():
         return program
     _check_tools()

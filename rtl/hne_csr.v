@@ -90,7 +90,9 @@ module hne_csr #(
   wire refused = write_i && write_whole_i
       && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere));
   wire accepted = write_i && writable && write_whole_i && !refused;
+  // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
+  wire mem_busy = busy || mem_we_o;
   wire last_field = space_q == 3'd0 ? field_q == LAST_BANK[8:0]
                   : space_q == 3'd1 ? field_q == LAST_ROW[8:0] : 1'b1;
 
@@ -99,7 +101,7 @@ module hne_csr #(
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
   assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
   assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
-  wire read_refused = mem_read && (busy || !inside);
+  wire read_refused = mem_read && (mem_busy || !inside);
   assign mem_re_o = mem_read && !read_refused;
   assign mem_space_o = space_q;
   assign mem_field_o = field_q;

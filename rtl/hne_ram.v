@@ -3,7 +3,8 @@
 `default_nettype none
 
 // RAM with one write and one read port, both synchronous: a word that is read in one cycle stands
-// in rdata_o in the next and stays there until the next read. Infers as block RAM.
+// in rdata_o in the next and stays there until the next read. Infers as block RAM, so a word that
+// is read while it is written is not defined: nobody does that.
 module hne_ram #(
     // Bits of a word.
     parameter integer WIDTH = 8,
@@ -20,6 +21,8 @@ module hne_ram #(
     output wire [ WIDTH-1:0] rdata_o
 );
 
+  // Without the attribute, logic behind the RAM would return the old word.
+  (* no_rw_check *)
   reg [WIDTH-1:0] mem[0:DEPTH-1];
   reg [WIDTH-1:0] rdata_q;
 
@@ -28,6 +31,10 @@ module hne_ram #(
   always @(posedge clk_i) begin
     if (we_i) mem[waddr_i] <= wdata_i;
     if (re_i) rdata_q <= mem[raddr_i];
+`ifndef SYNTHESIS
+    // A simulation that depends on such a word must show it.
+    if (re_i && we_i && raddr_i == waddr_i) rdata_q <= ~mem[raddr_i];
+`endif
   end
 
 endmodule

@@ -31,8 +31,8 @@ module hne_turns #(
     input  wire                   last_i,
     input  wire [ROWS*ADDR_W-1:0] address_i,
     input  wire [       ROWS-1:0] negative_i,
-    // Three columns later, the same with bank and line in place of the address; which rows belong to
-    // the layer; their turns; whether turn 1, 2, … exists.
+    // Three columns later, the same with bank and line in place of the address; which rows belong
+    // to the layer; their turns; whether turn 1, 2, … exists.
     output wire                   valid_o,
     output wire                   last_o,
     output wire [       ROWS-1:0] negative_o,

@@ -1,0 +1,46 @@
+"""`hwsim pnr`: the clock that the Verilog reaches on an FPGA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hwsim.commands.options import message_console, result_console
+from hwsim.commands.synth import progress
+
+
+@click.command("pnr")
+@click.argument("config", default="small")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the placer.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path),
+    help="Put the table into this Markdown file, between its <!-- pnr --> comments.",
+)
+def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -> None:
+    """Place and route CONFIG on a Lattice LFE5U-85F: clock, utilization, limiting path.
+
+    Takes tens of minutes the first time; a further run takes a second, unless the Verilog changed.
+
+    \b
+    Examples:
+      hwsim pnr
+      hwsim pnr small --json runs/pnr.json
+    """
+    from hwsim import report
+    from hwsim.config import load_config
+    from hwsim.placement import place
+    from hwsim.synthesis_table import markdown_placement, put, render_placement
+
+    if json_path is not None:
+        report.prepare_json_path(json_path)
+    chosen = load_config(config)
+    message_console().print(f"placing and routing {chosen.name}: tens of minutes the first time")
+    found = place(chosen, progress(chosen.name), seed)
+    result_console().print(render_placement(found))
+    if json_path is not None:
+        report.write_json(found.to_dict(), json_path)
+    if docs is not None:
+        put(docs, "pnr", markdown_placement(found))

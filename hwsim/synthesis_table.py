@@ -1,0 +1,133 @@
+"""Tables of synthesis and of place and route: for the terminal, and Markdown for the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hwsim.atomic import replacing
+from hwsim.errors import InputError
+from hwsim.placement import PART, Placement, module_of
+from hwsim.synthesis import DEVICE, Synthesis
+
+Rows = list[list[str]]
+
+_TOTALS = ("configuration", "LUTs", "flip-flops", "DSPs", "block RAMs", "memory, Kibit")
+_MODULES = ("module", "instances", "LUTs", "flip-flops", "DSPs", "block RAMs", "memory, Kibit")
+_FIELDS = ("luts", "flip_flops", "dsps", "block_rams", "memory_bits")
+#: Cells of nextpnr's report that the table names.
+_CELLS = {
+    "TRELLIS_COMB": ("LUTs", "LUT4"), "TRELLIS_FF": ("flip-flops", "TRELLIS_FF"),
+    "MULT18X18D": ("DSPs", "MULT18X18D"), "DP16KD": ("block RAMs", "DP16KD"),
+}  # fmt: skip
+
+
+def _cell(field: str, value: int, black_box: bool) -> str:
+    if field == "memory_bits":
+        return f"{value / 1024:,.1f}" if value else "0"
+    if field == "block_rams" and black_box:
+        return "black box"
+    return f"{value:,}"
+
+
+def total_rows(found: Sequence[Synthesis]) -> Rows:
+    """A row for each configuration."""
+    return [
+        [one.config, *(_cell(field, one.total(field), one.black_box) for field in _FIELDS)]
+        for one in found
+    ]
+
+
+def module_rows(one: Synthesis) -> Rows:
+    """A row for each module, without what stands in it; the largest first."""
+    ordered = sorted(one.by_module().items(), key=lambda item: (-item[1]["luts"], item[0]))
+    return [
+        [
+            name,
+            f"{row['instances']:,}",
+            *(
+                _cell(field, row[field], one.black_box and row["memory_bits"] > 0)
+                for field in _FIELDS
+            ),
+        ]
+        for name, row in ordered
+    ]
+
+
+def placement_rows(found: Placement) -> Rows:
+    """What was reached, as name and value."""
+    start, end = found.ends
+    rows = [["device", PART], ["clock", f"{found.mhz:.1f} MHz"]]
+    for cell, (name, kind) in _CELLS.items():
+        used = found.used.get(cell, 0)
+        rows.append([name, f"{used:,} of {DEVICE[kind]:,} ({used / DEVICE[kind]:.0%})"])
+    rows += [
+        ["limiting path", f"{found.path_ns:.2f} ns, of which {found.share('routing'):.2f} routing"],
+        ["from", f"{module_of(start)} ({start or 'top level'})"],
+        ["to", f"{module_of(end)} ({end or 'top level'})"],
+    ]
+    return rows
+
+
+def _rich(title: str, head: Sequence[str], rows: Rows) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def render(found: Sequence[Synthesis]) -> RenderableType:
+    """The configurations, then the modules of each."""
+    parts: list[RenderableType] = [_rich("ECP5 cells", _TOTALS, total_rows(found))]
+    for one in found:
+        parts += [Text(), _rich(f"{one.config}: modules by themselves", _MODULES, module_rows(one))]
+    return Group(*parts)
+
+
+def render_placement(found: Placement) -> RenderableType:
+    """What was reached, for the terminal."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in placement_rows(found):
+        grid.add_row(Text(name, style="cyan"), Text(value))
+    return grid
+
+
+def _markdown(head: Sequence[str], rows: Rows) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def markdown(found: Sequence[Synthesis]) -> str:
+    """The same tables for docs/synthesis.md."""
+    parts = [_markdown(_TOTALS, total_rows(found))]
+    for one in found:
+        parts += [f"### `{one.config}`", _markdown(_MODULES, module_rows(one))]
+    return "\n\n".join([*parts, f"Mapped by {found[0].tool}."])
+
+
+def markdown_placement(found: Placement) -> str:
+    """The same table for docs/synthesis.md."""
+    table = _markdown([f"`{found.config}`", ""], placement_rows(found))
+    return f"{table.replace('---:', '---')}\n\nRouted by {found.tool.strip(chr(34))}."
+
+
+def put(path: Path, name: str, text: str) -> None:
+    """Put ``text`` between the two comments that carry ``name`` in a Markdown file.
+
+    Raises InputError if the file is not there or has no such place.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise InputError(f"{path}: no place for a table between {begin} and {end}")
+    with replacing(path) as temporary:
+        temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
