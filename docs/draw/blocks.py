@@ -31,6 +31,7 @@ BLOCKS = (
     Block("hne_counters", 870, 24, 120, 48, BUS, ("where cycles go",)),
     Block("hne_index", 110, 150, 120, 74, WEIGHTS,
           ("SRAM, hash units", "or counter:", "ROWS addresses")),
+    Block("hne_turns", 110, 264, 120, 48, WEIGHTS, ("which row when",)),
     Block("hne_expander", 280, 150, 160, 74, WEIGHTS,
           ("a column stays until", "all rows are served", "arbiter, sign")),
     Block("hne_weight_banks", 280, 264, 160, 48, MEMORY, ("BANKS real words",)),
@@ -60,7 +61,8 @@ FLOWS: tuple[tuple[str, str, float, float, str], ...] = (
     ("M230 48H280", "", 0, 0, ""),
     ("M440 48H490", "start", 465, 42, "middle"),
     ("M630 48H680", "", 0, 0, ""),
-    ("M230 187H280", "", 0, 0, ""),
+    ("M170 224V264", "", 0, 0, ""),
+    ("M230 276H264V187H280", "", 0, 0, ""),
     ("M330 224V264", "line", 324, 248, "end"),
     ("M390 264V224", "word", 396, 248, "start"),
     ("M440 187H490", "", 0, 0, ""),
@@ -83,7 +85,7 @@ FLOWS: tuple[tuple[str, str, float, float, str], ...] = (
     ("M1080 526V556", "AXI4-Stream", 1080, 570, "middle"),
 )
 #: The window of the registers onto the memories.
-WINDOW = ("M360 72V112", "M170 112H870", "M170 112V150", "M255 112V288H280", "M750 112V72")
+WINDOW = ("M360 72V112", "M170 112H870", "M170 112V150", "M248 112V300H280", "M750 112V72")
 
 
 def draw() -> Drawing:
