@@ -16,6 +16,8 @@ from hwsim.rtl import RTL
 #: Instance -> (module, parameters): small, and not all powers of two.
 UNITS: dict[str, tuple[str, dict[str, int]]] = {
     "sequencer": ("hne_sequencer", dict(PROG_DEPTH=4)),
+    "instruction": ("hne_instruction", dict(ROWS=3, COLS=4, BANKS=4, TILE_DEPTH=32, WGT_DEPTH=64,
+                                            IDX_DEPTH=64, ACT_DEPTH=64, CHAN_DEPTH=16, LINE_W=6)),
     "index": ("hne_index", dict(ROWS=3, INDEX_MODE=0, ADDR_W=8, IDX_DEPTH=64)),
     "hash": ("hne_index", dict(ROWS=3, INDEX_MODE=1, ADDR_W=8, IDX_DEPTH=64)),
     "weights": ("hne_weight_path", dict(ROWS=3, BANKS=4, WGT_W=6, INDEX_MODE=0, TILE_DEPTH=12,

@@ -1,4 +1,4 @@
-"""Sequencer and registers alone."""
+"""Sequencer, instruction and registers alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import cocotb
 from cocotb.clock import Clock
 
-from hwsim.program import OPCODES
+from hwsim.program import FIELDS, OPCODES, encode
 from hwsim.registers import ADDRESS, ID, PARAMETERS, REGISTERS
-from hwsim.units import sequencer
+from hwsim.units import mac_array, sequencer
 from tests.rtl.units.bench import UNITS, Unit
 
 OKAY, SLVERR, DECERR = 0, 2, 3
@@ -87,6 +87,102 @@ async def the_sequencer_walks_a_program(dut: Any) -> None:
             cost = sequencer.START + sum(sequencer.INSTRUCTION + n for n in lengths)
             assert counted == cost
             assert instructions == sequencer.INSTRUCTION * layers
+
+
+def some_instruction(rng: random.Random) -> dict[str, int]:
+    """A layer that fits, or nearly; now and then with a field that holds anything."""
+    op = rng.choice([1, 2, 3])
+    in_c, in_h, in_w = rng.randint(1, 3), rng.randint(1, 5), rng.randint(1, 12)
+    kernel = rng.randint(1, 4)
+    row = dict(
+        op=op, last=int(op == 2 and rng.random() < 0.5), scheme=rng.randint(0, 2), kernel=kernel,
+        stride=rng.randint(1, 9), padding=rng.randint(0, 3), in_c=in_c, in_h=in_h, in_w=in_w,
+        out_c=in_c if op == 3 else rng.randint(1, 10), out_h=1 if op == 2 else rng.randint(1, 4),
+        out_w=1 if op == 2 else rng.randint(1, 9),
+        fan_in=in_c * (in_h * in_w if op == 2 else kernel * kernel),
+        real_weights=rng.randint(1, 64), seed=rng.getrandbits(32), prob_shift=rng.getrandbits(8),
+        weight_base=rng.randint(0, 10), index_base=rng.randint(0, 40),
+        channel_base=rng.randint(0, 8), log2_hash_banks=rng.randint(0, 5),
+    )  # fmt: skip
+    if rng.random() < 0.4:
+        name = rng.choice(sorted(set(FIELDS) - {"op"}))
+        top = (1 << FIELDS[name][2]) - 1
+        row[name] = rng.choice([0, top, rng.randint(0, top), min(top, row[name] + 1)])
+    return row
+
+
+def judged(row: dict[str, int], size: dict[str, int]) -> tuple[bool, bool]:
+    """(no such shape, beyond a memory), in numbers of any size."""
+    mac, fc, conv = row["op"] != 3, row["op"] == 2, row["op"] == 1
+    window = row["in_h"] * row["in_w"] if fc else row["kernel"] ** 2
+    sides = ("in_c", "in_h", "in_w", "out_c", "out_h", "out_w")
+    wrong = [not row[side] for side in sides] + [
+        fc and (row["out_h"], row["out_w"]) != (1, 1),
+        not fc and not (row["stride"] and row["kernel"]),
+        mac and not (row["fan_in"] and row["real_weights"]),
+        mac and row["fan_in"] != row["in_c"] * window,
+        mac and row["scheme"] > 2,
+        not mac and row["in_c"] != row["out_c"],
+        bool(row["last"]) and not fc,
+    ]
+
+    def lines(way: str) -> int:
+        c, h, w = (row[f"{way}_{side}"] for side in "chw")
+        return c * h * -(-w // size["COLS"])
+
+    tiles = -(-row["out_c"] // size["ROWS"])
+    stored = mac and row["scheme"] != 0
+    large = [
+        lines("in") > size["ACT_DEPTH"],
+        lines("out") > size["ACT_DEPTH"],
+        conv and row["fan_in"] > size["TILE_DEPTH"],
+        mac and row["channel_base"] + row["out_c"] > size["CHAN_DEPTH"],
+        mac and row["weight_base"] * size["BANKS"]
+        + -(-row["real_weights"] // size["BANKS"]) * size["BANKS"] > size["WGT_DEPTH"],
+        stored and row["index_base"] + tiles * row["fan_in"] > size["IDX_DEPTH"],
+    ]  # fmt: skip
+    return any(wrong), any(large)
+
+
+@cocotb.test()
+async def an_instruction_is_refused_exactly_where_it_must_be(dut: Any) -> None:
+    """And where it is not, what is derived from it is right."""
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    one, rng, size = Unit(dut, "instruction"), random.Random(4), UNITS["instruction"][1]
+    await one.reset()
+    accepted = refused = 0
+    for _ in range(600):
+        row = some_instruction(rng)
+        for number, word in enumerate(encode(row)):
+            await one.cycle(we_i=1, word_i=number, data_i=word)
+        await one.cycle(we_i=0)
+        await one.cycle()
+        shape, large = judged(row, size)
+        # Where both are wrong, the shape is what counts.
+        assert one["bad_shape_o"] == shape, row
+        if not shape:
+            assert one["bad_size_o"] == large, row
+        if shape or large:
+            refused += 1
+            continue
+        accepted += 1
+        cols, fc = size["COLS"], row["op"] == 2
+        in_row, x_tiles = -(-row["in_w"] // cols), -(-row["out_w"] // cols)
+        groups = 1 if fc else mac_array.cycles_column(row["stride"], cols)
+        used = min(size["ROWS"], row["out_c"])
+        expected = dict(
+            in_row=in_row, in_plane=in_row * row["in_h"], out_step=in_row * row["stride"],
+            first_line=-row["padding"] * in_row, x_tiles=x_tiles,
+            pixel_tiles=x_tiles * row["out_h"], log2_groups=groups.bit_length() - 1, rows=used,
+            window_w=row["in_w"] if fc else row["kernel"],
+            window_h=row["in_h"] if fc else row["kernel"],
+        )  # fmt: skip
+        if row["op"] != 3:
+            expected["idle"] = max(0, used - row["fan_in"] * groups)
+        for name, value in expected.items():
+            mask = (1 << len(getattr(dut, f"instruction_{name}_o"))) - 1
+            assert one[f"{name}_o"] == value & mask, name
+    assert min(accepted, refused) > 100
 
 
 @cocotb.test()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.rtl
 MODULES = ("weights", "activations", "results", "control", "streams")
 #: Units that a module's tests drive.
 DRIVEN = {
-    "weights": 9, "activations": 8, "results": 8, "control": 3, "streams": 14,
+    "weights": 9, "activations": 8, "results": 8, "control": 4, "streams": 14,
 }  # fmt: skip
 
 
