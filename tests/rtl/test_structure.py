@@ -27,6 +27,7 @@ def parsed(module: str, scratch: Path) -> Any:
     text = (RTL / f"{module}.v").read_text(encoding="utf-8")
     text = re.sub(r'`include "(.*?)"', lambda found: (RTL / found[1]).read_text("utf-8"), text)
     text = re.sub(r"^`.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\(\* \w+ \*\)", "", text)  # attributes, which pyverilog does not know
     parser = VerilogParser(outputdir=str(scratch), debug=False)
     (definition,) = parser.parse(text).description.definitions
     return definition
