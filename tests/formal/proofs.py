@@ -253,6 +253,29 @@ _STREAM_GATE = Proof(
     ),
 )
 
+_ARGMAX = Proof(
+    name="argmax",
+    claim="argmax: the class of the largest logit, the first where there are several; logits are "
+    "numbered as they come; a full set of classes, and a clear at any time",
+    top="formal_argmax",
+    sources=("hne_argmax",),
+    parameters={"ACC_W": 3, "CLASS_W": 3},
+    depth=3,
+    cover_depth=12,
+    mutations=(
+        Mutation("hne_argmax", "logit_i > best_q", "logit_i >= best_q", "the last maximum wins"),
+        Mutation(
+            "hne_argmax",
+            "class_q == {CLASS_W{1'b0}} || logit_i",
+            "logit_i",
+            "the maximum of the image before stays",
+        ),
+        Mutation(
+            "hne_argmax", "reg signed [ACC_W-1:0] best_q", "reg [ACC_W-1:0] best_q", "unsigned"
+        ),
+    ),
+)
+
 _MULHI = Proof(
     name="mulhi",
     claim="hne_mulhi32, full width: (u · K) >> 32 < K for every u and every K > 0; equal to the "
@@ -367,6 +390,6 @@ _POST_WIDE = Proof(
 )
 
 PROOFS = (
-    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _MULHI,
-    _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
+    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _ARGMAX,
+    _MULHI, _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
 )  # fmt: skip
