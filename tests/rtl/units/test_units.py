@@ -11,6 +11,7 @@ import pytest
 from cocotb_tools.runner import get_runner
 
 from hwsim.rtl import RTL, verilator
+from tests.rtl.coverage import simulations
 from tests.rtl.units import bench
 
 pytestmark = pytest.mark.rtl
@@ -36,7 +37,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
             sources=[bench.write(folder)], hdl_toplevel="bench", includes=[RTL],
             build_args=["-y", str(RTL), "--default-language", "1364-2005", "--no-timing",
                         "-Wno-fatal", "--x-initial", "unique", "--x-assign", "unique",
-                        "--output-split", "0", "-CFLAGS", "-O0"],
+                        "--output-split", "0", "-CFLAGS", "-O0", *simulations.build_args()],
             build_dir=folder / "build", always=True,
         )  # fmt: skip
         names = [f"tests.rtl.units.{name}_cocotb" for name in MODULES]
@@ -45,7 +46,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
             runner.test(
                 hdl_toplevel="bench", test_module=names, build_dir=folder / "build",
                 test_dir=folder, results_xml=str(folder / "results.xml"),
-                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{os.getpid() % 1000 + 1}"],
+                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{os.getpid() % 1000 + 1}",
+                          *simulations.plusargs()],
             )  # fmt: skip
     found: dict[str, dict[str, str | None]] = {name: {} for name in MODULES}
     for case in ET.parse(folder / "results.xml").iter("testcase"):
