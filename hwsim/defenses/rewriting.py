@@ -163,11 +163,9 @@ def _moved(layer: MacLayer, move: int, bias: Fraction) -> MacLayer:
             f"only {int(layer.shift.min())}: choose --on-overflow saturate or a smaller value"
         )
     after = dataclasses.replace(layer, fw=point, shift=shift.astype(np.int32))
-    plain = layer.bias - layer.rounding
-    words = [
-        math.floor(int(b) * factor + HALF) + int(half)
-        for b, half in zip(plain, after.rounding, strict=True)
-    ]
+    # Python integers: a bias may use all 64 bits.
+    rows = zip(layer.bias.tolist(), layer.rounding.tolist(), after.rounding.tolist(), strict=True)
+    words = [math.floor((b - half) * factor + HALF) + new for b, half, new in rows]
     return dataclasses.replace(after, bias=_int64(layer.name, words))
 
 
