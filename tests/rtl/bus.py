@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -30,7 +29,7 @@ from hwsim.host import (
     Answer,
     Host,
 )
-from hwsim.program import Layer, MacLayer, Program
+from hwsim.program import Program
 from hwsim.reference import run as oracle
 from hwsim.registers import ADDRESS
 from hwsim.rtl import COUNTERS
@@ -141,19 +140,6 @@ async def ready(dut: Any, loaded: bool = True) -> TB:
     if loaded:
         await tb.drive(Host(PROGRAM).load())
     return tb
-
-
-def inhibited(program: Program, step: int) -> Program:
-    """Gradient inhibition of all layers: w + step · sign(w), saturated (Liu et al. eq. 12)."""
-    limit = program.config.wgt_max
-
-    def enlarged(layer: Layer) -> Layer:
-        if not isinstance(layer, MacLayer):
-            return layer
-        words = layer.weights + step * np.sign(layer.weights)
-        return dataclasses.replace(layer, weights=np.clip(words, -limit, limit))
-
-    return program.replace(layers=tuple(map(enlarged, program.layers)))
 
 
 async def watch(dut: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiResp
 
+from hwsim.defenses.inhibition import inhibit
 from hwsim.host import (
     ABORT,
     AUTO,
@@ -27,7 +28,7 @@ from hwsim.memories import memory_files, memory_values
 from hwsim.reference import run as oracle
 from hwsim.registers import ADDRESS, ID, PARAMETERS, REGISTERS, VERSION
 from hwsim.rtl import SPACES
-from tests.rtl.bus import PROGRAM, inhibited, ready, watch
+from tests.rtl.bus import PROGRAM, ready, watch
 from tests.rtl.samples import gradient_image
 
 
@@ -86,7 +87,8 @@ async def a_network_is_loaded_and_rewritten_in_the_field(
         tb.set_backpressure_generator(2)
     await tb.drive(Host(PROGRAM).load())
     await tb.classify(PROGRAM, 1)
-    defended = inhibited(PROGRAM, 9)
+    # The defense of Liu et al., on every layer.
+    defended = inhibit(PROGRAM, tau=9 / 128, layers="all", on_overflow="saturate")
     assert oracle(defended, gradient_image(1)).logits != oracle(PROGRAM, gradient_image(1)).logits
     await tb.drive(Host(defended).rewrite("weights.mem"))
     await tb.classify(defended, 1)
