@@ -62,6 +62,13 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "timing of no image": (("timing", "no.hne"), "no.hne: no such directory"),
     "run of no image": (("run", "no.hne"), "no.hne: no such directory"),
     "attack on no image": (("attack", "hfgsm", "--model", "no.hne"), "no.hne: no such directory"),
+    "study, theta 0": (("jsma-study", "--theta", "0"), "theta must lie in -1 … 1 and not be 0"),
+    "study, theta NaN": (("jsma-study", "--theta", "nan"), "nan is not a finite number"),
+    "study, theta below one LSB": (("jsma-study", "--theta", "0.001"), "below one step of the in"),
+    "study, 0 images": (("jsma-study", "--per-class", "0"), "0 is not in the range x>=1"),
+    "study, too many images": (("jsma-study", "--per-class", "101"), "101 images of each class a"),
+    "study, unknown output": (("jsma-study", "--output", "odds"), "'odds' is not one of 'logits'"),
+    "study, unknown model": (("jsma-study", "--model", "lenet"), "unknown model 'lenet': choose"),
     "show no image": (("rom", "show", "no.hne"), "no.hne: no such directory"),
     "verify no image": (("rom", "verify", "no.hne"), "no.hne: no such directory"),
     "show no network": (("zoo", "show", "lenet"), "unknown model 'lenet': choose from"),
@@ -86,6 +93,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 WRITERS = {
     "attack --out": (*ATTACK, "--out"),
+    "jsma-study --out": ("jsma-study", "--out"),
     "attack --json": (*ATTACK, "--json"),
     "timing --json": ("timing", MODEL, "--json"),
     "timing --trace": ("timing", MODEL, "--trace"),
