@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from hwsim.budgets import detail as steps
 from hwsim.report import (
     FILES,
     percent,
     prepare_run_directory,
-    steps,
     to_json,
     write_atomically,
 )
