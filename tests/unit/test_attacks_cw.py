@@ -101,7 +101,7 @@ def test_l0_is_close_to_the_fewest_values_that_can_close_the_gap(linear, inputs,
     gain = torch.maximum(way * (1 - x), -way * x).sort(2, descending=True).values.cumsum(2)
     optimum = ((gain < gap[:, :, None]).sum(2) + 1).amin(1)
     for space in (Continuous(), Grid(255)):
-        found = CWL0(space=space).minimize(linear, inputs, Untargeted(labels))
+        found = CWL0(space=space, **QUICK[CWL0]).minimize(linear, inputs, Untargeted(labels))
         assert found.success.all()
         assert (found.l0 >= optimum).all()
         assert (found.l0 <= optimum + 1).all()
@@ -220,7 +220,7 @@ def test_an_exactly_zero_gradient_is_reported_and_soon_given_up(attack):
 
     x = torch.stack([torch.full((1, 3, 3), 0.2), torch.full((1, 3, 3), 0.6)])
     goal = Untargeted(torch.zeros(2, dtype=torch.int64))
-    found = attack().minimize(Inhibited(), x, goal)
+    found = attack(**QUICK[attack]).minimize(Inhibited(), x, goal)
     assert found.success.tolist() == [False, True]
     assert found.zero_gradient.tolist() == [True, False]
     assert torch.equal(found.adversarial[0], found.original[0])
