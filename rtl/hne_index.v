@@ -44,9 +44,9 @@ module hne_index #(
 
   localparam [0:0] HASH = INDEX_MODE == 1;
   // Registers of a source; the output register is one more.
-  localparam integer STAGES = HASH ? 10 : 1;
+  localparam integer STAGES = HASH ? 14 : 1;
   // Cycles of an i-round beyond one per row.
-  localparam [9:0] ROUND = 10'd2;
+  localparam [9:0] ROUND = 10'd3;
   localparam [15:0] ROWS16 = ROWS[15:0];
 
   reg active_q, dense_q, row_first_q;

@@ -3,8 +3,8 @@
 `default_nettype none
 
 // Index source of INDEX_MODE hash: one pipelined xxHash32 unit per array row, one more for the
-// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 2, MIX 4, SCALE 3: a column
-// that enters in cycle e is at the output in cycle e + 10; the output is ROTATE, combinational, for
+// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 3, MIX 6, SCALE 4: a column
+// that enters in cycle e is at the output in cycle e + 14; the output is ROTATE, combinational, for
 // the output register of hne_index.
 module hne_index_hash #(
     // Array rows: each costs 13 products of 16 x 16 bits.
@@ -42,7 +42,7 @@ module hne_index_hash #(
   // needs its own when its first column comes, which is behind the i-round of all rows.
   reg [ROWS*(ADDR_W+1)-1:0] scales_q;
   reg [4:0] shift_q;
-  reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q, rotation3_q;
+  reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q, rotation3_q, rotation4_q;
   wire [ROWS*32-1:0] state;
   wire [31:0] rotation;
 
@@ -88,6 +88,7 @@ module hne_index_hash #(
       rotation1_q <= rotation[ADDR_W-1:0];
       rotation2_q <= rotation1_q;
       rotation3_q <= rotation2_q;
+      rotation4_q <= rotation3_q;
     end
   end
 
@@ -95,14 +96,14 @@ module hne_index_hash #(
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
       reg [31:0] line_q;
-      reg sign1_q, sign2_q, sign3_q;
+      reg [3:0] sign_q;
       wire [31:0] hash, line;
-      wire [ADDR_W-1:0] bank = (rotation3_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
+      wire [ADDR_W-1:0] bank = (rotation4_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
       wire [31:0] placed = line_q << shift_q;
       wire unused_placed = &{1'b0, placed};
 
       assign address_o[r*ADDR_W+:ADDR_W] = placed[ADDR_W-1:0] | bank;
-      assign negative_o[r] = sign3_q;
+      assign negative_o[r] = sign_q[3];
 
       hne_xxhash u_hash (
           .clk_i(clk_i),
@@ -122,10 +123,8 @@ module hne_index_hash #(
 
       always @(posedge clk_i) begin
         if (en_i) begin
-          line_q  <= line;
-          sign1_q <= hash[0];
-          sign2_q <= sign1_q;
-          sign3_q <= sign2_q;
+          line_q <= line;
+          sign_q <= {sign_q[2:0], hash[0]};
         end
       end
     end

@@ -75,12 +75,13 @@ module hne_instruction #(
   // Refused for what needs no product; for what does.
   reg wrong_shape_q, large_q;
   wire wrong_fan, too_large;
+  // Lines of weights, and where the weights and the channels of the layer end.
+  reg [32:0] weight_lines_q, weight_end_q, channel_end_q;
   wire [31:0] in_plane, pixel_tiles;
 
   wire mac = op_o == OP_CONV || op_o == OP_FC;
   wire fc = op_o == OP_FC;
   wire stored = INDEX_MODE == 0 && mac && scheme_o != SCHEME_DENSE;
-  wire [32:0] weight_lines = ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;
   wire unused_bits = &{1'b0, skipped_q, stepped_q, in_plane, pixel_tiles};
 
   assign bad_shape_o = wrong_shape_q || wrong_fan;
@@ -214,8 +215,11 @@ module hne_instruction #(
         || (mac && (fan_in_o == 32'd0 || real_weights_o == 32'd0 || scheme_o > SCHEME_BANKED))
         || (op_o == OP_POOL && in_c_o != out_c_o) || (last_o && !fc);
     large_q <= (op_o == OP_CONV && fan_in_o > TILE_DEPTH[31:0])
-        || (mac && ({1'b0, channel_base_o} + {17'd0, out_c_o} > {1'b0, CHAN_DEPTH[31:0]}
-                    || {1'b0, weight_base_o} + weight_lines > {1'b0, BANK_LINES[31:0]}));
+        || (mac && (channel_end_q > {1'b0, CHAN_DEPTH[31:0]}
+                    || weight_end_q > {1'b0, BANK_LINES[31:0]}));
+    channel_end_q  <= {1'b0, channel_base_o} + {17'd0, out_c_o};
+    weight_lines_q <= ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;
+    weight_end_q   <= {1'b0, weight_base_o} + weight_lines_q;
   end
 
 endmodule

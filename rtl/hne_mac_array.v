@@ -4,7 +4,7 @@
 
 // MAC array (twin: hwsim/units/mac_array.py): ROWS x COLS output-stationary accumulators with a
 // shadow bank. A weight is broadcast along a row, an activation along a column. ADDRESS 2, READ 1,
-// ALIGN 1, MULTIPLY, ACCUMULATE, SHADOW: seven stages behind the issue.
+// ALIGN 1, BROADCAST, MULTIPLY, ACCUMULATE, SHADOW: eight stages behind the issue.
 module hne_mac_array #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,
@@ -30,28 +30,28 @@ module hne_mac_array #(
     output reg  [COLS*ACC_W-1:0] shadow_o
 );
 
-  // From the issue to the operands, and from the weights to the operands.
-  localparam integer OPERANDS = 5;
-  localparam integer WAIT = (OPERANDS - 1) * ROWS * WGT_W;
+  // From the issue to the aligned lanes, and what weights wait for them.
+  localparam integer LANES = 5;
+  localparam integer WAIT = (LANES - 1) * ROWS * WGT_W;
 
-  reg [OPERANDS:0] issue_q, first_q;
-  reg [OPERANDS+1:0] copy_q;
+  reg [LANES+1:0] issue_q, first_q;
+  reg [LANES+2:0] copy_q;
   reg [WAIT-1:0] wait_q;
   wire [ROWS*WGT_W-1:0] weight = wait_q[WAIT-1-:ROWS*WGT_W];
   wire [ROWS*COLS*ACC_W-1:0] shadow;
   integer row;
 
-  assign shadow_load_o = copy_q[OPERANDS+1];
+  assign shadow_load_o = copy_q[LANES+2];
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      issue_q <= {OPERANDS + 1{1'b0}};
-      copy_q  <= {OPERANDS + 2{1'b0}};
+      issue_q <= {LANES + 2{1'b0}};
+      copy_q  <= {LANES + 3{1'b0}};
     end else begin
-      issue_q <= {issue_q[OPERANDS-1:0], issue_i};
-      copy_q  <= {copy_q[OPERANDS:0], copy_i};
+      issue_q <= {issue_q[LANES:0], issue_i};
+      copy_q  <= {copy_q[LANES+1:0], copy_i};
     end
-    first_q  <= {first_q[OPERANDS-1:0], first_i};
+    first_q  <= {first_q[LANES:0], first_i};
     wait_q  <= {wait_q[WAIT-ROWS*WGT_W-1:0], weight_i};
   end
 
@@ -67,9 +67,9 @@ module hne_mac_array #(
           .clk_i(clk_i),
           .weight_i(weight[r*WGT_W+:WGT_W]),
           .act_i(act_i),
-          .add_i(issue_q[OPERANDS]),
-          .first_i(first_q[OPERANDS]),
-          .copy_i(copy_q[OPERANDS+1]),
+          .add_i(issue_q[LANES+1]),
+          .first_i(first_q[LANES+1]),
+          .copy_i(copy_q[LANES+2]),
           .shadow_o(shadow[r*COLS*ACC_W+:COLS*ACC_W])
       );
     end

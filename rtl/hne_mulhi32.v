@@ -2,9 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// High 32 bits of a 32 x 32 product, as four 16 x 16 products: those are registered in the first
-// cycle, the sum of the middle ones in the second; the last sum is combinational and registered by
-// whoever uses it.
+// High 32 bits of a 32 x 32 product, as four 16 x 16 products: operands, products and the sum of
+// the middle ones are registered; the last sum is combinational and registered by whoever uses it.
 module hne_mulhi32 (
     input  wire        clk_i,
     input  wire        en_i,
@@ -13,6 +12,7 @@ module hne_mulhi32 (
     output wire [31:0] high_o
 );
 
+  reg [31:0] a_q, b_q;
   reg [31:0] ll_q, lh_q, hl_q, hh_q, high_q;
   reg [17:0] middle_q;
 
@@ -24,10 +24,12 @@ module hne_mulhi32 (
 
   always @(posedge clk_i) begin
     if (en_i) begin
-      ll_q <= {16'd0, a_i[15:0]} * {16'd0, b_i[15:0]};
-      lh_q <= {16'd0, a_i[15:0]} * {16'd0, b_i[31:16]};
-      hl_q <= {16'd0, a_i[31:16]} * {16'd0, b_i[15:0]};
-      hh_q <= {16'd0, a_i[31:16]} * {16'd0, b_i[31:16]};
+      a_q  <= a_i;
+      b_q  <= b_i;
+      ll_q <= {16'd0, a_q[15:0]} * {16'd0, b_q[15:0]};
+      lh_q <= {16'd0, a_q[15:0]} * {16'd0, b_q[31:16]};
+      hl_q <= {16'd0, a_q[31:16]} * {16'd0, b_q[15:0]};
+      hh_q <= {16'd0, a_q[31:16]} * {16'd0, b_q[31:16]};
       middle_q <= middle[33:16];
       high_q   <= hh_q;
     end

@@ -2,8 +2,10 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b. MULTIPLY
-// 2 (partial products, sum), ADD, SHIFT, CLAMP: a new operand every cycle.
+// One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b.
+// BROADCAST, MULTIPLY 2 (partial products, sum), ADD, SHIFT, CLAMP: a new operand every cycle.
+// Kept in synthesis, because every lane has its own copy of the multiplier.
+(* keep_hierarchy *)
 module hne_post_lane #(
     parameter integer ACT_W = 8,
     parameter integer ACC_W = 32,
@@ -15,8 +17,8 @@ module hne_post_lane #(
     // Operands; s and b are shared by all lanes and come when they are due.
     input  wire signed [ ACC_W-1:0] acc_i,
     input  wire signed [MULT_W-1:0] multiplier_i,
-    input  wire signed [WIDE_W-1:0] bias2_i,
-    input  wire        [SHIFT_W-1:0] shift3_i,
+    input  wire signed [WIDE_W-1:0] bias3_i,
+    input  wire        [SHIFT_W-1:0] shift4_i,
     output wire        [ ACT_W-1:0] act_o,
     output wire signed [ ACC_W-1:0] logit_o
 );
@@ -24,6 +26,8 @@ module hne_post_lane #(
   // The lower half is multiplied without, the upper half with its sign.
   localparam integer HALF_W = ACC_W / 2;
 
+  reg signed [ACC_W-1:0] acc_q;
+  reg signed [MULT_W-1:0] multiplier_q;
   reg signed [HALF_W+MULT_W:0] low_q;
   reg signed [HALF_W+MULT_W-1:0] high_q;
   reg signed [WIDE_W-1:0] product_q, sum_q;
@@ -31,10 +35,10 @@ module hne_post_lane #(
   reg [ACT_W-1:0] act_q;
   reg signed [ACC_W-1:0] logit_q;
 
-  wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc_i[HALF_W-1:0]};
-  wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc_i[ACC_W-1]}}, acc_i[ACC_W-1:HALF_W]};
-  wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier_i[MULT_W-1]}}, multiplier_i};
-  wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier_i[MULT_W-1]}}, multiplier_i};
+  wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc_q[HALF_W-1:0]};
+  wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc_q[ACC_W-1]}}, acc_q[ACC_W-1:HALF_W]};
+  wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier_q[MULT_W-1]}}, multiplier_q};
+  wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier_q[MULT_W-1]}}, multiplier_q};
   wire signed [WIDE_W-1:0] low_wide = {{HALF_W - 1{low_q[HALF_W+MULT_W]}}, low_q};
   wire negative = shifted_q[WIDE_W-1];
   wire above = |shifted_q[WIDE_W-2:ACT_W];
@@ -43,11 +47,13 @@ module hne_post_lane #(
   assign logit_o = logit_q;
 
   always @(posedge clk_i) begin
+    acc_q     <= acc_i;
+    multiplier_q <= multiplier_i;
     low_q     <= low * low_m;
     high_q    <= high * high_m;
     product_q <= {high_q, {HALF_W{1'b0}}} + low_wide;
-    sum_q     <= product_q + bias2_i;
-    shifted_q <= sum_q >>> shift3_i;
+    sum_q     <= product_q + bias3_i;
+    shifted_q <= sum_q >>> shift4_i;
     act_q     <= negative ? {ACT_W{1'b0}} : above ? {ACT_W{1'b1}} : shifted_q[ACT_W-1:0];
     logit_q   <= shifted_q[ACC_W-1:0];
   end

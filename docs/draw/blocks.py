@@ -31,6 +31,7 @@ BLOCKS = (
     Block("hne_counters", 870, 24, 120, 48, BUS, ("where cycles go",)),
     Block("hne_index", 110, 150, 120, 74, WEIGHTS,
           ("SRAM, hash units", "or counter:", "ROWS addresses")),
+    Block("hne_turns", 110, 264, 120, 48, WEIGHTS, ("which row when",)),
     Block("hne_expander", 280, 150, 160, 74, WEIGHTS,
           ("a column stays until", "all rows are served", "arbiter, sign")),
     Block("hne_weight_banks", 280, 264, 160, 48, MEMORY, ("BANKS real words",)),
@@ -45,8 +46,11 @@ BLOCKS = (
     Block("hne_act_reader", 280, 478, 160, 48, MAPS, ("walks the windows",)),
     Block("hne_act_lanes", 490, 380, 140, 60, MAPS, ("COLS neighbours,", "padding masked")),
     Block("hne_pool", 680, 380, 140, 60, MAPS, ("maximum of a window",)),
+    Block("hne_stream_gate", 90, 478, 160, 48, BUS, ("a packet, or nothing",)),
     Block("hne_argmax", 870, 380, 120, 48, BUS, ("first maximum",)),
     Block("hne_stream_out", 870, 478, 120, 48, BUS, ("one logit a beat",)),
+    Block("hne_softmax", 680, 478, 140, 48, ARRAY, ("if SOFTMAX: UQ1.16",)),
+    Block("hne_fifo", 1030, 478, 100, 48, BUS, ("logits",)),
 )  # fmt: skip
 #: A memory of hne_mac_path, which is no module of its own.
 SCALE = Block("scale, bias", 870, 96, 120, 40, MEMORY, ("hne_ram",))
@@ -57,7 +61,8 @@ FLOWS: tuple[tuple[str, str, float, float, str], ...] = (
     ("M230 48H280", "", 0, 0, ""),
     ("M440 48H490", "start", 465, 42, "middle"),
     ("M630 48H680", "", 0, 0, ""),
-    ("M230 187H280", "", 0, 0, ""),
+    ("M170 224V264", "", 0, 0, ""),
+    ("M230 276H264V187H280", "", 0, 0, ""),
     ("M330 224V264", "line", 324, 248, "end"),
     ("M390 264V224", "word", 396, 248, "start"),
     ("M440 187H490", "", 0, 0, ""),
@@ -65,7 +70,8 @@ FLOWS: tuple[tuple[str, str, float, float, str], ...] = (
     ("M750 264V246", "", 0, 0, ""),
     ("M820 208H870", "row", 845, 202, "middle"),
     ("M930 136V170", "", 0, 0, ""),
-    ("M84 410H110", "AXI4-Stream", 80, 414, "end"),
+    ("M170 556V526", "AXI4-Stream", 170, 570, "middle"),
+    ("M170 478V440", "", 0, 0, ""),
     ("M230 410H280", "", 0, 0, ""),
     ("M360 478V440", "lines", 366, 464, "start"),
     ("M440 410H490", "", 0, 0, ""),
@@ -74,15 +80,17 @@ FLOWS: tuple[tuple[str, str, float, float, str], ...] = (
     ("M900 246V346H360V380", "the other map", 460, 340, "middle"),
     ("M960 246V380", "logits", 966, 330, "start"),
     ("M930 428V478", "", 0, 0, ""),
-    ("M990 502H1042", "AXI4-Stream", 1046, 506, "start"),
+    ("M870 502H820", "", 0, 0, ""),
+    ("M990 502H1030", "", 0, 0, ""),
+    ("M1080 526V556", "AXI4-Stream", 1080, 570, "middle"),
 )
 #: The window of the registers onto the memories.
-WINDOW = ("M360 72V112", "M170 112H870", "M170 112V150", "M255 112V288H280", "M750 112V72")
+WINDOW = ("M360 72V112", "M170 112H870", "M170 112V150", "M248 112V300H280", "M750 112V72")
 
 
 def draw() -> Drawing:
     """All of it."""
-    drawing = Drawing(1120, 548, "Data path of the engine")
+    drawing = Drawing(1150, 584, "Data path of the engine")
     for steps in WINDOW:
         arrow = steps not in WINDOW[:1]
         drawing.path(steps, dash=True, arrow=arrow)

@@ -147,10 +147,12 @@ async def the_scenes(dut: Any) -> None:
     end = recorder.when("u_core.load", taken)
     last_pixel = max(n for n in range(taken, end) if rows[n]["s_axis_tready"])
     logit = recorder.when("m_axis_tvalid", end)
+    last_logit = recorder.when("m_axis_tlast", logit)
+    gone = recorder.when("m_axis_tvalid", last_logit, 0)
     done = recorder.when("done", logit)
     clear = recorder.when("irq_o", recorder.when("irq_o", done), 0)
     write(scene("stream-in"), rows, [(taken - 2, taken + 9), (last_pixel - 5, last_pixel + 4)])
-    write(scene("stream-out"), rows, [(logit - 2, done + 3)])
+    write(scene("stream-out"), rows, [(logit - 2, gone + 2)])
     write(
         scene("start-done"),
         rows,
@@ -159,7 +161,8 @@ async def the_scenes(dut: Any) -> None:
             (taken - BEFORE, taken + 4),
             (last_pixel - 2, last_pixel + 3),
             (logit - BEFORE, logit + 3),
-            (done - 3, done + 4),
+            (gone - 3, gone + 2),
+            (done - 2, done + 4),
             (clear - 4, clear + AFTER),
         ],
     )

@@ -25,6 +25,7 @@ def parsed(module: str, folder: Path = RTL) -> Any:
     text = (folder / f"{module}.v").read_text(encoding="utf-8")
     text = re.sub(r'`include "(.*?)"', lambda found: (RTL / found[1]).read_text("utf-8"), text)
     text = re.sub(r"^`.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\(\* \w+ \*\)", "", text)  # attributes, which pyverilog does not know
     (definition,) = _parser().parse(text).description.definitions
     return definition
 

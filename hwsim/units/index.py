@@ -19,11 +19,11 @@ from hwsim.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR, Has
 Source = Literal["counter", "sram", "hash"]
 
 #: Pipeline of the hash source, from the cycle in which j enters. 32-bit constant multiplies are
-#: three 16x16 products: one cycle for the products, one for their sum.
+#: three 16x16 products: one cycle for the operand, one for the products, one for their sum.
 LANE = 1  # + j · PRIME3, rotate by 17; j · PRIME3 comes from an adder shared by all rows
-ROUND = 2  # · PRIME4
-MIX = 2 + 2  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3
-SCALE = 3  # ^ >> 16, then the high half of u · K or u · (K/H): four 16x16 products, their sum (2)
+ROUND = 3  # · PRIME4
+MIX = 3 + 3  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3
+SCALE = 4  # ^ >> 16, then the high half of u · K or u · (K/H): four products, their sum in two
 ROTATE = 1  # banked: · H + ((i + rotation) mod H); the others just pass
 #: Cycles from the entry of a column to the output register, where hne_turns takes it.
 LATENCY: dict[Source, int] = {

@@ -26,10 +26,11 @@ Kernel = Literal["int8", "float32", "float64"]
 ADDRESS = 2  # the column of each lane; the line of each bank of the activation buffer
 READ = 1  # the activation buffer answers
 ALIGN = 1  # its words are aligned and masked into the operand registers
+BROADCAST = 1  # from the lanes to all rows
 MULTIPLY = 1  # ROWS x COLS products, registered
 ACCUMULATE = 1  # the first column of a tile loads, the others add
 SHADOW = 1  # a marker behind the slot's last cycle copies the accumulators to the shadow bank
-FILL = ADDRESS + READ + ALIGN + MULTIPLY + ACCUMULATE + SHADOW
+FILL = ADDRESS + READ + ALIGN + BROADCAST + MULTIPLY + ACCUMULATE + SHADOW
 
 
 def cycles_column(stride: int, cols: int) -> int:

@@ -11,12 +11,13 @@ from numba import njit
 
 #: Pipeline behind the cycle that selects an array row of the shadow bank and its {s, m} and b.
 READ = 1  # scale and bias memories answer
+BROADCAST = 1  # accumulators and m_c to the lanes
 MULTIPLY = 2  # acc · m_c: partial products, then their sum
 ADD = 1  # + b_c
 SHIFT = 1  # arithmetic >> s_c
 CLAMP = 1  # to 0 … 2^A − 1
 WRITE = 1  # one line of the feature map, or one logit
-FILL = READ + MULTIPLY + ADD + SHIFT + CLAMP + WRITE
+FILL = READ + BROADCAST + MULTIPLY + ADD + SHIFT + CLAMP + WRITE
 
 
 def cycles_drain(rows: int) -> int:

@@ -56,7 +56,7 @@ module formal_hash #(
   end
 
   // The layer that was loaded, and cycles that the pipeline moved since: what comes out in the first
-  // five is of the layer before (nothing is taken before the eleventh).
+  // six is of the layer before (nothing is taken before the fifteenth).
   reg loaded = 1'b0;
   reg banked_q;
   reg [4:0] log2_banks_q;
@@ -69,12 +69,12 @@ module formal_hash #(
       log2_banks_q <= log2_banks;
       real_weights_q <= real_weights;
       moved <= 4'd0;
-    end else if (en && moved != 4'd10) moved <= moved + 4'd1;
+    end else if (en && moved != 4'd14) moved <= moved + 4'd1;
   end
 
   integer r;
   always @* begin
-    if (loaded && moved >= 4'd5)
+    if (loaded && moved >= 4'd6)
       for (r = 0; r < ROWS; r = r + 1)
         assert ({{32 - ADDR_W{1'b0}}, address[r*ADDR_W+:ADDR_W]} < real_weights_q);
   end
@@ -86,9 +86,11 @@ module formal_hash #(
   (* hierconn *) wire [ROWS*(ADDR_W+1)-1:0] \dut.scales_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[0].u_scale.b_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[0].u_scale.b2_q ;
+  (* hierconn *) wire [31:0] \dut.gen_row[0].u_scale.b3_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[0].line_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[1].u_scale.b_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[1].u_scale.b2_q ;
+  (* hierconn *) wire [31:0] \dut.gen_row[1].u_scale.b3_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[1].line_q ;
   wire [ADDR_W:0] scale0 = \dut.scales_q [0+:ADDR_W+1];
   wire [ADDR_W:0] scale1 = \dut.scales_q [ADDR_W+1+:ADDR_W+1];
@@ -106,16 +108,19 @@ module formal_hash #(
         assert (\dut.gen_row[0].u_scale.b2_q == scale && \dut.gen_row[1].u_scale.b_q == scale);
       end
       if (moved >= 4'd4) begin
-        assert (\dut.gen_row[0].line_q < scale && \dut.gen_row[1].u_scale.b2_q == scale);
+        assert (\dut.gen_row[0].u_scale.b3_q == scale && \dut.gen_row[1].u_scale.b2_q == scale);
       end
-      if (moved >= 4'd5) assert (\dut.gen_row[1].line_q < scale);
+      if (moved >= 4'd5) begin
+        assert (\dut.gen_row[0].line_q < scale && \dut.gen_row[1].u_scale.b3_q == scale);
+      end
+      if (moved >= 4'd6) assert (\dut.gen_row[1].line_q < scale);
     end
   end
 
   always @(posedge clk) begin
-    cover (loaded && moved == 4'd10 && banked_q && log2_banks_q == LOG2_BANKS
+    cover (loaded && moved == 4'd14 && banked_q && log2_banks_q == LOG2_BANKS
         && real_weights_q == 32'd48 && address[0+:ADDR_W] == 47);
-    cover (loaded && moved == 4'd10 && !banked_q && real_weights_q == (32'd1 << ADDR_W)
+    cover (loaded && moved == 4'd14 && !banked_q && real_weights_q == (32'd1 << ADDR_W)
         && &address[0+:ADDR_W]);
   end
 

@@ -21,38 +21,39 @@ module formal_mulhi (
       .high_o(high)
   );
 
-  reg first = 1'b0;
+  // What is due: that of the operands three enabled cycles before.
+  reg [1:0] first = 2'd0;
   reg valid = 1'b0;
-  // What is due: that of the operands two enabled cycles before.
-  reg [31:0] a2_q, b2_q;
+  reg [31:0] a1_q, b1_q, a_q, b_q, a2_q, b2_q, ll_q, lh_q, hl_q, hh_q;
   reg [63:0] sum_q;
-  reg [31:0] a_q, b_q, ll_q, lh_q, hl_q, hh_q;
   wire [63:0] sum = {hh_q, 32'd0} + {16'd0, lh_q, 16'd0} + {16'd0, hl_q, 16'd0} + {32'd0, ll_q};
   always @(posedge clk) begin
     if (en) begin
-      first <= 1'b1;
-      valid <= first;
-      {a2_q, b2_q} <= {a_q, b_q};
+      {valid, first} <= {first, 1'b1};
+      {a2_q, a_q, a1_q} <= {a_q, a1_q, a};
+      {b2_q, b_q, b1_q} <= {b_q, b1_q, b};
       sum_q <= sum;
-      a_q <= a;
-      b_q <= b;
-      ll_q <= {16'd0, a[15:0]} * {16'd0, b[15:0]};
-      lh_q <= {16'd0, a[15:0]} * {16'd0, b[31:16]};
-      hl_q <= {16'd0, a[31:16]} * {16'd0, b[15:0]};
-      hh_q <= {16'd0, a[31:16]} * {16'd0, b[31:16]};
+      ll_q <= {16'd0, a1_q[15:0]} * {16'd0, b1_q[15:0]};
+      lh_q <= {16'd0, a1_q[15:0]} * {16'd0, b1_q[31:16]};
+      hl_q <= {16'd0, a1_q[31:16]} * {16'd0, b1_q[15:0]};
+      hh_q <= {16'd0, a1_q[31:16]} * {16'd0, b1_q[31:16]};
     end
   end
 
   // For the induction: what the registers of the module hold.
+  (* hierconn *) wire [31:0] \dut.a_q ;
+  (* hierconn *) wire [31:0] \dut.b_q ;
   (* hierconn *) wire [31:0] \dut.ll_q ;
   (* hierconn *) wire [31:0] \dut.lh_q ;
   (* hierconn *) wire [31:0] \dut.hl_q ;
   (* hierconn *) wire [31:0] \dut.hh_q ;
 
   always @* begin
-    if (first) assert (\dut.ll_q == ll_q && \dut.lh_q == lh_q);
-    if (first) assert (\dut.hl_q == hl_q && \dut.hh_q == hh_q);
-    if (valid) assert (first);
+    if (first[0]) assert (\dut.a_q == a1_q && \dut.b_q == b1_q);
+    if (first[1]) assert (\dut.ll_q == ll_q && \dut.lh_q == lh_q);
+    if (first[1]) assert (\dut.hl_q == hl_q && \dut.hh_q == hh_q);
+    if (valid) assert (first[1]);
+    if (first[1]) assert (first[0]);
     assume (ll_q <= {b_q[15:0], 16'd0} - {16'd0, b_q[15:0]});
     assume (lh_q <= {b_q[31:16], 16'd0} - {16'd0, b_q[31:16]});
     assume (hl_q <= {b_q[15:0], 16'd0} - {16'd0, b_q[15:0]});

@@ -17,18 +17,19 @@ module formal_post_lane #(
     input wire        [SHIFT_W-1:0] shift
 );
 
-  // Operands enter together here; b is due two cycles later and s three.
-  reg signed [ACC_W-1:0] acc1, acc2, acc3, acc4, acc5;
-  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4, multiplier5;
-  reg signed [WIDE_W-1:0] bias1, bias2, bias3, bias4, bias5;
-  reg [SHIFT_W-1:0] shift1, shift2, shift3, shift4, shift5;
+  // Operands enter together here; b is due three cycles later and s four.
+  reg signed [ACC_W-1:0] acc1, acc2, acc3, acc4, acc5, acc6;
+  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4, multiplier5, multiplier6;
+  reg signed [WIDE_W-1:0] bias1, bias2, bias3, bias4, bias5, bias6;
+  reg [SHIFT_W-1:0] shift1, shift2, shift3, shift4, shift5, shift6;
   reg [2:0] cycle = 3'd0;
   always @(posedge clk) begin
-    {acc1, acc2, acc3, acc4, acc5} <= {acc, acc1, acc2, acc3, acc4};
+    {acc1, acc2, acc3, acc4, acc5, acc6} <= {acc, acc1, acc2, acc3, acc4, acc5};
     {multiplier1, multiplier2} <= {multiplier, multiplier1};
-    {multiplier3, multiplier4, multiplier5} <= {multiplier2, multiplier3, multiplier4};
-    {bias1, bias2, bias3, bias4, bias5} <= {bias, bias1, bias2, bias3, bias4};
-    {shift1, shift2, shift3, shift4, shift5} <= {shift, shift1, shift2, shift3, shift4};
+    {multiplier3, multiplier4, multiplier5, multiplier6} <=
+        {multiplier2, multiplier3, multiplier4, multiplier5};
+    {bias1, bias2, bias3, bias4, bias5, bias6} <= {bias, bias1, bias2, bias3, bias4, bias5};
+    {shift1, shift2, shift3, shift4, shift5, shift6} <= {shift, shift1, shift2, shift3, shift4, shift5};
     if (cycle != 3'd7) cycle <= cycle + 3'd1;
   end
 
@@ -43,38 +44,38 @@ module formal_post_lane #(
       .clk_i(clk),
       .acc_i(acc),
       .multiplier_i(multiplier),
-      .bias2_i(bias2),
-      .shift3_i(shift3),
+      .bias3_i(bias3),
+      .shift4_i(shift4),
       .act_o(act),
       .logit_o(logit)
   );
 
-  wire signed [31:0] sum = acc5 * multiplier5 + bias5;
+  wire signed [31:0] sum = acc6 * multiplier6 + bias6, bias6;
   // Floor, by division: what >>> does to a negative number is the module's business.
-  wire signed [31:0] power = 32'sd1 <<< shift5;
+  wire signed [31:0] power = 32'sd1 <<< shift6, shift6;
   wire signed [31:0] remainder = sum & (power - 32'sd1);
-  wire signed [31:0] scaled = (sum - remainder) >>> shift5;
+  wire signed [31:0] scaled = (sum - remainder) >>> shift6, shift6;
   localparam signed [31:0] TOP = (1 << ACT_W) - 1;
   wire [31:0] clamped = scaled < 0 ? 32'd0 : scaled > TOP ? TOP : scaled;
 
   always @* begin
     // What the compiler promises (hwsim/compiler.py): the sum fits, s is below its width.
     assume (sum < (32'sd1 <<< (WIDE_W - 1)) && sum >= -(32'sd1 <<< (WIDE_W - 1)));
-    assume (shift5 < WIDE_W);
-    if (cycle >= 3'd5) begin
+    assume (shift6 < WIDE_W);
+    if (cycle >= 3'd6) begin
       assert (act == clamped[ACT_W-1:0]);
       assert (logit == scaled[ACC_W-1:0]);
-      if (shift5 == 0) assert (logit == sum[ACC_W-1:0]);
+      if (shift6 == 0) assert (logit == sum[ACC_W-1:0]);
     end
   end
 
   always @(posedge clk) begin
-    cover (cycle >= 3'd5 && scaled == -32'sd1 && act == 0 && shift5 == 2);
-    cover (cycle >= 3'd5 && scaled == TOP && &act && shift5 == 3);
-    cover (cycle >= 3'd5 && scaled == TOP + 1 && &act && shift5 == 1);
-    cover (cycle >= 3'd5 && acc5 < 0 && multiplier5 < 0 && scaled == 32'sd2);
-    cover (cycle >= 3'd5 && scaled == 32'sd1 && shift5 == WIDE_W - 2);
-    cover (cycle >= 3'd5 && sum == -32'sd9 && shift5 == 0 && logit == -9);
+    cover (cycle >= 3'd6 && scaled == -32'sd1 && act == 0 && shift6 == 2);
+    cover (cycle >= 3'd6 && scaled == TOP && &act && shift6 == 3);
+    cover (cycle >= 3'd6 && scaled == TOP + 1 && &act && shift6 == 1);
+    cover (cycle >= 3'd6 && acc6 < 0 && multiplier6 < 0 && scaled == 32'sd2);
+    cover (cycle >= 3'd6 && scaled == 32'sd1 && shift6 == WIDE_W - 2);
+    cover (cycle >= 3'd6 && sum == -32'sd9 && shift6 == 0 && logit == -9);
   end
 
 endmodule

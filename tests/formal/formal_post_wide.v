@@ -13,8 +13,8 @@ module formal_post_wide #(
     input wire                      clk,
     input wire signed [  ACC_W-1:0] acc,
     input wire signed [ MULT_W-1:0] multiplier,
-    input wire signed [ WIDE_W-1:0] bias2,
-    input wire        [SHIFT_W-1:0] shift3
+    input wire signed [ WIDE_W-1:0] bias3,
+    input wire        [SHIFT_W-1:0] shift4
 );
 
   wire [ACT_W-1:0] act;
@@ -28,57 +28,61 @@ module formal_post_wide #(
       .clk_i(clk),
       .acc_i(acc),
       .multiplier_i(multiplier),
-      .bias2_i(bias2),
-      .shift3_i(shift3),
+      .bias3_i(bias3),
+      .shift4_i(shift4),
       .act_o(act),
       .logit_o(logit)
   );
 
   // The same two products as in the module; they are merged with its own and cut out.
+  reg signed [ACC_W-1:0] acc_q;
+  reg signed [MULT_W-1:0] multiplier_q;
   reg signed [HALF_W+MULT_W:0] low_q;
   reg signed [HALF_W+MULT_W-1:0] high_q;
-  wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc[HALF_W-1:0]};
-  wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc[ACC_W-1]}}, acc[ACC_W-1:HALF_W]};
-  wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier[MULT_W-1]}}, multiplier};
-  wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier[MULT_W-1]}}, multiplier};
+  wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc_q[HALF_W-1:0]};
+  wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc_q[ACC_W-1]}}, acc_q[ACC_W-1:HALF_W]};
+  wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier_q[MULT_W-1]}}, multiplier_q};
+  wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier_q[MULT_W-1]}}, multiplier_q};
 
   // Exact from here on.
   reg signed [63:0] product, sum, summed1, summed2;
-  reg [SHIFT_W-1:0] shift4, shift5;
+  reg [SHIFT_W-1:0] shift5, shift6;
   reg [2:0] cycle = 3'd0;
   wire signed [63:0] high_wide = high_q;
   wire signed [63:0] low_wide = low_q;
-  wire signed [63:0] bias_wide = bias2;
+  wire signed [63:0] bias_wide = bias3;
   always @(posedge clk) begin
+    acc_q   <= acc;
+    multiplier_q <= multiplier;
     low_q   <= low * low_m;
     high_q  <= high * high_m;
     product <= (high_wide <<< HALF_W) + low_wide;
     sum     <= product + bias_wide;
     {summed1, summed2} <= {sum, summed1};
-    {shift4, shift5} <= {shift3, shift4};
+    {shift5, shift6} <= {shift4, shift5};
     if (cycle != 3'd7) cycle <= cycle + 3'd1;
   end
 
-  wire signed [63:0] scaled = summed2 >>> shift5;
+  wire signed [63:0] scaled = summed2 >>> shift6;
   localparam signed [63:0] TOP = (1 << ACT_W) - 1;
   localparam signed [63:0] LIMIT = 64'sd1 <<< (WIDE_W - 1);
   wire [63:0] clamped = scaled < 0 ? 64'd0 : scaled > TOP ? TOP : scaled;
 
   always @* begin
     // A product of ACC_W and MULT_W bits, a sum that the compiler has seen to fit.
-    if (cycle >= 3'd2) assume (product >= -LIMIT && product < LIMIT);
-    if (cycle >= 3'd3) assume (sum >= -LIMIT && sum < LIMIT);
-    if (cycle >= 3'd5) begin
+    if (cycle >= 3'd3) assume (product >= -LIMIT && product < LIMIT);
+    if (cycle >= 3'd4) assume (sum >= -LIMIT && sum < LIMIT);
+    if (cycle >= 3'd6) begin
       assert (act == clamped[ACT_W-1:0]);
       assert (logit == scaled[ACC_W-1:0]);
-      if (shift5 == 0) assert (logit == summed2[ACC_W-1:0]);
+      if (shift6 == 0) assert (logit == summed2[ACC_W-1:0]);
     end
   end
 
   always @(posedge clk) begin
-    cover (cycle >= 3'd5 && scaled == -64'sd1 && act == 0 && shift5 == 20);
-    cover (cycle >= 3'd5 && scaled == TOP && &act && shift5 == 17);
-    cover (cycle >= 3'd5 && scaled == TOP + 1 && &act && shift5 == 17);
+    cover (cycle >= 3'd6 && scaled == -64'sd1 && act == 0 && shift6 == 20);
+    cover (cycle >= 3'd6 && scaled == TOP && &act && shift6 == 17);
+    cover (cycle >= 3'd6 && scaled == TOP + 1 && &act && shift6 == 17);
   end
 
 endmodule

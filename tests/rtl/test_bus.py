@@ -27,4 +27,4 @@ def test_the_engine_behind_its_buses(engine_for_cocotb: tuple[Any, Path]) -> Non
             extra_env={"PYTHONPATH": os.fspath(RTL.parent)},
         )  # fmt: skip
     tests, failures = get_results(results)
-    assert (tests, failures) == (16, 0)
+    assert (tests, failures) == (17, 0)

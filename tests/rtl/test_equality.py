@@ -111,4 +111,4 @@ def test_the_comparison_names_the_first_wrong_counter() -> None:
     assert first_cycle_difference(report, run) is None
     layers = tuple(dataclasses.replace(one, drain=one.drain + 1) for one in report.layers)
     wrong = dataclasses.replace(report, layers=layers)
-    assert first_cycle_difference(wrong, run) == "layer conv, drain: expected 16, got 15"
+    assert first_cycle_difference(wrong, run) == "layer conv, drain: expected 18, got 17"

@@ -80,7 +80,7 @@ def test_a_reset_in_a_thousand_random_cycles_leaves_no_trace(engine: RtlEngine) 
         works(engine, number % 8)
 
 
-@pytest.mark.parametrize("seed", range(6 if FULL else 3))
+@pytest.mark.parametrize("seed", range(20 if FULL else 8))
 def test_what_registers_and_memories_wake_up_with_does_not_matter(seed: int) -> None:
     with RtlEngine(PROGRAM, wake_up=seed + 100) as engine:
         works(engine)

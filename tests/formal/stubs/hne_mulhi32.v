@@ -1,6 +1,6 @@
 `default_nettype none
 
-// In place of hne_mulhi32: any result below the factor b that was there two enabled cycles before,
+// In place of hne_mulhi32: any result below the factor b that was there three enabled cycles before,
 // which is what formal_mulhi proves of the module.
 module hne_mulhi32 (
     input  wire        clk_i,
@@ -11,9 +11,9 @@ module hne_mulhi32 (
 );
 
   (* anyseq *) wire [31:0] any;
-  reg [31:0] b_q, b2_q;
+  reg [31:0] b_q, b2_q, b3_q;
   assign high_o = any;
-  always @(posedge clk_i) if (en_i) {b2_q, b_q} <= {b_q, b_i};
-  always @* if (b2_q != 32'd0) assume (any < b2_q);
+  always @(posedge clk_i) if (en_i) {b3_q, b2_q, b_q} <= {b2_q, b_q, b_i};
+  always @* if (b3_q != 32'd0) assume (any < b3_q);
 
 endmodule
