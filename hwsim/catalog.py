@@ -161,7 +161,7 @@ ENTRIES: dict[str, Entry] = {
         ),
         Entry(
             "sfgrm", "Rescaled gradients of sampled neighbours, made to transfer.",
-            "attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 60, 20, "loss",
+            "attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 40, 20, "loss",
             (
                 Option("steps", "int", 10, "Steps."),
                 Option("samples", "int", 12, "Neighbours sampled; 0 for none.", "neighbours"),
@@ -182,7 +182,7 @@ ENTRIES: dict[str, Entry] = {
             "cw-l2", "Carlini and Wagner: smallest L2 distance.", "attacks.cw_l2:CWL2", "l2",
             _UNBOUNDED, 40, 10, "logits",
             _carlini(
-                1e-2, 1e-3, Option("binary_search_steps", "int", 9, "Weights c that are tried.")
+                5e-2, 1e-3, Option("binary_search_steps", "int", 9, "Weights c that are tried.")
             ),
         ),
         Entry(

@@ -169,7 +169,7 @@ class Study:
         made = _made(name, self.grid)
         plain = made(self.engine, x, Untargeted(labels), epsilon=budget, batch_size=50).adversarial
         hidden = {
-            by: self._hidden(name, by, x, labels, logits, clean[by], weight, step)
+            by: self._hidden(name, by, x, plain, labels, logits, clean[by], weight, step)
             for by in ("neighbours", "probabilities")
         }
         row: dict[str, Any] = {
@@ -191,16 +191,21 @@ class Study:
         name: str,
         by: str,
         x: Tensor,
+        plain: Tensor,
         labels: Tensor,
         logits: Tensor,
         clean: NDArray[np.float64],
         weight: float,
         step: Callable[[str], None],
     ) -> Tensor:
-        """Images by an attacker who knows detector ``by``: the lowest aim that he reaches."""
+        """Images by an attacker who knows detector ``by``: of all that fool, the lowest score.
+
+        He has the ``plain`` images too, so that knowing never makes him worse.
+        """
         # The engine's second choice is the easiest class to reach.
         runner_up = logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
-        goal, images = Targeted(runner_up, labels), x.clone()
+        goal, images = Targeted(runner_up, labels), plain.clone()
+        best = self._seen(by, plain, labels)
         left = torch.arange(len(x))
         spread = float(np.quantile(clean, 0.95) - np.quantile(clean, 0.05)) or 1.0
         for aim in AIMS:
@@ -211,11 +216,18 @@ class Study:
             guarded = Guarded(self.engine, self.detectors[by], hiding)
             made = _made(name, self.grid)
             found = made(guarded, x[left], goal[left], epsilon=ATTACKS[name][0], batch_size=50)
-            # What fools the classifier but not the detector is kept, in case nothing is better.
-            fooled = judge(self.engine, found.adversarial).argmax(1) != labels[left]
-            images[left[fooled]] = found.adversarial[fooled]
+            scores = self._seen(by, found.adversarial, labels[left])
+            better = scores < best[left]
+            images[left[better]] = found.adversarial[better]
+            best[left[better]] = scores[better]
             left = left[~found.success]
         return images
+
+    def _seen(self, by: str, images: Tensor, labels: Tensor) -> Tensor:
+        """(N,) scores; inf where an image does not fool the engine."""
+        fooled = judge(self.engine, images).argmax(1) != labels
+        scores = torch.from_numpy(self._scores(images)[by])
+        return torch.where(fooled, scores, torch.inf)
 
     def _told(
         self,

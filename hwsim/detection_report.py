@@ -36,7 +36,7 @@ def area(told: Mapping[str, Any]) -> str:
 
 
 def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """attack, detector, AUC unaware, AUC aware, success, undetected unaware and aware."""
+    """attack, detector, AUC unaware, AUC aware, success, missed unaware and aware."""
     return [
         (
             row["attack"],
@@ -53,8 +53,7 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 HEADS = (
-    "attack", "detector", "AUC", "AUC, attacker knows", "success", "undetected",
-    "undetected, knows",
+    "attack", "detector", "AUC", "AUC, attacker knows", "success", "missed", "missed, knows",
 )  # fmt: skip
 
 
@@ -63,7 +62,7 @@ def caption(result: Mapping[str, Any]) -> str:
     return (
         f"{result['correct']:,} of {result['samples']:,} images of {result['dataset']['name']} "
         "that the engine gets right. AUC [95% interval]: images that fool the engine against the "
-        "clean ones; 0.5 is guessing. undetected: fools the engine and stays below the threshold "
+        "clean ones; 0.5 is guessing. missed: fools the engine and stays below the threshold "
         f"that {percent(result['false_alarms_allowed'], 0)} of {result['calibration']:,} clean "
         "training images exceed."
     )

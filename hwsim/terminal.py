@@ -169,27 +169,28 @@ def _row_head(result: Mapping[str, Any], position: int) -> tuple[Text, Text]:
 
 def _success(result: Mapping[str, Any], width: int) -> Table:
     adaptive = (result.get("adaptive") or {}).get("success")
+    wide = width >= 90
     under = [f"of {judged_on(result, pair):,}" for pair in PAIRS]
-    table = _table(result, under, width, 14 if adaptive else 15)
-    if adaptive:
+    table = _table(result, under, width, 14 if adaptive and wide else 15)
+    if adaptive and wide:
         head = Text.assemble(("margin loss", "bold"), ("\nfloat | engine", "dim"))
         table.add_column(head, no_wrap=True)
     spans = result.get("interval") or {}
     for position in range(len(result["epsilons"])):
         cells = []
         for pair in PAIRS:
-            share = result["success"][pair][position]
+            cell = Text(f"{_bare(result['success'][pair][position]):>5}")
             span = spans[pair][position] if pair in spans else None
-            cell = Text(f"{_bare(share):>5}")
-            # A narrow screen has no room for the intervals of all and the last column.
-            if span and (not adaptive or width >= 90 or len(set(PAIRS[pair])) == 1):
+            if span:
                 low, high = (f"{100 * edge:.0f}" for edge in span)
                 cell += Text(f" [{low}–{high}]", style="dim")
             cells.append(cell)
-        if adaptive:
-            both = (adaptive[pair][position] for pair in ("float_float", "engine_engine"))
-            cells.append(Text(" | ".join(f"{_bare(share):>5}" for share in both)))
+        beside = {pair: f"{_bare(row[position]):>5}" for pair, row in (adaptive or {}).items()}
+        if adaptive and wide:
+            cells.append(Text(" | ".join(beside.values())))
         table.add_row(*_row_head(result, position), *cells)
+        if adaptive and not wide:  # no room for a column: a row of its own
+            table.add_row("  margin", "loss", *(Text(beside.get(pair, "")) for pair in PAIRS))
     return table
 
 

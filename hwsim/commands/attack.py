@@ -273,7 +273,7 @@ def _notes(settings: Settings) -> list[str]:
     found = []
     if settings.gradient != "ste":
         found.append(f"the engine's gradient is {settings.gradient}")
-    if settings.probabilities == "engine":
+    if settings.probabilities == "engine" and settings.naive:
         found.append("float has no probability unit; it was attacked through float32 softmax")
     if settings.backend == "rtl" and settings.naive:
         found.append("the margin loss's success was judged by the Python twin")

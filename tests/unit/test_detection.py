@@ -176,6 +176,18 @@ def test_every_row_has_areas_and_shares(result: dict[str, Any]) -> None:
     assert result["correct"] >= 20
 
 
+def test_an_attacker_who_knows_is_never_worse_off(result: dict[str, Any]) -> None:
+    for row in result["attacks"]:
+        for name in ("neighbours", "probabilities"):
+            told = row["detectors"][name]
+            assert told["aware"]["undetected"] >= told["unaware"]["undetected"]
+            assert told["aware"]["success"] >= told["unaware"]["success"]
+            if told["unaware"]["auc"] is not None and name == "neighbours":
+                assert told["aware"]["success"] > told["unaware"]["success"] or (
+                    told["aware"]["auc"] <= told["unaware"]["auc"]
+                )
+
+
 def test_the_study_leaves_json_picture_and_page(result: dict[str, Any], tmp_path: Path) -> None:
     paths = write({**result, "command": "hwsim detect <x>"}, tmp_path)
     assert json.loads(paths["json"].read_text())["kind"] == "detection"
