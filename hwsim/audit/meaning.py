@@ -77,8 +77,9 @@ FLAGS = (
     Flag(
         "unfinished",
         "The loss is still on the move",
-        "PGD misses an image while its best loss still rose by more than 5% of its range over the "
-        "last tenth of the steps, and that on significantly more than 10% of all images.",
+        "more than 5% of all images fall to PGD only if it takes twice the steps. The finding also "
+        "says on how many the best loss still rose by more than 5% of its range over the last "
+        "tenth of the steps.",
         "The attack was stopped, not beaten.",
         "Raise --steps until this flag and the success no longer change.",
     ),

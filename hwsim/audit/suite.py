@@ -104,7 +104,7 @@ class Audit:
         for trial in trials(self.engine, self.settings.effort, tuple(self.sources)):
             yield Stage(trial.name, trial.cost, self._attempt(trial))
         for loss in WATCHED:
-            cost = self.settings.effort.steps * len(self.settings.effort.epsilons)
+            cost = 6 * self.settings.effort.steps * len(self.settings.effort.epsilons)
             yield Stage(f"last steps of pgd {loss}", cost, self._convergence(loss))
 
     def run(

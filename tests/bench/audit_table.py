@@ -16,11 +16,11 @@ from torch import nn
 
 from hwsim.audit.attempts import Effort
 from hwsim.audit.suite import Audit, Settings
+from hwsim.defenses.inhibition import inhibit
 from hwsim.engine import Engine
 from hwsim.networks import open_network
 from hwsim.report import write_json
 from models.data import load_dataset
-from tests.inhibited import inhibited
 
 #: network:bits:τ, 0 for an undefended one.
 NETWORKS = [
@@ -57,7 +57,7 @@ def _audit(
     sources: dict[str, nn.Module] = {"float": network.module}
     if tau:
         sources["undefended"] = Engine(network.program)
-        network = replace(network, program=inhibited(network.program, tau))
+        network = replace(network, program=inhibit(network.program, tau, on_overflow="rescale"))
     settings = Settings(name, images, effort, "python -m tests.bench.audit_table")
     audit = Audit(settings, network, load_dataset(network.dataset, "test"), sources)
     partial = file.with_suffix(".partial")

@@ -17,12 +17,12 @@ from hwsim.audit.attempts import Effort
 from hwsim.audit.report import write_audit
 from hwsim.audit.suite import Audit, Settings
 from hwsim.audit.terminal import render_terminal
+from hwsim.defenses.inhibition import inhibit
 from hwsim.errors import InputError
 from hwsim.networks import Network
 from models.data import Dataset
 from models.layers import decode
 from tests.blobs import blobs, trained
-from tests.inhibited import inhibited
 
 IMAGES = 40
 EFFORT = Effort(epsilons=(0.05, 0.1, 0.2), steps=20, draws=40, queries=50)
@@ -67,7 +67,7 @@ def test_an_undefended_network_raises_no_flag(undefended: dict[str, Any]) -> Non
 def test_an_inhibited_network_is_flagged_and_the_worst_case_shows_it(
     network: Network, test_set: Dataset, undefended: dict[str, Any], tmp_path: Path
 ) -> None:
-    program = inhibited(network.program, 3.0)
+    program = inhibit(network.program, 3.0, on_overflow="rescale")
     one = audit(replace(network, program=program), test_set, before=Engine(network.program))
     result = one.result(one.run(tmp_path / "partial.json"))
     assert {"zero-gradient", "other-loss-wins", "unbounded-fails"} <= set(result["raised"])
@@ -141,7 +141,7 @@ def test_an_interrupted_audit_goes_on_where_it_stopped(
     whole = watched(audit(network, test_set), None).run(tmp_path / "other.json")
     assert evidence.as_dict() == whole.as_dict()
     # What was kept of another network, or in part, is not used.
-    other = replace(network, program=inhibited(network.program, 1.0))
+    other = replace(network, program=inhibit(network.program, 1.0, on_overflow="rescale"))
     ran.clear()
     watched(audit(other, test_set), None).run(partial)
     assert ran == cheap
