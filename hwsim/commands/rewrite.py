@@ -62,10 +62,9 @@ def rewrite(
 
     \b
     Examples:
-      hwsim rom rewrite h64.hne safe.hne --apply inhibition=0.1 --on-overflow rescale
-      hwsim rom rewrite h64.hne m2.hne --apply pruning=7 --apply augmentation=8 \
-        --on-overflow rescale
-      hwsim rom rewrite h64.hne fc.hne --apply inhibition=0.05@fc --patch writes.txt
+      hwsim rom rewrite a.hne b.hne --apply inhibition=0.1 --on-overflow rescale
+      hwsim rom rewrite a.hne b.hne --apply pruning=7 --apply inhibition=0.02
+      hwsim rom rewrite a.hne b.hne --apply inhibition=0.02@fc --patch axi.txt
     """
     from hwsim import rom
     from hwsim.atomic import replacing
@@ -137,7 +136,7 @@ def _table(entry: dict[str, Any]) -> Table:
 def diff(a: Path, b: Path, words: int) -> None:
     """List the words in which image B differs from image A, and count them by memory and layer.
 
-    Example: hwsim rom diff h64.hne safe.hne --words 5
+    Example: hwsim rom diff a.hne b.hne --words 5
     """
     from rich.table import Table
 

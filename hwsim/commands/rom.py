@@ -18,8 +18,8 @@ def command() -> None:
     Examples:
       hwsim rom show h16.hne
       hwsim rom verify h16.hne --config default
-      hwsim rom rewrite h16.hne safe.hne --apply inhibition=0.1 --on-overflow rescale
-      hwsim rom diff h16.hne safe.hne
+      hwsim rom rewrite a.hne b.hne --apply inhibition=0.1 --on-overflow rescale
+      hwsim rom diff a.hne b.hne
     """
 
 
