@@ -26,7 +26,7 @@ CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint formal synth pnr bench clean help
+.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -64,14 +64,17 @@ rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simula
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
 
-rtl-synth: $(SYNTH)  ## ECP5 cells of every configuration by module; tables into docs/synthesis.md
+coverage: $(TESTENV)  ## line and toggle coverage of the Verilog, per module; explains every hole
+	$(BIN)/python -m tests.rtl.coverage
+
+rtl-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
+	$(BIN)/python -m pytest tests/rtl/test_lint.py
+
+synth: $(SYNTH)  ## ECP5 cells of every configuration by module; tables into docs/synthesis.md
 	@$(BIN)/hwsim synth --json runs/synth.json --docs docs/synthesis.md
 
 pnr: $(SYNTH)  ## place and route small on an ECP5-85F: clock and limiting path; table into the same
 	@$(BIN)/hwsim pnr small --json runs/pnr.json --docs docs/synthesis.md
-
-lint: $(TESTENV)  ## only Verilator's lint: named configurations, every module alone
-	$(BIN)/python -m pytest tests/rtl/test_lint.py
 
 formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject its mutants
 	$(BIN)/python -m pytest tests/formal -n 2
@@ -80,6 +83,9 @@ lint: $(TESTENV)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
+	$(BIN)/python -m docs.draw
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench

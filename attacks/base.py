@@ -1,4 +1,4 @@
-"""The protocol between attacks and models, and the result that every attack returns.
+"""The protocol between attacks and models.
 
 A model is any nn.Module that maps (N, C, H, W) float32 in [0, 1] to (N, classes) logits: a float
 network, the Engine, or the RTL (which can judge but gives no gradient).
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from attacks.budget import Norm, effective
 from attacks.checks import check_batch_size, check_inputs, check_logits
 from attacks.criteria import Goal
 from attacks.errors import AttackError
 from attacks.grid import Grid, Space
-from attacks.losses import CrossEntropy, Loss
+from attacks.losses import CrossEntropy, Loss, goal_loss
+from attacks.result import AttackResult
 
 #: Called with (images done, images in all).
 Progress = Callable[[int, int], None]
@@ -72,8 +74,7 @@ def input_gradient(
         goal.check(len(x), logits.shape[1])
         gradient: Tensor | None = None
         if logits.requires_grad:
-            # Cloned: a tensor born in inference_mode cannot be kept for a backward pass.
-            value = loss(logits, goal.loss_labels.clone()).sum()
+            value = goal_loss(loss, logits, goal).sum()
             (gradient,) = torch.autograd.grad(value, x, allow_unused=True)
     if gradient is None:
         raise AttackError("the model gives no gradient by its input: let it judge, not craft")
@@ -82,74 +83,42 @@ def input_gradient(
     return gradient, logits.detach()
 
 
-@dataclass(frozen=True, eq=False)
-class AttackResult:
-    """What an attack did to N examples with one budget.
-
-    original: inputs on the attack's grid. raw: perturbed, before clipping. adversarial: in
-    [0, 1] and on the grid. All (N, C, H, W) float32. success: goal reached on the attacked
-    model; an input misclassified from the start counts too, so mask with the correctly
-    classified ones before making a rate of it (evaluate.success_rate). zero_gradient: every
-    pixel's gradient was exactly 0, so the image is unchanged. forward, backward: how often the
-    model ran on the example, the final check included. All (N,).
-    """
-
-    epsilon: float
-    effective_epsilon: float
-    original: Tensor
-    raw: Tensor
-    adversarial: Tensor
-    success: Tensor
-    zero_gradient: Tensor
-    forward: Tensor
-    backward: Tensor
-
-    def _norm(self, order: float) -> Tensor:
-        return (self.adversarial.double() - self.original.double()).flatten(1).norm(order, dim=1)
-
-    @property
-    def l0(self) -> Tensor:
-        """(N,) number of changed values."""
-        return self._norm(0)
-
-    @property
-    def l1(self) -> Tensor:
-        return self._norm(1)
-
-    @property
-    def l2(self) -> Tensor:
-        return self._norm(2)
-
-    @property
-    def linf(self) -> Tensor:
-        return self._norm(float("inf"))
-
-
 @dataclass(eq=False)
 class Aim:
     """An attack pointed at one batch: ``at(budget)`` gives the raw (unclipped) images.
 
     logits: clean, (N, classes). zero_gradient: (N,) bool. forward, backward: passes per example
-    that all budgets share; an ``at`` that runs the model adds what it spends.
+    that all budgets share, one number or (N,) int64; an ``at`` that runs the model replaces them
+    by what it has spent (``aim.forward = aim.forward + 1``, never in place).
     """
 
     at: Callable[[float], Tensor]
     logits: Tensor
     zero_gradient: Tensor
-    forward: int
-    backward: int
+    forward: int | Tensor
+    backward: int | Tensor
 
 
-class FixedBudgetAttack(ABC):
-    """An attack with an L∞ budget ε. Subclasses write only ``aim``.
+class Attack(ABC):
+    """An attack with a budget ε in ``norm``. Subclasses write only ``aim``.
+
+    Families: an attack that spends a given budget (FixedBudgetAttack), and one that looks for the
+    nearest adversarial image (minimizing.MinimizingAttack), whose ``at(ε)`` is that image where
+    its distance is at most ε and the original elsewhere.
 
     loss: what is differentiated (default: float32 cross-entropy). space: where inputs may lie
     (default: 8-bit pixels).
     """
 
+    norm: Norm = "linf"
+
     def __init__(self, *, loss: Loss | None = None, space: Space | None = None) -> None:
         self.loss: Loss = CrossEntropy() if loss is None else loss
         self.space: Space = Grid(255) if space is None else space
+
+    def effective(self, epsilon: float) -> float:
+        """The ε that is really applied; AttackError for one that makes no sense."""
+        return effective(self.norm, self.space, epsilon)
 
     @abstractmethod
     def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
@@ -158,7 +127,7 @@ class FixedBudgetAttack(ABC):
     def __call__(
         self, model: nn.Module, inputs: Tensor, goal: Goal, *, epsilon: float, batch_size: int = 256
     ) -> AttackResult:
-        """Attack with one ε in 0 … 1; AttackError for input that makes no sense."""
+        """Attack with one ε; AttackError for input that makes no sense."""
         return self.sweep(model, inputs, goal, epsilons=[epsilon], batch_size=batch_size)[0]
 
     def sweep(
@@ -171,13 +140,13 @@ class FixedBudgetAttack(ABC):
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> list[AttackResult]:
-        """One result per ε; FGSM computes a single gradient for all of them."""
+        """One result per ε; what they share is computed once."""
         check_inputs(inputs)
         check_batch_size(batch_size)
         goal.check(len(inputs))
         if not epsilons:
             raise AttackError("the list of epsilons is empty: give at least one")
-        effective = [self.space.effective(e) for e in epsilons]
+        applied = [self.effective(e) for e in epsilons]
         columns: list[list[tuple[Tensor, ...]]] = [[] for _ in epsilons]
         for start in range(0, len(inputs), batch_size):
             batch = slice(start, start + batch_size)
@@ -189,12 +158,20 @@ class FixedBudgetAttack(ABC):
                 raw = aim.at(epsilon)
                 clipped = raw.clamp(0.0, 1.0)
                 success = part.is_adversarial(judge(model, clipped, batch_size=batch_size))
-                forward = torch.full((len(x),), aim.forward + 1)
-                backward = torch.full((len(x),), aim.backward)
+                forward = _per_example(aim.forward + 1, len(x))
+                backward = _per_example(aim.backward, len(x))
                 column.append((x, raw, clipped, success, aim.zero_gradient, forward, backward))
             if progress is not None:
                 progress(min(start + batch_size, len(inputs)), len(inputs))
         return [
             AttackResult(epsilon, real, *map(torch.cat, zip(*column, strict=True)))
-            for epsilon, real, column in zip(epsilons, effective, columns, strict=True)
+            for epsilon, real, column in zip(epsilons, applied, columns, strict=True)
         ]
+
+
+class FixedBudgetAttack(Attack):
+    """An attack that spends a given ε, L∞ unless it says otherwise."""
+
+
+def _per_example(count: int | Tensor, examples: int) -> Tensor:
+    return torch.as_tensor(count, dtype=torch.int64).expand(examples).clone()

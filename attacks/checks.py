@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
@@ -68,3 +69,17 @@ def check_batch_size(batch_size: int) -> None:
     """Refuse a batch size below 1."""
     if batch_size < 1:
         raise AttackError(f"batch size must be at least 1, got {batch_size}")
+
+
+def check_count(value: int, what: str, least: int = 1) -> None:
+    """Refuse anything but an int >= ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise AttackError(f"{what} must be a whole number of at least {least}, got {value!r}")
+
+
+def check_number(value: float, what: str, above: float, most: float = math.inf) -> None:
+    """Refuse anything but a number in (``above``, ``most``]."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not above < value <= most:  # NaN too
+        upper = "" if most == math.inf else f" and at most {most:g}"
+        raise AttackError(f"{what} must be a number above {above:g}{upper}, got {value!r}")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.base import FixedBudgetAttack, Progress, judge
+from attacks.base import Attack, Progress, judge
 from attacks.checks import check_batch_size, check_inputs, check_schedule
 from attacks.criteria import Goal, Targeted, Untargeted
 from attacks.errors import AttackError
@@ -125,7 +125,7 @@ def cross_evaluate(
     inputs: Tensor,
     labels: Tensor,
     *,
-    attack: FixedBudgetAttack | Mapping[str, FixedBudgetAttack],
+    attack: Attack | Mapping[str, Attack],
     epsilons: Sequence[float],
     targets: Tensor | None = None,
     judge_only: Sequence[str] = (),
@@ -154,11 +154,14 @@ def cross_evaluate(
     if missing := [name for name in crafters if name not in attacks]:
         raise AttackError(f"no attack given for crafting on {', '.join(missing)}")
     space = attacks[crafters[0]].space
-    if any(attacks[name].space != space for name in crafters):
-        raise AttackError("all attacks must use the same grid, or their numbers do not compare")
+    norm = attacks[crafters[0]].norm
+    if any(attacks[name].space != space or attacks[name].norm != norm for name in crafters):
+        raise AttackError(
+            "all attacks must use the same grid and norm, or their numbers do not compare"
+        )
     if start % batch_size or not 0 <= start < len(inputs):
         raise AttackError(f"start must be a multiple of {batch_size} below {len(inputs)}")
-    effective = [space.effective(epsilon) for epsilon in epsilons]
+    effective = [attacks[crafters[0]].effective(epsilon) for epsilon in epsilons]
     used = {name: attacks[name] for name in crafters}
 
     def batches() -> Iterator[Tally]:
@@ -182,7 +185,7 @@ def total(tallies: Iterator[Tally]) -> Tally:
 
 def _one_batch(
     models: Mapping[str, nn.Module],
-    attacks: Mapping[str, FixedBudgetAttack],
+    attacks: Mapping[str, Attack],
     x: Tensor,
     labels: Tensor,
     goal: Goal,

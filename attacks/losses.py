@@ -1,6 +1,8 @@
-"""What the attacker differentiates: −ln p of a class, with p computed in a chosen arithmetic.
+"""What the attacker differentiates: −ln p of a class in a chosen arithmetic, or a margin.
 
-The gradient by the logits is p − onehot in every case, so the arithmetic of p decides where it
+dlr.py has the difference of logits ratio, rescaled.py any of these at another temperature.
+
+The gradient of cross-entropy by the logits is p − onehot, so the arithmetic of p decides where it
 is *exactly* zero. With a margin of m nats between the two largest logits (10 classes, measured):
 float32: the winner's entry is 0 from m ≈ 17, all entries from m ≈ 104, where e^−m leaves the
 range of float32. float64: the winner's entry is 0 from m ≈ 39; the others are cast to float32
@@ -10,6 +12,7 @@ probabilities: everything is 0 from m ≈ 11. Nothing here hides such zeros; the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +20,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks.criteria import Goal, Targeted
 from attacks.errors import AttackError
 
 #: (N, classes) logits and (N,) int64 labels -> (N,) losses. Differentiable by the logits.
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class SourceLoss(ABC):
+    """A loss of targeted attacks that also asks where an example comes from."""
+
+    @abstractmethod
+    def between(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
+        """(N,) losses, to be descended, from (N, classes) logits and two (N,) classes."""
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """AttackError: the labels alone do not tell the source."""
+        raise AttackError(f"{type(self).__name__} needs a targeted goal: give Targeted(…)")
+
+
+def goal_loss(loss: Loss, logits: Tensor, goal: Goal) -> Tensor:
+    """(N,) losses of the goal: untargeted attacks climb them, targeted ones descend them."""
+    # Cloned: a tensor born in inference_mode cannot be kept for a backward pass.
+    labels = goal.loss_labels.clone()
+    if isinstance(loss, SourceLoss) and isinstance(goal, Targeted):
+        return loss.between(logits, labels, goal.sources.clone())
+    return loss(logits, labels)
 
 
 class _NegativeLogProbability(torch.autograd.Function):
@@ -88,4 +113,20 @@ class ProbabilityLoss:
                 )
             value = -p.gather(1, labels[:, None]).flatten().log()
         result: Tensor = _NegativeLogProbability.apply(logits, labels, value, p)
+        return result
+
+
+class Margin:
+    """max_{i≠y} z_i − z_y: above 0 where another class leads. It has no softmax to underflow.
+
+    Carlini & Wagner 2017, f_6 without κ. The gradient by the logits is onehot(best other class)
+    − onehot(y), the first of equal classes, and so never zero.
+    """
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(N,) in the dtype of the logits."""
+        own = labels[:, None]
+        others = logits.scatter(1, own, -torch.inf)
+        best = others.argmax(1, keepdim=True)
+        result: Tensor = (logits.gather(1, best) - logits.gather(1, own)).flatten()
         return result

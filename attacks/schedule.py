@@ -49,7 +49,7 @@ class Escalation:
 
 
 def escalate(
-    attack: base.FixedBudgetAttack,
+    attack: base.Attack,
     model: nn.Module,
     inputs: Tensor,
     *,
@@ -68,7 +68,7 @@ def escalate(
     check_schedule(epsilons)
     check_batch_size(batch_size)
     for epsilon in epsilons:
-        attack.space.effective(epsilon)
+        attack.effective(epsilon)
     judge = model if judge is None else judge
     rows = []
     for start in range(0, len(inputs), batch_size):

@@ -14,11 +14,13 @@ import click
 COMMANDS = {
     "attack": "Attack a network: float against fixed point.",
     "compile": "Compile a trained network into memory images.",
+    "jsma-study": "Drive every class to every other with JSMA.",
     "pnr": "Place and route the Verilog: clock and limiting path.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
     "synth": "Cells, DSPs and memory bits of the Verilog on an FPGA.",
     "timing": "Cycles, stalls, energy and memory of a network.",
+    "transfer": "Craft on each network, count on all the others.",
     "train": "Train a network of the zoo.",
     "wave": "Trace the Verilog during one inference.",
     "zoo": "List the trained networks and show their cards.",
@@ -32,7 +34,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"hwsim.commands.{cmd_name}").command
+        command = import_module(f"hwsim.commands.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -34,7 +34,8 @@ class EngineConfig(BaseModel):
     buffer, the largest fan-in of a convolution. wgt_depth: real weights in all banks together.
     idx_depth: lines of the index SRAM. act_depth: lines of COLS activations in each of the two
     feature-map buffers. chan_depth: lines of the scale and bias memories. prog_depth:
-    instructions. clock_mhz: turns cycles into time; not a property of the logic.
+    instructions. softmax: with the probability unit, a 16-bit softmax of the logits; it costs no
+    cycle of an inference. clock_mhz: turns cycles into time; not a property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -54,6 +55,7 @@ class EngineConfig(BaseModel):
     act_depth: Depth
     chan_depth: Depth
     prog_depth: Annotated[int, Field(ge=2, le=4096)]
+    softmax: bool = False
     clock_mhz: Annotated[float, Field(gt=0)]
 
     @model_validator(mode="before")
@@ -106,6 +108,7 @@ class EngineConfig(BaseModel):
         """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash."""
         skip = {"name", "clock_mhz"}
         values = {k.upper(): v for k, v in self.model_dump().items() if k not in skip}
+        values["SOFTMAX"] = int(self.softmax)
         values["INDEX_MODE"] = ("sram", "hash").index(self.index_mode)
         return values
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import FixedBudgetAttack, judge
+from attacks.base import Attack, judge
 from attacks.criteria import Goal, Targeted, Untargeted
 from attacks.errors import AttackError
 from attacks.evaluate import Rate, Tally, cross_evaluate
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hwsim.rtl_backend import RtlJudge
 
 #: Generator behind each name; the h names are Liu et al.'s for the same step on the Engine.
-ATTACKS: dict[str, type[FixedBudgetAttack]] = {"fgsm": FGSM, "hfgsm": FGSM}
+ATTACKS: dict[str, type[Attack]] = {"fgsm": FGSM, "hfgsm": FGSM}
 
 #: Images between two updates of the progress bar and of what an interrupted run keeps.
 BATCH = 128
@@ -157,7 +157,7 @@ class Experiment:
             return ProbabilityLoss(self.engine.probabilities)
         return CrossEntropy(dtype=torch.float64 if kind == "float64" else torch.float32)
 
-    def _attack(self, crafted_on: str) -> FixedBudgetAttack:
+    def _attack(self, crafted_on: str) -> Attack:
         generator = ATTACKS[self.settings.attack]
         return generator(loss=self._loss(crafted_on), space=self.grid)
 

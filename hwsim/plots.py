@@ -98,14 +98,14 @@ def success_png(result: Mapping[str, Any], only: str | None = None) -> bytes:
     panels = _panels(result, only)
     figure = Figure(figsize=(10, 4.8) if len(panels) > 1 else (6.4, 4.8), facecolor="white")
     _draw_success(figure, result, panels)
-    return _png(figure)
+    return png(figure)
 
 
 def examples_png(images: Examples) -> bytes:
     """The strip of attacked images as PNG bytes."""
     figure = Figure(figsize=(10, 5.0), facecolor="white")
     _draw_examples(figure, images)
-    return _png(figure)
+    return png(figure)
 
 
 def combined_png(result: Mapping[str, Any], images: Examples | None) -> bytes:
@@ -116,10 +116,11 @@ def combined_png(result: Mapping[str, Any], images: Examples | None) -> bytes:
     halves = figure.add_gridspec(2, 1, height_ratios=[4.8, 5.0])
     _draw_success(figure.add_subfigure(halves[0]), result, _panels(result))
     _draw_examples(figure.add_subfigure(halves[1]), images)
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The picture as PNG bytes; the same numbers give the same bytes."""
     buffer = io.BytesIO()
     # Without the version tag the same numbers give the same bytes.
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})

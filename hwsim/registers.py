@@ -14,12 +14,13 @@ from typing import Literal
 from hwsim.rtl import COUNTERS
 
 #: "HNE1" in ASCII, and major.minor of this map.
-ID, VERSION = 0x484E4531, 0x00010000
+ID, VERSION = 0x484E4531, 0x00010001
 
 #: Parameter words, in the order of their addresses.
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
     "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH",
+    "SOFTMAX",
 )  # fmt: skip
 
 
@@ -38,20 +39,21 @@ REGISTERS = (
     Register("VERSION", 0x04, "ro", f"0x{VERSION:08x}: major and minor version of this map"),
     Register(
         "CONTROL", 0x08, "rw", "bit 0 start: take one image, reads as 1 until it is taken up; "
-        "bit 1 auto: take one image after the other; bit 2 abort: reset the engine, but neither "
-        "its memories nor these registers; reads as 0",
+        "bit 1 auto: take one image after the other; bit 2 abort: reset the engine and its "
+        "streams, but neither its memories nor these registers; reads as 0",
     ),
     Register(
         "STATUS", 0x0C, "w1c", "bit 0 busy (not cleared by writing); bit 1 done; bit 2 error; "
-        "bit 3 refused: a memory was accessed or start written while busy; bits 6 … 4 cause of "
-        "the last error: 1 opcode or shape, 2 size, 3 end of program, 4 packet length",
+        "bit 3 refused: a memory was accessed or start written while busy, or a memory where it "
+        "has no such line or field, or one written that is only read; bits 6 … 4 cause of the last "
+        "error: 1 opcode or shape, 2 size, 3 end of program, 4 packet length",
     ),
     Register("IRQ_ENABLE", 0x10, "rw", "bit 1 done, bit 2 error, as in STATUS: irq is their and"),
     Register("ARGMAX", 0x14, "ro", "class of the last image; the first maximum wins"),
     Register("CLASSES", 0x18, "ro", "logits of the last image"),
     Register(
         "MEM_SPACE", 0x20, "rw", "memory behind MEM_DATA: 0 weights, 1 index, 2 scale, 3 bias, "
-        "4 program",
+        "4 program; with SOFTMAX 5, to be read: probabilities of the last image, UQ1.16",
     ),
     Register("MEM_LINE", 0x24, "rw", "line, as in the memory image"),
     Register("MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, or 0"),

@@ -241,7 +241,7 @@ def prepare_json_path(path: Path | str) -> Path:
 def write_json(result: Mapping[str, Any], path: Path | str) -> Path:
     """Write a result as JSON, whole or not at all; folders are created. Raises InputError."""
     target = prepare_json_path(path)
-    _write_output(target, to_json(result).encode())
+    write_output(target, to_json(result).encode())
     return target
 
 
@@ -258,8 +258,8 @@ def write_run(
 
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
-    _write_output(paths["json"], to_json(result).encode())
-    _write_output(paths["png"], plots.combined_png(result, examples))
+    write_output(paths["json"], to_json(result).encode())
+    write_output(paths["png"], plots.combined_png(result, examples))
     # One picture for each table, narrow enough for a phone.
     pictures = {
         "success": plots.success_png(result, "success"),
@@ -267,7 +267,7 @@ def write_run(
     }
     if examples is not None and len(examples):
         pictures["examples"] = plots.examples_png(examples)
-    _write_output(paths["html"], render_html(result, pictures).encode())
+    write_output(paths["html"], render_html(result, pictures).encode())
     return paths
 
 
@@ -290,21 +290,12 @@ def render_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str
 
     pictures: PNGs by name, ``success``, ``success_escalated`` and, if there are any, ``examples``.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     plain = _plain(result)
-    return environment.get_template("report.html").render(
-        r=plain,
+    return render_page(
+        "report.html",
+        result,
         pairs=list(PAIRS),
         png={name: base64.b64encode(data).decode() for name, data in pictures.items()},
-        raw=to_json(result),
         label=pair_label,
         percent=percent,
         steps=lambda position: steps(plain, position),
@@ -317,6 +308,24 @@ def render_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str
         memory_rows=memory_rows(plain),
         time=duration(plain["timing"]["microseconds"]),
         energy=energy(plain["energy_nj"]),
+    )
+
+
+def render_page(template: str, result: Mapping[str, Any], **values: Any) -> str:
+    """A template of this package as HTML; it sees ``r``, the plain result, ``raw``, its JSON, and
+    ``values``.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(
+        r=_plain(result), raw=to_json(result), **values
     )
 
 
@@ -336,7 +345,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a result cannot hold a {type(value).__name__}")
 
 
-def _write_output(path: Path, data: bytes) -> None:
+def write_output(path: Path, data: bytes) -> None:
+    """``write_atomically`` where a user chose: makes folders, raises InputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)

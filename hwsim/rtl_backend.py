@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
@@ -14,10 +14,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.datapath import Stage
 from hwsim.engine import Engine
 from hwsim.program import Program
 from hwsim.rtl import CAUSES, RtlEngine, RtlError, build
 from hwsim.timing import analyze
+
+
+def twin_maps(twin: Engine, image: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Feature maps (C, H, W) of the Python engine, by name of the layer that ends them.
+
+    image: integers (H, W, C). The twin fuses a pool with the layer before it: that layer has none.
+    """
+    maps: dict[str, NDArray[np.int64]] = {}
+
+    def keep(stage: Stage, out: NDArray[Any]) -> None:
+        ends = stage.pool or stage.layer
+        assert ends is not None
+        maps[ends.name] = out[0].transpose(2, 0, 1).astype(np.int64)
+
+    twin._datapath.run(image[None], None, keep)
+    return maps
+
+
+def first_map_difference(
+    program: Program,
+    expected: Mapping[str, NDArray[np.int64]],
+    found: Sequence[NDArray[np.int64]],
+) -> str | None:
+    """Layer, channel, y, x, expected and got of the first activation that differs; else None.
+
+    expected: by name of the layer. found: one map per layer, as of RtlRun.
+    """
+    names = [layer.name for layer in program.layers]
+    for name, want in expected.items():
+        got = found[names.index(name)]
+        if (want != got).any():
+            c, y, x = np.argwhere(want != got)[0]
+            return (
+                f"layer {name}, channel {c}, y {y}, x {x}: expected {want[c, y, x]}, "
+                f"got {got[c, y, x]}"
+            )
+    return None
 
 
 class RtlBackend(Engine):
@@ -83,23 +121,9 @@ class RtlBackend(Engine):
 
         image: integers (H, W, C). None where all feature maps are equal. It runs the image again.
         """
-        stages = self._datapath.stages
-        expected: list[NDArray[Any]] = []
-        self._datapath.run(image[None], None, lambda _, out: expected.append(out))
         with RtlEngine(self.program) as engine:
             found = engine.run(image.transpose(2, 0, 1), maps=True).feature_maps
-        names = [layer.name for layer in self.program.layers]
-        # The twin fuses a pool with the layer before it.
-        ends = [last.name for stage in stages if (last := stage.pool or stage.layer) is not None]
-        for name, twin in zip(ends, expected, strict=False):
-            want, got = twin[0].transpose(2, 0, 1).astype(np.int64), found[names.index(name)]
-            if (want != got).any():
-                c, y, x = np.argwhere(want != got)[0]
-                return (
-                    f"layer {name}, channel {c}, y {y}, x {x}: expected {want[c, y, x]}, "
-                    f"got {got[c, y, x]}"
-                )
-        return None
+        return first_map_difference(self.program, twin_maps(self, image), found)
 
     def close(self) -> None:
         """End the simulations."""

@@ -95,7 +95,7 @@ class TimingReport:
 
     cycles: ``total``, from the last pixel accepted to the last logit (and the argmax) ready.
     stream_in, stream_out: cycles that the streams need at least, one value per cycle.
-    softmax: cycles of the optional probability unit. None of these is part of ``cycles``.
+    softmax: cycles of the probability unit, 0 without. None of these is part of ``cycles``.
 
     memory_bits: weights + index for each way of storage, in the paper's terms: dense = virtual
     weights · WGT_W; index_sram = real weights · WGT_W + (⌈log2 K⌉ + 1) per virtual weight of the
@@ -346,7 +346,7 @@ def analyze(program: Program) -> TimingReport:
         cycles=layers[-1].end,
         stream_in=math.prod(program.input_shape),
         stream_out=program.classes,
-        softmax=cycles_softmax(program.classes),
+        softmax=cycles_softmax(program.classes) if program.config.softmax else 0,
         memory_bits={way: sum(one.memory_bits[way] for one in layers) for way in STORAGE},
         allocated_bits={way: sum(one.allocated_bits[way] for one in layers) for way in STORAGE},
         energy=_energy(program, activity, dense_activity),

@@ -149,7 +149,8 @@ def render(report: TimingReport) -> Group:
         f"index mode {config.index_mode}\n",
         f"uncompressed on the same engine: {report.dense_cycles:,} cycles (this is {ratio:.2f} x)\n"
         f"not included: {report.stream_in:,} cycles to stream the image in, "
-        f"{report.stream_out:,} for the logits out, {report.softmax:,} for probabilities",
+        f"{report.stream_out:,} for the logits out"
+        + (f", {report.softmax:,} for probabilities" if config.softmax else ""),
     )
     notes = [Text(note, style="dim") for note in _notes(report)]
     sources = Text(

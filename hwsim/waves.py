@@ -167,30 +167,62 @@ def _parse(data: bytes) -> list[Scope]:
 # ---------------------------------------------------------------- GTKWave
 
 
+#: The window opens on about a hundred cycles: GTKWave takes the binary logarithm of a scale.
+_ZOOM = "*-8.000000 0" + " -1" * 27
+
+
 def _save_file(trace: Path, scopes: list[Scope]) -> Iterator[str]:
     yield f"[*] hwsim: signals of {trace.name} by unit; 10 ns are one cycle"
     yield f'[dumpfile] "{trace.resolve()}"'
     yield "[timestart] 0"
     yield "[size] 1600 900"
+    yield _ZOOM
     for scope in scopes:
         yield f"[treeopen] {scope.name}."
         # The outermost scope holds the ports only, which the core shows again.
         for core in scope.scopes or [scope]:
-            yield from _group(core, f"{scope.name}." if scope.scopes else "", True)
+            yield from _core(core, f"{scope.name}." if scope.scopes else "")
 
 
-def _group(scope: Scope, prefix: str, opened: bool = False) -> Iterator[str]:
+def _core(core: Scope, prefix: str) -> Iterator[str]:
+    """The ports of the engine, open; then its units, closed; then the nets between them."""
+    path, signals = f"{prefix}{core.name}", _shown(core)
+    ports = [one for one in signals if one[0].split(" ")[0].endswith(("_i", "_o"))]
+    yield from _titled(core.name, _lines(path, ports), opened=True)
+    for inner in core.scopes:
+        yield from _group(inner, f"{path}.")
+    rest = [one for one in signals if one not in ports]
+    yield from _titled(f"{core.name} nets", _lines(path, rest))
+
+
+def _group(scope: Scope, prefix: str) -> Iterator[str]:
     """A unit's signals and the units below; closed until it is clicked on."""
-    path, title = f"{prefix}{scope.name}", scope.name.removeprefix("u_")
-    signals = [(name, bits) for name, bits in scope.signals if name.split(" ")[0].isidentifier()]
+    path, signals = f"{prefix}{scope.name}", _shown(scope)
     if not signals and not scope.scopes:
         return
+
+    def inside() -> Iterator[str]:
+        yield from _lines(path, signals)
+        for inner in scope.scopes:
+            yield from _group(inner, f"{path}.")
+
+    yield from _titled(scope.name.removeprefix("u_"), inside())
+
+
+def _shown(scope: Scope) -> list[tuple[str, int]]:
+    return [(name, bits) for name, bits in scope.signals if name.split(" ")[0].isidentifier()]
+
+
+def _titled(title: str, inside: Iterator[str], opened: bool = False) -> Iterator[str]:
+    """A group of GTKWave around these lines."""
     yield "@800200" if opened else "@c00200"
     yield f"-{title}"
+    yield from inside
+    yield "@1000200" if opened else "@1401200"
+    yield f"-{title}"
+
+
+def _lines(path: str, signals: list[tuple[str, int]]) -> Iterator[str]:
     for name, bits in signals:
         yield "@28" if bits == 1 else "@22"
         yield f"{path}.{name.replace(' ', '')}"
-    for inner in scope.scopes:
-        yield from _group(inner, f"{path}.")
-    yield "@1000200" if opened else "@1401200"
-    yield f"-{title}"

@@ -16,7 +16,9 @@ module hne_argmax #(
     input  wire signed [ACC_W-1:0] logit_i,
     // Number of the logit that is written; after the last one, the number of classes.
     output wire [     CLASS_W-1:0] class_o,
-    output wire [     CLASS_W-1:0] argmax_o
+    output wire [     CLASS_W-1:0] argmax_o,
+    // The largest logit so far.
+    output wire [       ACC_W-1:0] best_o
 );
 
   reg signed [ACC_W-1:0] best_q;
@@ -24,6 +26,7 @@ module hne_argmax #(
 
   assign class_o = class_q;
   assign argmax_o = argmax_q;
+  assign best_o = best_q;
 
   always @(posedge clk_i) begin
     if (clear_i) begin

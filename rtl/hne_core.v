@@ -27,6 +27,8 @@ module hne_core #(
     parameter integer ACT_DEPTH = 4096,
     parameter integer CHAN_DEPTH = 512,
     parameter integer PROG_DEPTH = 32,
+    // 1: with the probability unit.
+    parameter integer SOFTMAX = 1,
     // Bits of a beat of the output stream.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
     parameter integer CHAN_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1
@@ -44,9 +46,10 @@ module hne_core #(
     output wire [CHAN_W-1:0] argmax_o,
     // Logits of the last image; more than CHAN_W bits would hold counts as 0.
     output wire [CHAN_W-1:0] classes_o,
-    output wire [     351:0] count_o,
-    // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program; a field
-    // of a line. A word that is read stands in mem_rdata_o two cycles later.
+    output wire [     383:0] count_o,
+    // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program, 5
+    // probabilities, which are only read; a field of a line. A word that is read stands in
+    // mem_rdata_o two cycles later.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       2:0] mem_space_i,
@@ -54,7 +57,8 @@ module hne_core #(
     input  wire [      31:0] mem_line_i,
     input  wire [      63:0] mem_wdata_i,
     output reg  [      63:0] mem_rdata_o,
-    // Image in, logits out.
+    // Image in, logits out. Pulse: a packet is expected.
+    output wire              in_expect_o,
     input  wire              in_valid_i,
     output wire              in_ready_o,
     input  wire [ ACT_W-1:0] in_data_i,
@@ -79,6 +83,7 @@ module hne_core #(
   localparam [2:0] SPACE_SCALE = 3'd2;
   localparam [2:0] SPACE_BIAS = 3'd3;
   localparam [2:0] SPACE_PROGRAM = 3'd4;
+  localparam [2:0] SPACE_PROBABILITY = 3'd5;
 
   // An illegal parameter set stops elaboration: there is no module of such a name.
   generate
@@ -105,6 +110,9 @@ module hne_core #(
     end
     if (INDEX_MODE != 0 && INDEX_MODE != 1) begin : gen_mode
       hne_illegal_INDEX_MODE_must_be_0_or_1 stop ();
+    end
+    if (SOFTMAX != 0 && SOFTMAX != 1) begin : gen_softmax
+      hne_illegal_SOFTMAX_must_be_0_or_1 stop ();
     end
     if (PROG_DEPTH < 2) begin : gen_program
       hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();
@@ -140,7 +148,7 @@ module hne_core #(
   wire post_write, logit_write, post_end, pool_write, pool_end;
   wire [LINE_W-1:0] post_line, pool_line;
   wire [ACC_W-1:0] logit;
-  wire [CHAN_W-1:0] class_number;
+  wire softmax;
 
   // What a layer writes. A simulation may record it: these signals are kept for it.
   wire map_write  /* verilator public_flat_rd */ = post_write || pool_write;
@@ -155,21 +163,23 @@ module hne_core #(
   wire [ADDR_W:0] mem_index;
   wire [SCALE_W-1:0] mem_scale;
   wire [BIAS_W-1:0] mem_bias;
-  wire unused_bits = &{1'b0, mem_wdata_i, mem_line_i, prob_shift};
+  wire [16:0] mem_probability;
+  wire unused_bits = &{1'b0, mem_wdata_i, mem_line_i};
 
-  assign classes_o = class_number;
   assign idle_o = idle;
+  assign in_expect_o = input_load;
   assign layer_end_o = layer_end;
   assign layer_end = post_end || pool_end;
 
   always @(posedge clk_i) begin
     mem_space_q <= mem_space_i;
     case (mem_space_q)
-      SPACE_WEIGHTS: mem_rdata_o <= {{64 - WGT_W{1'b0}}, mem_weight};
-      SPACE_INDEX:   mem_rdata_o <= {{63 - ADDR_W{1'b0}}, mem_index};
-      SPACE_SCALE:   mem_rdata_o <= {{64 - SCALE_W{1'b0}}, mem_scale};
-      SPACE_BIAS:    mem_rdata_o <= bias_wide[63:0];
-      default:       mem_rdata_o <= {32'd0, program_word};
+      SPACE_WEIGHTS:     mem_rdata_o <= {{64 - WGT_W{1'b0}}, mem_weight};
+      SPACE_INDEX:       mem_rdata_o <= {{63 - ADDR_W{1'b0}}, mem_index};
+      SPACE_SCALE:       mem_rdata_o <= {{64 - SCALE_W{1'b0}}, mem_scale};
+      SPACE_BIAS:        mem_rdata_o <= bias_wide[63:0];
+      SPACE_PROBABILITY: mem_rdata_o <= {47'd0, mem_probability};
+      default:           mem_rdata_o <= {32'd0, program_word};
     endcase
   end
   wire [BIAS_W+63:0] bias_wide = {64'd0, mem_bias};
@@ -222,8 +232,10 @@ module hne_core #(
       .ROWS(ROWS),
       .COLS(COLS),
       .BANKS(BANKS),
+      .INDEX_MODE(INDEX_MODE),
       .TILE_DEPTH(TILE_DEPTH),
       .WGT_DEPTH(WGT_DEPTH),
+      .IDX_DEPTH(IDX_DEPTH),
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
       .LINE_W(LINE_W)
@@ -419,34 +431,30 @@ module hne_core #(
       .end_o(pool_end)
   );
 
-  hne_argmax #(
-      .ACC_W  (ACC_W),
-      .CLASS_W(CHAN_W)
-  ) u_argmax (
-      .clk_i(clk_i),
-      .clear_i(input_load),
-      .logit_write_i(logit_write),
-      .logit_i(logit),
-      .class_o(class_number),
-      .argmax_o(argmax_o)
-  );
-
-  hne_stream_out #(
-      .ACC_W (ACC_W),
-      .DEPTH (CHAN_DEPTH),
-      .DATA_W(OUT_W)
-  ) u_stream_out (
+  hne_logit_path #(
+      .ACC_W(ACC_W),
+      .CHAN_DEPTH(CHAN_DEPTH),
+      .SOFTMAX(SOFTMAX)
+  ) u_logits (
       .clk_i(clk_i),
       .rst_i(rst_i),
+      .clear_i(input_load),
       .write_i(logit_write),
-      .class_i(class_number),
+      .last_i(post_end),
       .logit_i(logit),
+      .prob_shift_i(prob_shift),
+      .argmax_o(argmax_o),
+      .classes_o(classes_o),
       .send_i(output_send),
+      .done_o(output_done),
       .valid_o(out_valid_o),
       .ready_i(out_ready_i),
       .data_o(out_data_o),
       .last_o(out_last_o),
-      .done_o(output_done)
+      .softmax_o(softmax),
+      .mem_re_i(mem_re),
+      .mem_line_i(mem_line_i),
+      .mem_rdata_o(mem_probability)
   );
 
   hne_counters u_counters (
@@ -465,6 +473,7 @@ module hne_core #(
       .wait_i(waiting),
       .in_wait_i(in_ready_o && !in_valid_i),
       .out_wait_i(out_valid_o && !out_ready_i),
+      .softmax_i(softmax),
       .count_o(count_o)
   );
 

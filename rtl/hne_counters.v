@@ -26,9 +26,11 @@ module hne_counters (
     // A stream waits for its other side.
     input  wire         in_wait_i,
     input  wire         out_wait_i,
-    // {out_wait, in_wait, wait, conflict, drain, expander_stall, post_stall, act_stall, compute,
-    // instruction, total}, 32 bits each.
-    output wire [351:0] count_o
+    // The probability unit works.
+    input  wire         softmax_i,
+    // {softmax, out_wait, in_wait, wait, conflict, drain, expander_stall, post_stall, act_stall,
+    // compute, instruction, total}, 32 bits each.
+    output wire [383:0] count_o
 );
 
   // Expander FILL and sequencer ISSUE: what a held column leaves idle in the array five cycles
@@ -40,7 +42,8 @@ module hne_counters (
   wire act_stall = issue_i && !group_first_i;
   wire post_stall = idle_i || hold_q[4];
   wire drain = mac && finished_i;
-  wire [10:0] occurs = {
+  wire [11:0] occurs = {
+    softmax_i,
     out_wait_i,
     in_wait_i,
     wait_i,
@@ -60,7 +63,7 @@ module hne_counters (
 
   genvar n;
   generate
-    for (n = 0; n < 11; n = n + 1) begin : gen_counter
+    for (n = 0; n < 12; n = n + 1) begin : gen_counter
       reg [31:0] count_q;
       assign count_o[n*32+:32] = count_q;
       always @(posedge clk_i) begin

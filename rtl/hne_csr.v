@@ -18,7 +18,8 @@ module hne_csr #(
     parameter integer IDX_DEPTH = 8192,
     parameter integer ACT_DEPTH = 4096,
     parameter integer CHAN_DEPTH = 512,
-    parameter integer PROG_DEPTH = 32
+    parameter integer PROG_DEPTH = 32,
+    parameter integer SOFTMAX = 1
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -41,7 +42,7 @@ module hne_csr #(
     input  wire [  2:0] cause_i,
     input  wire [ 31:0] argmax_i,
     input  wire [ 31:0] classes_i,
-    input  wire [351:0] count_i,
+    input  wire [383:0] count_i,
     output wire         mem_we_o,
     output wire         mem_re_o,
     output wire [  2:0] mem_space_o,
@@ -59,8 +60,8 @@ module hne_csr #(
   localparam [1:0] OKAY = 2'b00;
   localparam [1:0] SLVERR = 2'b10;
   localparam [1:0] DECERR = 2'b11;
-  localparam [5:0] LAST_PARAMETER = REG_PROG_DEPTH;
-  localparam [5:0] LAST_COUNTER = REG_COUNT_OUT_WAIT;
+  localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
+  localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
@@ -79,10 +80,15 @@ module hne_csr #(
       || (write_address_i >= REG_ROWS && write_address_i <= LAST_PARAMETER)
       || (write_address_i >= REG_COUNT_TOTAL && write_address_i <= LAST_COUNTER);
   wire busy = !idle_i || start_q || auto_q;
+  // Lines and fields of the memory that is chosen.
+  reg [31:0] lines, fields;
+  wire inside = line_q < lines && {23'd0, field_q} < fields;
   // Only a start and the memories need an idle engine.
   wire needs_idle = write_address_i == REG_MEM_DATA
       || (write_address_i == REG_CONTROL && write_data_i[0]);
-  wire refused = write_i && write_whole_i && needs_idle && busy;
+  wire nowhere = !inside || space_q == 3'd5;
+  wire refused = write_i && write_whole_i
+      && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere));
   wire accepted = write_i && writable && write_whole_i && !refused;
   // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
@@ -95,11 +101,30 @@ module hne_csr #(
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
   assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
   assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
-  assign mem_re_o = mem_read && !mem_busy;
+  wire read_refused = mem_read && (mem_busy || !inside);
+  assign mem_re_o = mem_read && !read_refused;
   assign mem_space_o = space_q;
   assign mem_field_o = field_q;
   assign mem_line_o = line_q;
   assign mem_wdata_o = {high_q, write_data_i};
+
+  always @* begin
+    fields = 32'd1;
+    case (space_q)
+      3'd0: begin
+        lines  = WGT_DEPTH / BANKS;
+        fields = BANKS;
+      end
+      3'd1: begin
+        lines  = INDEX_MODE == 0 ? IDX_DEPTH : 0;
+        fields = ROWS;
+      end
+      3'd2, 3'd3: lines = CHAN_DEPTH;
+      3'd4: lines = 16 * PROG_DEPTH;
+      3'd5: lines = SOFTMAX == 1 ? CHAN_DEPTH : 0;
+      default: lines = 32'd0;
+    endcase
+  end
 
   always @* begin
     write_response_o = OKAY;
@@ -145,7 +170,7 @@ module hne_csr #(
       // What happens in the same cycle as it is cleared is not lost.
       if (done_i) done_q <= 1'b1;
       if (error_i) error_q <= 1'b1;
-      if (refused || (mem_read && mem_busy)) refused_q <= 1'b1;
+      if (refused || read_refused) refused_q <= 1'b1;
       if (mem_we_o || mem_re_o) begin
         field_q <= last_field ? 9'd0 : field_q + 9'd1;
         if (last_field) line_q <= line_q + 32'd1;
@@ -155,7 +180,7 @@ module hne_csr #(
       if (read2_q) high_q <= mem_rdata_i[63:32];
     end
     if (read_i) read_address_q <= read_address_i;
-    if (read_i) read_refused_q <= mem_read && mem_busy;
+    if (read_i) read_refused_q <= read_refused;
   end
 
   // The cycle after the read: the answer is registered for the next one.
@@ -168,7 +193,7 @@ module hne_csr #(
     value = 32'd0;
     response = OKAY;
     counter = 1'b0;
-    for (n = 0; n < 11; n = n + 1) begin
+    for (n = 0; n < 12; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
         value = count_i[n*32+:32];
         counter = 1'b1;
@@ -201,6 +226,7 @@ module hne_csr #(
       REG_ACT_DEPTH:  value = ACT_DEPTH;
       REG_CHAN_DEPTH: value = CHAN_DEPTH;
       REG_PROG_DEPTH: value = PROG_DEPTH;
+      REG_SOFTMAX:    value = SOFTMAX;
       default: if (!counter) response = DECERR;
     endcase
   end

@@ -3,14 +3,16 @@
 `default_nettype none
 
 // The instruction that is being executed: takes its words as they are fetched, and derives line
-// strides, tile counts and idle cycles, each registered, all final before the fetch ends. Says
-// whether the engine can execute it at all.
+// strides, tile counts and idle cycles. Says whether the engine can execute it: that it comes to an
+// end, and stays within the memories. All is final two cycles after the last word.
 module hne_instruction #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,
     parameter integer BANKS = 2,
+    parameter integer INDEX_MODE = 0,
     parameter integer TILE_DEPTH = 256,
     parameter integer WGT_DEPTH = 8192,
+    parameter integer IDX_DEPTH = 8192,
     parameter integer ACT_DEPTH = 4096,
     parameter integer CHAN_DEPTH = 512,
     parameter integer LINE_W = 12
@@ -54,32 +56,49 @@ module hne_instruction #(
     // Array rows in use, and idle cycles that a slot needs to be no shorter than their drain.
     output reg  [       8:0] rows_o,
     output reg  [       8:0] idle_o,
-    output reg               bad_shape_o,
-    output reg               bad_size_o
+    output wire              bad_shape_o,
+    output wire              bad_size_o
 );
 
   `include "hne_program.vh"
 
   localparam integer COLS_W = $clog2(COLS);
-
+  localparam [15:0] LAST_COL = COLS[15:0] - 16'd1;
+  localparam integer BANKS_W = $clog2(BANKS);
+  localparam integer BANK_LINES = WGT_DEPTH / BANKS;
+  localparam [32:0] LAST_BANK = {1'b0, BANKS[31:0]} - 33'd1;
   reg [3:0] kernel_q;
   reg [15:0] out_w_q;
-  reg [31:0] in_plane_q, pixel_tiles_q;
-  // Products of 16 x 32 bits, one half after the other.
-  reg [31:0] in_low_q, in_high_q, out_low_q, out_high_q;
-  reg [47:0] in_lines_q, out_lines_q;
   reg [19:0] skipped_q, stepped_q;
   reg [34:0] reads_q;
   reg [15:0] in_row_q;
+  // Refused for what needs no product; for what does.
+  reg wrong_shape_q, large_q;
+  wire wrong_fan, too_large;
+  // Lines of weights, and where the weights and the channels of the layer end.
+  reg [32:0] weight_lines_q, weight_end_q, channel_end_q;
+  wire [31:0] in_plane, pixel_tiles;
 
   wire mac = op_o == OP_CONV || op_o == OP_FC;
   wire fc = op_o == OP_FC;
-  wire unused_bits = &{1'b0, skipped_q, stepped_q, pixel_tiles_q, in_plane_q};
+  wire stored = INDEX_MODE == 0 && mac && scheme_o != SCHEME_DENSE;
+  wire unused_bits = &{1'b0, skipped_q, stepped_q, in_plane, pixel_tiles};
 
-  // ceil(width / COLS); a width near 2^16 would carry out, but no memory has such a map.
+  assign bad_shape_o = wrong_shape_q || wrong_fan;
+  assign bad_size_o = large_q || too_large;
+
+  // ceil(width / COLS).
   function [15:0] lines_of;
     input [15:0] width;
-    lines_of = (width + COLS[15:0] - 16'd1) >> COLS_W;
+    lines_of = (width >> COLS_W) + {15'd0, (width & LAST_COL) != 16'd0};
+  endfunction
+
+  // By a number of four bits: no multiplier.
+  function [19:0] times;
+    input [3:0] factor;
+    input [15:0] row;
+    times = (factor[0] ? {4'd0, row} : 20'd0) + (factor[1] ? {3'd0, row, 1'd0} : 20'd0)
+        + (factor[2] ? {2'd0, row, 2'd0} : 20'd0) + (factor[3] ? {1'd0, row, 3'd0} : 20'd0);
   endfunction
 
   function [3:0] groups_of;
@@ -129,15 +148,13 @@ module hne_instruction #(
     window_w_o    <= fc ? in_w_o : {12'd0, kernel_q};
     window_h_o    <= fc ? in_h_o : {12'd0, kernel_q};
     in_row_q      <= lines_of(in_w_o);
-    in_plane_q    <= in_h_o * in_row_q;
     x_tiles_o     <= lines_of(out_w_q);
-    pixel_tiles_q <= out_h_o * x_tiles_o;
     log2_groups_o <= fc ? 4'd0 : groups_of(stride_o);
     rows_o        <= out_c_o < ROWS[15:0] ? out_c_o[8:0] : ROWS[8:0];
     reads_q       <= {3'd0, fan_in_o} << log2_groups_o;
     idle_o        <= reads_q < {26'd0, rows_o} ? rows_o - reads_q[8:0] : 9'd0;
-    skipped_q     <= padding_o * in_row_q;
-    stepped_q     <= stride_o * in_row_q;
+    skipped_q     <= times(padding_o, in_row_q);
+    stepped_q     <= times(stride_o, in_row_q);
   end
 
   // Addresses count modulo 2^LINE_W; what does not fit has been refused.
@@ -161,26 +178,48 @@ module hne_instruction #(
   endgenerate
 
   always @* begin
-    in_plane_o    = in_plane_q[LINE_W-1:0];
-    pixel_tiles_o = pixel_tiles_q[LINE_W-1:0];
+    in_plane_o    = in_plane[LINE_W-1:0];
+    pixel_tiles_o = pixel_tiles[LINE_W-1:0];
   end
 
+  hne_sizes #(
+      .ROWS(ROWS),
+      .IDX_DEPTH(IDX_DEPTH),
+      .ACT_DEPTH(ACT_DEPTH)
+  ) u_sizes (
+      .clk_i(clk_i),
+      .we_i(we_i),
+      .word_i(word_i),
+      .mac_i(mac),
+      .stored_i(stored),
+      .in_c_i(in_c_o),
+      .in_h_i(in_h_o),
+      .in_row_i(in_row_q),
+      .window_w_i(window_w_o),
+      .window_h_i(window_h_o),
+      .out_c_i(out_c_o),
+      .out_h_i(out_h_o),
+      .x_tiles_i(x_tiles_o),
+      .fan_in_i(fan_in_o),
+      .index_base_i(index_base_o),
+      .in_plane_o(in_plane),
+      .pixel_tiles_o(pixel_tiles),
+      .wrong_fan_o(wrong_fan),
+      .large_o(too_large)
+  );
+
   always @(posedge clk_i) begin
-    in_low_q    <= in_c_o * in_plane_q[15:0];
-    in_high_q   <= in_c_o * in_plane_q[31:16];
-    in_lines_q  <= {in_high_q, 16'd0} + {16'd0, in_low_q};
-    out_low_q   <= out_c_o * pixel_tiles_q[15:0];
-    out_high_q  <= out_c_o * pixel_tiles_q[31:16];
-    out_lines_q <= {out_high_q, 16'd0} + {16'd0, out_low_q};
-    bad_shape_o <= op_o > OP_POOL || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
+    wrong_shape_q <= op_o > OP_POOL || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
         || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0
-        || (!fc && (stride_o == 4'd0 || kernel_q == 4'd0))
-        || (mac && (fan_in_o == 32'd0 || scheme_o > SCHEME_BANKED));
-    bad_size_o <= in_lines_q > {16'd0, ACT_DEPTH[31:0]} || out_lines_q > {16'd0, ACT_DEPTH[31:0]}
-        || (op_o == OP_CONV && fan_in_o > TILE_DEPTH[31:0])
-        || (mac && ({1'b0, channel_base_o} + {17'd0, out_c_o} > {1'b0, CHAN_DEPTH[31:0]}
-                    || {1'b0, weight_base_o} + {1'b0, real_weights_o / BANKS[31:0]}
-                    > {1'b0, WGT_DEPTH[31:0] / BANKS[31:0]}));
+        || (fc ? out_h_o != 16'd1 || out_w_q != 16'd1 : stride_o == 4'd0 || kernel_q == 4'd0)
+        || (mac && (fan_in_o == 32'd0 || real_weights_o == 32'd0 || scheme_o > SCHEME_BANKED))
+        || (op_o == OP_POOL && in_c_o != out_c_o) || (last_o && !fc);
+    large_q <= (op_o == OP_CONV && fan_in_o > TILE_DEPTH[31:0])
+        || (mac && (channel_end_q > {1'b0, CHAN_DEPTH[31:0]}
+                    || weight_end_q > {1'b0, BANK_LINES[31:0]}));
+    channel_end_q  <= {1'b0, channel_base_o} + {17'd0, out_c_o};
+    weight_lines_q <= ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;
+    weight_end_q   <= {1'b0, weight_base_o} + weight_lines_q;
   end
 
 endmodule

@@ -6,7 +6,7 @@
 /* verilator lint_off UNUSEDPARAM */
 
 localparam [31:0] REGISTER_ID = 32'h484E4531;
-localparam [31:0] REGISTER_VERSION = 32'h00010000;
+localparam [31:0] REGISTER_VERSION = 32'h00010001;
 
 localparam [5:0] REG_ID = 6'h00;
 localparam [5:0] REG_VERSION = 6'h01;
@@ -34,6 +34,7 @@ localparam [5:0] REG_IDX_DEPTH = 6'h1A;
 localparam [5:0] REG_ACT_DEPTH = 6'h1B;
 localparam [5:0] REG_CHAN_DEPTH = 6'h1C;
 localparam [5:0] REG_PROG_DEPTH = 6'h1D;
+localparam [5:0] REG_SOFTMAX = 6'h1E;
 localparam [5:0] REG_COUNT_TOTAL = 6'h20;
 localparam [5:0] REG_COUNT_INSTRUCTION = 6'h21;
 localparam [5:0] REG_COUNT_COMPUTE = 6'h22;
@@ -45,5 +46,6 @@ localparam [5:0] REG_COUNT_CONFLICT_CYCLES = 6'h27;
 localparam [5:0] REG_COUNT_EXPANDER_WAIT = 6'h28;
 localparam [5:0] REG_COUNT_IN_WAIT = 6'h29;
 localparam [5:0] REG_COUNT_OUT_WAIT = 6'h2A;
+localparam [5:0] REG_COUNT_SOFTMAX = 6'h2B;
 
 /* verilator lint_on UNUSEDPARAM */

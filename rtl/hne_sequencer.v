@@ -66,7 +66,9 @@ module hne_sequencer #(
 
   wire fetching = state_q == FETCH || state_q == SHAPE;
   wire set_up = state_q == SETUP && count_q == 5'd1;
-  wire fetched = count_q == 5'd16;
+  wire fetched = count_q[4];
+  // The shape of the input is known, and whether the instruction is refused.
+  wire shaped = state_q == SHAPE && count_q == 5'd18;
   // The address stands behind the instruction when a fetch ends; a layer in the last place of the
   // memory has no end behind it. A depth of a power of two wraps to 0.
   wire overrun = address_q == BEHIND[ADDR_W-1:0];
@@ -77,7 +79,9 @@ module hne_sequencer #(
   assign address_o = address_q;
   assign word_we_o = word_we_q;
   assign word_o = word_q;
-  assign input_load_o = state_q == SHAPE && fetched;
+  // Nothing is asked for where the first instruction is refused.
+  assign input_load_o = shaped && op_i != OP_END && !bad_shape_i
+      && !bad_size_i;
   assign output_o = state_q == OUTPUT;
   // Units must not start on an instruction that is refused.
   assign load_o = set_up && !bad_shape_i && !bad_size_i;
@@ -99,11 +103,11 @@ module hne_sequencer #(
       SHAPE: begin
         count_q   <= count_q + 5'd1;
         address_q <= address_q + {{ADDR_W - 1{1'b0}}, !fetched};
-        if (fetched) begin
+        if (shaped) begin
           count_q   <= 5'd0;
           address_q <= {ADDR_W{1'b0}};
           state_q   <= INPUT;
-          if (bad_shape_i || bad_size_i || op_i == OP_END) begin
+          if (!input_load_o) begin
             state_q <= IDLE;
             error_o <= 1'b1;
             cause_o <= op_i == OP_END ? 3'd3 : bad_shape_i ? 3'd1 : 3'd2;

@@ -8,9 +8,10 @@
 //           uint16 activation [beat].
 //   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
 // Answer of run on stdout: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles:
-// the engine is reset wherever it is), logits, argmax, layers, maps (writes); uint64 cycles from
-// start to done; int64 logit [logits]; uint32 counter [layers][kCounters], running totals at the end
-// of each layer; uint32 {layer, line, act [COLS]} [maps]. Answer of load: uint32 0.
+// the engine is reset wherever it is), logits, probabilities, argmax, layers, maps (writes); uint64
+// cycles from start to done; int64 logit [logits]; uint32 probability [probabilities]; uint32
+// counter [layers + 1][kCounters], running totals at the end of each layer and of the image; uint32
+// {layer, line, act [COLS]} [maps]. Answer of load: uint32 0.
 
 #include <cstdint>
 #include <cstdio>
@@ -24,10 +25,17 @@
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 #endif
+#if VM_COVERAGE
+#include <unistd.h>
+
+#include <string>
+
+#include "verilated_cov.h"
+#endif
 
 namespace {
 
-constexpr unsigned kCounters = 11;
+constexpr unsigned kCounters = 12, kProbabilities = 5;
 constexpr unsigned kRecord = 1, kRandom = 2, kShort = 4, kLong = 8, kTrace = 16;
 constexpr uint64_t kHalfCycle = 5;  // ns, in traces
 constexpr uint32_t kOutOfCycles = 255;
@@ -120,7 +128,7 @@ class Engine {
     uint32_t status = kOutOfCycles, layer = 0;
     size_t next = 0;
     uint64_t cycle = 0;
-    bool held = false;
+    bool held = false, busy = false;
     top_.start_i = 1;
     if (flags & kTrace) open_trace();
     for (; cycle < limit; ++cycle) {
@@ -145,21 +153,20 @@ class Engine {
           maps.push_back(field(top_.rootp->hne_core__DOT__map_act, n * HNE_ACT_W, HNE_ACT_W));
         }
       }
-      const bool done = out && top_.out_last_o;
       tick();
-      if (!top_.idle_o) top_.start_i = 0;
       if (taken) held = false, ++next;
       if (layer_end) {
-        for (unsigned n = 0; n < kCounters; ++n) counters.push_back(top_.count_o.at(n));
+        add_counters(counters);
         ++layer;
       }
-      if (done) {
-        status = 0;
+      // Logits out, probabilities there; or refused.
+      if (busy && top_.idle_o) {
+        status = top_.error_o ? top_.cause_o : 0;
         break;
       }
-      if (top_.error_o) {
-        status = top_.cause_o;
-        break;
+      if (!top_.idle_o) {
+        busy = true;
+        top_.start_i = 0;
       }
     }
     recording_ = false;
@@ -175,12 +182,16 @@ class Engine {
     top_.in_valid_i = top_.out_ready_i = top_.start_i = 0;
     if (status == kOutOfCycles) reset();
     tick();
+    add_counters(counters);
+    const auto probabilities = read_probabilities(HNE_SOFTMAX && !status ? logits.size() : 0);
 
-    const uint32_t head[] = {status, static_cast<uint32_t>(logits.size()), top_.argmax_o, layer,
+    const uint32_t head[] = {status, static_cast<uint32_t>(logits.size()),
+                             static_cast<uint32_t>(probabilities.size()), top_.argmax_o, layer,
                              static_cast<uint32_t>(maps.size() / (2 + HNE_COLS))};
-    put(head, 5);
+    put(head, 6);
     put(&cycle, 1);
     put(logits.data(), logits.size());
+    put(probabilities.data(), probabilities.size());
     put(counters.data(), counters.size());
     put(maps.data(), maps.size());
   }
@@ -222,6 +233,24 @@ class Engine {
   void close_trace() {}
   void dump() {}
 #endif
+
+  void add_counters(std::vector<uint32_t>& counters) const {
+    for (unsigned n = 0; n < kCounters; ++n) counters.push_back(top_.count_o.at(n));
+  }
+
+  std::vector<uint32_t> read_probabilities(size_t classes) {
+    std::vector<uint32_t> found;
+    top_.mem_space_i = kProbabilities;
+    top_.mem_re_i = 1;
+    for (size_t n = 0; n < classes; ++n) {
+      top_.mem_line_i = n;
+      tick();
+      tick();
+      found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
+    }
+    top_.mem_re_i = 0;
+    return found;
+  }
 
   void select() {
     top_.mem_space_i = get<uint32_t>();
@@ -271,4 +300,9 @@ int main(int argc, char** argv) {
     if (command == 3) engine.read();
     std::fflush(stdout);
   }
+#if VM_COVERAGE
+  const char* folder = std::getenv("HWSIM_COVERAGE");
+  if (!folder) die();
+  VerilatedCov::write(std::string(folder) + "/" + std::to_string(getpid()) + ".dat");
+#endif
 }

@@ -17,14 +17,19 @@ module hne_stream_out #(
     input  wire               write_i,
     input  wire [CLASS_W-1:0] class_i,
     input  wire [  ACC_W-1:0] logit_i,
+    // Before they leave, somebody else may read them: logit_o is the answer in the next cycle.
+    input  wire               peek_i,
+    input  wire [CLASS_W-1:0] peek_class_i,
+    output wire [  ACC_W-1:0] logit_o,
     // Level: the logits are complete, the last class is one less than class_i.
     input  wire               send_i,
     output wire               valid_o,
     input  wire               ready_i,
     output wire [ DATA_W-1:0] data_o,
     output wire               last_o,
-    // The last logit is accepted.
-    output wire               done_o
+    // The last logit is accepted; it was accepted.
+    output wire               done_o,
+    output wire               sent_o
 );
 
   reg valid_q, last_q, sent_q;
@@ -38,6 +43,8 @@ module hne_stream_out #(
   assign valid_o = valid_q;
   assign last_o = last_q;
   assign done_o = valid_q && ready_i && last_q;
+  assign sent_o = sent_q && !valid_q;
+  assign logit_o = logit;
 
   generate
     if (DATA_W > ACC_W) begin : gen_extend
@@ -55,8 +62,8 @@ module hne_stream_out #(
       .we_i(write_i),
       .waddr_i(class_i),
       .wdata_i(logit_i),
-      .re_i(read),
-      .raddr_i(next_q),
+      .re_i(read || peek_i),
+      .raddr_i(peek_i ? peek_class_i : next_q),
       .rdata_o(logit)
   );
 

@@ -28,6 +28,8 @@ module hne_top #(
     parameter integer ACT_DEPTH = 4096,
     parameter integer CHAN_DEPTH = 512,
     parameter integer PROG_DEPTH = 32,
+    // 1: with the probability unit, a 16-bit softmax of the logits.
+    parameter integer SOFTMAX = 1,
     // Bits of a beat of the output stream.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
     // Bits of a beat of the input stream: whole bytes.
@@ -68,6 +70,8 @@ module hne_top #(
     output wire             m_axis_tlast
 );
 
+  // Logits that may wait for their receiver while the next image is computed.
+  localparam integer OUT_DEPTH = 16;
   localparam integer CHAN_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1;
 
   wire write, write_whole, read, start, abort, idle, done, error, mem_we, mem_re;
@@ -77,9 +81,13 @@ module hne_top #(
   wire [2:0] cause, mem_space;
   wire [8:0] mem_field;
   wire [63:0] mem_wdata, mem_rdata;
-  wire [351:0] count;
+  wire [383:0] count;
   wire [CHAN_W-1:0] argmax, classes;
   wire layer_end;
+  wire in_expect, in_valid, in_ready, in_last, out_valid, out_ready, out_last;
+  wire [ACT_W-1:0] in_data;
+  wire [OUT_W-1:0] out_data;
+  wire core_rst = rst_i || abort;
   wire unused_inputs = &{1'b0, s_axil_awprot, s_axil_arprot, s_axis_tdata, layer_end};
 
   hne_axil u_axil (
@@ -127,7 +135,8 @@ module hne_top #(
       .IDX_DEPTH(IDX_DEPTH),
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
-      .PROG_DEPTH(PROG_DEPTH)
+      .PROG_DEPTH(PROG_DEPTH),
+      .SOFTMAX(SOFTMAX)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -173,10 +182,11 @@ module hne_top #(
       .IDX_DEPTH(IDX_DEPTH),
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
-      .PROG_DEPTH(PROG_DEPTH)
+      .PROG_DEPTH(PROG_DEPTH),
+      .SOFTMAX(SOFTMAX)
   ) u_core (
       .clk_i(clk_i),
-      .rst_i(rst_i || abort),
+      .rst_i(core_rst),
       .start_i(start),
       .idle_o(idle),
       .done_o(done),
@@ -193,14 +203,45 @@ module hne_top #(
       .mem_line_i(mem_line),
       .mem_wdata_i(mem_wdata),
       .mem_rdata_o(mem_rdata),
-      .in_valid_i(s_axis_tvalid),
-      .in_ready_o(s_axis_tready),
-      .in_data_i(s_axis_tdata[ACT_W-1:0]),
-      .in_last_i(s_axis_tlast),
-      .out_valid_o(m_axis_tvalid),
-      .out_ready_i(m_axis_tready),
-      .out_data_o(m_axis_tdata),
-      .out_last_o(m_axis_tlast)
+      .in_expect_o(in_expect),
+      .in_valid_i(in_valid),
+      .in_ready_o(in_ready),
+      .in_data_i(in_data),
+      .in_last_i(in_last),
+      .out_valid_o(out_valid),
+      .out_ready_i(out_ready),
+      .out_data_o(out_data),
+      .out_last_o(out_last)
+  );
+
+  hne_stream_gate #(
+      .DATA_W(ACT_W)
+  ) u_gate (
+      .clk_i(clk_i),
+      .rst_i(core_rst),
+      .expect_i(in_expect),
+      .valid_i(s_axis_tvalid),
+      .ready_o(s_axis_tready),
+      .data_i(s_axis_tdata[ACT_W-1:0]),
+      .last_i(s_axis_tlast),
+      .valid_o(in_valid),
+      .ready_i(in_ready),
+      .data_o(in_data),
+      .last_o(in_last)
+  );
+
+  hne_fifo #(
+      .WIDTH(OUT_W + 1),
+      .DEPTH(OUT_DEPTH)
+  ) u_fifo (
+      .clk_i(clk_i),
+      .rst_i(core_rst),
+      .valid_i(out_valid),
+      .ready_o(out_ready),
+      .data_i({out_last, out_data}),
+      .valid_o(m_axis_tvalid),
+      .ready_i(m_axis_tready),
+      .data_o({m_axis_tlast, m_axis_tdata})
   );
 
 endmodule

@@ -110,14 +110,15 @@ def loading(console: Console, what: str) -> Iterator[Callable[[str, int, int], N
 
 
 def parse_epsilons(text: str) -> list[float]:
-    """``0.1,0.3`` -> rising list of numbers in 0 … 1; click.BadParameter otherwise."""
+    """``0.1,16/255`` -> rising list of numbers in 0 … 1; click.BadParameter otherwise."""
     if not text.strip(" ,"):
         raise click.BadParameter("give at least one epsilon, such as 0.1,0.3")
     values = []
     for part in map(str.strip, text.split(",")):
         try:
-            value = float(part)
-        except ValueError:
+            above, _, below = part.partition("/")
+            value = float(above) / float(below or 1)
+        except (ValueError, ZeroDivisionError):
             value = math.nan
         if math.isnan(value):
             raise click.BadParameter(f"epsilon {part!r} is not a number")

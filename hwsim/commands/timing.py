@@ -24,9 +24,21 @@ from hwsim.commands.options import (
     type=click.Path(path_type=Path),
     help="Write a Chrome/Perfetto trace of the units over time.",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(["python", "rtl"]),
+    default="python",
+    show_default=True,
+    help="rtl: also run the Verilog on one image and compare every counter.",
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
 def command(
-    image: str, config: str | None, bits: int | None, trace: Path | None, json_path: Path | None
+    image: str,
+    config: str | None,
+    bits: int | None,
+    trace: Path | None,
+    backend: str,
+    json_path: Path | None,
 ) -> None:
     """Cycles, stalls, utilization, energy and memory of IMAGE, an .hne folder or a trained network.
 
@@ -34,6 +46,7 @@ def command(
     Examples:
       hwsim timing h16.hne --trace trace.json
       hwsim timing mnist-cnn-h16 --config wide
+      hwsim timing mnist-cnn-h16-banked --backend rtl
     """
     from hwsim import report
 
@@ -46,11 +59,23 @@ def command(
         from hwsim.timing_table import render
         from hwsim.trace import write_trace
 
-        found = analyze(open_program(image, config, bits, on_progress))
+        program = open_program(image, config, bits, on_progress)
+        found = analyze(program)
         if trace is not None:
             write_trace(found, trace)
-        if json_path is not None:
-            report.write_json(found.to_dict(), json_path)
-    result_console().print(render(found))
+    result = found.to_dict()
+    console = result_console()
+    console.print(render(found))
+    if backend == "rtl":
+        from hwsim import rtl_table
+
+        with loading(message_console(), "compiling the RTL (once a configuration) and running it"):
+            run = rtl_table.count(program)
+        console.print()
+        console.print(rtl_table.render(found, run))
+        rtl_table.check(found, run)
+        result["rtl"] = rtl_table.as_dict(found, run)
+    if json_path is not None:
+        report.write_json(result, json_path)
     if trace is not None:
         click.echo(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")

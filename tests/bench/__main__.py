@@ -9,15 +9,31 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report import write_json
-from tests.bench import analysis, forward, hfgsm
+from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma, rtl
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
     "forward-vgg16": forward.vgg,
     "hfgsm-mnist-h16": hfgsm.mnist,
+    "bim10-engine": iterated.bim,
+    "pgd40-engine": iterated.pgd,
+    "pgd10-float": iterated.pgd_float,
+    "cw-l2-mnist": cw.l2_speed,
+    "cw-l2-success": cw.l2_success,
+    "cw-l2-distance": cw.l2_distance,
+    "cw-l0-distance": cw.l0_distance,
+    "cw-linf-distance": cw.linf_distance,
+    "jsma-mnist": jsma.speed,
+    "jsma-mnist-every-pair": jsma.speed_every_step,
+    "jsma-mnist-published": jsma.speed_published,
+    "jsma-success-art": jsma.success_art,
+    "jsma-success-torchattacks": jsma.success_torchattacks,
+    "jsma-memory": jsma.memory,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,
+    "rtl-one-core": rtl.one_core,
+    "rtl-all-cores": rtl.all_cores,
 }
 
 

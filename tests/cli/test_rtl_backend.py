@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from hwsim import networks, rom, rtl, waves
+from hwsim import networks, rom, rtl, rtl_table, waves
 from hwsim.config import load_config
 from hwsim.experiment import Experiment, Settings
 from hwsim.networks import Network
-from hwsim.program import MacLayer
+from hwsim.program import MacLayer, Program
 from models.data import load_dataset
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
@@ -176,7 +176,13 @@ def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
     assert shown <= names
     groups = {line[1:] for line in lines if line.startswith("-")}
     assert {"sequencer", "expander", "act", "post", "pool"} <= groups
-    assert groups <= units
+    assert groups <= units | {"hne_core nets"}
+    # First what goes in and out, then unit by unit, then what connects them.
+    outer = [lines.index(f"-{name}") for name in ("hne_core", "act", "weights", "hne_core nets")]
+    assert outer == sorted(outer)
+    ports = lines[outer[0] + 1 : lines.index("-hne_core", outer[0] + 1)]
+    assert any(line.endswith(".in_valid_i") for line in ports)
+    assert all(line.split("[")[0].endswith(("_i", "_o")) for line in ports if line[0] != "@")
     assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
         line in ("@1000200", "@1401200") for line in lines
     )
@@ -206,6 +212,41 @@ def test_a_trace_that_cannot_be_is_refused(run: Run, place: Path, traced: Path) 
     assert "a trace must end in .fst" in run("wave", traced, "-o", "x.vcd").line
     assert "one inference has" in run("wave", traced, "--first", "99999").line
     assert "annot write" in run("wave", traced, "-o", "/proc/hwsim-test/x.fst").line
+    assert [path.name for path in place.iterdir()] == ["net.hne"]
+
+
+# ---------------------------------------------------------------- timing --backend rtl
+
+
+def test_every_counter_of_the_verilog_is_that_of_the_simulator(
+    run: Run, place: Path, traced: Path
+) -> None:
+    code, out, err = run("timing", traced, "--backend", "rtl", "--json", "out.json")
+    assert code == 0, err
+    assert "The Verilog against this report" in out
+    found = read(place / "out.json")
+    assert found["rtl"]["cycles"] == found["cycles"]
+    for timed, counted in zip(found["layers"], found["rtl"]["layers"], strict=True):
+        assert counted["name"] == timed["name"]
+        assert counted["counters"]["compute"] == timed["compute"] > 0
+        assert set(counted["difference"].values()) == {0}
+        assert len(counted["difference"]) >= 9
+
+
+def test_a_counter_that_differs_is_named(
+    run: Run, place: Path, traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = rtl_table.count
+
+    def wrong(program: Program) -> rtl.RtlRun:
+        found = count(program)
+        found.layers[0]["drain"] += 3
+        return found
+
+    monkeypatch.setattr(rtl_table, "count", wrong)
+    answer = run("timing", traced, "--backend", "rtl", "--json", "out.json")
+    assert answer.code == 2
+    assert "differ in layer conv, drain, by 3" in answer.err
     assert [path.name for path in place.iterdir()] == ["net.hne"]
 
 

@@ -191,6 +191,91 @@ _STREAM_IN = Proof(
     ),
 )
 
+_SKID = Proof(
+    name="skid",
+    claim="skid buffer: the words come out as they went in, none lost, none twice; what is offered "
+    "stays until it is taken; room whenever fewer than two words are inside, so a word a cycle; "
+    "reset at any time",
+    top="formal_skid",
+    sources=("hne_skid",),
+    parameters={"WIDTH": 2},
+    depth=3,
+    cover_depth=12,
+    mutations=(
+        Mutation("hne_skid", "!valid_q || ready_i;", "ready_i;", "an empty output takes nothing"),
+        Mutation(
+            "hne_skid", "spare_valid_q ? spare_q : data_i", "data_i", "the spare word is forgotten"
+        ),
+        Mutation(
+            "hne_skid", "if (!spare_valid_q) spare_q", "spare_q", "the spare word is overwritten"
+        ),
+        Mutation("hne_skid", "wire move = !valid_q || ready_i;", "wire move = 1'b1;", "not kept"),
+    ),
+)
+
+_FIFO = Proof(
+    name="fifo",
+    claim="FIFO: the words come out as they went in, none lost, none twice; what is offered stays "
+    "until it is taken; room for DEPTH words and one at the output; none waits longer than two "
+    "cycles for a free output; reset at any time",
+    top="formal_fifo",
+    sources=("hne_fifo",),
+    parameters={"WIDTH": 1, "DEPTH": 2},
+    mode="bmc",
+    depth=10,
+    cover_depth=14,
+    note="bounded: 10 cycles, enough to fill it, empty it and go around its memory twice",
+    mutations=(
+        Mutation("hne_fifo", "valid_i && !full;", "valid_i;", "a full one takes one more"),
+        Mutation(
+            "hne_fifo", "!empty && (!valid_q || ready_i)", "!empty && ready_i", "waits for ready"
+        ),
+        Mutation("hne_fifo", "else if (ready_i) valid_q", "else valid_q", "an offer withdrawn"),
+        Mutation("hne_fifo", "write_q - read_q == FULL", "!empty", "a place lost"),
+    ),
+)
+
+_STREAM_GATE = Proof(
+    name="stream_gate",
+    claim="stream gate: as many packets get in as are expected, whole, in order, unchanged, and "
+    "no beat more; a beat that is offered stays until it is taken; reset at any time",
+    top="formal_stream_gate",
+    sources=("hne_stream_gate", "hne_skid"),
+    parameters={"DATA_W": 2},
+    depth=3,
+    cover_depth=12,
+    mutations=(
+        Mutation(
+            "hne_stream_gate", ".valid_i(valid_i && open)", ".valid_i(valid_i)", "taken unasked"
+        ),
+        Mutation("hne_stream_gate", "ready_o && last_i}", "last_i}", "a packet skipped"),
+        Mutation("hne_stream_gate", "packets_q + {1'b0, expect_i}", "{1'b0, expect_i}", "cut off"),
+    ),
+)
+
+_ARGMAX = Proof(
+    name="argmax",
+    claim="argmax: the class of the largest logit, the first where there are several; logits are "
+    "numbered as they come; a full set of classes, and a clear at any time",
+    top="formal_argmax",
+    sources=("hne_argmax",),
+    parameters={"ACC_W": 3, "CLASS_W": 3},
+    depth=3,
+    cover_depth=12,
+    mutations=(
+        Mutation("hne_argmax", "logit_i > best_q", "logit_i >= best_q", "the last maximum wins"),
+        Mutation(
+            "hne_argmax",
+            "class_q == {CLASS_W{1'b0}} || logit_i",
+            "logit_i",
+            "the maximum of the image before stays",
+        ),
+        Mutation(
+            "hne_argmax", "reg signed [ACC_W-1:0] best_q", "reg [ACC_W-1:0] best_q", "unsigned"
+        ),
+    ),
+)
+
 _MULHI = Proof(
     name="mulhi",
     claim="hne_mulhi32, full width: (u · K) >> 32 < K for every u and every K > 0; equal to the "
@@ -307,6 +392,6 @@ _POST_WIDE = Proof(
 )
 
 PROOFS = (
-    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _MULHI, _PRODUCT, _HASH, _POST_LANE,
-    _POST_WIDE,
+    *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _ARGMAX,
+    _MULHI, _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
 )  # fmt: skip

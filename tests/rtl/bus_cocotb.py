@@ -6,12 +6,13 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import cocotb
 import numpy as np
+import pytest
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -23,8 +24,22 @@ from cocotbext.axi import (
 )
 
 from hwsim.config import load_config
+from hwsim.host import (
+    ABORT,
+    AUTO,
+    BUSY,
+    DONE,
+    ERROR,
+    REFUSED,
+    START,
+    Access,
+    Accesses,
+    Answer,
+    Host,
+    HostError,
+)
 from hwsim.memories import memory_files, memory_values
-from hwsim.program import Program
+from hwsim.program import Layer, MacLayer, Program
 from hwsim.reference import run as oracle
 from hwsim.registers import ADDRESS, ID, PARAMETERS, REGISTERS, VERSION
 from hwsim.rtl import COUNTERS, SPACES
@@ -32,8 +47,9 @@ from hwsim.timing import analyze
 from tests.rtl.samples import gradient_image, small_network
 
 PROGRAM = small_network(load_config("tiny"))
-START, AUTO, ABORT = 1, 2, 4
-BUSY, DONE, ERROR, REFUSED = 1, 2, 4, 8
+
+
+T = TypeVar("T")
 
 
 def pauses(seed: int) -> Iterator[bool]:
@@ -79,20 +95,22 @@ class TB:
         assert answer.resp == AxiResp.OKAY, name
         return int.from_bytes(answer.data, "little")
 
-    async def load(self, program: Program, *names: str) -> None:
-        """Write whole memories; all of them without ``names``."""
-        for name, file in memory_files(program).items():
-            if names and name not in names:
-                continue
-            await self.write("MEM_SPACE", SPACES[name])
-            await self.write("MEM_LINE", 0)
-            await self.write("MEM_FIELD", 0)
-            for words in memory_values(program, name):
-                for word in words.reshape(-1).tolist():
-                    word &= (1 << file.width) - 1
-                    if file.width > 32:
-                        await self.write("MEM_HIGH", word >> 32)
-                    assert await self.write("MEM_DATA", word & 0xFFFFFFFF) == AxiResp.OKAY
+    async def access(self, access: Access) -> Answer:
+        if access.data is None:
+            read = await self.bus.read(access.address, 4)
+            return Answer(int.from_bytes(read.data, "little"), read.resp == AxiResp.OKAY)
+        done = await self.bus.write(access.address, access.data.to_bytes(4, "little"))
+        return Answer(0, done.resp == AxiResp.OKAY)
+
+    async def drive(self, accesses: Accesses[T]) -> T:
+        """What ``hwsim.host.drive`` does, for a bus that takes time."""
+        try:
+            access = next(accesses)
+            while True:
+                access = accesses.send(await self.access(access))
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     async def send(self, image: np.ndarray) -> None:
         await self.source.send(AxiStreamFrame(bytes(image.reshape(-1).tolist())))
@@ -115,21 +133,36 @@ class TB:
     async def check(self, program: Program, image: np.ndarray) -> None:
         expected = oracle(program, image)
         assert await self.logits() == expected.logits
-        await self.idle()
-        assert await self.read("ARGMAX") == expected.argmax
+        outcome = await self.drive(Host(program).outcome())
+        assert outcome.argmax == expected.argmax
+        assert outcome.probabilities == expected.probabilities
         assert await self.read("CLASSES") == program.classes
         report = analyze(program)
-        assert await self.read("COUNT_TOTAL") == report.cycles
+        assert outcome.counters["total"] == report.cycles
+        assert outcome.counters["softmax"] == report.softmax
         for name in COUNTERS[1:9]:
-            assert await self.read(f"COUNT_{name.upper()}") == report.total(name), name
+            assert outcome.counters[name] == report.total(name), name
 
 
 async def ready(dut: Any, loaded: bool = True) -> TB:
     tb = TB(dut)
     await tb.reset()
     if loaded:
-        await tb.load(PROGRAM)
+        await tb.drive(Host(PROGRAM).load())
     return tb
+
+
+def inhibited(program: Program, step: int) -> Program:
+    """Gradient inhibition of all layers: w + step · sign(w), saturated (Liu et al. eq. 12)."""
+    limit = program.config.wgt_max
+
+    def enlarged(layer: Layer) -> Layer:
+        if not isinstance(layer, MacLayer):
+            return layer
+        words = layer.weights + step * np.sign(layer.weights)
+        return dataclasses.replace(layer, weights=np.clip(words, -limit, limit))
+
+    return program.replace(layers=tuple(map(enlarged, program.layers)))
 
 
 @cocotb.test()
@@ -162,6 +195,20 @@ async def wrong_accesses_are_answered_and_change_nothing(dut: Any) -> None:
 
 
 @cocotb.test()
+async def what_is_written_reads_back(dut: Any) -> None:
+    tb = await ready(dut, loaded=False)
+    width = {"IRQ_ENABLE": 3, "MEM_SPACE": 3, "MEM_LINE": 32, "MEM_FIELD": 9, "MEM_HIGH": 32}
+    for value in (0xFFFFFFFF, 0x55555555, 0xAAAAAAAA, 0):
+        for name in width:
+            assert await tb.write(name, value) == AxiResp.OKAY
+        for name, bits in width.items():
+            assert await tb.read(name) == value & ((1 << bits) - 1), name
+    for value in (AUTO, 0):
+        assert await tb.write("CONTROL", value) == AxiResp.OKAY
+        assert await tb.read("CONTROL") == value
+
+
+@cocotb.test()
 @cocotb.parametrize(idles=[False, True], backpressure=[False, True])
 async def a_network_is_loaded_and_rewritten_in_the_field(
     dut: Any, idles: bool, backpressure: bool
@@ -171,13 +218,11 @@ async def a_network_is_loaded_and_rewritten_in_the_field(
         tb.set_idle_generator(1)
     if backpressure:
         tb.set_backpressure_generator(2)
-    await tb.load(PROGRAM)
+    await tb.drive(Host(PROGRAM).load())
     await tb.classify(PROGRAM, 1)
-    first = PROGRAM.mac_layers[0]
-    defended = PROGRAM.replace(
-        layers=(dataclasses.replace(first, weights=-first.weights), *PROGRAM.layers[1:])
-    )
-    await tb.load(defended, "weights.mem")
+    defended = inhibited(PROGRAM, 9)
+    assert oracle(defended, gradient_image(1)).logits != oracle(PROGRAM, gradient_image(1)).logits
+    await tb.drive(Host(defended).rewrite("weights.mem"))
     await tb.classify(defended, 1)
     await tb.classify(defended, 2)
 
@@ -205,6 +250,8 @@ async def a_rewrite_while_busy_is_refused(dut: Any) -> None:
     await tb.write("MEM_LINE", 0)
     await tb.write("MEM_FIELD", 0)
     assert await tb.write("MEM_DATA", 77) == AxiResp.SLVERR
+    with pytest.raises(HostError, match="is it busy"):
+        await tb.drive(Host(PROGRAM).rewrite("weights.mem"))
     assert (await tb.bus.read(ADDRESS["MEM_DATA"], 4)).resp == AxiResp.SLVERR
     assert await tb.write("CONTROL", START) == AxiResp.SLVERR
     assert await tb.read("STATUS") & (BUSY | REFUSED) == BUSY | REFUSED
@@ -213,6 +260,101 @@ async def a_rewrite_while_busy_is_refused(dut: Any) -> None:
     await tb.check(PROGRAM, image)
     await tb.write("STATUS", REFUSED)
     assert await tb.read("STATUS") == DONE
+
+
+@cocotb.test()
+async def a_program_for_another_engine_is_refused_before_anything_is_written(dut: Any) -> None:
+    tb = await ready(dut)
+    changes = [dict(banks=4), dict(softmax=False), dict(act_depth=2048), dict(index_mode="hash")]
+    for change in changes:
+        other = PROGRAM.replace(config=PROGRAM.config.replace(**change))
+        (name,) = change
+        with pytest.raises(HostError, match=f"the engine has {name.upper()} = "):
+            await tb.drive(Host(other).load())
+    await tb.classify(PROGRAM, 5)
+
+
+@cocotb.test()
+async def places_that_no_memory_has_are_refused(dut: Any) -> None:
+    tb = await ready(dut)
+    config = PROGRAM.config
+    depths = [config.wgt_depth // config.banks, config.idx_depth, config.chan_depth,
+              config.chan_depth, 16 * config.prog_depth, config.chan_depth, 0, 0]  # fmt: skip
+    places = [(space, depth, 0) for space, depth in enumerate(depths)]
+    places += [(0, 0, config.banks), (1, 0, config.rows), (4, 0, 1), (4, 2**32 - 1, 0)]
+    for space, line, field in places:
+        for name, value in (("MEM_SPACE", space), ("MEM_LINE", line), ("MEM_FIELD", field)):
+            await tb.write(name, value)
+        await tb.write("STATUS", REFUSED)
+        assert await tb.write("MEM_DATA", 0xFFFFFFFF) == AxiResp.SLVERR
+        assert (await tb.bus.read(ADDRESS["MEM_DATA"], 4)).resp == AxiResp.SLVERR
+        assert await tb.read("STATUS") & REFUSED
+        assert await tb.read("MEM_LINE") == line
+    # The last line of a memory, and probabilities, are there; those are only read.
+    await tb.write("MEM_FIELD", 0)
+    for space, written in ((2, AxiResp.OKAY), (5, AxiResp.SLVERR)):
+        await tb.write("MEM_SPACE", space)
+        await tb.write("MEM_LINE", config.chan_depth - 1)
+        assert await tb.write("MEM_DATA", 1) == written
+        await tb.write("MEM_LINE", config.chan_depth - 1)
+        assert (await tb.bus.read(ADDRESS["MEM_DATA"], 4)).resp == AxiResp.OKAY
+    await tb.classify(PROGRAM, 6)
+
+
+@cocotb.test()
+async def nothing_is_taken_unasked(dut: Any) -> None:
+    """Beats wait outside an idle engine; a packet that follows another waits for its start."""
+    tb = await ready(dut)
+    images = [gradient_image(seed) for seed in (1, 2)]
+    await tb.send(images[0])
+    await tb.send(images[1])
+    for _ in range(50):
+        await RisingEdge(dut.clk_i)
+        assert dut.s_axis_tready.value == 0
+    for image in images:
+        await tb.write("CONTROL", START)
+        await tb.check(PROGRAM, image)
+        for _ in range(50):
+            await RisingEdge(dut.clk_i)
+            assert dut.s_axis_tready.value == 0
+
+
+@cocotb.test()
+async def logits_wait_for_their_receiver_while_the_next_image_runs(dut: Any) -> None:
+    tb = await ready(dut)
+    tb.sink.set_pause_generator(itertools.repeat(True))
+    for seed in range(3):
+        await tb.write("CONTROL", START)
+        await tb.send(gradient_image(seed))
+        await tb.drive(Host(PROGRAM).outcome())
+        await tb.write("STATUS", DONE)
+    tb.sink.clear_pause_generator()
+    tb.sink.pause = False
+    for seed in range(3):
+        assert await tb.logits() == oracle(PROGRAM, gradient_image(seed)).logits
+
+
+@cocotb.test()
+async def an_offered_logit_stays_until_it_is_taken(dut: Any) -> None:
+    tb = await ready(dut)
+    tb.set_backpressure_generator(7)
+    # A task that fails fails the test.
+    watching = cocotb.start_soon(watch(dut))
+    for seed in range(4):
+        await tb.classify(PROGRAM, seed)
+    watching.cancel()
+
+
+async def watch(dut: Any) -> None:
+    """Fail where tvalid falls, or data or last change, before tready."""
+    before = None
+    while True:
+        await RisingEdge(dut.clk_i)
+        await ReadOnly()
+        offer = dut.m_axis_tvalid.value, dut.m_axis_tdata.value, dut.m_axis_tlast.value
+        assert before is None or offer == before, "an offer was withdrawn"
+        waits = offer[0] == 1 and dut.m_axis_tready.value == 0
+        before = offer if waits else None
 
 
 @cocotb.test()

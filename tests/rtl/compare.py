@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from hwsim.program import Program
 from hwsim.reference import Trace
 from hwsim.rtl import RtlRun
+from hwsim.rtl_backend import first_map_difference
 from hwsim.timing import TimingReport
 
 #: Counters of LayerTiming that the RTL has, too.
@@ -21,13 +22,17 @@ def first_difference(
     """Layer, channel, y, x, expected and got of the first value that differs; None if none does."""
     if run.status:
         return f"the run ended with status {run.status} after {run.simulated} cycles"
-    for layer, expected, got in zip(program.layers, maps, run.feature_maps, strict=False):
-        if (expected != got).any():
-            c, y, x = np.argwhere(expected != got)[0]
-            return (
-                f"layer {layer.name}, channel {c}, y {y}, x {x}: expected {expected[c, y, x]}, "
-                f"got {got[c, y, x]}"
-            )
+    names = (layer.name for layer in program.layers)
+    difference = first_map_difference(
+        program, dict(zip(names, maps, strict=False)), run.feature_maps
+    )
+    if difference:
+        return difference
+    return first_logit_difference(run, logits, argmax)
+
+
+def first_logit_difference(run: RtlRun, logits: list[int], argmax: int) -> str | None:
+    """Class, expected and got of the first logit that differs, then the argmax; else None."""
     got_logits = run.logits.tolist()
     if len(got_logits) != len(logits):
         return f"{len(logits)} logits expected, got {len(got_logits)}"
@@ -36,6 +41,16 @@ def first_difference(
             return f"logit {number}: expected {one}, got {other}"
     if run.argmax != argmax:
         return f"argmax: expected {argmax}, got {run.argmax}"
+    return None
+
+
+def first_probability_difference(program: Program, run: RtlRun, expected: list[int]) -> str | None:
+    """Class, expected and got of the first probability that differs; None if none does."""
+    if not program.config.softmax:
+        return "probabilities without a unit" if len(run.probabilities) else None
+    for number, (one, other) in enumerate(zip(expected, run.probabilities.tolist(), strict=True)):
+        if one != other:
+            return f"probability {number}: expected {one}, got {other}"
     return None
 
 
@@ -48,6 +63,8 @@ def first_cycle_difference(report: TimingReport, run: RtlRun) -> str | None:
                 return f"layer {timed.name}, {name}: expected {value}, got {counted[name]}"
     if run.total != report.cycles:
         return f"total: expected {report.cycles}, got {run.total}"
+    if run.counters["softmax"] != report.softmax:
+        return f"softmax: expected {report.softmax}, got {run.counters['softmax']}"
     return None
 
 
@@ -55,5 +72,6 @@ def check(program: Program, run: RtlRun, trace: Trace, report: TimingReport) -> 
     """Fail with the first value, else the first counter, that differs from the simulator."""
     maps = trace.feature_maps[:-1]
     difference = first_difference(program, run, maps, trace.logits, trace.argmax)
+    difference = difference or first_probability_difference(program, run, trace.probabilities)
     difference = difference or first_cycle_difference(report, run)
     assert difference is None, difference

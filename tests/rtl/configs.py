@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from hwsim.config import EngineConfig, load_config
 
 #: ``make rtl-full``: all configurations and more networks on each.
 FULL = os.environ.get("HWSIM_RTL") == "full"
+#: ``make coverage``: what the few have, and wide accumulators.
+COVERAGE = os.environ.get("HWSIM_RTL") == "coverage"
 
 #: Room for every network that tests/property/networks.py draws.
 _ROOM = dict(tile_depth=512, wgt_depth=65536, idx_depth=65536, act_depth=8192)
 
 
-def _engine(rows: int, cols: int, banks: int, mode: str = "sram", **more: int) -> EngineConfig:
+def _engine(rows: int, cols: int, banks: int, mode: str = "sram", **more: Any) -> EngineConfig:
     name = f"{rows}x{cols}-{banks}-{mode}"
     return load_config("tiny").replace(
-        name=name, rows=rows, cols=cols, banks=banks, index_mode=mode, **_ROOM, **more
+        name=name, rows=rows, cols=cols, banks=banks, index_mode=mode, **{**_ROOM, **more}
     )
 
 
-#: One of each kind: indices stored and computed, equal and unequal sides, narrow and wide words.
+#: One of each kind: indices stored and computed, equal and unequal sides, narrow and wide words,
+#: with and without the probability unit.
 FEW = [
     _engine(2, 2, 2),
     _engine(4, 2, 4, "hash", act_w=16, wgt_w=16),
-    _engine(3, 8, 16, act_w=5, wgt_w=4, mult_w=8),
+    _engine(3, 8, 16, act_w=5, wgt_w=4, mult_w=8, softmax=False),
 ]
+_WIDE = _engine(8, 16, 8, act_w=10, wgt_w=10, acc_w=48)
 MANY = [
     *FEW,
     _engine(2, 2, 4, "hash"),
     _engine(4, 4, 4),
     _engine(4, 4, 16, "hash", act_w=4, wgt_w=5, mult_w=9),
-    _engine(1, 1, 1),
+    _engine(1, 1, 1, softmax=False),
     _engine(1, 4, 2, "hash", act_w=7, wgt_w=11),
     _engine(5, 1, 32, "hash", wgt_w=13),
     _engine(7, 2, 8, act_w=11, wgt_w=6, mult_w=11),
-    _engine(8, 4, 8, "hash"),
-    _engine(8, 16, 8, act_w=10, wgt_w=10, acc_w=48),
+    _engine(8, 4, 8, "hash", softmax=False),
+    _WIDE,
     _engine(16, 8, 16),
     _engine(9, 32, 64, "hash", act_w=9, mult_w=13),
+    _engine(32, 16, 32),
 ]
-ENGINES = MANY if FULL else FEW
+ENGINES = MANY if FULL else FEW + [_WIDE] * COVERAGE

@@ -5,38 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
 
-from hwsim.config import load_config
-from hwsim.rtl import RTL, verilator
+from hwsim.rtl import RTL
+from tests.rtl.coverage import simulations
 
 pytestmark = pytest.mark.rtl
 
 
-def test_the_engine_behind_its_buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, environment = verilator()
-    monkeypatch.setenv("PATH", environment["PATH"])
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2])]))
-    runner = get_runner("verilator")
-    runner.build(
-        sources=[RTL / "hne_top.v"],
-        hdl_toplevel="hne_top",
-        includes=[RTL],
-        parameters=load_config("tiny").verilog_parameters(),
-        build_args=["-y", str(RTL), "--default-language", "1364-2005", "--output-split", "0",
-                    "--no-timing", "-Wno-fatal"],
-        build_dir=tmp_path,
-        always=True,
-    )  # fmt: skip
-    results = tmp_path / "results.xml"
+def test_the_engine_behind_its_buses(engine_for_cocotb: tuple[Any, Path]) -> None:
+    runner, folder = engine_for_cocotb
+    results = folder / "results.xml"
     # The runner exits where a test failed; the log above says which.
     with contextlib.suppress(SystemExit):
         runner.test(
-            hdl_toplevel="hne_top", test_module="tests.rtl.bus_cocotb", build_dir=tmp_path,
-            test_dir=tmp_path, results_xml=str(results),
+            hdl_toplevel="hne_top", test_module="tests.rtl.bus_cocotb", build_dir=folder,
+            test_dir=folder, results_xml=str(results), plusargs=simulations.plusargs(),
+            extra_env={"PYTHONPATH": os.fspath(RTL.parent)},
         )  # fmt: skip
     tests, failures = get_results(results)
-    assert (tests, failures) == (11, 0)
+    assert (tests, failures) == (17, 0)

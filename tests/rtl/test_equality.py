@@ -6,25 +6,22 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwsim import proof
 from hwsim.config import EngineConfig, load_config
-from hwsim.engine import Engine
 from hwsim.errors import CompileError
-from hwsim.networks import open_network, pixels
 from hwsim.program import Program
 from hwsim.reference import run as oracle
 from hwsim.rtl import RtlEngine
 from hwsim.timing import analyze
-from models.data import load_dataset
 from tests.property.networks import images, programs
 from tests.rtl.compare import check, first_cycle_difference
 from tests.rtl.configs import ENGINES, FULL
 from tests.rtl.samples import gradient_image, small_network
+from tests.rtl.tally import RANDOM
 
 pytestmark = pytest.mark.rtl
 
@@ -85,28 +82,12 @@ def test_random_networks_agree_in_every_value_and_every_counter(config: EngineCo
             limit = 2 * report.cycles + 20 * image.size + 10_000
             run = engine.run(image, maps=True, idles=idles, limit=limit)
             check(program, run, oracle(program, image), report)
+        RANDOM[config.name].add(program, run)
 
     try:
         agree()
     finally:
         bench.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["mnist-cnn-h16", *(["mnist-cnn"] if FULL else [])])
-def test_zoo_networks_agree_on_real_images(name: str) -> None:
-    network = open_network(name, "default")
-    program, report = network.program, analyze(network.program)
-    count = 20 if FULL else 2
-    batch = pixels(load_dataset(network.dataset, "test").take(count))
-    expected = Engine(program).integer_logits(batch).numpy()
-    codes = np.floor(batch.numpy() * program.config.act_max + 0.5).astype(np.int64)
-    with RtlEngine(program) as engine:
-        for image, logits in zip(codes, expected, strict=True):
-            run = engine.run(image)
-            assert run.logits.tolist() == logits.tolist()
-            assert run.argmax == logits.argmax()
-            assert first_cycle_difference(report, run) is None
 
 
 def test_the_comparison_names_the_first_wrong_value() -> None:

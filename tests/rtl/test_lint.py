@@ -30,8 +30,8 @@ def lint(top: str, **parameters: int) -> str:
 
 @pytest.mark.parametrize("name", config_names())
 def test_named_configurations_are_clean(name: str) -> None:
-    for mode in ("sram", "hash"):
-        config = load_config(name).replace(index_mode=mode)
+    for mode, softmax in (("sram", True), ("hash", False)):
+        config = load_config(name).replace(index_mode=mode, softmax=softmax)
         assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
@@ -65,6 +65,7 @@ def test_every_module_elaborates_alone(module: str) -> None:
         ("ACC_W_must_be", {"ACC_W": 40}),
         ("INDEX_MODE_must_be", {"INDEX_MODE": 2}),
         ("PROG_DEPTH_must_hold", {"PROG_DEPTH": 1}),
+        ("SOFTMAX_must_be", {"SOFTMAX": 2}),
     ],
 )
 def test_an_illegal_parameter_set_stops_elaboration(complaint: str, wrong: dict[str, int]) -> None:

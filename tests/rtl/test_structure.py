@@ -1,73 +1,63 @@
-"""The RTL as pyverilog parses it: parameters, ports and instances are what the tables say."""
+"""The RTL as pyverilog parses it: parameters, ports, nets and instances are what the tables say."""
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyverilog.vparser import ast as vast
-from pyverilog.vparser.parser import VerilogParser
 
+from docs.draw.nets import nets
+from docs.draw.verilog import (
+    ILLEGAL,
+    MODULES,
+    children,
+    instances,
+    nodes,
+    parameters,
+    parsed,
+    ports,
+)
 from hwsim.config import load_config
-from hwsim.rtl import RTL, TOP
+from hwsim.registers import PARAMETERS, REGISTERS
+from hwsim.rtl import COUNTERS, TOP
 
 pytestmark = pytest.mark.rtl
 
-MODULES = sorted(path.stem for path in RTL.glob("hne_*.v"))
-#: Modules whose name stops elaboration.
-ILLEGAL = "hne_illegal_"
-
-
-@cache
-def parsed(module: str, scratch: Path) -> Any:
-    """The syntax tree of a module; includes are put in place, directives left out."""
-    text = (RTL / f"{module}.v").read_text(encoding="utf-8")
-    text = re.sub(r'`include "(.*?)"', lambda found: (RTL / found[1]).read_text("utf-8"), text)
-    text = re.sub(r"^`.*$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"\(\* \w+ \*\)", "", text)  # attributes, which pyverilog does not know
-    parser = VerilogParser(outputdir=str(scratch), debug=False)
-    (definition,) = parser.parse(text).description.definitions
-    return definition
-
-
-@pytest.fixture(scope="session")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pyverilog")
-
-
-def nodes(root: Any, kind: type) -> list[Any]:
-    found = [root] if isinstance(root, kind) else []
-    for child in root.children():
-        found += nodes(child, kind)
-    return found
-
-
-def parameters(module: Any) -> set[str]:
-    listed = nodes(module.paramlist, vast.Parameter) if module.paramlist else []
-    return {one.name for one in listed if not isinstance(one, vast.Localparam)}
-
-
-def ports(module: Any) -> dict[str, str]:
-    """Name -> Input or Output, in order."""
-    return {one.first.name: type(one.first).__name__ for one in module.portlist.ports}
+ENGINE = load_config("tiny").verilog_parameters()
 
 
 @pytest.mark.parametrize("module", ["hne_top", "hne_csr", TOP])
-def test_engine_parameters_are_those_of_the_configuration(module: str, scratch: Path) -> None:
-    expected = set(load_config("tiny").verilog_parameters())
-    found = parameters(parsed(module, scratch))
+def test_engine_parameters_are_those_of_the_configuration(module: str) -> None:
+    found = parameters(parsed(module))
     # Beyond them there are widths that follow from them.
-    assert expected <= found
-    assert all(name.endswith("_W") for name in found - expected)
+    assert set(ENGINE) <= found
+    assert all(name.endswith("_W") for name in found - set(ENGINE))
+
+
+@pytest.mark.parametrize("module", ["hne_top", "hne_csr", TOP])
+def test_defaults_are_configuration_tiny(module: str) -> None:
+    listed = nodes(parsed(module).paramlist, vast.Parameter)
+    found = {one.name: _number(one.value) for one in listed if one.name in ENGINE}
+    assert found == ENGINE
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_ports_say_their_direction(module: str, scratch: Path) -> None:
+def test_an_engine_parameter_reaches_a_unit_under_its_own_name(module: str) -> None:
+    """A unit that has ROWS is given ROWS, never left with its default."""
+    for instance in instances(parsed(module)):
+        given = {one.paramname: one.argname for one in instance.parameterlist}
+        for name in parameters(parsed(instance.module)) & set(ENGINE):
+            assert name in given, f"{instance.name} is not given {name}"
+            assert isinstance(given[name], vast.Identifier), f"{instance.name}.{name}"
+            assert given[name].name == name, f"{instance.name}.{name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_ports_say_their_direction(module: str) -> None:
     """_i and _o, clock and reset first; the bus of hne_top has the names of its standard."""
-    found = ports(parsed(module, scratch))
+    found = ports(parsed(module))
     if module == "hne_top":
         found = {name: way for name, way in found.items() if "_ax" not in name}
     for name, way in found.items():
@@ -80,11 +70,9 @@ def test_ports_say_their_direction(module: str, scratch: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_instance_connects_every_port_by_name(module: str, scratch: Path) -> None:
-    for instance in nodes(parsed(module, scratch), vast.Instance):
-        if instance.module.startswith(ILLEGAL):
-            continue
-        child = parsed(instance.module, scratch)
+def test_every_instance_connects_every_port_by_name(module: str) -> None:
+    for instance in instances(parsed(module)):
+        child = parsed(instance.module)
         connected = [port.portname for port in instance.portlist]
         assert sorted(connected) == sorted(ports(child)), instance.name
         assert all(port.argname is not None for port in instance.portlist), instance.name
@@ -92,12 +80,104 @@ def test_every_instance_connects_every_port_by_name(module: str, scratch: Path) 
         assert given <= parameters(child), instance.name
 
 
-def test_every_module_is_part_of_the_engine(scratch: Path) -> None:
+@pytest.mark.parametrize("module", MODULES)
+def test_every_net_is_declared_driven_and_read(module: str) -> None:
+    found = nets(parsed(module))
+    assert not found.undeclared
+    assert not found.undriven
+    assert not found.unread
+
+
+def test_a_net_without_a_source_or_a_reader_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "hne_bad.v").write_text(
+        "module hne_bad (input wire clk_i, output wire out_o);\n"
+        "  wire nobody_drives, nobody_reads;\n"
+        "  assign nobody_reads = clk_i;\n"
+        "  assign out_o = nobody_drives & never_declared;\n"
+        "endmodule\n"
+    )
+    found = nets(parsed("hne_bad", tmp_path))
+    assert found.undeclared == {"never_declared"}
+    assert found.undriven == {"nobody_drives"}
+    assert found.unread == {"nobody_reads"}
+
+
+def test_every_module_is_part_of_the_engine() -> None:
     reached, waiting = set(), ["hne_top"]
     while waiting:
         name = waiting.pop()
         reached.add(name)
-        for instance in nodes(parsed(name, scratch), vast.Instance):
-            if instance.module not in reached and not instance.module.startswith(ILLEGAL):
-                waiting.append(instance.module)
+        waiting += [child for child in children(name) if child not in reached]
     assert sorted(reached) == MODULES
+
+
+# ---------------------------------------------------------------- the register table
+
+
+def _labels(case: Any) -> set[str]:
+    """Identifiers in front of the branches of a case."""
+    conditions = [one.cond for one in case.caselist if one.cond is not None]
+    return {label.name for one in conditions for label in one}
+
+
+def _cases(subject: str) -> list[Any]:
+    found = nodes(parsed("hne_csr"), vast.CaseStatement)
+    return [one for one in found if getattr(one.comp, "name", "") == subject]
+
+
+def test_every_register_of_the_table_is_read_and_no_other() -> None:
+    (case,) = _cases("read_address_q")
+    # The counters are read by a loop over the bus that holds them.
+    plain = {f"REG_{one.name}" for one in REGISTERS if not one.name.startswith("COUNT_")}
+    assert _labels(case) == plain
+    counters = [one for one in REGISTERS if one.name.startswith("COUNT_")]
+    assert [one.name for one in counters] == [f"COUNT_{name.upper()}" for name in COUNTERS]
+    first = counters[0].address
+    assert [one.address for one in counters] == [first + 4 * n for n in range(len(counters))]
+
+
+def test_every_register_that_can_be_written_is_and_no_other() -> None:
+    (case,) = _cases("write_address_i")
+    writable = {f"REG_{one.name}" for one in REGISTERS if one.access != "ro"}
+    # MEM_DATA is the strobe of the memories, not a register of its own.
+    assert _labels(case) == writable - {"REG_MEM_DATA"}
+
+
+def test_every_parameter_word_is_the_parameter_of_its_name() -> None:
+    (case,) = _cases("read_address_q")
+    words = {}
+    for one in case.caselist:
+        (value,) = nodes(one.statement, vast.Rvalue)[:1]
+        if one.cond is not None and isinstance(value.var, vast.Identifier):
+            words |= {label.name: value.var.name for label in one.cond}
+    for name in PARAMETERS:
+        assert words[f"REG_{name}"] == name
+    assert set(PARAMETERS) == set(ENGINE)
+
+
+def _number(node: Any) -> int:
+    """A constant, or a sum or difference of such."""
+    if isinstance(node, vast.Rvalue):
+        return _number(node.var)
+    return int(node.value)
+
+
+def _bits(module: str, port: str) -> int:
+    (found,) = (one.first for one in parsed(module).portlist.ports if one.first.name == port)
+    return _number(found.width.msb) - _number(found.width.lsb) + 1
+
+
+def test_the_buses_are_as_wide_as_the_table_needs() -> None:
+    last = max(one.address for one in REGISTERS)
+    for port in ("s_axil_awaddr", "s_axil_araddr"):
+        assert last < 1 << _bits("hne_top", port)
+    assert last // 4 < 1 << _bits("hne_csr", "read_address_i")
+    for module, port in ((TOP, "count_o"), ("hne_csr", "count_i"), ("hne_counters", "count_o")):
+        assert _bits(module, port) == 32 * len(COUNTERS), module
+
+
+def test_an_illegal_module_is_never_there() -> None:
+    stops = {one.module for one in nodes(parsed(TOP), vast.Instance)} - set(children(TOP))
+    assert stops
+    assert all(name.startswith(ILLEGAL) for name in stops)
+    assert not stops & set(MODULES)

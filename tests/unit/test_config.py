@@ -52,6 +52,7 @@ def test_a_file_of_ones_own_takes_its_name_from_the_file(tmp_path: Path) -> None
         ("rows = 2.0", "rows", "rows"),
         ('index_mode = "rom"', "\0", "index_mode"),
         ("clock_mhz = 0.0", "clock_mhz", "clock_mhz"),
+        ("softmax = 1", "softmax", "softmax"),
         ("wgt_depth = 8193", "wgt_depth", "wgt_depth (8193) must be a multiple of banks"),
         ("this is not toml", "\0", "not a readable TOML file"),
     ],

@@ -217,7 +217,8 @@ def test_utilization_is_macs_over_slots() -> None:
 def test_streams_and_probabilities_have_their_own_counters() -> None:
     result = report()
     assert (result.stream_in, result.stream_out) == (2 * 12 * 12, 10)
-    assert result.softmax == softmax.cycles_softmax(10) == 10 + 3 + 170
+    assert result.softmax == softmax.cycles_softmax(10) == 10 + 7 + 3 + 170
+    assert report(softmax=False).softmax == 0
 
 
 def test_memory_is_counted_for_all_three_ways_of_storage() -> None:
@@ -325,7 +326,7 @@ def test_the_document_states_every_pipeline_constant() -> None:
         "mac_array": (mac_array, "READ MULTIPLY ACCUMULATE SHADOW"),
         "post": (post, "MULTIPLY ADD SHIFT WRITE"),
         "pool": (pool, "READ COMPARE WRITE"),
-        "softmax": (softmax, "READ LOOKUP SUM DIVIDE"),
+        "softmax": (softmax, "READ DIFFERENCE SHIFT LOOKUP SUM LOAD DIVIDE"),
     }
     assert stated == {
         f"{unit}.{name}": getattr(module, name)

@@ -1,0 +1,118 @@
+"""`hwsim transfer`: images crafted on each network, counted on all the others."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from hwsim.commands.options import (
+    bits_option,
+    config_option,
+    loading,
+    message_console,
+    parse_epsilons,
+    progress_bar,
+    result_console,
+)
+
+
+def _names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise click.BadParameter(f"give at least one of the {option.name}")
+    return names
+
+
+@click.command("transfer")
+@click.option(
+    "--models",
+    default="mnist-cnn,mnist-cnn-h16,mnist-cnn-h64",
+    show_default=True,
+    callback=_names,
+    help="Networks of the zoo, paths of trained ones, or images .hne; each in float and on the "
+    "engine.",
+)
+@click.option(
+    "--attacks",
+    default="fgsm,pgd,mi,mi-ni,mi-dim,mi-tim,mi-sim,sfgrm",
+    show_default=True,
+    callback=_names,
+    help="fgsm, pgd, mi or sfgrm; behind the last two any of -ni, -dim, -tim, -sim.",
+)
+@click.option(
+    "--eps",
+    default="16/255,0.2,0.3",
+    show_default=True,
+    callback=lambda _, __, text: parse_epsilons(text),
+    help="Largest change of a pixel, 0 … 1.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Test images, spread evenly over the test set.",
+)
+@config_option
+@bits_option
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder in which the run's own folder is made.",
+)
+def command(
+    models: tuple[str, ...],
+    attacks: tuple[str, ...],
+    eps: list[float],
+    samples: int,
+    config: str | None,
+    bits: int | None,
+    json_path: Path | None,
+    out: Path,
+) -> None:
+    """Craft images on each network, in float and on the engine, and count them on all.
+
+    Attacks: mi is MI-FGSM, sfgrm is S-FGRM; ni, dim, tim and sim add Nesterov's look-ahead,
+    diverse inputs, translation and scale invariance. All take every step. What is done stays
+    done: interrupted, the same command goes on, and with more attacks it adds them.
+
+    \b
+    Examples:
+      hwsim transfer
+      hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks mi,sfgrm
+    """
+    from hwsim import report
+
+    report.prepare_run_directory(out)
+    if json_path is not None:
+        report.prepare_json_path(json_path)
+    screen, answer = message_console(), result_console()
+    with loading(screen, "loading and compiling the networks") as on_progress:
+        from hwsim.networks import open_network
+        from hwsim.transfer import TransferSettings, TransferStudy
+        from hwsim.transfer_report import render_screen, write_transfer
+        from models.data import load_dataset
+
+        networks = [open_network(name, config, bits, on_progress) for name in models]
+        test = load_dataset(networks[0].dataset, "test", on_progress=on_progress)
+        settings = TransferSettings(
+            attacks, tuple(eps), samples, command=shlex.join(["hwsim", *sys.argv[1:]])
+        )
+        study = TransferStudy(settings, networks, test)
+    folder = report.prepare_run_directory(out / study.name)
+    partial = report.prepare_json_path(folder / "counts.json")
+    with progress_bar(screen) as bar:
+        task = bar.add_task("transfer", total=study.work)
+        counted = study.count(partial, lambda done: bar.update(task, completed=done))
+    with screen.status("drawing"):
+        result = study.result(counted)
+        paths = write_transfer(result, folder)
+        if json_path is not None:
+            report.write_json(result, json_path)
+    render_screen(result, answer, paths)

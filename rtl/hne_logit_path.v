@@ -1,0 +1,122 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// From logits to what the world sees: the class, the logits as a packet, and if it is there the
+// probability unit, which reads the logits before they leave.
+module hne_logit_path #(
+    parameter integer ACC_W = 32,
+    // Lines of the scale and bias memories: the most classes.
+    parameter integer CHAN_DEPTH = 512,
+    // 1: with the probability unit.
+    parameter integer SOFTMAX = 1,
+    // Bits of a beat of the output stream.
+    parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
+    parameter integer CLASS_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1
+) (
+    input  wire               clk_i,
+    input  wire               rst_i,
+    // An image starts.
+    input  wire               clear_i,
+    // A logit, in class order; the last one.
+    input  wire               write_i,
+    input  wire               last_i,
+    input  wire [  ACC_W-1:0] logit_i,
+    // fa + fw - 4, two's complement, in the cycle of the last logit.
+    input  wire [        7:0] prob_shift_i,
+    output wire [CLASS_W-1:0] argmax_o,
+    output wire [CLASS_W-1:0] classes_o,
+    // Level: logits may leave. The last one has left, and the last probability is there.
+    input  wire               send_i,
+    output wire               done_o,
+    output wire               valid_o,
+    input  wire               ready_i,
+    output wire [  OUT_W-1:0] data_o,
+    output wire               last_o,
+    // For the counters: the probability unit works.
+    output wire               softmax_o,
+    // Memory bus, while idle: probabilities.
+    input  wire               mem_re_i,
+    input  wire [       31:0] mem_line_i,
+    output wire [       16:0] mem_rdata_o
+);
+
+  wire [ACC_W-1:0] best, stored;
+  wire peek, stream_done, stream_sent;
+  wire [CLASS_W-1:0] peek_class;
+
+  hne_argmax #(
+      .ACC_W  (ACC_W),
+      .CLASS_W(CLASS_W)
+  ) u_argmax (
+      .clk_i(clk_i),
+      .clear_i(clear_i),
+      .logit_write_i(write_i),
+      .logit_i(logit_i),
+      .class_o(classes_o),
+      .argmax_o(argmax_o),
+      .best_o(best)
+  );
+
+  hne_stream_out #(
+      .ACC_W (ACC_W),
+      .DEPTH (CHAN_DEPTH),
+      .DATA_W(OUT_W)
+  ) u_stream_out (
+      .clk_i(clk_i),
+      .rst_i(rst_i),
+      .write_i(write_i),
+      .class_i(classes_o),
+      .logit_i(logit_i),
+      .peek_i(peek),
+      .peek_class_i(peek_class),
+      .logit_o(stored),
+      .send_i(send_i && !peek),
+      .valid_o(valid_o),
+      .ready_i(ready_i),
+      .data_o(data_o),
+      .last_o(last_o),
+      .done_o(stream_done),
+      .sent_o(stream_sent)
+  );
+
+  generate
+    if (SOFTMAX != 0) begin : gen_softmax
+      wire unused_line = &{1'b0, mem_line_i};
+
+      assign done_o = (stream_done || stream_sent) && !softmax_o;
+
+      hne_softmax #(
+          .ACC_W(ACC_W),
+          .DEPTH(CHAN_DEPTH)
+      ) u_softmax (
+          .clk_i(clk_i),
+          .rst_i(rst_i || clear_i),
+          .start_i(write_i && last_i),
+          .shift_i(prob_shift_i),
+          .best_i(best),
+          .classes_i(classes_o),
+          .read_o(peek),
+          .class_o(peek_class),
+          .logit_i(stored),
+          .busy_o(softmax_o),
+          .mem_re_i(mem_re_i),
+          .mem_line_i(mem_line_i[CLASS_W-1:0]),
+          .mem_rdata_o(mem_rdata_o)
+      );
+    end else begin : gen_logits_only
+      wire unused_softmax = &{
+        1'b0, clear_i, last_i, prob_shift_i, best, stored, stream_sent, mem_re_i, mem_line_i
+      };
+
+      assign done_o = stream_done;
+      assign peek = 1'b0;
+      assign peek_class = {CLASS_W{1'b0}};
+      assign softmax_o = 1'b0;
+      assign mem_rdata_o = 17'd0;
+    end
+  endgenerate
+
+endmodule
+
+`resetall

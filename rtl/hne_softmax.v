@@ -1,0 +1,146 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Probability unit (twin: hwsim/units/softmax.py): p_k = (e_k << 16) / sum of e, UQ1.16, where e_k
+// comes from a table of how far logit k is behind the largest. A first pass over the logits fills a
+// memory with e_k (READ, DIFFERENCE, SHIFT 2, LOOKUP 2, SUM); a second one puts p_k in its place, a
+// quotient bit a cycle (LOAD 3, DIVIDE 17 a class).
+module hne_softmax #(
+    parameter integer ACC_W = 32,
+    // Most classes.
+    parameter integer DEPTH = 512,
+    parameter integer CLASS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
+) (
+    input  wire               clk_i,
+    // Also ends whatever is going on.
+    input  wire               rst_i,
+    // The last logit is being written. The shift, fa + fw - 4 in two's complement, is taken now.
+    input  wire               start_i,
+    input  wire [        7:0] shift_i,
+    // From the next cycle on: the largest logit; one more than the last class.
+    input  wire [  ACC_W-1:0] best_i,
+    input  wire [CLASS_W-1:0] classes_i,
+    // Memory of the logits: it answers in the next cycle.
+    output wire               read_o,
+    output wire [CLASS_W-1:0] class_o,
+    input  wire [  ACC_W-1:0] logit_i,
+    // Until the last probability is written.
+    output wire               busy_o,
+    // Memory bus, while idle.
+    input  wire               mem_re_i,
+    input  wire [CLASS_W-1:0] mem_line_i,
+    output wire [       16:0] mem_rdata_o
+);
+
+  localparam integer SUM_W = 17 + CLASS_W;
+  localparam integer WIDE_W = ACC_W + 8;
+  localparam [CLASS_W-1:0] ONE = 1;
+
+  reg read_q, load_q, divide_q;
+  reg [1:0] loaded_q;
+  reg [6:0] valid_q;
+  reg [CLASS_W-1:0] class_q, place_q;
+  // A left shift by n is a right shift by 8 - n of what is eight bits further left; more than eight
+  // saturate all but 0, as eight do.
+  reg [5:0] amount_q;
+  reg [ACC_W-1:0] logit_q, behind_q;
+  reg [14:0] near_q;
+  reg far_q;
+  reg [7:0] step_q;
+  reg [16:0] power_q, next_q;
+  reg [SUM_W-1:0] sum_q;
+  reg [SUM_W:0] rest_q;
+  reg [15:0] quotient_q;
+  reg [4:0] bit_q;
+
+  wire [8:0] amount = {shift_i[7], shift_i} + 9'd8;
+  wire [WIDE_W-1:0] coarse = {behind_q, 8'd0} >> {amount_q[5:3], 3'd0};
+  wire [14:0] fine = near_q >> amount_q[2:0];
+  wire [16:0] power, kept;
+  wire [CLASS_W-1:0] class_next = class_q + ONE;
+  wire [CLASS_W-1:0] place_next = place_q + ONE;
+  // All classes of a full memory wrap to 0 on both sides.
+  wire place_last = place_next == classes_i;
+  wire summing = valid_q[6];
+  wire [SUM_W+1:0] less = {1'b0, rest_q} - {2'b0, sum_q};
+  wire fits = !less[SUM_W+1];
+  wire quotient_last = divide_q && bit_q == 5'd16;
+  wire unused_top = &{1'b0, less[SUM_W]};
+
+  assign read_o = read_q;
+  assign class_o = class_q;
+  assign busy_o = read_q || valid_q != 7'd0 || load_q || loaded_q != 2'd0 || divide_q;
+  assign mem_rdata_o = kept;
+
+  hne_exp_lut u_table (
+      .clk_i(clk_i),
+      .n_i(step_q),
+      .power_o(power)
+  );
+
+  // e_k, later p_k.
+  hne_ram #(
+      .WIDTH(17),
+      .DEPTH(DEPTH)
+  ) u_kept (
+      .clk_i(clk_i),
+      .we_i(summing || quotient_last),
+      .waddr_i(place_q),
+      .wdata_i(summing ? power_q : {quotient_q, fits}),
+      .re_i(mem_re_i || load_q || (divide_q && bit_q == 5'd0)),
+      .raddr_i(mem_re_i ? mem_line_i : load_q ? place_q : place_next),
+      .rdata_o(kept)
+  );
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      {read_q, load_q, loaded_q, divide_q} <= 5'd0;
+      valid_q <= 7'd0;
+    end else begin
+      if (start_i) read_q <= 1'b1;
+      else if (class_next == classes_i) read_q <= 1'b0;
+      valid_q  <= {valid_q[5:0], read_q};
+      load_q   <= summing && place_last;
+      loaded_q <= {loaded_q[0], load_q};
+      if (loaded_q[1]) divide_q <= 1'b1;
+      else if (quotient_last && place_last) divide_q <= 1'b0;
+    end
+    if (start_i) begin
+      amount_q <= amount[8] ? 6'd0 : amount[7:6] != 2'd0 ? 6'd63 : amount[5:0];
+      class_q  <= {CLASS_W{1'b0}};
+      place_q  <= {CLASS_W{1'b0}};
+      sum_q    <= {SUM_W{1'b0}};
+    end else begin
+      if (read_q) class_q <= class_next;
+      if (summing || quotient_last) place_q <= place_last ? {CLASS_W{1'b0}} : place_next;
+      if (summing) sum_q <= sum_q + {{CLASS_W{1'b0}}, power_q};
+    end
+  end
+
+  // First pass.
+  always @(posedge clk_i) begin
+    logit_q  <= logit_i;
+    behind_q <= best_i - logit_q;
+    near_q   <= coarse[14:0];
+    far_q    <= coarse[WIDE_W-1:15] != {WIDE_W - 15{1'b0}};
+    step_q   <= (far_q || fine[14:8] != 7'd0) ? 8'd255 : fine[7:0];
+    power_q  <= power;
+  end
+
+  // Second pass: the divider restores, e_k <= sum of e.
+  always @(posedge clk_i) begin
+    next_q <= kept;
+    if (loaded_q[1] || quotient_last) begin
+      rest_q <= {{CLASS_W + 1{1'b0}}, next_q};
+      bit_q  <= 5'd0;
+    end else begin
+      rest_q <= {fits ? less[SUM_W-1:0] : rest_q[SUM_W-1:0], 1'b0};
+      bit_q  <= bit_q + 5'd1;
+    end
+    quotient_q <= {quotient_q[14:0], fits};
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,191 @@
+"""Carlini and Wagner against Foolbox and ART on the float MNIST network: speed and quality.
+
+All are given the same images, the same channels_last module, the same step size and the same
+limits. Their images are rounded to 8 bits before they are judged, as ours are. Foolbox returns a
+black image where it has found none; a black image is not counted as a success.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import judge
+from attacks.budget import Norm
+from attacks.criteria import Untargeted
+from attacks.cw_l0 import CWL0
+from attacks.cw_l2 import CWL2
+from attacks.cw_linf import CWLinf
+from attacks.grid import Grid
+from attacks.minimizing import MinimizingAttack
+from attacks.result import distances
+from hwsim.networks import open_network, pixels
+from models.data import load_dataset
+from tests.bench.measure import Line
+
+SEARCHES, STEPS, STEP_SIZE = 9, 100, 0.05
+#: ART takes a line search at every step and is slow, so it gets the first few images.
+IMAGES, FEW = 32, 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """seconds for all images; success (n,) bool and distance (n,) of the images on the grid."""
+
+    seconds: float
+    success: Tensor
+    distance: Tensor
+
+    @property
+    def rate(self) -> float:
+        """Images per second."""
+        return len(self.success) / self.seconds
+
+
+@lru_cache(maxsize=1)
+def _setting() -> tuple[nn.Module, Tensor, Tensor]:
+    """The module, and images that it classifies correctly on the grid."""
+    network = open_network("mnist-cnn")
+    module = network.module.to(memory_format=torch.channels_last)
+    test = load_dataset(network.dataset, "test").take(2 * IMAGES)
+    x, labels = Grid(255).snap(pixels(test)), torch.as_tensor(test.labels).long()
+    right = (judge(module, x).argmax(1) == labels).nonzero().flatten()[:IMAGES]
+    return module, x[right], labels[right]
+
+
+def _outcome(norm: Norm, count: int, make: Callable[[], Any]) -> Outcome:
+    module, x, labels = _setting()
+    began = time.perf_counter()
+    images = torch.as_tensor(make())
+    taken = time.perf_counter() - began
+    images = Grid(255).snap(images.float().clamp(0, 1))
+    black = (images == 0).flatten(1).all(1)
+    success = (judge(module, images).argmax(1) != labels[:count]) & ~black
+    return Outcome(taken, success, distances(images, x[:count], norm))
+
+
+def _ours(attack: MinimizingAttack, count: int) -> Outcome:
+    module, x, labels = _setting()
+    goal = Untargeted(labels[:count])
+    return _outcome(
+        attack.norm, count, lambda: attack.minimize(module, x[:count], goal).adversarial
+    )
+
+
+def _foolbox() -> Outcome:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import foolbox
+
+    module, x, labels = _setting()
+    model = foolbox.PyTorchModel(copy.deepcopy(module), bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=SEARCHES, steps=STEPS, stepsize=STEP_SIZE
+    )
+    return _outcome("l2", IMAGES, lambda: attack(model, x, labels, epsilons=None)[1])
+
+
+def _art(name: str, norm: Norm, **options: Any) -> Outcome:
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from art.attacks import evasion
+        from art.estimators.classification import PyTorchClassifier
+
+    module, x, labels = _setting()
+    classifier = PyTorchClassifier(
+        copy.deepcopy(module), nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0, 1),
+        device_type="cpu",
+    )  # fmt: skip
+    attack = getattr(evasion, name)(classifier, batch_size=FEW, verbose=False, **options)
+    return _outcome(norm, FEW, lambda: attack.generate(x[:FEW].numpy(), labels[:FEW].numpy()))
+
+
+@lru_cache(maxsize=1)
+def _l2() -> dict[str, Outcome]:
+    return {
+        "ours": _ours(
+            CWL2(binary_search_steps=SEARCHES, steps=STEPS, step_size=STEP_SIZE), IMAGES
+        ),
+        "Foolbox": _foolbox(),
+        "ART": _art(
+            "CarliniL2Method", "l2", binary_search_steps=SEARCHES, max_iter=STEPS,
+            learning_rate=STEP_SIZE, initial_const=1e-3,
+        ),
+    }  # fmt: skip
+
+
+def l2_speed() -> Line:
+    """Images a second, against the faster of the two."""
+    rate = {name: outcome.rate for name, outcome in _l2().items()}
+    ours = rate.pop("ours")
+    name = max(rate, key=lambda key: rate[key])
+    note = ", ".join(f"{key} {value:.3g} img/s" for key, value in rate.items())
+    return Line("cw-l2-mnist", ours, rate[name], "img/s", ours / rate[name], name, ">= 2.0", note)
+
+
+def l2_success() -> Line:
+    """Share of the images that fool the module, against the better peer, on the peer's images."""
+    found = dict(_l2())
+    ours = found.pop("ours").success
+    shares = {
+        name: (float(ours[: len(o.success)].double().mean()), float(o.success.double().mean()))
+        for name, o in found.items()
+    }
+    worst = min(shares, key=lambda key: shares[key][0] - shares[key][1])
+    mine, theirs = shares[worst]
+    ratio = mine / theirs if theirs else float("inf")
+    return Line("cw-l2-success", mine, theirs, "share", ratio, worst, ">= 1.0")
+
+
+def _quality(name: str, found: dict[str, Outcome], unit: str) -> Line:
+    """Mean distance where both succeed, against the better peer; successes in the note."""
+    ours, lines = found["ours"], {}
+    for peer in (key for key in found if key != "ours"):
+        count = len(found[peer].success)
+        both = ours.success[:count] & found[peer].success
+        if bool(both.any()):
+            mine = float(ours.distance[:count][both].mean())
+            lines[peer] = (mine, float(found[peer].distance[both].mean()))
+    note = ", ".join(
+        f"{key} succeeds on {int(o.success.sum())} of {len(o.success)} ({o.rate:.3g} img/s)"
+        for key, o in found.items()
+    )
+    if not lines:
+        return Line(name, float(ours.distance[ours.success].mean()), float("inf"), unit, 0.0,
+                    "none succeeds", "<= 1.0", note)  # fmt: skip
+    worst = max(lines, key=lambda key: lines[key][0] / lines[key][1])
+    mine, theirs = lines[worst]
+    return Line(name, mine, theirs, unit, mine / theirs, worst, "<= 1.0", note)
+
+
+def l2_distance() -> Line:
+    """Mean L2 of the images that both find."""
+    return _quality("cw-l2-distance", _l2(), "mean L2")
+
+
+def l0_distance() -> Line:
+    """Mean number of changed values, on a few images."""
+    found = {
+        "ours": _ours(CWL0(), FEW),
+        "ART": _art("CarliniL0Method", "l0", learning_rate=STEP_SIZE),
+    }
+    return _quality("cw-l0-distance", found, "mean L0")
+
+
+def linf_distance() -> Line:
+    """Mean largest change, on a few images; ART with its own default of ten steps."""
+    found = {
+        "ours": _ours(CWLinf(), FEW),
+        "ART": _art("CarliniLInfMethod", "linf", learning_rate=STEP_SIZE),
+    }
+    return _quality("cw-linf-distance", found, "mean L∞")

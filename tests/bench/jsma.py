@@ -1,0 +1,162 @@
+"""JSMA against ART and torchattacks on one float network: speed, success, peak memory.
+
+Same images, same targets (the next class), θ = 1, Υ = 14.5%. Every contestant runs once, after a
+run of one image; ART in its better of two batch sizes. torchattacks takes seconds an image, so it
+gets the first few images only, and success against it is counted on these.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from attacks.criteria import Targeted
+from attacks.jsma import JSMA
+from hwsim.networks import open_network, pixels
+from models.data import load_dataset
+from tests.bench.measure import Line
+
+MODEL, THETA, LEVEL = "mnist-cnn", 1.0, 0.145
+IMAGES, FEW = 40, 4
+
+#: Ours: as published, with the map of the probabilities, and that in blocks of 4 iterations.
+OURS = {
+    "published": JSMA(theta=THETA, max_distortion=LEVEL),
+    "probabilities": JSMA(theta=THETA, max_distortion=LEVEL, output="probabilities"),
+    "block": JSMA(theta=THETA, max_distortion=LEVEL, output="probabilities", block=4),
+}
+
+#: Reports the peak resident memory, in bytes, of a batch of 256.
+_BATCH = """
+import resource, torch
+from attacks.criteria import Untargeted
+from attacks.jsma import JSMA
+from hwsim.networks import open_network
+module = open_network("mnist-cnn").module
+x = torch.rand(256, 1, 28, 28)
+JSMA(max_distortion=0.02)(module, x, Untargeted(module(x).argmax(1)), epsilon=16)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def speed() -> Line:
+    """Blocks on the map of the probabilities, the option for speed."""
+    return _speed("jsma-mnist", "block", ">= 50")
+
+
+def speed_every_step() -> Line:
+    """The same map, drawn anew after every pair."""
+    return _speed("jsma-mnist-every-pair", "probabilities", "")
+
+
+def speed_published() -> Line:
+    """The published map of the logits, drawn anew after every pair."""
+    return _speed("jsma-mnist-published", "published", "")
+
+
+def success_art() -> Line:
+    """Share of images that reach the target, the attack as in ``speed``."""
+    return _success("jsma-success-art", "ART", IMAGES)
+
+
+def success_torchattacks() -> Line:
+    """The same on fewer images."""
+    return _success("jsma-success-torchattacks", "torchattacks", FEW)
+
+
+def memory() -> Line:
+    """Batch 256 of 28×28, interpreter and libraries included, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _BATCH], capture_output=True, text=True, check=True
+    )
+    ours, limit = int(done.stdout) / 2**30, 1.0
+    return Line("jsma-memory", ours, limit, "GiB", ours / limit, "limit", "<= 1.0")
+
+
+def _speed(name: str, which: str, goal: str) -> Line:
+    runs = _runs()
+    rates = {n: len(won) / taken for n, (taken, won) in runs.items()}
+    peer = max((n for n in runs if n not in OURS), key=lambda n: rates[n])
+    note = ", ".join(
+        f"{n} {rates[n]:.2g} img/s, success {sum(won)}/{len(won)}" for n, (_, won) in runs.items()
+    )
+    ours = rates[which]
+    return Line(name, ours, rates[peer], "img/s", ours / rates[peer], peer, goal, note)
+
+
+def _success(name: str, peer: str, count: int) -> Line:
+    found = {n: won for n, (_, won) in _runs().items() if n in OURS or n.startswith(peer)}
+    shares = {n: sum(won[:count]) / count for n, won in found.items()}
+    best = max((n for n in shares if n not in OURS), key=lambda n: shares[n])
+    ratio = shares["block"] / max(shares[best], 1e-9)
+    note = ", ".join(f"{n} {share:.3f}" for n, share in shares.items())
+    return Line(name, shares["block"], shares[best], "share", ratio, best, ">= 1.0", note)
+
+
+@cache
+def _runs() -> dict[str, tuple[float, list[bool]]]:
+    """Contestant -> seconds and, for each of its images, whether the target was reached."""
+    module = open_network(MODEL).module
+    last = copy.deepcopy(module).to(memory_format=torch.channels_last)
+    test = load_dataset("mnist", "test").take(IMAGES)
+    x, labels = pixels(test), torch.from_numpy(test.labels)
+    targets = (labels + 1) % 10
+    tasks: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
+        name: (IMAGES, lambda x, y, a=attack: _ours(a, last, x, y)) for name, attack in OURS.items()
+    }
+    tasks |= _peers(module)
+    found = {}
+    for name, (count, task) in tasks.items():
+        task(x[:1], labels[:1])
+        began = time.perf_counter()
+        images = task(x[:count].clone(), labels[:count])
+        taken = time.perf_counter() - began
+        with torch.no_grad():
+            found[name] = (taken, (module(images).argmax(1) == targets[:count]).tolist())
+    return found
+
+
+def _ours(attack: JSMA, module: torch.nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+    goal = Targeted((labels + 1) % 10, labels)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return attack(module, x, goal, epsilon=math.inf).adversarial
+
+
+def _peers(
+    module: torch.nn.Module,
+) -> dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]]:
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torchattacks
+        from art.attacks.evasion import SaliencyMapMethod
+        from art.estimators.classification import PyTorchClassifier
+
+    module = copy.deepcopy(module).requires_grad_(True)  # as whoever trained it has it
+    classifier = PyTorchClassifier(
+        module, torch.nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0, 1), device_type="cpu"
+    )
+
+    def art(size: int) -> Callable[[Tensor, Tensor], Tensor]:
+        attack = SaliencyMapMethod(
+            classifier, theta=THETA, gamma=LEVEL, batch_size=size, verbose=False
+        )
+        return lambda x, y: torch.from_numpy(attack.generate(x.numpy(), ((y + 1) % 10).numpy()))
+
+    # Untargeted it aims at the next class.
+    attack = torchattacks.JSMA(module, theta=THETA, gamma=LEVEL)
+    return {
+        "ART, batch 1": (IMAGES, art(1)),
+        f"ART, batch {IMAGES}": (IMAGES, art(IMAGES)),
+        "torchattacks": (FEW, lambda x, y: attack(x, y).detach()),
+    }

@@ -1,0 +1,42 @@
+"""What the RTL benchmark runs: conv 16x3x3, pool, fc on ``default``; quick to load, array busy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.config import load_config
+from hwsim.hashing import HashSpec
+from hwsim.program import MacLayer, PoolLayer, Program
+
+
+@cache
+def network() -> Program:
+    """About 12,000 cycles, and 6,272 for the image."""
+    random = np.random.default_rng(1)
+
+    def mac(name: str, spec: HashSpec, last: bool) -> MacLayer:
+        n = spec.n_out
+        return MacLayer(
+            name=name, kind="fc" if last else "conv",
+            in_shape=(16, 9, 9) if last else (8, 28, 28),
+            out_shape=(n, 1, 1) if last else (n, 28, 28),
+            kernel=1 if last else 3, stride=1, padding=0 if last else 1, spec=spec,
+            weights=random.integers(-127, 128, spec.real_weights, np.int32), fw=7, fa_in=8,
+            fa_out=15 if last else 8, multiplier=np.full(n, 0 if last else 90, np.int32),
+            shift=np.full(n, 0 if last else 16, np.int32), bias=np.zeros(n, np.int64), last=last,
+        )  # fmt: skip
+
+    layers = (
+        mac("conv", HashSpec("xxh32", 16, 72, 100, 5), False),
+        PoolLayer("pool", (16, 28, 28), (16, 9, 9), 3, 3),
+        mac("fc", HashSpec("dense", 10, 16 * 81, 10 * 16 * 81), True),
+    )
+    return Program(load_config("default"), layers, (8, 28, 28))
+
+
+@cache
+def image() -> NDArray[np.int64]:
+    return np.random.default_rng(2).integers(0, 256, network().input_shape)

@@ -1,0 +1,38 @@
+"""One cocotb build of the whole engine for all tests, and a table of what they compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwsim.report import write_json
+from tests.rtl import tally
+from tests.rtl.configs import FULL
+
+
+@pytest.fixture(scope="session")
+def engine_for_cocotb(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """hne_top of configuration ``tiny``, compiled for cocotb: its runner and its folder."""
+    from docs.draw.record import compile_top
+    from tests.rtl.coverage import simulations
+
+    folder = tmp_path_factory.mktemp("hne_top")
+    return compile_top(folder, *simulations.build_args()), folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = tally.rows()
+    if not rows:
+        return
+    show = terminalreporter.write_line
+    show("equal in the Verilog and the simulator, difference 0:")
+    show(f"  {'':24}{'networks':>10}" + "".join(f"{name:>13}" for name in tally.COLUMNS))
+    for name, networks, counts in rows:
+        cells = "".join(f"{counts[column]:>13,}" for column in tally.COLUMNS)
+        show(f"  {name:24}{networks:>10,}{cells}")
+    if FULL:
+        result = [{"name": name, "networks": networks, **counts} for name, networks, counts in rows]
+        path = write_json({"equal": result}, Path("runs/rtl.json"))
+        show(f"-> {path}")

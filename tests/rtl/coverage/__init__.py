@@ -1,0 +1,1 @@
+"""Line and toggle coverage of the Verilog: ``make coverage`` runs this package."""

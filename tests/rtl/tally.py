@@ -1,0 +1,54 @@
+"""What a run of the tests compared between the Verilog and the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from hwsim.memories import memory_files, memory_values
+from hwsim.program import Program
+from hwsim.rtl import RtlRun
+
+
+@dataclass
+class Tally:
+    """Of one configuration: distinct networks, and values and cycles that were equal."""
+
+    networks: set[str] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, program: Program, run: RtlRun) -> None:
+        """One image that agreed in everything."""
+        self.networks.add(_digest(program))
+        self.counts["images"] += 1
+        self.counts["layers"] += len(run.layers)
+        self.counts["activations"] += sum(one.size for one in run.feature_maps)
+        self.counts["logits"] += len(run.logits)
+        self.counts["counters"] += sum(len(layer) for layer in run.layers)
+        self.counts["cycles"] += run.total
+
+
+#: By name of the configuration.
+RANDOM: dict[str, Tally] = defaultdict(Tally)
+#: By name of the trained network.
+TRAINED: dict[str, Tally] = defaultdict(Tally)
+COLUMNS = ("images", "layers", "activations", "logits", "counters", "cycles")
+
+
+def _digest(program: Program) -> str:
+    """Of all that the memories hold: two networks are one if their images are."""
+    digest = hashlib.sha256()
+    for name in memory_files(program):
+        for words in memory_values(program, name):
+            digest.update(words.tobytes())
+    return digest.hexdigest()
+
+
+def rows() -> list[tuple[str, int, Counter[str]]]:
+    """Name, distinct networks and counts; a total at the end of the random ones."""
+    found = [(name, len(one.networks), one.counts) for name, one in RANDOM.items()]
+    if found:
+        every: Counter[str] = sum((counts for _, _, counts in found), Counter())
+        found.append(("all", sum(networks for _, networks, _ in found), every))
+    return found + [(name, len(one.networks), one.counts) for name, one in TRAINED.items()]

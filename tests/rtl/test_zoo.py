@@ -1,0 +1,124 @@
+"""Every trained MNIST network on the Verilog: real images, and adversarial ones of the twin."""
+
+from __future__ import annotations
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attacks.criteria import Untargeted
+from attacks.fgsm import HFGSM
+from hwsim.engine import Engine
+from hwsim.networks import Network, open_network, pixels
+from hwsim.rtl import RtlEngine, build
+from hwsim.rtl_backend import first_map_difference, twin_maps
+from hwsim.timing import TimingReport, analyze
+from hwsim.units.softmax import probabilities
+from models import zoo
+from models.data import load_dataset
+from tests.rtl.compare import (
+    first_cycle_difference,
+    first_logit_difference,
+    first_probability_difference,
+)
+from tests.rtl.configs import FULL
+from tests.rtl.tally import TRAINED
+
+pytestmark = [pytest.mark.rtl, pytest.mark.slow]
+
+NETWORKS = [name for name in zoo.names() if zoo.card(name).dataset == "mnist"]
+REAL = 20 if FULL else 2
+#: Adversarial images at each of these; none in an ordinary run.
+EPSILONS = (0.1, 0.3)
+ADVERSARIAL = 10 if FULL else 0
+WORKERS = 2
+
+
+def real_images(network: Network, count: int) -> Tensor:
+    return pixels(load_dataset(network.dataset, "test").take(count))
+
+
+def adversarial_images(twin: Engine, images: Tensor, epsilon: float) -> Tensor:
+    """HFGSM through the Python twin."""
+    goal = Untargeted(twin(images).argmax(1))
+    return HFGSM()(twin, images, goal, epsilon=epsilon).clipped
+
+
+def first_difference(
+    name: str, twin: Engine, report: TimingReport, engine: RtlEngine, image: NDArray[np.int64]
+) -> str | None:
+    """What first differs of one image, integers (H, W, C): a map, a logit, a counter; else None."""
+    run = engine.run(image.transpose(2, 0, 1), maps=True, limit=2 * report.cycles)
+    if run.status:
+        return f"the run ended with status {run.status}"
+    difference = first_map_difference(twin.program, twin_maps(twin, image), run.feature_maps)
+    logits = twin._integers(image[None], None)[0]
+    odds = probabilities(logits[None], twin.program.logit_frac)[0]
+    difference = (
+        difference
+        or first_logit_difference(run, logits.tolist(), int(logits.argmax()))
+        or first_probability_difference(twin.program, run, odds.tolist())
+        or first_cycle_difference(report, run)
+    )
+    if difference is None:
+        TRAINED[name].add(twin.program, run)
+    return difference
+
+
+def first_differences(network: Network, images: Tensor) -> list[str]:
+    """The first difference of every image that has one; WORKERS simulations side by side."""
+    program = network.program
+    twin, report = Engine(program), analyze(program)
+    grid = twin._grid(images)
+    build(program.config)
+    with ExitStack() as running, ThreadPoolExecutor(WORKERS) as threads:
+        engines = [running.enter_context(RtlEngine(program)) for _ in range(WORKERS)]
+
+        def share(first: int) -> list[str | None]:
+            mine = grid[first::WORKERS]
+            return [
+                first_difference(network.name, twin, report, engines[first], one) for one in mine
+            ]
+
+        found = [one for part in threads.map(share, range(WORKERS)) for one in part]
+    assert len(found) == len(images)
+    return [one for one in found if one is not None]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_trained_network_agrees_on_every_map_logit_and_counter(name: str) -> None:
+    network = open_network(name, "default")
+    images = real_images(network, REAL)
+    assert first_differences(network, images) == []
+    if ADVERSARIAL:
+        twin = Engine(network.program)
+        for epsilon in EPSILONS:
+            crafted = adversarial_images(twin, images[:ADVERSARIAL], epsilon)
+            assert not torch.equal(crafted, images[:ADVERSARIAL])
+            assert first_differences(network, crafted) == []
+
+
+def test_a_wrong_expectation_is_told_by_layer_channel_y_and_x() -> None:
+    network = open_network("mnist-cnn-h16-banked", "default")
+    program = network.program
+    second = program.mac_layers[1]
+    bias = second.bias.copy()
+    bias[17] += 1 << int(second.shift[17])  # one more in every activation of channel 17
+    layers = [dataclasses.replace(one, bias=bias) if one is second else one
+              for one in program.layers]  # fmt: skip
+    wrong = program.replace(layers=tuple(layers))
+    pooled = program.layers[program.layers.index(second) + 1].name
+    twin = Engine(wrong)
+    image = twin._grid(real_images(network, 1))[0]
+    with RtlEngine(program) as engine:
+        found = first_difference(network.name, twin, analyze(program), engine, image)
+    assert found is not None
+    assert found.startswith(f"layer {pooled}, channel 17, y 0, x ")
+    words = found.replace(",", "").split()
+    assert int(words[words.index("expected") + 1]) == int(words[-1]) + 1
