@@ -285,8 +285,11 @@ _MULHI = Proof(
     # The products of the module and of the property are the same four, and may be anything that
     # the property assumes of them.
     steps=(
-        "opt_dff", "opt_merge -share_all", "select -assert-count 4 t:$mul", "cutpoint t:$mul",
-    ),  # fmt: skip
+        "opt_dff",
+        "opt_merge -share_all",
+        "select -assert-count 4 t:$mul",
+        "cutpoint t:$mul",
+    ),
     depth=4,
     cover_depth=6,
     note="the 16 × 16 products are cut out; of them only the next line is assumed",
