@@ -82,7 +82,7 @@ _EXPANDER = Proof(
             "used[n] = n_out_i > n[15:0]",
             "rows beyond the layer ask for words",
         ),
-        Mutation("hne_expander", "open_q == 2'd2", "open_q == 2'd3", "a third tile half"),
+        Mutation("hne_expander", "open_d == 2'd2", "open_d == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
             "weight_q <= sign_q[2]",
@@ -91,8 +91,8 @@ _EXPANDER = Proof(
         ),
         Mutation(
             "hne_expander",
-            "more_q     <= more_i;",
-            "more_q     <= more_q >> 1;",
+            "more_d = move_q ? more_i :",
+            "more_d = move_q ? more_q >> 1 :",
             "served at once, if the column before was",
         ),
         Mutation(
