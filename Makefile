@@ -7,6 +7,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
 RTLENV  := $(VENV)/.installed-rtl
+BLACKBOX := $(VENV)/.installed-blackbox
 PROVERS := $(VENV)/.installed-formal
 SYNTH   := $(VENV)/.installed-synth
 # Torch and numba start as many threads as there are cores; more would only fight.
@@ -20,27 +21,37 @@ CONFIG        ?=
 BITS          ?=
 PROBABILITIES ?=
 TARGET        ?=
+LOSS          ?=
+OPTIONS       ?=
 BACKEND       ?=
+IMAGES        ?=
+DRAWS         ?=
 IMAGE         ?=
 CYCLES        ?=
 JSON          ?=
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
+.PHONY: sim audit wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@echo 'make sim ATTACK=hfgsm   float against fixed point; also MODEL, EPS, SAMPLES, CONFIG, BITS,'
-	@echo '                        PROBABILITIES, TARGET, BACKEND, JSON (see .venv/bin/hwsim attack --help)'
+	@echo '                        LOSS, PROBABILITIES, TARGET, BACKEND, JSON, and OPTIONS for the'
+	@echo "                        attack's own, as in OPTIONS='--steps 20' (.venv/bin/hwsim attack --help)"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | grep -v '^help' | \
 	  sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
-sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP))  ## attack a network, float against the fixed-point engine
+sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP)) $(if $(filter square decision,$(ATTACK)),$(BLACKBOX))  ## attack a network, float against the fixed-point engine
 	@$(BIN)/hwsim attack '$(ATTACK)' $(call option,MODEL,model) $(call option,EPS,eps) \
 	  $(call option,SAMPLES,samples) $(call option,CONFIG,config) $(call option,BITS,bits) \
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
-	  $(call option,BACKEND,backend) \
-	  $(call option,JSON,json)
+	  $(call option,LOSS,loss) $(call option,BACKEND,backend) \
+	  $(call option,JSON,json) $(OPTIONS)
+
+audit: $(STAMP)  ## robust, or hiding its gradients? MODEL (network or .hne), IMAGES, DRAWS, EPS, CONFIG, BITS
+	@$(BIN)/hwsim audit '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGES,images) \
+	  $(call option,DRAWS,draws) $(call option,EPS,eps) $(call option,CONFIG,config) \
+	  $(call option,BITS,bits) $(call option,JSON,json)
 
 wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
 	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \
@@ -111,9 +122,14 @@ $(RTLENV): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtl]'
 	@touch $@
 
+$(BLACKBOX): $(STAMP)
+	@echo 'installing the Adversarial Robustness Toolbox (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blackbox]'
+	@touch $@
+
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients,rtl]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,blackbox,clients,rtl]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
 	@touch $@

@@ -1,5 +1,11 @@
 """What an attack is after: to leave a class (untargeted) or to reach one (targeted).
 
+Papernot et al., "The limitations of deep learning in adversarial settings", EuroS&P 2016, order
+goals by difficulty: confidence reduction (``ConfidenceReduction``), misclassification
+(``Untargeted``), targeted misclassification of any input, an empty image or noise
+(``TargetedMisclassification``), and source/target misclassification, of an input of one class as
+another (``Targeted``).
+
 A goal is a value with one entry per example; ``goal[index]`` is the goal of some of them.
 """
 
@@ -11,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.checks import check_labels
+from attacks.checks import check_labels, check_number
 from attacks.errors import AttackError
 
 
@@ -23,6 +29,11 @@ class Goal(ABC):
 
     direction: int
     loss_labels: Tensor
+
+    @property
+    def targeted(self) -> bool:
+        """Whether ``loss_labels`` are to be reached rather than left."""
+        return self.direction < 0
 
     @abstractmethod
     def __getitem__(self, index: slice | Tensor) -> Goal: ...
@@ -53,6 +64,51 @@ class Untargeted(Goal):
     def is_adversarial(self, logits: Tensor) -> Tensor:
         """Predicted class ≠ label."""
         return logits.argmax(1) != self.loss_labels
+
+
+@dataclass(frozen=True, eq=False)
+class ConfidenceReduction(Goal):
+    """The softmax probability of ``loss_labels``, (N,) int64, below ``below``, in (0, 1].
+
+    The answer may stay; below 1/classes it cannot. An input whose probability is low from the
+    start has reached the goal already.
+    """
+
+    loss_labels: Tensor
+    below: float = 0.5
+    direction = 1
+
+    def __getitem__(self, index: slice | Tensor) -> ConfidenceReduction:
+        return ConfidenceReduction(self.loss_labels[index], self.below)
+
+    def check(self, count: int, classes: int | None = None) -> None:
+        """Shape, dtype and range of the labels; the bound."""
+        check_labels(self.loss_labels, count, "labels", classes)
+        check_number(self.below, "below", 0.0, 1.0)
+
+    def is_adversarial(self, logits: Tensor) -> Tensor:
+        """p(label) < below, computed in float64."""
+        p = torch.softmax(logits.double(), 1)
+        return p.gather(1, self.loss_labels[:, None]).flatten() < self.below
+
+
+@dataclass(frozen=True, eq=False)
+class TargetedMisclassification(Goal):
+    """Class ``loss_labels``, (N,) int64, for an input that belongs to no class: blank, or noise."""
+
+    loss_labels: Tensor
+    direction = -1
+
+    def __getitem__(self, index: slice | Tensor) -> TargetedMisclassification:
+        return TargetedMisclassification(self.loss_labels[index])
+
+    def check(self, count: int, classes: int | None = None) -> None:
+        """Shape, dtype and range of the targets."""
+        check_labels(self.loss_labels, count, "targets", classes)
+
+    def is_adversarial(self, logits: Tensor) -> Tensor:
+        """Predicted class = target."""
+        return logits.argmax(1) == self.loss_labels
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,10 +41,10 @@ PROGRESS = 0.99
 class Runs:
     """The runs under way, one row for each example that is not finished. All tensors (n, …).
 
-    row: int64, which example. original: (n, C, H, W). w: where the run is, first and second: Adam's
-    moments, age: Adam's steps since they were reset. c: weight of the attack term. step: within
-    this run. lowest: loss since the last check of progress, before: lowest until then. succeeded:
-    bool, some image of this run was adversarial.
+    row: int64, which example. original: (n, C, H, W). w: where the run is, first and second:
+    Adam's moments, age: Adam's steps since they were reset. c: weight of the attack term. step:
+    within this run. lowest: loss since the last check of progress, before: lowest until then,
+    level: margin at that check. succeeded: bool, some image of this run was adversarial.
     """
 
     row: Tensor
@@ -57,6 +57,7 @@ class Runs:
     step: Tensor
     lowest: Tensor
     before: Tensor
+    level: Tensor
     succeeded: Tensor
 
     def keep(self, chosen: Tensor) -> None:
@@ -73,6 +74,7 @@ class Runs:
         self.step[rows] = 0
         self.succeeded[rows] = False
         self.lowest[rows] = self.before[rows] = math.inf
+        self.level[rows] = math.nan
         if start is not None:
             self.w[rows] = start[rows]
             self.first[rows] = 0.0
@@ -187,7 +189,11 @@ class CarliniWagner(MinimizingAttack):
         ended |= ((down == 0) & (runs.first == 0)).flatten(1).all(1)
         if self.abort_early:
             check = runs.step % math.ceil(self.steps / 10) == 0
-            ended |= check & ~(runs.lowest <= PROGRESS * runs.before)
+            # A margin that is bit for bit the same is a plateau of a quantized network: w moves,
+            # nothing has crossed a step yet, and the loss cannot tell.
+            level = look.margin.value
+            ended |= check & ~(runs.lowest <= PROGRESS * runs.before) & (level != runs.level)
+            runs.level = torch.where(check, level, runs.level)
             runs.before = torch.where(check, torch.minimum(runs.before, runs.lowest), runs.before)
             runs.lowest = torch.where(check, math.inf, runs.lowest)
         return ended
@@ -235,6 +241,7 @@ def _runs(inputs: Tensor, row: Tensor, attack: CarliniWagner) -> Runs:
         step=count.clone(),
         lowest=infinite.clone(),
         before=infinite.clone(),
+        level=infinite * math.nan,
         succeeded=count.bool(),
     )
 

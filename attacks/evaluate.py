@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack, Progress, judge
+from attacks.base import Aim, Attack, Progress, judge
+from attacks.budget import Norm
 from attacks.checks import check_batch_size, check_inputs, check_schedule
 from attacks.criteria import Goal, Targeted, Untargeted
 from attacks.errors import AttackError
+from attacks.result import distances
 from attacks.schedule import cumulative
 
 _Z95 = 1.959963984540054  # 97.5% quantile of the normal distribution
@@ -69,7 +71,11 @@ class Tally:
     ``correct[judge]``. ``success_escalated``: Algorithm 1 up to ε, against the judge's own
     prediction, denominator ``escalated_total[judge]``: every input, less (targeted) those that
     the judge sees as the target already. ``zero_gradient``: images whose gradient on the crafting
-    model is exactly zero in every pixel, out of ``samples``.
+    model is exactly zero in every pixel, at every step and ε, out of ``samples``.
+
+    By crafting model, one entry per ε: ``distortion``, sums of L0, L1, L2 and L∞ over the
+    successes that ``success`` counts on that model; ``forward`` and ``backward``, passes summed
+    over the samples; ``adaptive``, successes of the counterpart attack (empty without one).
     """
 
     epsilons: tuple[float, ...]
@@ -80,6 +86,10 @@ class Tally:
     zero_gradient: dict[str, int]
     success: dict[str, tuple[int, ...]]
     success_escalated: dict[str, tuple[int, ...]]
+    distortion: dict[str, tuple[tuple[float, ...], ...]]
+    forward: dict[str, tuple[int, ...]]
+    backward: dict[str, tuple[int, ...]]
+    adaptive: dict[str, tuple[int, ...]]
 
     def __add__(self, other: Tally) -> Tally:
         if self.epsilons != other.epsilons or self.success.keys() != other.success.keys():
@@ -111,13 +121,17 @@ class Tally:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Tally:
-        """What ``as_dict`` wrote, also after JSON made lists of its tuples."""
-        lists = {k: tuple(data[k]) for k in ("epsilons", "effective_epsilons")}
-        tables = {
-            k: {pair: tuple(counts) for pair, counts in data[k].items()}
-            for k in ("success", "success_escalated")
+        """What ``as_dict`` wrote, also after JSON made lists of its tuples and null of inf."""
+        lists = {
+            k: tuple(math.inf if e is None else e for e in data[k])
+            for k in ("epsilons", "effective_epsilons")
         }
-        return cls(**{**data, **lists, **tables})
+        tables = {
+            k: {key: tuple(counts) for key, counts in data[k].items()}
+            for k in ("success", "success_escalated", "forward", "backward", "adaptive")
+        }
+        sums = {key: tuple(map(tuple, rows)) for key, rows in data["distortion"].items()}
+        return cls(**{**data, **lists, **tables, "distortion": sums})
 
 
 def cross_evaluate(
@@ -129,6 +143,7 @@ def cross_evaluate(
     epsilons: Sequence[float],
     targets: Tensor | None = None,
     judge_only: Sequence[str] = (),
+    counterpart: Mapping[str, Attack] | None = None,
     batch_size: int = 256,
     start: int = 0,
     progress: Progress | None = None,
@@ -137,8 +152,10 @@ def cross_evaluate(
 
     models: by name, e.g. {"float": …, "engine": …}. attack: one for all, or one per crafting
     model (they may differ in loss, not in space). epsilons: rising. targets: (N,) int64 for
-    targeted attacks. judge_only: models without a gradient, such as the RTL. start: inputs done
-    by an earlier run, a multiple of batch_size; add its tally yourself. Sum with ``total``.
+    targeted attacks. judge_only: models without a gradient, such as the RTL. counterpart: by name
+    of a crafting model, the adaptive attack whose success stands beside that of a naive one; it is
+    judged by the model it is crafted on. start: inputs done by an earlier run, a multiple of
+    batch_size; add its tally yourself. Sum with ``total``.
     Raises AttackError at once for arguments that make no sense.
     """
     check_inputs(inputs)
@@ -153,9 +170,12 @@ def cross_evaluate(
     attacks = dict(attack) if isinstance(attack, Mapping) else dict.fromkeys(crafters, attack)
     if missing := [name for name in crafters if name not in attacks]:
         raise AttackError(f"no attack given for crafting on {', '.join(missing)}")
-    space = attacks[crafters[0]].space
-    norm = attacks[crafters[0]].norm
-    if any(attacks[name].space != space or attacks[name].norm != norm for name in crafters):
+    space, norm = attacks[crafters[0]].space, attacks[crafters[0]].norm
+    beside = dict(counterpart or {})
+    if unknown := [name for name in beside if name not in crafters]:
+        raise AttackError(f"a counterpart for {unknown[0]}, which crafts nothing")
+    everyone = [*(attacks[name] for name in crafters), *beside.values()]
+    if any(one.space != space or one.norm != norm for one in everyone):
         raise AttackError(
             "all attacks must use the same grid and norm, or their numbers do not compare"
         )
@@ -168,7 +188,8 @@ def cross_evaluate(
         for first in range(start, len(inputs), batch_size):
             batch = slice(first, first + batch_size)
             x = space.snap(inputs[batch])
-            yield _one_batch(models, used, x, labels[batch], goal[batch], epsilons, effective)
+            y = labels[batch]
+            yield _one_batch(models, used, beside, x, y, goal[batch], epsilons, effective)
             if progress is not None:
                 progress(min(first + batch_size, len(inputs)), len(inputs))
 
@@ -186,6 +207,7 @@ def total(tallies: Iterator[Tally]) -> Tally:
 def _one_batch(
     models: Mapping[str, nn.Module],
     attacks: Mapping[str, Attack],
+    counterpart: Mapping[str, Attack],
     x: Tensor,
     labels: Tensor,
     goal: Goal,
@@ -198,7 +220,7 @@ def _one_batch(
         for name, model in models.items()
     }
     correct = {name: predicted == labels for name, predicted in clean.items()}
-    targeted = isinstance(goal, Targeted)
+    targeted = goal.targeted
     # Algorithm 1 counts changes of the judge's own answer, wherever that began.
     unreached = {
         name: predicted != goal.loss_labels if targeted else torch.ones_like(labels).bool()
@@ -206,6 +228,9 @@ def _one_batch(
     }
     success: dict[str, tuple[int, ...]] = {}
     escalated: dict[str, tuple[int, ...]] = {}
+    distortion: dict[str, tuple[tuple[float, ...], ...]] = {}
+    passes: dict[str, list[tuple[int, int]]] = {name: [] for name in aims}
+    zero = {name: torch.ones_like(labels).bool() for name in aims}
     for craft, aim in aims.items():
         # Its line 2 takes the crafting model's own answer for Y; that differs from the label,
         # and so does the gradient, only where the model is wrong.
@@ -216,8 +241,10 @@ def _one_batch(
             own_aim = attacks[craft].aim(models[craft], x[wrong], own_goal)
         hits: dict[str, list[int]] = {name: [] for name in models}
         flips: dict[str, list[Tensor]] = {name: [] for name in models}
-        for epsilon in epsilons:
-            images = aim.at(epsilon).clamp(0.0, 1.0)
+        moved: list[tuple[float, ...]] = []
+        for epsilon, images, (forward, backward) in _at_each(aim, epsilons, len(x)):
+            passes[craft].append((forward, backward))
+            zero[craft] &= aim.zero_gradient
             own_images = own_aim.at(epsilon).clamp(0.0, 1.0) if redo else images[:0]
             for name, model in models.items():
                 logits = judge(model, torch.cat([images, own_images]), batch_size=len(images))
@@ -227,17 +254,59 @@ def _one_batch(
                 if redo:
                     answers[wrong] = logits[len(images) :].argmax(1)
                 flips[name].append(reached if targeted else answers != clean[name])
+                if name == craft:
+                    counted = reached & correct[name]
+                    moved.append(_distortion(images[counted], x[counted]))
+        distortion[craft] = tuple(moved)
         for name in models:
             success[f"{craft}_{name}"] = tuple(hits[name])
             flipped = cumulative(torch.stack(flips[name])) & unreached[name]
             escalated[f"{craft}_{name}"] = tuple(flipped.sum(1).tolist())
+    adaptive = {}
+    for name, attack in counterpart.items():
+        beside = attack.aim(models[name], x, goal)
+        adaptive[name] = tuple(
+            int((goal.is_adversarial(judge(models[name], images)) & correct[name]).sum())
+            for _, images, _ in _at_each(beside, epsilons, len(x))
+        )
     return Tally(
         epsilons=tuple(epsilons),
         effective_epsilons=tuple(effective),
         samples=len(x),
         correct={name: int(right.sum()) for name, right in correct.items()},
         escalated_total={name: int(mask.sum()) for name, mask in unreached.items()},
-        zero_gradient={name: int(aim.zero_gradient.sum()) for name, aim in aims.items()},
+        zero_gradient={name: int(mask.sum()) for name, mask in zero.items()},
         success=success,
         success_escalated=escalated,
+        distortion=distortion,
+        forward={name: tuple(f for f, _ in rows) for name, rows in passes.items()},
+        backward={name: tuple(b for _, b in rows) for name, rows in passes.items()},
+        adaptive=adaptive,
     )
+
+
+def _at_each(
+    aim: Aim, epsilons: Sequence[float], examples: int
+) -> Iterator[tuple[float, Tensor, tuple[int, int]]]:
+    """ε, its clipped images, and the forward (final check included) and backward passes."""
+    shared = aim.forward, aim.backward
+    for epsilon in epsilons:
+        aim.forward, aim.backward = shared
+        images = aim.at(epsilon).clamp(0.0, 1.0)
+        yield epsilon, images, (_sum_of(aim.forward + 1, examples), _sum_of(aim.backward, examples))
+
+
+def _sum_of(count: int | Tensor, examples: int) -> int:
+    return int(count.sum()) if isinstance(count, Tensor) else count * examples
+
+
+def _distortion(images: Tensor, originals: Tensor) -> tuple[float, ...]:
+    """Sums of L0, L1, L2 and L∞ over the images.
+
+    In units of 2^-24, so that float64 adds them exactly and batches may be cut in any way.
+    """
+    orders: tuple[Norm, ...] = ("l0", "l2", "linf")
+    l0, l2, linf = (distances(images, originals, norm) for norm in orders)
+    l1 = (images.double() - originals.double()).abs().flatten(1).sum(1)
+    unit = 2.0**24
+    return tuple(float((d * unit).round().sum() / unit) for d in (l0, l1, l2, linf))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import judge
-from attacks.criteria import Goal, Targeted
+from attacks.criteria import Goal
 from attacks.pairs import best_pairs
 from attacks.saliency import derivatives, differentiating, forward, saliency
 
@@ -60,7 +60,7 @@ class GreedySearch:
         self.attack, self.model, self.inputs, self.goal = attack, model, inputs, goal
         self.limit = attack.iterations(inputs[0].numel())
         self._rising = attack.theta > 0
-        self._leaving = not isinstance(goal, Targeted)
+        self._leaving = not goal.targeted
         by_source = self._leaving and attack.untargeted == "source"
         # S⁻ is S⁺ of the negated derivatives: for falling values, and again to leave a class.
         self._sign = (1 if self._rising else -1) * (-1 if by_source else 1)

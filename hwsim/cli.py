@@ -13,7 +13,9 @@ import click
 #: Subcommand -> one line for --help. The modules behind them wait until they are called.
 COMMANDS = {
     "attack": "Attack a network: float against fixed point.",
+    "audit": "Robust, or hiding its gradients? A suite of attacks.",
     "compile": "Compile a trained network into memory images.",
+    "detect": "Tell adversarial images from clean ones, if they can be told.",
     "jsma-study": "Drive every class to every other with JSMA.",
     "pnr": "Place and route the Verilog: clock and limiting path.",
     "rom": "Look at memory images and verify them.",

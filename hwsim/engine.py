@@ -30,18 +30,27 @@ class Engine(nn.Module):
 
     gradient: ``ste`` (Liu et al. 2018 eq. 6 with the fixed-point forward's gates),
     ``ste-unclamped`` (saturation passes gradient) or ``finite-difference`` (the real datapath,
-    2·C·H·W forward passes an image). Gradients exist for the input only.
+    2·C·H·W forward passes an image). difference_step: half the width of those differences in LSB,
+    1 … 2^A − 1. One LSB is mostly rounding of the layers behind; a wider step averages over it.
+    Gradients exist for the input only.
 
     Raises InputError for an input of the wrong shape or dtype, with NaN, or outside [0, 1].
     """
 
-    def __init__(self, program: Program, gradient: GradientMode = "ste") -> None:
+    def __init__(
+        self, program: Program, gradient: GradientMode = "ste", *, difference_step: int = 1
+    ) -> None:
         super().__init__()
         if gradient not in GRADIENT_MODES:
             raise InputError(
                 f"unknown gradient mode {gradient!r}: choose from {', '.join(GRADIENT_MODES)}"
             )
+        limit = program.config.act_max
+        whole = isinstance(difference_step, int) and not isinstance(difference_step, bool)
+        if not whole or not 1 <= difference_step <= limit:
+            raise InputError(f"difference_step must be 1 … {limit} LSB, got {difference_step!r}")
         self.program, self.gradient = program, gradient
+        self.difference_step = difference_step
         self._datapath = Datapath(program, trusted_kernels())
         self._backward = Backward(self._datapath, gradient)
         output = program.output
@@ -163,6 +172,7 @@ class Engine(nn.Module):
                 self._grid(x),
                 flow,
                 self.program.config.act_max,
+                self.difference_step,
             )
             return torch.from_numpy(result).to(x)
         if run.states is None:

@@ -152,12 +152,15 @@ def finite_difference(
     maps: NDArray[Any],
     seed: NDArray[np.float32],
     act_max: int,
+    step: int = 1,
     batch: int = 512,
 ) -> NDArray[np.float32]:
-    """The same product measured on the real datapath, one input step at a time.
+    """The same product measured on the real datapath, one pixel at a time.
 
     evaluate: gridded images (B, H, W, C) -> real logits (B, classes). maps: (N, H, W, C) integers.
-    Differences are central, one-sided at 0 and 2^A − 1. Costs 2·C·H·W forward passes an image.
+    step: how far a pixel is moved either way, in LSB, 1 … 2^A − 1. Differences are central where
+    both neighbours lie in 0 … 2^A − 1, and over what is left of the step where they do not, at 0
+    and 2^A − 1 one-sided. Costs 2·C·H·W forward passes an image.
     """
     count, height, width, channels = maps.shape
     pixels = height * width * channels
@@ -169,11 +172,11 @@ def finite_difference(
             up = np.repeat(flat[None], len(chosen), 0)
             down = up.copy()
             row = np.arange(len(chosen))
-            up[row, chosen] = np.minimum(up[row, chosen].astype(np.int64) + 1, act_max)
-            down[row, chosen] = np.maximum(down[row, chosen].astype(np.int64) - 1, 0)
-            step = up[row, chosen].astype(np.float64) - down[row, chosen]
+            up[row, chosen] = np.minimum(up[row, chosen].astype(np.int64) + step, act_max)
+            down[row, chosen] = np.maximum(down[row, chosen].astype(np.int64) - step, 0)
+            moved = up[row, chosen].astype(np.float64) - down[row, chosen]
             both = np.concatenate([up, down]).reshape(-1, height, width, channels)
             value = evaluate(both) @ seed[n].astype(np.float64)
-            out[n, chosen] = (value[: len(chosen)] - value[len(chosen) :]) / step
+            out[n, chosen] = (value[: len(chosen)] - value[len(chosen) :]) / moved
     images = out.reshape(count, height, width, channels).transpose(0, 3, 1, 2) * act_max
     return np.ascontiguousarray(images, dtype=np.float32)

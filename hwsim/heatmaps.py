@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,20 +26,22 @@ _LINES = {
 }
 
 
-def heatmaps_png(result: Mapping[str, Any]) -> bytes:
-    """Two rows, float and engine; columns success, distortion, hardness and distance.
+def heatmaps_png(result: Mapping[str, Any], keys: Sequence[str] = tuple(_MAPS)) -> bytes:
+    """Two rows, float and engine; columns success, distortion, hardness and distance, or ``keys``.
 
     A column shares its colours, so the machines compare. Cells of no number stay white.
     """
     machines = result["machines"]
-    figure = Figure(figsize=(17, 4.35 * len(machines) + 0.7), facecolor="white")
+    size = (4.25 * len(keys), 4.35 * len(machines) + 0.7)
+    figure = Figure(figsize=size, facecolor="white")
     figure.suptitle(
         f"JSMA on {result['model']}: from each class to each other, F = {result['output']}, "
         f"θ = {result['theta']:g}",
-        fontsize=14, fontweight="bold", color=INK,
+        fontsize=14 if len(keys) > 2 else 10.5, fontweight="bold", color=INK,
     )  # fmt: skip
-    axes = figure.subplots(len(machines), len(_MAPS), squeeze=False)
-    for column, (key, (title, unit, span)) in enumerate(_MAPS.items()):
+    axes = figure.subplots(len(machines), len(keys), squeeze=False)
+    for column, key in enumerate(keys):
+        title, unit, span = _MAPS[key]
         tables = [_floats(machine[key]) for machine in machines.values()]
         low, high = span or _span(tables)
         for row, (name, table) in enumerate(zip(machines, tables, strict=True)):
@@ -61,7 +63,8 @@ def curves_png(result: Mapping[str, Any]) -> bytes:
     for name, machine in result["machines"].items():
         style: dict[str, Any] = dict(_LINES[name], label=name, markersize=5)
         left.plot(100 * _floats(machine["levels"]), _floats(machine["success_by_level"]), **style)
-        right.plot(_floats(machine["hjsma_elements"]), _floats(machine["hjsma_success"]), **style)
+        elements, share = _floats(machine["hjsma_elements"]), _floats(machine["hjsma_success"])
+        right.plot(elements, share, markevery=4, **style)
     published = result["published"]
     left.plot(
         [100 * published["max_distortion"]], [published["success"]], linestyle="", marker="*",

@@ -29,9 +29,13 @@ def write_study(result: Mapping[str, Any], directory: Path | str) -> dict[str, P
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
     write_output(paths["json"], to_json(result).encode())
-    maps = heatmaps_png(result)
-    write_output(paths["png"], maps)
-    pictures = {"maps": maps, "curves": curves_png(result)}
+    write_output(paths["png"], heatmaps_png(result))
+    # On a page two columns at a time can be read.
+    pictures = {
+        "success": heatmaps_png(result, ["success_by_pair", "distortion_by_pair"]),
+        "hardness": heatmaps_png(result, ["hardness", "distance"]),
+        "curves": curves_png(result),
+    }
     page = render_page(
         "jsma_study.html",
         result,

@@ -22,9 +22,9 @@ from attacks.criteria import Untargeted
 from attacks.greedy import REACHED
 from attacks.grid import Grid
 from attacks.jsma import HJSMA, JSMA
+from hwsim.counting import fingerprint
 from hwsim.engine import Engine
 from hwsim.errors import InputError
-from hwsim.experiment import fingerprint
 from hwsim.networks import Network, pixels, versions
 from hwsim.report import write_json
 from models.data import Dataset

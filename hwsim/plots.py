@@ -21,7 +21,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from hwsim.report import PAIRS, pair_label, steps, write_atomically
+from hwsim import budgets
+from hwsim.report import PAIRS, pair_label, write_atomically
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1b1f24", "#68717a"
 _SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "#f7f7f7", VERMILLION])
@@ -48,6 +49,11 @@ _STYLES: dict[str, dict[str, Any]] = {
     ),
 }  # fmt: skip
 _BANDS = {"float": BLUE, "engine": VERMILLION}
+#: The adaptive counterpart, crafted on its judge: one look for both, they hardly ever part.
+_ADAPTIVE: dict[str, Any] = dict(
+    color=INK, linewidth=1.0, linestyle=(0, (3, 1, 1, 1)), marker="x", markersize=7,
+    markeredgewidth=1.3,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +63,7 @@ class Examples:
     originals, adversarials: (n, C, H, W) floats in [0, 1]; one channel is drawn grey, three as
     RGB, any other number as its mean. labels and the four predictions: (n,) class indices,
     before = on the original, after = on the adversarial. class_names: indexed by class.
-    epsilon: the effective bound. crafted_on: ``float`` or ``engine``.
+    budget: what the attack could spend, ``ε = 0.1``. crafted_on: ``float`` or ``engine``.
     """
 
     originals: NDArray[np.floating]
@@ -68,7 +74,7 @@ class Examples:
     engine_before: NDArray[np.integer]
     engine_after: NDArray[np.integer]
     class_names: Sequence[str]
-    epsilon: float
+    budget: str
     crafted_on: str = "engine"
 
     #: A strip wider than this is illegible.
@@ -138,19 +144,19 @@ class _Panel:
 
 
 def _panels(result: Mapping[str, Any], only: str | None = None) -> list[_Panel]:
-    denominator = result["denominator"]
+    denominator, norm = result["denominator"], budgets.norm(result)
     panels = [
         _Panel(
             "success",
             "interval",
-            "One fixed ε",
+            f"One fixed {'ε' if norm == 'linf' else 'budget'}",
             f"of the images that the judge gets right: float {denominator['float']:,}, "
             f"engine {denominator['fixed']:,}",
         ),
         _Panel(
             "success_escalated",
             "interval_escalated",
-            "ε raised until the answer flips",
+            f"{'ε' if norm == 'linf' else 'Budget'} raised until the answer flips",
             f"Algorithm 1: cumulative, of all {result['samples']:,} images",
         ),
     ]
@@ -181,15 +187,16 @@ def _draw_success(
             axes.tick_params(labelleft=False)
         else:
             axes.set_ylabel("attack success")
-    top = 2 ** int(result["bits"]) - 1
     _centred(
-        figure, 0.135 if wide else 0.195, "ε: largest change of a pixel, as a share of its range; "
-        f"below it in whole steps of 1/{top}", 9.5 if wide else 8.5, INK,
+        figure, 0.135 if wide else 0.195, _axis(result), 9.5 if wide else 8.5, INK,
     )  # fmt: skip
+    handles = [Line2D([], [], label=pair_label(pair), **_STYLES[pair]) for pair in PAIRS]
+    if result.get("adaptive") and any(panel.values == "success" for panel in panels):
+        handles.append(Line2D([], [], label="margin loss", **_ADAPTIVE))
     figure.legend(
-        handles=[Line2D([], [], label=pair_label(pair), **_STYLES[pair]) for pair in PAIRS],
-        ncols=4 if wide else 2, loc="lower center", bbox_to_anchor=(0.53, 0.045), frameon=False,
-        fontsize=10, handlelength=3.6, columnspacing=2.6,
+        handles=handles, ncols=5 if wide else 3, loc="lower center",
+        bbox_to_anchor=(0.53, 0.045), frameon=False, fontsize=10, handlelength=3.6,
+        columnspacing=2.2 if wide else 1.6,
     )  # fmt: skip
     # Only where some panel has intervals.
     shaded = any(result.get(panel.intervals) for panel in panels)
@@ -207,7 +214,7 @@ def _centred(figure: Figure | SubFigure, y: float, text: str, size: float, color
 
 
 def _draw_panel(axes: Axes, result: Mapping[str, Any], panel: _Panel) -> None:
-    eps = np.asarray(result["effective_epsilons"], dtype=float)
+    eps = _places(result)
     order = np.argsort(eps)
     # A single epsilon has no curve: its four points stand side by side instead of on each other.
     alone = len(eps) == 1
@@ -226,6 +233,10 @@ def _draw_panel(axes: Axes, result: Mapping[str, Any], panel: _Panel) -> None:
             else:
                 axes.fill_between(x, low, high, alpha=0.12, linewidth=0, color=_BANDS[judge])
         axes.plot(x, y, zorder=3 + position, clip_on=False, **_STYLES[pair])
+    if result.get("adaptive") and panel.values == "success":
+        for pair, shares in result["adaptive"]["success"].items():
+            shift = 0.008 * (2.5 + (pair == "engine_engine")) if alone else 0.0
+            axes.plot(eps[order] + shift, _floats(shares)[order], zorder=8, **_ADAPTIVE)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -249,8 +260,31 @@ def _label_epsilons(
     for i in order:
         if not places or eps[i] - places[-1] >= room:
             places.append(float(eps[i]))
-            labels.append(f"{result['epsilons'][i]:g}\n{steps(result, i).split('/')[0]}")
+            below = budgets.detail(result, int(i)).split("/")[0]
+            labels.append(f"{budgets.label(result, int(i))}\n{below}")
     axes.set_xticks(places, labels, linespacing=1.35)
+
+
+def _places(result: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Where each budget stands on the axis; no bound stands a little beyond the largest one."""
+    count = len(result["epsilons"])
+    eps = np.array(
+        [np.inf if budgets.unbounded(result, i) else result["effective_epsilons"][i]
+         for i in range(count)]
+    )  # fmt: skip
+    finite = eps[np.isfinite(eps)]
+    beyond = finite.max() + 0.15 * max(float(np.ptp(finite)), finite.max()) if len(finite) else 0.0
+    return np.where(np.isfinite(eps), eps, beyond)
+
+
+def _axis(result: Mapping[str, Any]) -> str:
+    """What the budget is, and what stands below its ticks."""
+    norm, top = budgets.norm(result), 2 ** int(result["bits"]) - 1
+    if norm == "linf":
+        return f"{budgets.AXIS[norm]}; below it in whole steps of 1/{top}"
+    if norm == "l0" and result.get("values"):
+        return f"{budgets.AXIS[norm]}; below it as a share of all {result['values']:,}"
+    return budgets.AXIS[norm]
 
 
 def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
@@ -267,8 +301,7 @@ def _draw_examples(figure: Figure | SubFigure, images: Examples) -> None:
     magnified = f"{1 / full:.0f}" if full <= 0.1 else f"{1 / full:.2g}"
     _heading(
         figure,
-        f"Before and after the attack, crafted on the {images.crafted_on} at ε = "
-        f"{images.epsilon:.3g}",
+        f"Before and after the attack, crafted on the {images.crafted_on} at {images.budget}",
         11.5,
     )
     # Places are as wide as in a full strip, so that a few images do not grow into giants.

@@ -4,7 +4,12 @@ A result is a plain dict, and it is what result.json holds. Shares (clean, succe
 utilization) are fractions in 0 … 1; a share whose denominator is 0 is None. Its keys:
 
     model, config, bits, attack, targeted, probabilities, samples, command, seconds
-    epsilons, effective_epsilons       lists of E numbers: as asked, and in whole input steps
+    norm                               linf, l2 or l0: what epsilons measure
+    values                             values of an image, channels counted apart
+    epsilons, effective_epsilons       lists of E numbers: as asked, and (linf) in whole input
+                                       steps; null where there is no bound
+    loss, temperature, gradient        what is differentiated, and how; null where nothing is
+    options                            the attack's own, by name
     dataset                            {name, source, note | None, digest}
     clean, denominator                 {float, fixed}
     success, success_escalated         {float_float, engine_engine, float_engine, engine_float},
@@ -12,6 +17,12 @@ utilization) are fractions in 0 … 1; a share whose denominator is 0 is None. I
     interval, interval_escalated       the same keys, each a list of E [low, high]; 95% Wilson;
                                        the second is optional
     zero_gradient                      {float, engine}
+    distortion                         {float, engine}: lists of E means over the successes on the
+                                       crafting model, {l0, l1, l2, linf}; null without a success
+    passes                             {float, engine}: {forward, backward}, lists of E means per
+                                       image, the final check included
+    adaptive                           null, or {loss, success, interval}: the same attack on the
+                                       margin loss, keys float_float and engine_engine as above
     cycles, energy_nj, memory_bits     memory_bits: {dense, index_sram, hash}
     backend                            python or rtl: who judged as the engine
     judged                             with rtl: {images, logits, equal, differences}; distinct
@@ -28,10 +39,11 @@ import base64
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwsim import budgets
 from hwsim.atomic import replacing
 from hwsim.errors import InputError
 
@@ -80,12 +92,6 @@ def percent(share: float | None, digits: int = 1) -> str:
     return text
 
 
-def steps(result: Mapping[str, Any], position: int) -> str:
-    """An effective epsilon as whole steps of the input grid: ``25/255``."""
-    top = 2 ** int(result["bits"]) - 1
-    return f"{round(result['effective_epsilons'][position] * top)}/{top}"
-
-
 def goal(result: Mapping[str, Any]) -> str:
     """What counts as a success, in words."""
     targeted = result.get("targeted")
@@ -93,6 +99,42 @@ def goal(result: Mapping[str, Any]) -> str:
         return "the judge answers anything but the label"
     aim = "the target class" if isinstance(targeted, bool) else f"the target class ({targeted})"
     return f"the judge answers {aim}"
+
+
+def attacked_through(result: Mapping[str, Any]) -> str:
+    """What the attacker differentiates, in words."""
+    if result.get("gradient", "ste") is None:
+        return "no gradients, answers only"
+    how = f"{result.get('gradient', 'ste')} gradients"
+    loss = result.get("loss", "cross-entropy")
+    if loss is None:
+        return f"{how} of the logits"
+    what = f"{result['probabilities']} softmax" if loss == "cross-entropy" else f"{loss} loss"
+    at = result.get("temperature")
+    return f"{how}, {what}" + (f" at temperature {at}" if at else "")
+
+
+def effort(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, numbers) of the distortion and the passes at the last budget, on the engine."""
+    found = []
+    means = (result.get("distortion") or {}).get("engine")
+    last = len(result["epsilons"]) - 1
+    if means and means[last]:
+        m = means[last]
+        found.append(
+            (
+                "mean change",
+                f"L0 {m['l0']:.4g}, L1 {m['l1']:.3g}, L2 {m['l2']:.3g}, L∞ {m['linf']:.3g} over "
+                f"successes at {budgets.phrase(result, last)}, engine",
+            )
+        )
+    passes = (result.get("passes") or {}).get("engine")
+    if passes:
+        forward, backward = passes["forward"][last], passes["backward"][last]
+        found.append(
+            ("model runs", f"{forward:,.4g} forward, {backward:,.4g} backward per image, engine")
+        )
+    return found
 
 
 def judged_by(result: Mapping[str, Any]) -> str:
@@ -159,7 +201,7 @@ def headline(result: Mapping[str, Any]) -> str:
         else ("fools the float network")
     )
     text = (
-        f"At ε = {result['epsilons'][at]:g} the attack {does} on "
+        f"At {budgets.phrase(result, at)} the attack {does} on "
         f"{percent(floats[at])} of the images that it gets right, and the fixed-point engine, "
         f"attacked through its own arithmetic, on {percent(engines[at])}."
     )
@@ -190,22 +232,30 @@ def cautions(result: Mapping[str, Any]) -> list[str]:
                 "attack cannot move them. Low success there is not robustness."
             )
     for other, own in (("float_engine", "engine_engine"), ("engine_float", "float_float")):
-        where = [
-            f"{eps:g}"
-            for eps, a, b in zip(
-                result["epsilons"],
-                (result.get("interval") or {}).get(other, ()),
-                (result.get("interval") or {}).get(own, ()),
-                strict=False,
-            )
-            if a and b and a[0] > b[1]
-        ]
-        if where:
+        spans = result.get("interval") or {}
+        if where := _beaten(result, spans.get(other, ()), spans.get(own, ())):
             found.append(
-                f"At ε = {', '.join(where)} {pair_label(other)} beats {pair_label(own)}: a "
+                f"At {where} {pair_label(other)} beats {pair_label(own)}: a "
                 "borrowed gradient works better than the model's own, a sign of masked gradients."
             )
+    for pair, spans in ((result.get("adaptive") or {}).get("interval") or {}).items():
+        own_spans = (result.get("interval") or {}).get(pair, ())
+        if where := _beaten(result, spans, own_spans):
+            found.append(
+                f"At {where} the same attack on the margin loss beats {pair_label(pair)}: the "
+                "cross-entropy's gradient hides what the network would do."
+            )
     return found
+
+
+def _beaten(result: Mapping[str, Any], better: Sequence[Any], worse: Sequence[Any]) -> str:
+    """Where the intervals of ``better`` lie above those of ``worse``, in words."""
+    where = [
+        budgets.phrase(result, i)
+        for i, (a, b) in enumerate(zip(better, worse, strict=False))
+        if a and b and a[0] > b[1]
+    ]
+    return ", ".join([*where[:1], *(text.removeprefix("ε = ") for text in where[1:])])
 
 
 # ---------------------------------------------------------------- files
@@ -298,7 +348,12 @@ def render_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str
         png={name: base64.b64encode(data).decode() for name, data in pictures.items()},
         label=pair_label,
         percent=percent,
-        steps=lambda position: steps(plain, position),
+        budget=lambda position: budgets.label(plain, position),
+        detail=lambda position: budgets.detail(plain, position),
+        budget_head=budgets.HEAD[budgets.norm(plain)],
+        budget_axis=budgets.AXIS[budgets.norm(plain)],
+        attacked_through=attacked_through(plain),
+        effort=effort(plain),
         denominators=[judged_on(plain, pair) for pair in PAIRS],
         all_samples=[plain["samples"]] * len(PAIRS),
         goal=goal(plain),

@@ -13,10 +13,13 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from hwsim import budgets
 from hwsim.report import (
     PAIRS,
+    attacked_through,
     cautions,
     duration,
+    effort,
     energy,
     goal,
     headline,
@@ -25,7 +28,6 @@ from hwsim.report import (
     memory_rows,
     pair_label,
     percent,
-    steps,
 )
 
 #: Wider screens gain nothing: the eye loses the line.
@@ -33,8 +35,8 @@ WIDTH = 100
 
 #: For terminals that cannot show more than ASCII.
 _ASCII = str.maketrans(
-    {"→": "->", "ε": "eps", "×": "x", "µ": "u", "–": "-", "−": "-", "≥": ">=", "…": "...",
-     "─": "-", "━": "-", "·": "|", "≤": "<="}
+    {"→": "->", "ε": "eps", "∞": "inf", "×": "x", "µ": "u", "–": "-", "−": "-", "≥": ">=",
+     "…": "...", "─": "-", "━": "-", "·": "|", "≤": "<="}
 )  # fmt: skip
 
 
@@ -53,12 +55,14 @@ def render_terminal(
         Text("How often the attack succeeds, in % of images [95% interval]", style="bold"),
         _success(result, width),
         _indented(
-            "crafted on → judged by; counted on inputs that the judge classifies correctly. "
-            f"Success: {goal(result)}.",
+            f"{_legend(result)}crafted on → judged by; counted on inputs that the judge classifies "
+            f"correctly. Success: {goal(result)}.",
             "dim",
         ),
         Text(),
-        Text("The same, raising ε until the answer flips (Algorithm 1)", style="bold"),
+        Text(
+            f"The same, raising {_spent(result)} until the answer flips (Algorithm 1)", style="bold"
+        ),
         _escalated(result, width),
         _indented(
             f"cumulative; of all {result['samples']:,} images, against the model's own answer.",
@@ -67,6 +71,11 @@ def render_terminal(
         Text(),
         _costs(result, paths),
     ]
+    show(parts, console, width)
+
+
+def show(parts: list[RenderableType], console: Console, width: int) -> None:
+    """Print ``parts`` one below the other; in ASCII where the terminal has no UTF-8."""
     if (console.encoding or "utf-8").lower().startswith("utf"):
         console.print(Group(*parts), width=width)
         return
@@ -79,6 +88,18 @@ def render_terminal(
 
 def _title(result: Mapping[str, Any]) -> str:
     return f"{str(result['attack']).upper()} on {result['model']}: float against fixed point"
+
+
+def _spent(result: Mapping[str, Any]) -> str:
+    return "ε" if budgets.norm(result) == "linf" else "the budget"
+
+
+def _legend(result: Mapping[str, Any]) -> str:
+    """What the first column and the last are, where they do not explain themselves."""
+    norm = budgets.norm(result)
+    axis = "" if norm == "linf" else f"{budgets.HEAD[norm]}: {budgets.AXIS[norm][3:]}. "
+    beside = "the same attack on the margin of the logits, crafted on its judge"
+    return axis + (f"margin loss: {beside}. " if result.get("adaptive") else "")
 
 
 def _indented(text: str, style: str = "") -> Padding:
@@ -103,7 +124,7 @@ def _facts(result: Mapping[str, Any]) -> RenderableType:
             "engine",
             Text(
                 f"{result['config']}, {result['bits']}-bit words; {kind}, "
-                f"{result.get('gradient', 'ste')} gradients, {result['probabilities']} softmax"
+                f"{attacked_through(result)}"
             ),
         ),
         ("engine's answers", Text(f"from {judged_by(result)}")),
@@ -127,41 +148,49 @@ def _facts(result: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _table(result: Mapping[str, Any], under: list[str], width: int) -> Table:
-    gap = 1 if width < 90 else 4
+def _table(result: Mapping[str, Any], under: list[str], width: int, cell: int = 15) -> Table:
+    gap = 1 if width < 90 else 4 if cell == 15 else 2
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="", pad_edge=False)
-    table.add_column(Text("  ε", style="cyan"), no_wrap=True, min_width=7)
-    top = 2 ** int(result["bits"]) - 1
-    table.add_column(Text(f"steps\nof 1/{top}", style="dim"), no_wrap=True)
+    first = budgets.HEAD[budgets.norm(result)]
+    table.add_column(Text(f"  {first}", style="cyan"), no_wrap=True, min_width=7)
+    table.add_column(Text(budgets.detail_head(result), style="dim"), no_wrap=True)
     for pair, below in zip(PAIRS, under, strict=True):
         # The two white-box columns are the comparison that the run is about.
         own = len(set(PAIRS[pair])) == 1
         head = Text.assemble((pair_label(pair), "bold" if own else ""), (f"\n{below}", "dim"))
-        table.add_column(head, no_wrap=True, min_width=15)
+        table.add_column(head, no_wrap=True, min_width=cell if own else min(cell, 15))
     return table
 
 
 def _row_head(result: Mapping[str, Any], position: int) -> tuple[Text, Text]:
-    return (
-        Text(f"  {result['epsilons'][position]:<5g}"),
-        Text(steps(result, position).split("/")[0], style="dim"),
-    )
+    detail = budgets.detail(result, position).split("/")[0]
+    return Text(f"  {budgets.label(result, position):<5}"), Text(detail, style="dim")
 
 
 def _success(result: Mapping[str, Any], width: int) -> Table:
-    table = _table(result, [f"of {judged_on(result, pair):,}" for pair in PAIRS], width)
+    adaptive = (result.get("adaptive") or {}).get("success")
+    wide = width >= 90
+    under = [f"of {judged_on(result, pair):,}" for pair in PAIRS]
+    table = _table(result, under, width, 14 if adaptive and wide else 15)
+    if adaptive and wide:
+        head = Text.assemble(("margin loss", "bold"), ("\nfloat | engine", "dim"))
+        table.add_column(head, no_wrap=True)
     spans = result.get("interval") or {}
     for position in range(len(result["epsilons"])):
         cells = []
         for pair in PAIRS:
-            share = result["success"][pair][position]
+            cell = Text(f"{_bare(result['success'][pair][position]):>5}")
             span = spans[pair][position] if pair in spans else None
-            cell = Text(f"{_bare(share):>5}")
             if span:
                 low, high = (f"{100 * edge:.0f}" for edge in span)
                 cell += Text(f" [{low}–{high}]", style="dim")
             cells.append(cell)
+        beside = {pair: f"{_bare(row[position]):>5}" for pair, row in (adaptive or {}).items()}
+        if adaptive and wide:
+            cells.append(Text(" | ".join(beside.values())))
         table.add_row(*_row_head(result, position), *cells)
+        if adaptive and not wide:  # no room for a column: a row of its own
+            table.add_row("  margin", "loss", *(Text(beside.get(pair, "")) for pair in PAIRS))
     return table
 
 
@@ -203,6 +232,7 @@ def _costs(result: Mapping[str, Any], paths: Mapping[str, Path] | None) -> Table
             ),
         ),
     ]
+    rows[:0] = [(name, Text(text)) for name, text in effort(result)]
     if paths:
         for position, kind in enumerate(k for k in ("html", "png", "json") if k in paths):
             rows.append(("files" if position == 0 else "", Text(str(paths[kind]), style="green")))

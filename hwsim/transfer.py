@@ -23,9 +23,9 @@ from attacks.pgd import PGD
 from attacks.sfgrm import SFGRM
 from attacks.transfer import correct, transfer
 from attacks.transforms import Diverse, Nesterov, Scales, Smoothed, Transform
+from hwsim.counting import fingerprint
 from hwsim.engine import Engine
 from hwsim.errors import InputError
-from hwsim.experiment import fingerprint
 from hwsim.networks import Network, pixels, versions
 from hwsim.report import write_json
 from models.data import Dataset

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from hwsim.budgets import detail as steps
 from hwsim.report import (
     FILES,
     percent,
     prepare_run_directory,
-    steps,
     to_json,
     write_atomically,
 )
@@ -108,7 +108,7 @@ def heatmaps(result: Mapping[str, Any], position: int) -> bytes:
         axes.imshow(matrix, cmap="cividis", vmin=0, vmax=100)
         for (row, column), value in np.ndenumerate(matrix):
             text = "–" if np.isnan(value) else f"{value:.0f}"
-            ink = "black" if value > 55 else "white"
+            ink = "black" if value > 45 else "white"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
         for edge in range(2, len(names), 2):
             axes.axhline(edge - 0.5, color="white", linewidth=1.2)
@@ -128,7 +128,7 @@ def heatmaps(result: Mapping[str, Any], position: int) -> bytes:
         fontsize=11,
     )
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -14,9 +14,10 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from docs.draw.scenes import SCENES, Scene, Signal
 from docs.draw.wavedrom import wave
+from hwsim.host import DONE, START
 from hwsim.reference import run as oracle
 from hwsim.registers import ADDRESS
-from tests.rtl.bus_cocotb import DONE, PROGRAM, START, TB, ready
+from tests.rtl.bus import PROGRAM, TB, ready
 from tests.rtl.samples import gradient_image
 
 #: Folder that the JSON goes to.

@@ -1,26 +1,26 @@
-"""`hwsim attack`: what `make sim` runs."""
+"""`hwsim attack NAME`: what `make sim` runs; one subcommand for each attack of the catalogue."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwsim import budgets
+from hwsim.catalog import ENTRIES, Entry, Option, norm_of
 from hwsim.commands.options import (
     backend_option,
     bits_option,
     config_option,
     loading,
     message_console,
-    parse_epsilons,
     progress_bar,
     result_console,
-    sample_count,
-    samples_option,
 )
 
 if TYPE_CHECKING:
@@ -28,93 +28,204 @@ if TYPE_CHECKING:
 
     from attacks.evaluate import Tally
     from hwsim.experiment import Experiment
+    from hwsim.settings import Settings
 
-#: The keys of hwsim.experiment.ATTACKS, here without torch.
-NAMES = ("fgsm", "hfgsm")
+#: Images where the Verilog judges, unless the attack takes fewer.
+SAMPLES_RTL = 20
 
 
 def known_attack(text: str) -> str:
     """The name in lower case; click.ClickException for any other."""
-    if text.lower() not in NAMES:
-        raise click.ClickException(f"unknown attack {text!r}: choose from {', '.join(NAMES)}")
+    if text.lower() not in ENTRIES:
+        raise click.ClickException(f"unknown attack {text!r}: choose from {', '.join(ENTRIES)}")
     return text.lower()
 
 
-@click.command("attack")
-@click.argument("name", callback=lambda _, __, text: known_attack(text))
-@click.option(
-    "--model",
-    default="mnist-cnn-h64",
-    show_default=True,
-    help="Network of the zoo, path of a trained one, or image .hne.",
-)
-@click.option(
-    "--eps",
-    default="0.1,0.2,0.3,0.4,0.5",
-    show_default=True,
-    callback=lambda _, __, text: parse_epsilons(text),
-    help="Largest change of a pixel, 0 … 1.",
-)
-@samples_option
-@config_option
-@bits_option
-@click.option(
-    "--probabilities",
-    type=click.Choice(["float32", "float64", "engine"]),
-    default="float32",
-    show_default=True,
-    help="Softmax whose loss the attacker differentiates. engine: its 16-bit unit; the float "
-    "network, which has none, is then attacked through float32.",
-)
-@click.option(
-    "--gradient",
-    type=click.Choice(["ste", "ste-unclamped", "finite-difference"]),
-    default="ste",
-    show_default=True,
-    help="How the attacker differentiates the engine. finite-difference: two inferences a pixel, "
-    "so take few samples.",
-)
-@click.option(
-    "--target", help="Targeted: random, least-likely or a class number, whose images are left out."
-)
-@backend_option
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder in which the run's own folder is made.",
-)
-def command(
-    name: str,
-    model: str,
-    eps: list[float],
-    samples: int | None,
-    config: str | None,
-    bits: int | None,
-    probabilities: str,
-    gradient: str,
-    target: str | None,
-    backend: str,
-    json_path: Path | None,
-    out: Path,
-) -> None:
+class _Attacks(click.Group):
+    """Names in any case; an unknown one is answered with the known ones."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, known_attack(cmd_name))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(ENTRIES)
+
+
+class _Attack(click.Command):
+    """A command whose help shows the attack's own options first."""
+
+    own: frozenset[str] = frozenset()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = [(p, p.get_help_record(ctx)) for p in self.get_params(ctx)]
+        for title, mine in ((f"Options of {self.name}", True), ("Options of every attack", False)):
+            rows = [r for p, r in records if r and (p.name in self.own) is mine]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+@click.group("attack", cls=_Attacks, no_args_is_help=True, subcommand_metavar="NAME [OPTIONS]")
+def command() -> None:
     """Attack a network in float and on the bit-accurate engine, crosswise, with attack NAME.
 
-    NAME: fgsm or hfgsm. They are one generator: HFGSM is its name on the hardware engine, and both
-    are run, each crafted on float and on the engine and judged by both.
-
-    Interrupted, the same command goes on where it stopped.
+    Each attack is crafted on float and on the engine and judged by both. `hwsim attack NAME
+    --help` shows its options. Interrupted, the same command goes on where it stopped.
 
     \b
     Examples:
       hwsim attack hfgsm
-      hwsim attack hfgsm --model mnist-cnn-h16 --eps 0.1,0.3 --bits 4
-      hwsim attack hfgsm --probabilities engine --target random
-      hwsim attack hfgsm --gradient finite-difference --samples 8
+      hwsim attack pgd --model mnist-cnn-h16 --eps 0.1,0.3 --bits 4
+      hwsim attack jsma --target random --eps 5%,14.5%
+      hwsim attack cw-l2 --samples 10
       hwsim attack hfgsm --backend rtl --eps 0.3
     """
+
+
+_HELP = """{title}
+
+    Budgets (--eps): {axis}; {default} unless given{infinite}. A run takes {samples} test images
+    unless --samples says otherwise, about a minute or two on two cores with mnist-cnn-h64.
+
+    \b
+    Examples:
+      hwsim attack {name}
+      hwsim attack {name} --model mnist-cnn-h16 --samples 20 --bits 4
+      hwsim attack {name} --eps {example} --target random
+"""
+
+
+def _shared(entry: Entry) -> list[Callable[[Any], Any]]:
+    """The options of every attack, less those that would have nothing to act upon."""
+    least = 20 if entry.samples > 20 else entry.samples
+    found: list[Callable[[Any], Any]] = [
+        click.option(
+            "--model", default="mnist-cnn-h64", show_default=True,
+            help="Network of the zoo, path of a trained one, or image .hne.",
+        ),
+        click.option(
+            "--eps", help=f"Budgets, separated by commas.  [default: {entry.budgets}]"
+        ),
+        click.option(
+            "--samples", type=click.IntRange(1),
+            help="Test images, spread evenly over the test set  "
+            f"[default: {entry.samples}; {least} with --backend rtl]",
+        ),
+        config_option,
+        bits_option,
+    ]  # fmt: skip
+    if entry.differentiates == "loss":
+        found += _LOSS
+    if entry.needs_gradient:
+        found.append(_GRADIENT)
+    return [*found, *_LAST]
+
+
+_LOSS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--loss", type=click.Choice(["cross-entropy", "margin", "dlr"]), default="cross-entropy",
+        show_default=True,
+        help="What is differentiated. Beside cross-entropy the margin's success is shown too.",
+    ),
+    click.option(
+        "--temperature",
+        help="Divides the logits before the loss: a number, or auto, so that no softmax saturates.",
+    ),
+    click.option(
+        "--probabilities", type=click.Choice(["float32", "float64", "engine"]), default="float32",
+        show_default=True,
+        help="Softmax of the cross-entropy. engine: its 16-bit unit; the float network, which has "
+        "none, is then attacked through float32.",
+    ),
+]  # fmt: skip
+_GRADIENT: Callable[[Any], Any] = click.option(
+    "--gradient", type=click.Choice(["ste", "ste-unclamped", "finite-difference"]), default="ste",
+    show_default=True,
+    help="How the attacker differentiates the engine. finite-difference: two inferences a pixel, "
+    "so take few samples.",
+)  # fmt: skip
+_LAST: list[Callable[[Any], Any]] = [
+    click.option(
+        "--target",
+        help="Targeted: random, least-likely or a class number, whose images are left out.",
+    ),
+    backend_option,
+    click.option(
+        "--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here."
+    ),
+    click.option(
+        "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+        help="Folder in which the run's own folder is made.",
+    ),
+]  # fmt: skip
+
+
+def _own(option: Option) -> Callable[[Any], Any]:
+    """The click option of an attack's own argument; values are checked by the attack itself."""
+    flag, name = f"--{option.flag}", f"own_{option.name}"
+    shown = option.default is not None and option.default != ()
+    chosen: dict[str, Any] = {"default": option.default, "show_default": shown, "help": option.help}
+    if option.kind == "switch":
+        return click.option(f"{flag}/--no-{option.flag}", name, **chosen)
+    if option.kind == "names":
+        chosen["default"] = ""
+        return click.option(flag, name, callback=lambda _, __, text: _names(text), **chosen)
+    kinds: dict[Any, Any] = {"int": int, "float": float}
+    kind = kinds.get(option.kind) or click.Choice(option.kind)
+    return click.option(flag, name, type=kind, **chosen)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _make(entry: Entry) -> click.Command:
+    def run(**chosen: Any) -> None:
+        options = {o.name: chosen.pop(f"own_{o.name}") for o in entry.options}
+        _run(entry, options, **chosen)
+
+    norm = "ε is in the norm that --norm says" if _has_norm(entry) else budgets.AXIS[entry.norm]
+    minimizing = "inf" in entry.budgets
+    first = entry.budgets.split(",")[0]
+    text = _HELP.format(
+        title=entry.title, name=entry.name, axis=norm, default=entry.budgets,
+        samples=f"{entry.samples:,}", example=first,
+        infinite="; inf for no bound, % for a share of all values"
+        if entry.norm == "l0" else "; inf for no bound" if minimizing else "",
+    )  # fmt: skip
+    made: Any = run
+    for decorator in reversed([*map(_own, entry.options), *_shared(entry)]):
+        made = decorator(made)
+    built = click.command(entry.name, cls=_Attack, help=text, short_help=entry.title)(made)
+    built.own = frozenset(f"own_{o.name}" for o in entry.options)
+    return built
+
+
+def _has_norm(entry: Entry) -> bool:
+    return any(option.name == "norm" for option in entry.options)
+
+
+for _entry in ENTRIES.values():
+    command.add_command(_make(_entry))
+
+
+def _run(
+    entry: Entry,
+    options: dict[str, Any],
+    *,
+    model: str,
+    eps: str | None,
+    samples: int | None,
+    config: str | None,
+    bits: int | None,
+    backend: str,
+    json_path: Path | None,
+    out: Path,
+    **more: Any,
+) -> None:
+    """Count, draw, write and print one run. more: what only some attacks take."""
+    norm = norm_of(entry, options)
+    spent = budgets.parse(entry.budgets_in(norm) if eps is None else eps, norm)
     from hwsim import report
 
     report.prepare_run_directory(out)
@@ -122,23 +233,24 @@ def command(
         report.prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.experiment import Experiment, Settings
+        from hwsim.experiment import Experiment
         from hwsim.networks import open_network
+        from hwsim.settings import Settings
         from hwsim.terminal import render_terminal
         from models.data import load_dataset
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        least = min(SAMPLES_RTL, entry.samples) if backend == "rtl" else entry.samples
         settings = Settings(
-            attack=name,
+            attack=entry.name,
             model=model,
-            epsilons=tuple(eps),
-            samples=sample_count(samples, backend),
-            probabilities=probabilities,
-            gradient=gradient,
-            target=target,
+            epsilons=budgets.resolve(spent, network.program.input_shape),
+            samples=samples or least,
             backend=backend,
+            options=options,
             command=shlex.join(["hwsim", *sys.argv[1:]]),
+            **more,
         )
         experiment = Experiment(settings, network, test)
     folder = report.prepare_run_directory(out / experiment.name)
@@ -153,10 +265,19 @@ def command(
                 report.write_json(result, json_path)
             partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
-    if gradient != "ste":
-        answer.print(f"note: the engine's gradient is {gradient}")
-    if probabilities == "engine":
-        answer.print("note: float has no probability unit; it was attacked through float32 softmax")
+    for note in _notes(settings):
+        answer.print(f"note: {note}")
+
+
+def _notes(settings: Settings) -> list[str]:
+    found = []
+    if settings.gradient != "ste":
+        found.append(f"the engine's gradient is {settings.gradient}")
+    if settings.probabilities == "engine" and settings.naive:
+        found.append("float has no probability unit; it was attacked through float32 softmax")
+    if settings.backend == "rtl" and settings.naive:
+        found.append("the margin loss's success was judged by the Python twin")
+    return found
 
 
 def _count(experiment: Experiment, partial: Path, screen: Console) -> Tally:

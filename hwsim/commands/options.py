@@ -20,6 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hwsim import budgets
+from hwsim.errors import InputError
+
 Function = Callable[..., Any]
 
 #: Tables are laid out for it; a terminal may be narrower, a pipe or a file need not be.
@@ -44,15 +47,6 @@ def bits_option(function: Function) -> Function:
     )(function)
 
 
-def samples_option(function: Function) -> Function:
-    """--samples N, at least 1; None where it is not given: the backend decides."""
-    return click.option(
-        "--samples",
-        type=click.IntRange(1),
-        help="Test images, spread evenly over the test set  [default: 1000; 20 with --backend rtl]",
-    )(function)
-
-
 def backend_option(function: Function) -> Function:
     """--backend python or rtl."""
     return click.option(
@@ -63,11 +57,6 @@ def backend_option(function: Function) -> Function:
         help="Who computes as the engine: the bit-accurate model, or the Verilog in Verilator. "
         "Gradients are the model's.",
     )(function)
-
-
-def sample_count(samples: int | None, backend: str) -> int:
-    """What was asked for, or as many as the backend does in a few minutes."""
-    return samples or (20 if backend == "rtl" else 1000)
 
 
 def result_console() -> Console:
@@ -111,21 +100,13 @@ def loading(console: Console, what: str) -> Iterator[Callable[[str, int, int], N
 
 def parse_epsilons(text: str) -> list[float]:
     """``0.1,16/255`` -> rising list of numbers in 0 … 1; click.BadParameter otherwise."""
-    if not text.strip(" ,"):
-        raise click.BadParameter("give at least one epsilon, such as 0.1,0.3")
-    values = []
-    for part in map(str.strip, text.split(",")):
-        try:
-            above, _, below = part.partition("/")
-            value = float(above) / float(below or 1)
-        except (ValueError, ZeroDivisionError):
-            value = math.nan
-        if math.isnan(value):
-            raise click.BadParameter(f"epsilon {part!r} is not a number")
-        if not 0 <= value <= 1:
-            raise click.BadParameter(f"epsilon {part} is outside 0 … 1")
-        values.append(value)
-    return sorted(set(values))
+    try:
+        found = [budget.value for budget in budgets.parse(text, "linf")]
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
+    if math.inf in found:
+        raise click.BadParameter("epsilon inf is outside 0 … 1")
+    return sorted(set(found))
 
 
 def finite(_: click.Context, __: click.Parameter, value: float) -> float:

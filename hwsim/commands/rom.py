@@ -1,4 +1,4 @@
-"""`hwsim rom`: look at memory images and verify them."""
+"""`hwsim rom`: look at memory images, verify, rewrite and compare them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from pathlib import Path
 import click
 
 from hwsim.commands.options import result_console
+from hwsim.commands.rewrite import diff, rewrite
 
 
 @click.group("rom")
 def command() -> None:
-    """Look at memory images and verify them.
+    """Look at memory images; verify, rewrite and compare them.
 
     \b
     Examples:
       hwsim rom show h16.hne
       hwsim rom verify h16.hne --config default
+      hwsim rom rewrite h16.hne safe.hne --apply inhibition=0.1 --on-overflow rescale
+      hwsim rom diff h16.hne safe.hne
     """
+
+
+command.add_command(rewrite)
+command.add_command(diff)
 
 
 @command.command("show")

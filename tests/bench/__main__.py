@@ -29,6 +29,7 @@ ALL = {
     "jsma-success-art": jsma.success_art,
     "jsma-success-torchattacks": jsma.success_torchattacks,
     "jsma-memory": jsma.memory,
+    "jsma-pairs": jsma.pairs,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "memory-vgg16": analysis.memory,

@@ -156,6 +156,43 @@ def image(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="package")
+def small(_everywhere: None) -> Any:
+    """Pool, fc, fc: a few thousand cycles on ``tiny``; it knows some digits."""
+    import torch
+    from torch import nn
+
+    from hwsim import networks
+    from hwsim.config import load_config
+    from models.data import load_dataset
+
+    train = load_dataset("mnist", "train")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        hidden = nn.Linear(196, 12), nn.ReLU()
+        net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), *hidden, nn.Linear(12, 10))
+    x, y = networks.pixels(train), torch.from_numpy(train.labels)
+    weights = list(net.parameters())
+    # By hand: loading torch.optim costs more than all that happens here.
+    for _ in range(60):
+        steps = torch.autograd.grad(nn.functional.cross_entropy(net(x), y), weights)
+        with torch.no_grad():
+            for weight, step in zip(weights, steps, strict=True):
+                weight -= 0.3 * step
+    return networks.Network(
+        "small", net.eval(), networks.compile(net, x, load_config("tiny")), "mnist"
+    )
+
+
+@pytest.fixture
+def offered(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command line opens this network, whatever it is asked for."""
+    from hwsim import networks
+
+    monkeypatch.setattr(networks, "open_network", lambda *_: small)
+    return small
+
+
 def numbers(result: dict[str, Any]) -> dict[str, Any]:
     """A result without what differs from run to run."""
     return {k: v for k, v in result.items() if k not in ("seconds", "command", "model")}

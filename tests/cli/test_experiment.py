@@ -14,8 +14,10 @@ import torch
 from attacks.losses import CrossEntropy, ProbabilityLoss
 from hwsim import experiment as module
 from hwsim import networks, report
-from hwsim.experiment import Experiment, Settings, fingerprint
+from hwsim.counting import fingerprint, resumed
+from hwsim.experiment import Experiment
 from hwsim.networks import Network
+from hwsim.settings import Settings
 from models.data import Dataset, load_dataset
 from tests.cli.conftest import MODEL, numbers
 
@@ -100,14 +102,14 @@ def test_engine_probabilities_concern_the_engine_only(
     network: Network, test_set: Dataset, usual: dict[str, Any]
 ) -> None:
     chosen = experiment(network, test_set, probabilities="engine")
-    assert isinstance(chosen._loss("engine"), ProbabilityLoss)
-    assert isinstance(on_float := chosen._loss("float"), CrossEntropy)
+    assert isinstance(chosen.loss("engine"), ProbabilityLoss)
+    assert isinstance(on_float := chosen.loss("float"), CrossEntropy)
     assert on_float.dtype == torch.float32
     own = result(network, test_set, probabilities="engine")
     for pair in ("float_float", "float_engine"):
         assert own["success"][pair] == usual["success"][pair]
     double = experiment(network, test_set, probabilities="float64")
-    for loss in map(double._loss, ("float", "engine")):
+    for loss in map(double.loss, ("float", "engine")):
         assert isinstance(loss, CrossEntropy)
         assert loss.dtype == torch.float64
 
@@ -181,6 +183,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gradient": {"gradient": "ste-unclamped"},
     "target": {"target": "random"},
     "attack": {"attack": "fgsm"},
+    "loss": {"loss": "margin"},
+    "temperature": {"temperature": "auto"},
+    "options": {"attack": "bim", "options": {"steps": 3}},
+    "other options": {"attack": "bim", "options": {"steps": 4}},
 }
 
 
@@ -218,7 +224,7 @@ def test_a_damaged_partial_file_is_ignored(network: Network, test_set: Dataset) 
     chosen, partial = experiment(network, test_set), Path("partial.json")
     for damage in (b"", b"{", b"[]", b"null", b'{"key": 1}', b"[" * 100, b"\x00", b"\xff"):
         partial.write_bytes(damage)
-        assert chosen._resumed(partial) is None, damage
+        assert resumed(chosen, partial) is None, damage
 
 
 def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(
@@ -226,17 +232,18 @@ def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(
 ) -> None:
     partial, chosen = Path("partial.json"), experiment(network, test_set)
     tally = chosen.count(partial).as_dict()
-    assert chosen._resumed(partial) is not None
+    assert resumed(chosen, partial) is not None
     empty: dict[str, Any] = {}
     damages: tuple[Any, ...] = (
         None, [], empty, tally | {"samples": 7}, tally | {"samples": 0}, tally | {"samples": "8"},
         tally | {"samples": 1000}, tally | {"samples": 8.5}, tally | {"success": []},
         tally | {"success": empty}, tally | {"correct": empty}, tally | {"epsilons": [0.1]},
-        tally | {"more": 1}, tally | {"correct": {"float": 1, "engine": 1}},
+        tally | {"more": 1}, tally | {"adaptive": empty}, tally | {"distortion": []},
+        tally | {"correct": {"float": 1, "engine": 1}},
     )  # fmt: skip
     for wrong in damages:
         partial.write_text(json.dumps({"key": chosen.key, "tally": wrong}))
-        assert chosen._resumed(partial) is None, wrong
+        assert resumed(chosen, partial) is None, wrong
 
 
 # ---------------------------------------------------------------- names

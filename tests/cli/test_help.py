@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import click
 import pytest
 
+from hwsim import budgets
+from hwsim.catalog import ENTRIES
 from hwsim.cli import COMMANDS, hwsim
 from tests.cli.conftest import Run
 
@@ -64,22 +67,52 @@ def test_version_is_the_installed_one(run: Run) -> None:
     assert run("--version") == (0, f"hwsim, version {__version__}\n", "")
 
 
-@pytest.mark.parametrize("group", [(), ("rom",), ("zoo",)])
+@pytest.mark.parametrize("group", [(), ("attack",), ("rom",), ("zoo",)])
 def test_a_group_without_a_command_shows_its_help(run: Run, group: tuple[str, ...]) -> None:
     code, out, err = run(*group)
     assert (code, out) == (2, "")
     assert "Commands:" in err
 
 
-def test_attack_offers_exactly_what_exists() -> None:
-    from attacks.fgsm import FGSM
-    from hwsim.commands.attack import NAMES
-    from hwsim.experiment import ATTACKS
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_catalogue_knows_the_arguments_of_each_attack(name: str) -> None:
+    entry = ENTRIES[name]
+    arguments = inspect.signature(entry.generator()).parameters
+    for option in entry.options:
+        assert arguments[option.name].default == option.default, option.name
+    assert ("loss" in arguments) == (entry.differentiates == "loss")
+    assert entry.generator()().norm == entry.norm
+    assert budgets.parse(entry.budgets, entry.norm)
 
-    assert set(NAMES) == ATTACKS.keys()
-    assert ATTACKS["hfgsm"] is ATTACKS["fgsm"] is FGSM
+
+def test_hfgsm_is_fgsm() -> None:
+    assert ENTRIES["hfgsm"].generator() is ENTRIES["fgsm"].generator()
+
+
+def test_help_of_an_attack_needs_no_torch() -> None:
+    script = (
+        "import sys; sys.modules['torch'] = sys.modules['numpy'] = None\n"
+        "from hwsim.cli import main; main()"
+    )
+    for name in ("pgd", "jsma"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, "attack", name, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_attack_shows_its_own_options_and_only_those_that_act(run: Run) -> None:
+    pgd, noise = run("attack", "pgd", "--help").out, run("attack", "noise", "--help").out
+    assert "Options of pgd:" in pgd
+    for option in ("--restarts", "--step-size", "--loss", "--gradient"):
+        assert option in pgd
+        assert option not in noise
+    assert "--draws" in noise
 
 
 def test_help_of_engine_probabilities_tells_what_the_float_network_does(run: Run) -> None:
-    text = " ".join(run("attack", "--help").out.split())
+    text = " ".join(run("attack", "hfgsm", "--help").out.split())
     assert "the float network, which has none, is then attacked through float32" in text

@@ -15,6 +15,7 @@ import pytest
 from hwsim import experiment
 from hwsim.networks import Network
 from hwsim.report import PAIRS, to_json
+from hwsim.settings import Settings
 from models.data import load_dataset
 from tests.cli.conftest import MODEL, Run, numbers, read
 
@@ -83,11 +84,12 @@ def test_an_attack_prints_its_result_and_leaves_json_picture_and_page(
 
 
 INTERRUPTED_ATTACK = (
-    f"{ENTRY} import os, threading, hwsim.experiment as e; write = e.write_json; e.BATCH = 16\n"
+    f"{ENTRY} import os, threading, hwsim.counting as c, hwsim.experiment as e\n"
+    "write = c.write_json; e.BATCH = 16\n"
     "def later(*a):\n"  # a first batch has been kept: interrupt what follows
     "    write(*a)\n"
     "    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-    "e.write_json = later\n"
+    "c.write_json = later\n"
     "main()"
 )
 
@@ -114,7 +116,7 @@ def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
     check_shape(resumed, 64, [0.1, 0.3])
     assert not partial.exists()
 
-    settings = experiment.Settings("hfgsm", MODEL, (0.1, 0.3), 64)
+    settings = Settings("hfgsm", MODEL, (0.1, 0.3), 64)
     whole = experiment.Experiment(settings, network, load_dataset("mnist", "test"))
     expected = whole.result(whole.count(place / "whole.json"))
     assert numbers(json.loads(to_json(expected))) == numbers(resumed)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
 
-from hwsim import networks, rom, rtl, rtl_table, waves
+from hwsim import rom, rtl, rtl_table, waves
 from hwsim.config import load_config
-from hwsim.experiment import Experiment, Settings
+from hwsim.experiment import Experiment
 from hwsim.networks import Network
 from hwsim.program import MacLayer, Program
+from hwsim.settings import Settings
 from models.data import load_dataset
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
@@ -24,32 +23,6 @@ pytestmark = pytest.mark.rtl
 
 ATTACK = ("attack", "hfgsm", "--model", "small", "--backend", "rtl", "--eps", "0.1,0.3")
 RUN = "runs/hfgsm-small-tiny-float32-rtl"
-
-
-@pytest.fixture(scope="package")
-def small(_everywhere: None) -> Network:
-    """Pool, fc, fc: a few thousand cycles on ``tiny``; it knows some digits."""
-    train = load_dataset("mnist", "train")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        hidden = nn.Linear(196, 12), nn.ReLU()
-        net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), *hidden, nn.Linear(12, 10))
-    x, y = networks.pixels(train), torch.from_numpy(train.labels)
-    weights = list(net.parameters())
-    # By hand: loading torch.optim costs more than all that happens here.
-    for _ in range(60):
-        steps = torch.autograd.grad(nn.functional.cross_entropy(net(x), y), weights)
-        with torch.no_grad():
-            for weight, step in zip(weights, steps, strict=True):
-                weight -= 0.3 * step
-    return Network("small", net.eval(), networks.compile(net, x, load_config("tiny")), "mnist")
-
-
-@pytest.fixture
-def offered(small: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """The command line opens this network, whatever it is asked for."""
-    monkeypatch.setattr(networks, "open_network", lambda *_: small)
-    return small
 
 
 def chosen(network: Network, backend: str = "rtl") -> Experiment:
@@ -137,6 +110,26 @@ def test_a_wrong_logit_ends_it_with_the_first_activation_that_differs(
     assert "expected" in line
     assert f"layer {layers[1].name}, channel " in line
     assert not (place / RUN / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("jsma", ("--eps", "5%,10%")),
+        ("cw-l2", ("--eps", "2,inf", "--steps", "5", "--binary-search-steps", "3")),
+        ("noise", ("--eps", "0.3", "--draws", "3")),
+    ],
+)
+def test_the_verilog_judges_attacks_of_every_norm(
+    run: Run, place: Path, offered: Network, name: str, more: tuple[str, ...]
+) -> None:
+    command = ("attack", name, "--model", "small", "--samples", "3", *more)
+    assert run(*command, "--backend", "rtl", "--json", "rtl.json").code == 0
+    assert run(*command, "--json", "python.json").code == 0
+    by_rtl, by_python = (numbers(read(place / f"{who}.json")) for who in ("rtl", "python"))
+    assert by_rtl.pop("judged")["differences"] == 0
+    assert by_rtl.pop("backend") != by_python.pop("backend")
+    assert by_rtl == by_python
 
 
 # ---------------------------------------------------------------- wave

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from attacks import transfer as attacks_transfer
+from attacks.criteria import Untargeted
 from attacks.errors import AttackError
 from attacks.fgsm import FGSM
 from attacks.mifgsm import MIFGSM
@@ -38,15 +39,20 @@ def test_set() -> Dataset:
     return load_dataset("mnist", "test")
 
 
-@pytest.fixture
-def study(network: Network, test_set: Dataset) -> TransferStudy:
-    return TransferStudy(BASE, [network, second(network)], test_set)
+@pytest.fixture(scope="module")
+def study(network: Network) -> TransferStudy:
+    return TransferStudy(BASE, [network, second(network)], load_dataset("mnist", "test"))
+
+
+@pytest.fixture(scope="module")
+def counted(study: TransferStudy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return study.count(tmp_path_factory.mktemp("counted") / "counts.json")
 
 
 def test_a_copy_of_a_network_is_fooled_exactly_as_the_network_itself(
-    study: TransferStudy, tmp_path: Path
+    study: TransferStudy, counted: dict[str, Any]
 ) -> None:
-    result = study.result(study.count(tmp_path / "counts.json"))
+    result = study.result(counted)
     for attack in result["attacks"]:
         for position in (0, 1):
             matrix = rates(result, attack, position)
@@ -59,12 +65,9 @@ def test_a_copy_of_a_network_is_fooled_exactly_as_the_network_itself(
 
 
 def test_counts_are_those_of_the_attack_and_the_judge_themselves(
-    study: TransferStudy, tmp_path: Path
+    study: TransferStudy, counted: dict[str, Any]
 ) -> None:
-    counted = study.count(tmp_path / "counts.json")
     crafted, judge = "mnist-cnn-h16 float", "mnist-cnn-h16 engine"
-    from attacks.criteria import Untargeted
-
     images = FGSM(space=study.grid)(
         study.models[crafted], study.inputs, Untargeted(study.labels), epsilon=0.3
     ).adversarial
@@ -124,9 +127,9 @@ def test_counts_of_another_run_are_not_used(
 
 
 def test_the_files_hold_the_numbers_and_the_page_loads_nothing(
-    study: TransferStudy, tmp_path: Path
+    study: TransferStudy, counted: dict[str, Any], tmp_path: Path
 ) -> None:
-    result = study.result(study.count(tmp_path / "counts.json"))
+    result = study.result(counted)
     paths = write_transfer(result, tmp_path / "run")
     assert json.loads(paths["json"].read_text())["success"] == result["success"]
     assert paths["png"].read_bytes().startswith(b"\x89PNG")

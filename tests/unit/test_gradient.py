@@ -108,12 +108,14 @@ def test_a_zero_seed_gives_a_gradient_of_exactly_zero() -> None:
 # --- finite differences -------------------------------------------------------------------------
 
 
-def brute_force(program: Program, image: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    """One input step up and one down for every pixel, on the oracle; image: (C, H, W) integers."""
+def brute_force(
+    program: Program, image: np.ndarray, seed: np.ndarray, width: int = 1
+) -> np.ndarray:
+    """``width`` steps up and down for every pixel, on the oracle; image: (C, H, W) integers."""
     top, out = program.config.act_max, np.zeros(image.shape)
     for at in np.ndindex(*image.shape):
         ends = []
-        for step in (1, -1):
+        for step in (width, -width):
             moved = image.copy()
             moved[at] = min(max(moved[at] + step, 0), top)
             logits = np.array(reference.run(program, moved).logits) * 2.0**-program.logit_frac
@@ -123,17 +125,19 @@ def brute_force(program: Program, image: np.ndarray, seed: np.ndarray) -> np.nda
     return out
 
 
-@pytest.mark.parametrize("bits", [4, 8, 12])
-def test_finite_differences_equal_a_brute_force_loop(bits: int) -> None:
+@pytest.mark.parametrize(("bits", "width"), [(4, 1), (8, 1), (12, 1), (4, 15), (8, 7)])
+def test_finite_differences_equal_a_brute_force_loop(bits: int, width: int) -> None:
     program = small_program(load_config("tiny").with_bits(bits))
     top, noise = program.config.act_max, np.random.default_rng(bits)
     images = noise.integers(0, top + 1, (2, 1, 6, 6))
     images[0, 0, :2], images[1, 0, 3:5] = 0, top  # so that one-sided differences occur
     seed = noise.normal(size=(2, 3)).astype(np.float32)
-    engine = Engine(program, gradient="finite-difference")
+    engine = Engine(program, gradient="finite-difference", difference_step=width)
     x = torch.from_numpy(images / top)
     found = pulled_back(engine, x, torch.from_numpy(seed))
-    truth = np.stack([brute_force(program, *pair) for pair in zip(images, seed, strict=True)])
+    truth = np.stack(
+        [brute_force(program, *pair, width) for pair in zip(images, seed, strict=True)]
+    )
     assert np.abs(truth).max() > 0
     np.testing.assert_allclose(found.numpy(), truth, rtol=1e-5, atol=1e-5 * np.abs(truth).max())
 
@@ -150,6 +154,12 @@ def test_finite_differences_are_one_sided_at_black_and_white() -> None:
         found = pulled_back(engine, images, torch.eye(3)[k : k + 1])
         slopes = torch.from_numpy(W1[k].reshape(1, 1, 2, 2) / 128 * 255 / 256)
         torch.testing.assert_close(found.double(), slopes, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("width", [0, -1, 256, 1.5, True])
+def test_a_step_that_no_pixel_can_take_is_refused(width: Any) -> None:
+    with pytest.raises(HwsimError, match="difference_step must be 1 … 255 LSB"):
+        Engine(small_program(load_config("default")), difference_step=width)
 
 
 def test_finite_differences_measure_from_the_gridded_image() -> None:

@@ -216,7 +216,7 @@ def test_a_map_of_zeros_ends_the_search_and_no_pixel_is_changed() -> None:
 def test_a_constant_network_has_no_gradient_and_says_so() -> None:
     class Constant(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return 0.0 * x.flatten(1)[:, :3] + torch.tensor([1.0, 0.0, 0.0])
+            return 0.0 * x.flatten(1)[:, :3] + torch.tensor([2.0, 0.0, 0.0])
 
     x = torch.full((2, 1, 3, 3), 0.5)
     result = JSMA(max_distortion=0.5)(Constant(), x, Untargeted(torch.tensor([0, 1])), epsilon=4)

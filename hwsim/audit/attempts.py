@@ -1,0 +1,193 @@
+"""The attacks of the suite, and what each of them did to every image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attacks.base import Attack, judge
+from attacks.criteria import Untargeted
+from attacks.cw_l2 import CWL2
+from attacks.fgsm import FGSM
+from attacks.grid import Grid
+from attacks.minimizing import MinimizingAttack
+from attacks.pgd import BIM, PGD
+from attacks.random_noise import RandomNoise
+from attacks.square import Square
+from hwsim.audit.evidence import Attempt, Convergence, Family, bits
+from hwsim.audit.gradients import NAIVE, make_loss, usable_losses
+from hwsim.engine import Engine
+
+#: ε at which a pixel may take any value.
+UNBOUNDED = 1.0
+#: Steps of the unbounded attack, each of 2/steps: it could cross the whole range twice.
+UNBOUNDED_STEPS = 100
+#: Runs and steps of C&W's L2 attack. Few: its task is to find anything at all.
+CW_RUNS, CW_STEPS = 5, 50
+#: A loss that still rises by more than this share of its range is not done (Pintor et al. 2022).
+UNFINISHED = 0.05
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the suite spends on an image.
+
+    epsilons: L∞, rising. steps: of PGD. draws: of random noise for each ε, half of each kind.
+    queries: of the square attack for each ε.
+    """
+
+    epsilons: tuple[float, ...]
+    steps: int = 40
+    draws: int = 1000
+    queries: int = 500
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attack that is to be made. source: what it is crafted on, "" for the engine itself.
+
+    cost: inferences per image and backward passes, two inferences each, at most.
+    """
+
+    name: str
+    family: Family
+    loss: str
+    attack: Attack
+    epsilons: tuple[float, ...]
+    cost: int
+    source: str = ""
+
+
+def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Iterator[Trial]:
+    """Every attack of the suite, the cheap ones first; transfer starts at each of ``sources``."""
+    space = Grid.of_bits(engine.program.config.act_w)
+    eps, steps, count = effort.epsilons, effort.steps, len(effort.epsilons)
+    once, often = 3 + count, count * (3 * steps + 1)
+
+    def gradient(loss: str, source: str = "") -> Iterator[Trial]:
+        family: Family = "transfer" if source else "one-step"
+        label = f"{loss} from {source}" if source else loss
+        one = FGSM(loss=make_loss(loss, engine), space=space)
+        yield Trial(f"fgsm {label}", family, loss, one, eps, once, source)
+        # Images that are to carry over take every step.
+        many = PGD(loss=make_loss(loss, engine), space=space, steps=steps, early_exit=not source)
+        family = "transfer" if source else "iterated"
+        yield Trial(f"pgd {label}", family, loss, many, eps, often, source)
+
+    for loss in usable_losses(engine.program.classes):
+        yield from gradient(loss)
+    for loss in usable_losses(engine.program.classes):
+        bim = BIM(loss=make_loss(loss, engine), space=space, steps=UNBOUNDED_STEPS)
+        name = f"unbounded {loss}"
+        yield Trial(name, "unbounded", loss, bim, (UNBOUNDED,), 3 * UNBOUNDED_STEPS)
+    cw = CWL2(
+        binary_search_steps=CW_RUNS, steps=CW_STEPS, step_size=0.1, initial_const=1.0, space=space
+    )
+    reach = (*eps, UNBOUNDED) if eps[-1] < UNBOUNDED else eps
+    yield Trial("cw-l2", "minimizing", "margin", cw, reach, 3 * CW_RUNS * CW_STEPS)
+    for source in sources:
+        yield from gradient(NAIVE, source)
+    half = max(1, effort.draws // 2)
+    for kind in ("sign", "uniform"):
+        noise = RandomNoise(kind=kind, draws=half, space=space)
+        yield Trial(f"noise {kind}", "gradient-free", "", noise, eps, count * half)
+    if find_spec("art") is not None:
+        square = Square(steps=effort.queries, space=space)
+        yield Trial("square", "gradient-free", "margin", square, eps, count * effort.queries)
+
+
+def skipped() -> dict[str, str]:
+    """Attacks that this installation cannot make, and why."""
+    if find_spec("art") is not None:
+        return {}
+    return {"square": "needs the Adversarial Robustness Toolbox: pip install 'hwsim[blackbox]'"}
+
+
+def attempt(
+    trial: Trial, engine: Engine, inputs: Tensor, labels: Tensor, source: nn.Module | None = None
+) -> Attempt:
+    """Make it: craft on ``source`` (default: the engine), judge on the engine."""
+    goal, attack = Untargeted(labels), trial.attack
+    crafted_on = engine if source is None else source
+    if isinstance(attack, MinimizingAttack):
+        result = attack.minimize(engine, inputs, goal)
+        # Whatever it minimized: an image counts where its largest change fits.
+        far = torch.where(result.success, result.linf, torch.inf)
+        success = [far <= attack.space.effective(e) + 1e-6 for e in trial.epsilons]
+        results = [result]
+    else:
+        results = attack.sweep(crafted_on, inputs, goal, epsilons=trial.epsilons)
+        success = [r.success for r in results]
+        if source is not None:
+            success = [goal.is_adversarial(judge(engine, r.adversarial)) for r in results]
+    blind = torch.stack([r.zero_gradient for r in results]).all(0)
+    return Attempt(
+        name=trial.name,
+        family=trial.family,
+        loss=trial.loss,
+        source=trial.source,
+        epsilons=trial.epsilons,
+        success=[bits(row.tolist()) for row in success],
+        zero_gradient=int(blind.sum()),
+        forward=float(sum(r.forward.double().mean() for r in results)),
+        backward=float(sum(r.backward.double().mean() for r in results)),
+    )
+
+
+def converge(
+    engine: Engine,
+    inputs: Tensor,
+    labels: Tensor,
+    loss: str,
+    steps: int,
+    made: Attempt,
+    on_epsilon: Callable[[float], None] = lambda epsilon: None,
+) -> list[Convergence]:
+    """PGD again on the images that ``made`` missed, every step taken, its loss watched."""
+    rows = []
+    space = Grid.of_bits(engine.program.config.act_w)
+    for epsilon, hit in zip(made.epsilons, made.table, strict=True):
+        left = torch.from_numpy(~hit)
+        unfinished = 0
+        if bool(left.any()):
+            attack = PGD(loss=make_loss(loss, engine), space=space, steps=steps, early_exit=False)
+            losses = _trace(attack, engine, inputs[left], labels[left], loss, epsilon)
+            unfinished = int(still_rising(losses).sum())
+        rows.append(Convergence(f"pgd {loss}", epsilon, int(left.sum()), unfinished))
+        on_epsilon(epsilon)
+    return rows
+
+
+def _trace(
+    attack: PGD, engine: Engine, inputs: Tensor, labels: Tensor, loss: str, epsilon: float
+) -> np.ndarray:
+    """(steps + 1, N) losses at the images of each step, the last one included."""
+    seen: list[Tensor] = []
+    goal, measure = Untargeted(labels), make_loss(loss, engine)
+    hook = engine.register_forward_hook(lambda _, __, logits: seen.append(logits.detach().clone()))
+    try:
+        attack(engine, inputs, goal, epsilon=epsilon, batch_size=len(inputs))
+    finally:
+        hook.remove()
+    # The first answer is the clean one, the last is the verdict on the image after the last step.
+    with torch.no_grad():
+        return torch.stack([measure(logits, labels).double() for logits in seen[1:]]).numpy()
+
+
+def still_rising(losses: np.ndarray) -> np.ndarray:
+    """(N,) bool from (T, N) losses of an ascent: Pintor et al.'s incomplete optimization.
+
+    The best loss so far, scaled to 0 … 1 for each image, rises by more than ``UNFINISHED`` over the
+    last tenth of the steps (they take the last 10 of theirs).
+    """
+    best = np.maximum.accumulate(losses, 0)
+    span = best[-1] - losses.min(0)
+    gain = best[-1] - best[-1 - math.ceil((len(losses) - 1) / 10)]
+    rising: np.ndarray = gain > UNFINISHED * np.where(span > 0, span, np.inf)
+    return rising

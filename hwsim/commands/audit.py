@@ -1,0 +1,166 @@
+"""`hwsim audit`: what `make audit` runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hwsim.commands.options import (
+    bits_option,
+    config_option,
+    loading,
+    message_console,
+    parse_epsilons,
+    progress_bar,
+    result_console,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwsim.networks import Network
+
+
+@click.command("audit")
+@click.argument("model", metavar="MODEL_OR_IMAGE")
+@click.option(
+    "--images",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Test images, spread evenly over the test set.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(2),
+    default=1000,
+    show_default=True,
+    help="Random-noise images tried for each of them and each ε.",
+)
+@click.option(
+    "--eps",
+    default="0.1,0.2,0.3,0.5",
+    show_default=True,
+    callback=lambda _, __, text: parse_epsilons(text),
+    help="Largest change of a pixel, 0 … 1.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(10),
+    default=40,
+    show_default=True,
+    help="Gradient steps of PGD.",
+)
+@click.option(
+    "--surrogate",
+    metavar="NAME",
+    help="Another network to craft transfer attacks on; the float network always is one.",
+)
+@config_option
+@bits_option
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder in which the run's own folder is made.",
+)
+def command(
+    model: str,
+    images: int,
+    draws: int,
+    eps: list[float],
+    steps: int,
+    surrogate: str | None,
+    config: str | None,
+    bits: int | None,
+    json_path: Path | None,
+    out: Path,
+) -> None:
+    """Is a network robust, or does it hide its gradients from naive attacks?
+
+    Runs an adaptive suite of attacks through the engine and gives a verdict for each flag; every
+    flag is explained in docs/audit.md. Ends with the worst case over all attacks beside the naive
+    number. MODEL_OR_IMAGE: network of the zoo, path of a trained one, or image .hne.
+
+    Interrupted, the same command goes on where it stopped.
+
+    \b
+    Examples:
+      hwsim audit mnist-cnn-h64
+      hwsim audit inhibited.hne --images 256 --draws 10000
+      hwsim audit mnist-cnn --bits 4 --surrogate mnist-cnn-h16
+    """
+    from hwsim import report
+
+    report.prepare_run_directory(out)
+    if json_path is not None:
+        report.prepare_json_path(json_path)
+    screen, answer = message_console(), result_console()
+    with loading(screen, "loading and compiling the network") as on_progress:
+        from hwsim.audit.attempts import Effort
+        from hwsim.audit.report import write_audit
+        from hwsim.audit.suite import Audit, Settings
+        from hwsim.audit.terminal import render_terminal
+        from hwsim.networks import open_network
+        from models.data import load_dataset
+
+        network = open_network(model, config, bits, on_progress)
+        test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        settings = Settings(
+            model=model,
+            images=images,
+            effort=Effort(tuple(eps), steps, draws),
+            command=shlex.join(["hwsim", *sys.argv[1:]]),
+        )
+        audit = Audit(settings, network, test, _sources(network, surrogate, config, bits))
+    folder = report.prepare_run_directory(out / audit.name)
+    partial = report.prepare_json_path(folder / "partial.json")
+    with progress_bar(screen) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{stage:<28.28}", completed=done, total=total)
+
+        evidence = audit.run(partial, show)
+    with screen.status("drawing"):
+        result = audit.result(evidence)
+        paths = write_audit(result, folder)
+        if json_path is not None:
+            report.write_json(result, json_path)
+        partial.unlink(missing_ok=True)
+    render_terminal(result, answer, paths)
+
+
+def _sources(
+    network: Network, surrogate: str | None, config: str | None, bits: int | None
+) -> dict[str, nn.Module]:
+    """What transfer attacks are crafted on: the float network, the ROM before it was rewritten,
+    and what the user names.
+    """
+    from hwsim.engine import Engine
+    from hwsim.errors import InputError
+    from hwsim.networks import open_network
+
+    sources: dict[str, Any] = {"float": network.module}
+    program = network.program
+    if program.history:
+        origin = str(program.provenance["model"])  # open_network has made sure of it
+        # The same widths on any array compute the same.
+        before = open_network(origin, bits=program.config.act_w).program
+        if before.input_shape == program.input_shape:
+            sources["undefended"] = Engine(before)
+    if surrogate is not None:
+        other = open_network(surrogate, config, bits)
+        if other.program.input_shape != program.input_shape:
+            raise InputError(
+                f"--surrogate {surrogate} takes images of shape {other.program.input_shape}, "
+                f"not {program.input_shape}: choose one for the same data"
+            )
+        sources[other.name] = Engine(other.program)
+    return sources

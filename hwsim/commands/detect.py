@@ -1,0 +1,100 @@
+"""`hwsim detect`: how well statistics tell adversarial images, and from whom."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwsim.commands.options import (
+    bits_option,
+    config_option,
+    loading,
+    message_console,
+    progress_bar,
+    result_console,
+)
+
+
+@click.command("detect")
+@click.argument("model", default="mnist-cnn-h64")
+@click.option(
+    "--attacks",
+    default="hfgsm,pgd,jsma,cw-l2",
+    show_default=True,
+    help="Attacks to be detected, separated by commas.",
+)
+@click.option(
+    "--samples", type=click.IntRange(2), default=40, show_default=True,
+    help="Test images, spread evenly over the test set.",
+)  # fmt: skip
+@config_option
+@bits_option
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    help="Folder in which the run's own folder is made.",
+)  # fmt: skip
+def command(
+    model: str,
+    attacks: str,
+    samples: int,
+    config: str | None,
+    bits: int | None,
+    json_path: Path | None,
+    out: Path,
+) -> None:
+    """Try to tell adversarial images of the engine from clean ones, and let the attacker know.
+
+    MODEL: network of the zoo, path of a trained one, or image .hne; mnist-cnn-h64 unless given.
+    Detectors: the sum of squared differences of neighbouring pixels, and the disagreement of the
+    float network with the engine. Each attack is made twice: by someone who knows no detector, and
+    by someone who knows it and hides from it. Interrupted, the same command goes on.
+
+    \b
+    Examples:
+      hwsim detect
+      hwsim detect mnist-cnn --bits 4
+      hwsim detect mnist-cnn-h16 --attacks hfgsm,pgd --samples 20
+    """
+    from hwsim import report
+
+    report.prepare_run_directory(out)
+    if json_path is not None:
+        report.prepare_json_path(json_path)
+    screen, answer = message_console(), result_console()
+    with loading(screen, "loading and compiling the network") as on_progress:
+        from hwsim.detection import Study
+        from hwsim.detection_report import render, write
+        from hwsim.networks import open_network
+        from models.data import load_dataset
+
+        network = open_network(model, config, bits, on_progress)
+        test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)
+        train = load_dataset(network.dataset, "train", on_progress=on_progress)
+        names = tuple(dict.fromkeys(part.strip().lower() for part in attacks.split(",")))
+        study = Study(network, test, train, names)
+    chosen = network.program.config
+    folder = report.prepare_run_directory(
+        out / f"detect-{network.name}-{chosen.name}-{chosen.act_w}bit"
+    )
+    partial = report.prepare_json_path(folder / "partial.json")
+    with progress_bar(screen) as bar:
+        task = bar.add_task(f"detect on {network.name}", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        study.on_progress = show
+        result: dict[str, Any] = study.run(partial)
+    result["command"] = shlex.join(["hwsim", *sys.argv[1:]])
+    paths = write(result, folder)
+    if json_path is not None:
+        report.write_json(result, json_path)
+    partial.unlink(missing_ok=True)
+    answer.print(render(result))
+    for path in paths.values():
+        answer.print(f"-> {path}", highlight=False)

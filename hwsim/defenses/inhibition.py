@@ -1,0 +1,55 @@
+"""Gradient inhibition, w + τ·sign(w): Liu et al. 2018, eq. 12."""
+
+from __future__ import annotations
+
+import copy
+import math
+from fractions import Fraction
+
+import torch
+from torch import nn
+
+from hwsim.defenses.choice import choose
+from hwsim.defenses.modules import layers_of, weights_of
+from hwsim.defenses.rewriting import OnOverflow, Scaling, rewrite
+from hwsim.errors import InputError
+from hwsim.fixedpoint import nearest
+from hwsim.program import MacLayer, Program
+
+
+def inhibit(
+    program: Program, tau: float, layers: str = "last", on_overflow: OnOverflow = "error"
+) -> Program:
+    """Every weight word of the chosen layers moves away from 0 by τ̂ = round(τ · 2^fw) LSBs.
+
+    tau: in the units of the weights, > 0. Zero words stay zero, since sign(0) = 0; the history
+    says how many. Biases stay. A τ below half an LSB of a layer is refused: it would do nothing.
+    """
+    _check(tau)
+    names = choose([(layer.name, layer.kind) for layer in program.mac_layers], layers)
+
+    def scaling(layer: MacLayer) -> Scaling:
+        step = nearest(tau, layer.fw)
+        if step == 0:
+            raise InputError(
+                f"{layer.name}: tau {tau:g} is below half a step of its weights, "
+                f"{math.ldexp(1.0, -layer.fw):g}: raise it or use wider words"
+            )
+        return Scaling(lambda word: Fraction(word + step * ((word > 0) - (word < 0))))
+
+    return rewrite(program, names, scaling, {"rewrite": "inhibition", "tau": tau}, on_overflow)
+
+
+def inhibit_module(module: nn.Module, tau: float, layers: str = "last") -> nn.Module:
+    """A copy of a float module (hashed or plain layers) with w + τ·sign(w) in the chosen layers."""
+    _check(tau)
+    module = copy.deepcopy(module)
+    with torch.no_grad():
+        for weight in weights_of(module, choose(layers_of(module), layers)):
+            weight.add_(weight.sign(), alpha=tau)
+    return module
+
+
+def _check(tau: float) -> None:
+    if not (math.isfinite(tau) and tau > 0):
+        raise InputError(f"tau must be a positive number, got {tau}")

@@ -1,0 +1,61 @@
+"""`python -m tests.bench.jsma_options`: what the options of JSMA and HJSMA buy, on one network."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from attacks.criteria import Goal, Targeted, Untargeted
+from attacks.jsma import HJSMA, JSMA
+from hwsim.networks import open_network, pixels
+from models.data import load_dataset
+
+ROWS: dict[str, tuple[JSMA, bool]] = {
+    "JSMA": (JSMA(), True),
+    "JSMA block=8": (JSMA(block=8), True),
+    "JSMA probabilities": (JSMA(output="probabilities"), True),
+    "JSMA probabilities block=4": (JSMA(output="probabilities", block=4), True),
+    "JSMA probabilities block=8": (JSMA(output="probabilities", block=8), True),
+    "HJSMA": (HJSMA(), True),
+    "HJSMA probabilities": (HJSMA(output="probabilities"), True),
+    "HJSMA recompute": (HJSMA(recompute=True), True),
+    "JSMA untargeted, source": (JSMA(), False),
+    "JSMA untargeted, runner-up": (JSMA(untargeted="runner-up"), False),
+    "JSMA probabilities untargeted, source": (JSMA(output="probabilities"), False),
+    "HJSMA untargeted, source": (HJSMA(), False),
+    "HJSMA untargeted, runner-up": (HJSMA(untargeted="runner-up"), False),
+}
+
+
+def main() -> None:
+    """Targets are the next class; success counts on correctly classified test images."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="mnist-cnn")
+    parser.add_argument("--images", type=int, default=64)
+    chosen = parser.parse_args()
+    module = open_network(chosen.network).module.to(memory_format=torch.channels_last)
+    test = load_dataset("mnist", "test").take(chosen.images)
+    x, labels = pixels(test), torch.from_numpy(test.labels)
+    with torch.no_grad():
+        right = module(x).argmax(1) == labels
+    x, labels = x[right].contiguous(memory_format=torch.channels_last), labels[right]
+    table = Table(title=f"{chosen.network}, {len(x)} images, Υ = 14.5%, θ = 1", box=None)
+    for head in ("", "success", "changed of successes", "forward", "backward"):
+        table.add_column(head, justify="left" if not head else "right")
+    for name, (attack, targeted) in ROWS.items():
+        goal: Goal = Targeted((labels + 1) % 10, labels) if targeted else Untargeted(labels)
+        found = attack(module, x, goal, epsilon=math.inf)
+        won = found.success
+        passes = (f"{v.float().mean():.1f}" for v in (found.forward, found.backward))
+        table.add_row(
+            name, f"{100 * won.float().mean():.1f}%", f"{found.l0[won].mean():.1f}", *passes
+        )
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
