@@ -85,7 +85,7 @@ def run_tool(
 
     Raises SynthesisError with the first error of the log if it fails. Ctrl-C ends the tool, too.
     """
-    with (folder / log).open("w", encoding="utf-8") as file:
+    with (folder / log).open("w", encoding="utf-8", buffering=1) as file:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
