@@ -32,9 +32,10 @@ Progress = Callable[[str, float], None]
 _PASS = re.compile(
     r"^[\d.]+ Executing (SYNTH_LATTICE|PROC|FLATTEN|ALUMACC|MEMORY_LIBMAP|ABC9) pass"
 )
-_PHASE = re.compile(
-    r"^Info: (Packing \w+|Running [\w ]+placer|Routing)\b|^(?:Info: )?\s+at iteration"
-)
+_PHASE = re.compile(r"^Info: (Packing \w+|Running [\w ]+?placer|Routing)\b")
+#: Both placers and the router count what they do; the router in thousands.
+_STEP = re.compile(r"^Info:\s+at iteration #(\d+)")
+_WIRES = re.compile(r"^Info:\s+(\d*0000) \|")
 
 
 class SynthesisError(HwsimError):
@@ -69,7 +70,11 @@ def stage_of(line: str) -> str | None:
     if found := _PASS.match(line):
         return f"yosys: {found[1].lower().replace('_', ' ')}"
     if found := _PHASE.match(line):
-        return f"nextpnr: {found[1].lower()}" if found[1] else None
+        return f"nextpnr: {found[1].lower()}"
+    if found := _STEP.match(line):
+        return f"nextpnr: placer, step {found[1]}"
+    if found := _WIRES.match(line):
+        return f"nextpnr: router, {found[1]} steps"
     return None
 
 
@@ -80,7 +85,7 @@ def run_tool(
 
     Raises SynthesisError with the first error of the log if it fails. Ctrl-C ends the tool, too.
     """
-    with (folder / log).open("w", encoding="utf-8") as file:
+    with (folder / log).open("w", encoding="utf-8", buffering=1) as file:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -23,8 +23,11 @@ PART = "LFE5U-85F-6CABGA756"
 TARGET_MHZ = 110
 _FLAGS = (
     "--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained",
-    "--timing-allow-fail",
+    "--timing-allow-fail", "--placer-heap-timingweight", "40", "--placer-heap-critexp", "4",
 )  # fmt: skip
+#: Modules with registers of their own that are equal in all instances; flattened, they would be
+#: merged into one, far from most of its multipliers.
+KEPT = ("hne_mac_row", "hne_post_lane")
 
 _INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+)\s*\(")
 
@@ -130,7 +133,11 @@ def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Placeme
             f"({room / 1e6:.1f} Mbit): place `small`, or make the depths smaller"
         )
     reading = f"read_verilog -I. hne_*.v\nchparam {fpga.parameters(config)} {TOP}\n"
-    commands = f"{reading}synth_ecp5 -top {TOP} -json netlist.json\n"
+    commands = (
+        f"{reading}synth_ecp5 -top {TOP} -run begin:coarse\n"
+        f"setattr -mod -set keep_hierarchy 1 {' '.join(f'*{name}' for name in KEPT)}\n"
+        f"synth_ecp5 -top {TOP} -run coarse: -json netlist.json\n"
+    )
     flags = [*_FLAGS, "--freq", str(TARGET_MHZ), "--seed", str(seed)]
     tool = fpga.version("nextpnr-ecp5")
 

@@ -158,7 +158,11 @@ module hne_core #(
   // Memory bus.
   wire mem_we = mem_we_i && idle;
   wire mem_re = mem_re_i && idle;
-  reg [2:0] mem_space_q;
+  reg [2:0] mem_space_q, mem_answer_q;
+  reg [SCALE_W-1:0] mem_scale_q;
+  reg [BIAS_W-1:0] mem_bias_q;
+  reg [16:0] mem_probability_q;
+  reg [31:0] mem_program_q;
   wire [WGT_W-1:0] mem_weight;
   wire [ADDR_W:0] mem_index;
   wire [SCALE_W-1:0] mem_scale;
@@ -172,17 +176,26 @@ module hne_core #(
   assign layer_end = post_end || pool_end;
 
   always @(posedge clk_i) begin
-    mem_space_q <= mem_space_i;
-    case (mem_space_q)
-      SPACE_WEIGHTS:     mem_rdata_o <= {{64 - WGT_W{1'b0}}, mem_weight};
-      SPACE_INDEX:       mem_rdata_o <= {{63 - ADDR_W{1'b0}}, mem_index};
-      SPACE_SCALE:       mem_rdata_o <= {{64 - SCALE_W{1'b0}}, mem_scale};
-      SPACE_BIAS:        mem_rdata_o <= bias_wide[63:0];
-      SPACE_PROBABILITY: mem_rdata_o <= {47'd0, mem_probability};
-      default:           mem_rdata_o <= {32'd0, program_word};
+    mem_space_q       <= mem_space_i;
+    mem_answer_q      <= mem_space_q;
+    mem_scale_q       <= mem_scale;
+    mem_bias_q        <= mem_bias;
+    mem_probability_q <= mem_probability;
+    mem_program_q     <= program_word;
+  end
+
+  // Of words that are registered behind their memories; weights and indices are where they stand.
+  always @* begin
+    case (mem_answer_q)
+      SPACE_WEIGHTS:     mem_rdata_o = {{64 - WGT_W{1'b0}}, mem_weight};
+      SPACE_INDEX:       mem_rdata_o = {{63 - ADDR_W{1'b0}}, mem_index};
+      SPACE_SCALE:       mem_rdata_o = {{64 - SCALE_W{1'b0}}, mem_scale_q};
+      SPACE_BIAS:        mem_rdata_o = bias_wide[63:0];
+      SPACE_PROBABILITY: mem_rdata_o = {47'd0, mem_probability_q};
+      default:           mem_rdata_o = {32'd0, mem_program_q};
     endcase
   end
-  wire [BIAS_W+63:0] bias_wide = {64'd0, mem_bias};
+  wire [BIAS_W+63:0] bias_wide = {64'd0, mem_bias_q};
   wire unused_bias = &{1'b0, bias_wide};
 
   hne_ram #(

@@ -61,6 +61,9 @@ module hne_expander #(
   reg [MORE_W-1:0] more_q;
   reg [1:0] open_q;
   reg [8:0] drain_q;
+  // The whole pipeline in front of the column register waits for this bit, so it is known before
+  // the cycle begins.
+  reg move_q;
   reg [3:0] finish_q, finish_last_q;
 
   wire [ROWS-1:0] grant;
@@ -71,9 +74,18 @@ module hne_expander #(
   wire serve = valid_q && !blocked;
   wire more = more_q[0];
   wire held = serve && !more && fc_q && last_q && drain_q != 9'd0;
-  wire done = serve && !more && !held;
+  wire done = valid_q && move_q;
+  wire finish = done && last_q;
 
-  assign move_o = !valid_q || done;
+  // What the registers will hold in the next cycle, and whether the column will be finished then.
+  wire valid_d = !load_i && (move_q ? valid_i : valid_q);
+  wire last_d = move_q ? last_i : last_q;
+  wire [MORE_W-1:0] more_d = move_q ? more_i : conflict_o ? more_q >> 1 : more_q;
+  wire [1:0] open_d = open_q + {1'b0, finish && !fc_q} - {1'b0, release_i};
+  wire drains_d = finish ? rows_i != 9'd1 : drain_q > 9'd1;
+  wire stay = more_d[0] || (fc_q ? last_d && drains_d : open_d == 2'd2);
+
+  assign move_o = move_q;
   assign conflict_o = serve && more;
   assign wait_o = blocked;
   assign hold_o = held;
@@ -99,24 +111,24 @@ module hne_expander #(
   always @(posedge clk_i) begin
     if (rst_i) begin
       valid_q  <= 1'b0;
+      move_q   <= 1'b1;
       finish_q <= 4'd0;
     end else begin
-      if (load_i) valid_q <= 1'b0;
-      else if (move_o) valid_q <= valid_i;
+      valid_q  <= valid_d;
+      move_q   <= !valid_d || !stay;
       finish_q <= {finish_q[2:0], done};
     end
     finish_last_q <= {finish_last_q[2:0], last_q};
-    if (move_o) begin
-      last_q     <= last_i;
+    last_q <= last_d;
+    more_q <= more_d;
+    if (move_q) begin
       negative_q <= negative_i;
       bank_q     <= bank_i;
       line_q     <= line_i;
       used_q     <= used_i;
       turn_q     <= turn_i;
-      more_q     <= more_i;
       now_q      <= {TURN_W{1'b0}};
     end else if (conflict_o) begin
-      more_q     <= more_q >> 1;
       now_q      <= now_q + {{TURN_W - 1{1'b0}}, 1'b1};
     end
     if (load_i) begin
@@ -124,8 +136,8 @@ module hne_expander #(
       open_q  <= 2'd0;
       drain_q <= rows_i - 9'd1;
     end else begin
-      open_q <= open_q + {1'b0, done && last_q && !fc_q} - {1'b0, release_i};
-      if (done && last_q) drain_q <= rows_i - 9'd1;
+      open_q <= open_d;
+      if (finish) drain_q <= rows_i - 9'd1;
       else if (drain_q != 9'd0) drain_q <= drain_q - 9'd1;
     end
   end

@@ -133,17 +133,17 @@ module hne_index #(
     end
   end
 
-  // The field of the line that the memory bus has just read.
+  // The field of the line that the memory bus has just read, registered.
   reg [8:0] field_q;
   integer n;
 
   always @(posedge clk_i) field_q <= mem_field_i;
 
-  always @* begin
-    mem_rdata_o = {ADDR_W + 1{1'b0}};
+  always @(posedge clk_i) begin
+    mem_rdata_o <= {ADDR_W + 1{1'b0}};
     for (n = 0; n < ROWS; n = n + 1) begin
       if (!HASH && field_q == n[8:0]) begin
-        mem_rdata_o = {source_negative[n], source_address[n*ADDR_W+:ADDR_W]};
+        mem_rdata_o <= {source_negative[n], source_address[n*ADDR_W+:ADDR_W]};
       end
     end
   end

@@ -4,8 +4,8 @@
 
 // One array row: COLS multiply-accumulate cells that share a weight, and their shadow registers.
 // BROADCAST, MULTIPLY, ACCUMULATE, SHADOW.
-// Kept in synthesis, because every row has its own copy of the activations, beside its multipliers.
-(* keep_hierarchy *)
+// Every row has its own copy of the activations, beside its multipliers: synthesis must not merge
+// the copies (hwsim/placement.py keeps the hierarchy here).
 module hne_mac_row #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

@@ -4,8 +4,8 @@
 
 // One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b.
 // BROADCAST, MULTIPLY 2 (partial products, sum), ADD, SHIFT, CLAMP: a new operand every cycle.
-// Kept in synthesis, because every lane has its own copy of the multiplier.
-(* keep_hierarchy *)
+// Every lane has its own copy of the multiplier: synthesis must not merge the copies
+// (hwsim/placement.py keeps the hierarchy here).
 module hne_post_lane #(
     parameter integer ACT_W = 8,
     parameter integer ACC_W = 32,

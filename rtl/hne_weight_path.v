@@ -70,15 +70,20 @@ module hne_weight_path #(
   wire [BANKS*WGT_W-1:0] bank_word;
   wire [ROWS*WGT_W-1:0] weight;
   wire unused_bits = &{1'b0, weight_base_i, mem_line_i, mem_wdata_i};
-  reg [8:0] mem_field_q;
+  reg [8:0] mem_field_q, mem_answer_q;
+  reg [BANKS*WGT_W-1:0] mem_word_q;
   integer n;
 
-  always @(posedge clk_i) mem_field_q <= mem_field_i;
+  always @(posedge clk_i) begin
+    mem_field_q  <= mem_field_i;
+    mem_answer_q <= mem_field_q;
+    mem_word_q   <= bank_word;
+  end
 
   always @* begin
     mem_weight_o = {WGT_W{1'b0}};
     for (n = 0; n < BANKS; n = n + 1) begin
-      if (mem_field_q == n[8:0]) mem_weight_o = bank_word[n*WGT_W+:WGT_W];
+      if (mem_answer_q == n[8:0]) mem_weight_o = mem_word_q[n*WGT_W+:WGT_W];
     end
   end
 

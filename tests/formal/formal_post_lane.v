@@ -19,7 +19,8 @@ module formal_post_lane #(
 
   // Operands enter together here; b is due three cycles later and s four.
   reg signed [ACC_W-1:0] acc1, acc2, acc3, acc4, acc5, acc6;
-  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4, multiplier5, multiplier6;
+  reg signed [MULT_W-1:0] multiplier1, multiplier2, multiplier3, multiplier4, multiplier5,
+      multiplier6;
   reg signed [WIDE_W-1:0] bias1, bias2, bias3, bias4, bias5, bias6;
   reg [SHIFT_W-1:0] shift1, shift2, shift3, shift4, shift5, shift6;
   reg [2:0] cycle = 3'd0;
@@ -50,11 +51,11 @@ module formal_post_lane #(
       .logit_o(logit)
   );
 
-  wire signed [31:0] sum = acc6 * multiplier6 + bias6, bias6;
+  wire signed [31:0] sum = acc6 * multiplier6 + bias6;
   // Floor, by division: what >>> does to a negative number is the module's business.
-  wire signed [31:0] power = 32'sd1 <<< shift6, shift6;
+  wire signed [31:0] power = 32'sd1 <<< shift6;
   wire signed [31:0] remainder = sum & (power - 32'sd1);
-  wire signed [31:0] scaled = (sum - remainder) >>> shift6, shift6;
+  wire signed [31:0] scaled = (sum - remainder) >>> shift6;
   localparam signed [31:0] TOP = (1 << ACT_W) - 1;
   wire [31:0] clamped = scaled < 0 ? 32'd0 : scaled > TOP ? TOP : scaled;
 

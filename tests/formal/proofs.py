@@ -82,7 +82,7 @@ _EXPANDER = Proof(
             "used[n] = n_out_i > n[15:0]",
             "rows beyond the layer ask for words",
         ),
-        Mutation("hne_expander", "open_q == 2'd2", "open_q == 2'd3", "a third tile half"),
+        Mutation("hne_expander", "open_d == 2'd2", "open_d == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
             "weight_q <= sign_q[2]",
@@ -91,8 +91,8 @@ _EXPANDER = Proof(
         ),
         Mutation(
             "hne_expander",
-            "more_q     <= more_i;",
-            "more_q     <= more_q >> 1;",
+            "more_d = move_q ? more_i :",
+            "more_d = move_q ? more_q >> 1 :",
             "served at once, if the column before was",
         ),
         Mutation(
@@ -284,7 +284,12 @@ _MULHI = Proof(
     sources=("hne_mulhi32",),
     # The products of the module and of the property are the same four, and may be anything that
     # the property assumes of them.
-    steps=("opt_merge -share_all", "select -assert-count 4 t:$mul", "cutpoint t:$mul"),
+    steps=(
+        "opt_dff",
+        "opt_merge -share_all",
+        "select -assert-count 4 t:$mul",
+        "cutpoint t:$mul",
+    ),
     depth=4,
     cover_depth=6,
     note="the 16 × 16 products are cut out; of them only the next line is assumed",

@@ -32,6 +32,7 @@ def test_memories_become_block_ram_and_multipliers_dsps() -> None:
 def test_the_bits_of_the_memories_are_those_of_the_configuration() -> None:
     config = load_config("tiny")
     found = synthesis.synthesize(config, lambda stage, seconds: None)
-    channels = config.chan_depth * (6 + config.mult_w + config.acc_w + config.mult_w)
-    others = channels + config.chan_depth * config.acc_w + 16 * config.prog_depth * 32
-    assert found.total("memory_bits") == synthesis.memory_bits(config) + others
+    # Scale, bias, logit, probability of each channel; the program.
+    channel = (6 + config.mult_w) + (config.acc_w + config.mult_w) + config.acc_w + 17
+    others = config.chan_depth * channel + 16 * config.prog_depth * 32
+    assert found.by_module()["hne_ram"]["memory_bits"] == synthesis.memory_bits(config) + others

@@ -161,6 +161,11 @@ def test_a_configuration_that_fits_no_device_is_refused_before_anything_runs() -
 def test_the_tools_say_where_they_are() -> None:
     assert fpga.stage_of("7.10.2. Executing ABC9 pass (technology mapping).") == "yosys: abc9"
     assert fpga.stage_of("Info: Packing carries...") == "nextpnr: packing carries"
+    placing = "Info:     at iteration #12, type ALL: wirelen solved = 84997, spread = 276831"
+    assert fpga.stage_of(placing) == "nextpnr: placer, step 12"
+    routing = "Info:     140000 |    43159      94780 |  445   491 |     22748|       5.26"
+    assert fpga.stage_of(routing) == "nextpnr: router, 140000 steps"
+    assert fpga.stage_of(routing.replace("140000", "141000")) is None
     assert fpga.stage_of("Info: Checksum: 0x1") is None
 
 

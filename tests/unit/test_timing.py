@@ -103,7 +103,7 @@ def test_layers_are_barriers() -> None:
 def test_a_convolution_bound_by_the_array_costs_its_columns_and_one_fill() -> None:
     """One row-tile, 16 x 2 pixel tiles of 72 columns: nothing waits but the pipeline."""
     layer = conv()
-    fill = index.LATENCY["counter"] + 72 + expander.FILL
+    fill = index.LATENCY["counter"] + expander.TURNS + 72 + expander.FILL
     tail = mac_array.FILL + 16 + post.FILL
     assert layer.cycles == sequencer.INSTRUCTION + fill + 16 * 2 * 72 + tail
     assert (layer.compute, layer.act_stall, layer.post_stall) == (16 * 2 * 72, 0, 0)
@@ -123,7 +123,8 @@ def test_the_array_waits_for_weights_where_pixels_are_few() -> None:
     """Two pixel tiles per row-tile cannot hide three cycles a column: expanding sets the pace."""
     few = conv("xxh32", n_out=64, side=2)
     assert few.expander_wait == 0
-    expanding = index.LATENCY["sram"] + few.columns + few.conflict_cycles + expander.FILL
+    fill = index.LATENCY["sram"] + expander.TURNS + expander.FILL
+    expanding = fill + few.columns + few.conflict_cycles
     tail = mac_array.FILL + 16 + post.FILL
     assert few.cycles == sequencer.INSTRUCTION + expanding + 2 * 72 + tail
 
@@ -166,7 +167,7 @@ def test_banked_is_as_fast_as_dense_up_to_the_index_latency() -> None:
 def test_an_fc_layer_streams_its_columns() -> None:
     layer = fc("xxh32", 64, 300)
     work = expander.expansion(HashSpec.for_rate("xxh32", 64, 300, 1 / 16), 16, 16)
-    fill = index.LATENCY["sram"] + expander.FILL + sequencer.ISSUE
+    fill = index.LATENCY["sram"] + expander.TURNS + expander.FILL + sequencer.ISSUE
     tail = mac_array.FILL + 16 + post.FILL
     assert layer.cycles == sequencer.INSTRUCTION + fill + sum(work.tile_cycles) + tail
     assert layer.conflict_cycles == sum(work.tile_cycles) - 4 * 300
@@ -175,7 +176,8 @@ def test_an_fc_layer_streams_its_columns() -> None:
 
 def test_an_fc_layer_with_few_inputs_waits_for_post() -> None:
     layer = fc("dense", 64, 5)
-    assert layer.post_stall == 3 * (16 - 5) + (16 - 5 - index.LATENCY["counter"])
+    arrival = index.LATENCY["counter"] + expander.TURNS
+    assert layer.post_stall == 3 * (16 - 5) + (16 - 5 - arrival)
     ends = [tile.expand_end for tile in layer.tiles]
     assert np.diff(ends).tolist() == [16, 16, 16]
 
@@ -202,7 +204,7 @@ def test_more_banks_never_cost_cycles() -> None:
 def test_a_pool_reads_each_window_element_of_each_line() -> None:
     """24 x 6 lines of 8 outputs, 2 x 2 windows, 2 cycles per strided read."""
     layer = report().layers[1]
-    assert layer.compute == 24 * 6 * 1 * 4 * 2 + 3
+    assert layer.compute == 24 * 6 * 1 * 4 * 2 + pool.FILL
     assert layer.macs == 0
 
 
@@ -322,10 +324,10 @@ def test_the_document_states_every_pipeline_constant() -> None:
     units = {
         "sequencer": (sequencer, "START FETCH SETUP ISSUE"),
         "index": (index, "LANE ROUND MIX SCALE ROTATE"),
-        "expander": (expander, "READ SIGN WRITE"),
-        "mac_array": (mac_array, "READ MULTIPLY ACCUMULATE SHADOW"),
-        "post": (post, "MULTIPLY ADD SHIFT WRITE"),
-        "pool": (pool, "READ COMPARE WRITE"),
+        "expander": (expander, "COMPARE FIRST COUNT TURN ROUTE READ SIGN WRITE"),
+        "mac_array": (mac_array, "ADDRESS READ ALIGN BROADCAST MULTIPLY ACCUMULATE SHADOW"),
+        "post": (post, "READ BROADCAST MULTIPLY ADD SHIFT CLAMP WRITE"),
+        "pool": (pool, "ADDRESS READ ALIGN COMPARE WRITE"),
         "softmax": (softmax, "READ DIFFERENCE SHIFT LOOKUP SUM LOAD DIVIDE"),
     }
     assert stated == {
