@@ -108,7 +108,9 @@ def markdown(found: Sequence[Synthesis]) -> str:
     parts = [_markdown(_TOTALS, total_rows(found))]
     for one in found:
         parts += [f"### `{one.config}`", _markdown(_MODULES, module_rows(one))]
-    return "\n\n".join([*parts, f"Mapped by {found[0].tool}."])
+    # Without the compiler that built the tool and where it stood.
+    tool = found[0].tool.partition(", ")[0]
+    return "\n\n".join([*parts, f"Mapped by {tool}{')' * (tool.count('(') - tool.count(')'))}."])
 
 
 def markdown_placement(found: Placement) -> str:
