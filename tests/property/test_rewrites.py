@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ from hwsim.defenses.pruning import prune
 from hwsim.defenses.rewriting import OnOverflow, Scaling, rewrite
 from hwsim.errors import InputError
 from hwsim.fixedpoint import nearest, quantize
-from hwsim.program import MacLayer, Program
+from hwsim.program import Layer, MacLayer, Program
 from tests.property.networks import Case, cases
 from tests.property.test_engine_equals_oracle import property_test
 
@@ -29,15 +30,23 @@ def _pairs(a: Program, b: Program) -> list[tuple[MacLayer, MacLayer]]:
     return list(zip(a.mac_layers, b.mac_layers, strict=True))
 
 
+def _whole_bias(layer: Layer, unit: int) -> Layer:
+    """The rounding of a moved bias is all that could differ: here there is nothing to round."""
+    if not isinstance(layer, MacLayer):
+        return layer
+    rows = zip(layer.bias.tolist(), layer.rounding.tolist(), strict=True)
+    words = [int((b - half) / unit) * unit + half for b, half in rows]
+    return dataclasses.replace(layer, bias=np.array(words, np.int64))
+
+
 def _equal_to_oracle(program: Program, case: Case) -> None:
-    maps = case.images.transpose(0, 2, 3, 1)
+    maps = case.images[:1].transpose(0, 2, 3, 1)
     datapath = Datapath(program, frozenset(("int8", "float32", "float64")))
     logits = datapath.run(maps.astype(datapath.map_dtype), None)
-    for image, row in zip(case.images, logits, strict=True):
-        assert row.tolist() == list(reference.run(program, image).logits)
+    assert logits[0].tolist() == list(reference.run(program, case.images[0]).logits)
 
 
-@property_test(0.3)
+@property_test(0.08)
 @given(cases(), st.integers(1, 40), st.sampled_from(POLICIES), st.sampled_from(CHOICES))
 def test_inhibition_moves_every_word_by_the_rounded_tau(
     case: Case, lsbs: int, policy: OnOverflow, choice: str
@@ -76,7 +85,7 @@ def test_inhibition_moves_every_word_by_the_rounded_tau(
     _equal_to_oracle(after, case)
 
 
-@property_test(0.3)
+@property_test(0.08)
 @given(cases(), st.integers(-3, 6))
 def test_augmentation_by_a_power_of_two_changes_no_weight_word_and_no_argmax(
     case: Case, power: int
@@ -91,11 +100,11 @@ def test_augmentation_by_a_power_of_two_changes_no_weight_word_and_no_argmax(
         assert np.array_equal(old.bias, new.bias)
     assert after.logit_frac == before.logit_frac - power
     assert after.history[-1]["layers"][before.output.name]["changed"] == 0
-    for image in case.images:
-        assert reference.run(after, image).logits == reference.run(before, image).logits
+    image = case.images[0]
+    assert reference.run(after, image).logits == reference.run(before, image).logits
 
 
-@property_test(0.3)
+@property_test(0.08)
 @given(cases(), st.floats(0.1, 20), st.sampled_from(POLICIES))
 def test_augmentation_rounds_each_word_and_bias_once(
     case: Case, tau: float, policy: OnOverflow
@@ -114,7 +123,7 @@ def test_augmentation_rounds_each_word_and_bias_once(
     _equal_to_oracle(after, case)
 
 
-@property_test(0.3)
+@property_test(0.08)
 @given(cases(), st.integers(1, 4))
 def test_a_moved_binary_point_keeps_what_a_hidden_layer_computes(case: Case, bits: int) -> None:
     """Words that are multiples of 2^bits lose nothing when the point moves, nor do the maps."""
@@ -126,6 +135,7 @@ def test_a_moved_binary_point_keeps_what_a_hidden_layer_computes(case: Case, bit
             lambda layer: Scaling(lambda word: Fraction(int(word / unit) * unit)),
             {"rewrite": "coarse"},
         )
+        coarse = coarse.replace(layers=tuple(_whole_bias(layer, unit) for layer in coarse.layers))
         moved = rewrite(
             coarse,
             [layer.name for layer in case.program.mac_layers],
@@ -138,18 +148,12 @@ def test_a_moved_binary_point_keeps_what_a_hidden_layer_computes(case: Case, bit
     for old, new in _pairs(coarse, moved):
         assert old.fw - new.fw == bits
         assert (new.weights * unit).tolist() == old.weights.tolist()
-        # The rounding of the bias itself is all that may differ, and it is half an LSB at most.
-        exact = all(
-            (int(b) - int(r)) % unit == 0 for b, r in zip(old.bias, old.rounding, strict=True)
-        )
-        assume(exact)
-    for image in case.images:
-        one, other = reference.run(coarse, image), reference.run(moved, image)
-        for a, b in zip(one.feature_maps[:-1], other.feature_maps[:-1], strict=True):
-            assert np.array_equal(a, b)
+    one, other = (reference.run(program, case.images[0]) for program in (coarse, moved))
+    for a, b in zip(one.feature_maps[:-1], other.feature_maps[:-1], strict=True):
+        assert np.array_equal(a, b)
 
 
-@property_test(0.3)
+@property_test(0.08)
 @given(cases(), st.floats(1.05, 4), st.sampled_from(CHOICES))
 def test_pruning_zeroes_the_smallest_words_and_nothing_else(
     case: Case, compression: float, choice: str
