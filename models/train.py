@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -15,32 +15,7 @@ from torch import Tensor, nn
 
 from hwsim.atomic import replacing
 from hwsim.errors import InputError
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
-
-    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule.
-    weight_decay: AdamW's, decoupled. shift: largest random translation in pixels, zero filled.
-    flip: random horizontal mirror. precision: ``bfloat16`` (autocast) or ``float32``.
-    seed: initialisation, order and augmentation.
-    """
-
-    epochs: int = 12
-    batch: int = 256
-    lr: float = 3e-3
-    weight_decay: float = 1e-2
-    shift: int = 2
-    flip: bool = False
-    precision: str = "bfloat16"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
-        if self.precision not in ("bfloat16", "float32"):
-            raise InputError(f"precision must be bfloat16 or float32, got {self.precision!r}")
+from models.recipe import Recipe
 
 
 def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:

@@ -20,14 +20,17 @@ def train_model(
     name: str,
     *,
     recipe: Recipe | None = None,
-    dataset: str | tuple[Dataset, Dataset] = "mnist",
+    dataset: str | tuple[Dataset, Dataset] | None = None,
+    data_note: str | None = None,
     out_dir: Path,
     checkpoint_dir: Path = Path("runs/train"),
     on_batch: Callable[[int, int, float], None] = lambda epoch, step, loss: None,
 ) -> zoo.Card:
     """Train ``zoo.SPECS[name]``, test it, and save weights and card in ``out_dir``.
 
-    dataset: a name, or the (train, test) splits. on_batch(epoch, step, loss): after every batch.
+    recipe, dataset: the spec's where None; dataset is a name or the (train, test) splits.
+    data_note: a sentence about these files for the card. on_batch(epoch, step, loss): after every
+    batch.
     Each finished epoch is kept in ``checkpoint_dir/name``; the same call goes on from there, and
     ends in the same weights as if it had not been interrupted. The checkpoint's name holds the
     digest of the training data, so that a run never goes on with other data.
@@ -35,9 +38,11 @@ def train_model(
     Raises InputError for an unknown name, missing data, images of the wrong shape for the
     network, a checkpoint of another recipe, and folders that cannot be written.
     """
-    recipe = recipe or Recipe()
+    spec = zoo.spec(name)
+    recipe = recipe or spec.recipe
     module = zoo.build(name, recipe.seed).eval()
     _writable(out_dir)  # now rather than after minutes of training
+    dataset = dataset or spec.dataset
     if isinstance(dataset, str):
         learn, test = load_dataset(dataset, "train"), load_dataset(dataset, "test")
     else:
@@ -61,16 +66,23 @@ def train_model(
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{checkpoint}: cannot write the checkpoint: {reason}") from None
+    zoo.round_weights(module, spec.stored)
     hits = accuracy(module, _images(test), torch.from_numpy(test.labels))
-    return zoo.save(module, make_card(name, recipe, learn, test, hits), out_dir)
+    return zoo.save(module, make_card(name, recipe, learn, test, hits, data_note), out_dir)
 
 
 def make_card(
-    name: str, recipe: Recipe, learn: Dataset, test: Dataset, test_accuracy: float
+    name: str,
+    recipe: Recipe,
+    learn: Dataset,
+    test: Dataset,
+    test_accuracy: float,
+    data_note: str | None = None,
 ) -> zoo.Card:
     """The card of ``zoo.SPECS[name]`` trained by ``recipe``; ``zoo.save`` completes it."""
     spec = zoo.SPECS[name]
-    notes = [note for note in (learn.note, test.note) if note]
+    notes = [note for note in (data_note, learn.note, test.note) if note]
+    published = learn.name == spec.dataset
     return zoo.Card(
         name=name,
         architecture=spec.architecture,
@@ -78,14 +90,16 @@ def make_card(
         rate=spec.rate,
         seed=recipe.seed,
         hash_banks=spec.hash_banks,
+        hash_seed=spec.hash_seed,
+        stored=spec.stored,
         dataset=learn.name,
         dataset_digest=learn.digest,
         test_digest=test.digest,
         dataset_note="; ".join(notes) or None,
         recipe=asdict(recipe),
         test_accuracy=test_accuracy,
-        paper_accuracy=spec.paper_accuracy if learn.name == "mnist" else None,
-        paper_note=spec.paper_note if learn.name == "mnist" else None,
+        paper_accuracy=spec.paper_accuracy if published else None,
+        paper_note=spec.paper_note if published else None,
     )
 
 
