@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -96,7 +95,7 @@ def make_card(
         dataset_digest=learn.digest,
         test_digest=test.digest,
         dataset_note="; ".join(notes) or None,
-        recipe=asdict(recipe),
+        recipe=recipe.facts(),
         test_accuracy=test_accuracy,
         paper_accuracy=spec.paper_accuracy if published else None,
         paper_note=spec.paper_note if published else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -209,7 +208,7 @@ def test_every_shipped_network_loads_and_matches_its_spec(name: str) -> None:
     card, spec = zoo.card(name), zoo.SPECS[name]
     for field in ("architecture", "scheme", "rate", "hash_banks", "hash_seed", "stored", "dataset"):
         assert getattr(card, field) == getattr(spec, field)
-    assert card.recipe == dataclasses.asdict(spec.recipe)
+    assert card.recipe == spec.recipe.facts()
     if spec.target is not None:
         assert card.test_accuracy >= spec.target
     if card.dataset == "cifar10":
