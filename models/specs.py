@@ -94,3 +94,9 @@ SPECS: dict[str, Spec] = {
 for _name, _spec in _CIFAR.items():
     SPECS[_name] = _spec
     SPECS[f"{_name}-h16"] = _hashed(_spec, 1 / 16)
+
+#: The command that makes a network, for those that are made from others too.
+RECIPES: dict[str, str] = {name: f"hwsim train {name}" for name in SPECS} | {
+    "mnist-cnn-p7": "hwsim prune mnist-cnn --to 7",
+    "c0-p7": "hwsim prune c0 --to 7",
+}

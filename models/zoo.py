@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hwsim.atomic import replacing
 from hwsim.errors import InputError
 from hwsim.hashing import Scheme
-from models.specs import SPECS, Spec, Stored
+from models.specs import RECIPES, SPECS, Spec, Stored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,9 +36,9 @@ class Card(BaseModel):
     ``build``). stored: how the file keeps the weights (see models.specs).
     dataset_digest, test_digest: ``Dataset.digest`` of the training and the test split.
     dataset_note: ``Dataset.note``, to be shown with every number. recipe: fields of
-    models.train.Recipe. fixed_accuracy: bits of activations and weights -> accuracy on the engine.
-    parameters: stored numbers, biases included. sha256: of the .safetensors file. ``save`` fills
-    in the last two.
+    models.recipe.Recipe, and of a network that was made from another one, how. fixed_accuracy: bits
+    of activations and weights -> accuracy on the engine. parameters: stored numbers, biases
+    included. sha256: of the .safetensors file. ``save`` fills in the last two.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +74,11 @@ def names(directory: Path = ZOO) -> list[str]:
 def card(name: str, directory: Path = ZOO) -> Card:
     """The card of a network. Raises InputError for an unknown name and for a damaged card."""
     known = names(directory)
+    if name in RECIPES and name not in known and directory == ZOO:
+        raise InputError(
+            f"{name}: no trained weights ship; make them with: {RECIPES[name]} (then name it "
+            f"runs/zoo/{name})"
+        )
     if name not in known:
         choice = f"choose from {', '.join(known)}" if known else f"{directory} holds no networks"
         raise InputError(f"unknown model {name!r}: {choice}")
@@ -204,9 +209,30 @@ def save(module: nn.Module, card: Card, directory: Path) -> Card:
     try:
         with replacing(directory / f"{card.name}.safetensors") as temporary:
             temporary.write_bytes(payload)
-        with replacing(directory / f"{card.name}.json") as temporary:
-            temporary.write_text(full.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{directory}: cannot write the network there: {reason}") from None
-    return full
+        raise _unwritable(directory, error) from None
+    return save_card(full, directory)
+
+
+def save_card(card: Card, directory: Path) -> Card:
+    """Write ``<card.name>.json``; returns the card. Raises InputError if that is not possible."""
+    try:
+        with replacing(directory / f"{card.name}.json") as temporary:
+            temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+    return card
+
+
+def _unwritable(directory: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(f"{directory}: cannot write the network there: {reason}")
+
+
+def check_test_data(card: Card, digest: str) -> None:
+    """Raise InputError if ``digest`` is not that of the test images that the card speaks of."""
+    if card.test_digest != digest:
+        raise InputError(
+            f"{card.name}: its accuracy was counted on test data {str(card.test_digest)[:12]}, "
+            f"these are {digest[:12]}: set HWSIM_DATA to the same files"
+        )
