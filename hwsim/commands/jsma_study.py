@@ -45,7 +45,7 @@ from hwsim.commands.options import (
 @click.option(
     "--output",
     type=click.Choice(["logits", "probabilities"]),
-    default="logits",
+    default="probabilities",
     show_default=True,
     help="What the saliency map differentiates. logits: as published.",
 )
