@@ -78,7 +78,17 @@ def test_pruning_leaves_the_share_that_was_asked_for_and_m2(run: Run, place: Pat
     assert left_over == []
 
 
+def test_a_card_keeps_what_was_measured_at_each_width(run: Run, place: Path) -> None:
+    assert run("train", H64, *FEW)[0] == 0
+    code, out, err = run("zoo", "measure", f"runs/zoo/{H64}", "--bits", "4,6")
+    assert (code, err) == (0, "")
+    assert "with 8 bits" in out
+    assert list(card(place, H64)["fixed_accuracy"]) == ["8", "6", "4"]
+
+
 REFUSED = {
+    "measured on other data": (("zoo", "measure", H64), "was counted on test data"),
+    "measured at 3 bits": (("zoo", "measure", H64, "--bits", "8,3"), "give widths of 4 … 16"),
     "epsilon alone": (("train", H64, "--epsilon", "0.1"), "--epsilon is an option of --advers"),
     "no epsilon": (("train", H64, "--adversarial", "pgd"), "--adversarial needs --epsilon"),
     "steps of fgsm": (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hwsim import fpga, placement, synthesis, synthesis_table
+from hwsim import fpga, markdown, placement, synthesis, synthesis_table
 from hwsim.compiler import Program
 from hwsim.config import load_config
 from hwsim.errors import InputError
@@ -205,13 +205,13 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Title\n<!-- synth: begin -->\nold\n<!-- synth: end -->\nmore\n", "utf-8")
-    synthesis_table.put(page, "synth", "new")
+    markdown.put(page, "synth", "new")
     text = page.read_text("utf-8")
     assert "old" not in text
     assert text.startswith("# Title\n")
     assert text.endswith("<!-- synth: end -->\nmore\n")
     with pytest.raises(InputError, match="no place"):
-        synthesis_table.put(page, "pnr", "new")
+        markdown.put(page, "pnr", "new")
 
 
 def test_small_holds_the_network_that_it_is_made_for() -> None:
