@@ -83,7 +83,7 @@ class TrainableEngine(nn.Module):
         self.gradient = gradient
         self.module = module
         self._calibration = checked(calibration)
-        self._engine: tuple[tuple[int, ...], Engine] | None = None
+        self._engine: tuple[list[Tensor], Engine] | None = None
         self.refit()
         for parameter in module.parameters():
             parameter.requires_grad_(False)
@@ -117,11 +117,12 @@ class TrainableEngine(nn.Module):
 
     def engine(self) -> Engine:
         """The Engine that ``forward`` runs."""
-        version = tuple(parameter._version for parameter in self._parameters_learnt())
-        if self._engine is None or self._engine[0] != version:
+        now = [parameter.detach() for parameter in self._parameters_learnt()]
+        # Compared by value: fused optimizers do not count up the version of what they change.
+        if self._engine is None or not all(map(torch.equal, self._engine[0], now)):
             stages = [learner.now() for learner in self._learners]
             program = assemble(self._front, stages, self.config, self._shape, like=self._program)
-            self._engine = version, Engine(program, self.gradient)
+            self._engine = [value.clone() for value in now], Engine(program, self.gradient)
         return self._engine[1]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -82,10 +82,17 @@ def test_before_the_first_step_it_is_what_compile_makes(module: nn.Module, bits:
     assert torch.equal(ours(images()), Engine(program)(images()))
 
 
-def test_after_steps_the_forward_is_the_engine_of_the_new_words(module: nn.Module) -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_after_steps_the_forward_is_the_engine_of_the_new_words(
+    module: nn.Module, fused: bool
+) -> None:
+    """Fused optimizers change parameters behind autograd's back."""
     ours = TrainableEngine(module, images(), "tiny")
     before = [layer.weights.copy() for layer in ours.program().mac_layers]
-    optimizer = torch.optim.SGD([p for p in ours.parameters() if p.requires_grad], 0.5)
+    learnt = [p for p in ours.parameters() if p.requires_grad]
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(learnt, 0.5)
+    if fused:
+        optimizer = torch.optim.AdamW(learnt, 0.05, fused=True)
     for _ in range(3):
         optimizer.zero_grad()
         F.cross_entropy(ours(images()), torch.tensor([0, 1, 2, 3, 4, 0])).backward()
