@@ -24,16 +24,23 @@ def open_trained(name: str) -> tuple[nn.Module, zoo.Card]:
     return zoo.load(*where), zoo.card(*where)
 
 
-def derived_card(start: zoo.Card, name: str, recipe: Recipe, data: Data, **facts: Any) -> zoo.Card:
+def derived_card(
+    start: zoo.Card,
+    name: str,
+    recipe: Recipe,
+    data: Data,
+    stored: zoo.Stored = "bfloat16",
+    **facts: Any,
+) -> zoo.Card:
     """The card of what is made from ``start``: no paper's, and no longer measured.
 
     facts: what was done beside the recipe; they identify a checkpoint.
     """
-    made_from = {"start": start.name, "start_sha256": start.sha256, "images": len(data.learn)}
+    made_from = {"start": start.name, "start_sha256": start.sha256}
     changes = {
         "name": name,
-        "stored": "bfloat16",
-        "recipe": recipe.facts() | made_from | facts,
+        "stored": stored,
+        "recipe": recipe.facts() | data.facts() | made_from | facts,
         "dataset_digest": data.learn.digest,
         "test_digest": data.test.digest,
         "dataset_note": data.notes,
@@ -43,13 +50,6 @@ def derived_card(start: zoo.Card, name: str, recipe: Recipe, data: Data, **facts
         "paper_note": None,
     }
     return start.model_copy(update=changes)
-
-
-def part(data: Data, images: int | None) -> Data:
-    """Learning from ``images`` of the training images only, spread evenly over the split."""
-    if images is None:
-        return data
-    return dataclasses.replace(data, learn=data.learn.take(images))
 
 
 def finetune(
@@ -69,15 +69,16 @@ def finetune(
     """
     module, card = open_trained(start)
     facts: dict[str, Any] = {}
+    stored: zoo.Stored = "bfloat16"
     hooks = Hooks(perturb=perturbation(recipe), on_batch=on_batch)
     if hardware is not None:
         recipe = dataclasses.replace(recipe, precision="float32")
+        stored = "float32"  # the words that were learnt are those of the weights as they are
         facts["hardware"] = {"act_w": hardware.act_w, "wgt_w": hardware.wgt_w}
         learner = TrainableEngine(module, pixels(calibration(data.learn)), hardware)
         hooks = dataclasses.replace(hooks, learner=learner, on_epoch=lambda epoch: learner.refit())
-    return teach(
-        module, derived_card(card, save_as, recipe, data, **facts), recipe, data, places, hooks
-    )
+    card = derived_card(card, save_as, recipe, data, stored, **facts)
+    return teach(module, card, recipe, data, places, hooks)
 
 
 def calibration(learn: Dataset) -> Dataset:

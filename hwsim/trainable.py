@@ -154,15 +154,22 @@ class TrainableEngine(nn.Module):
         found = [(learner.weight, learner.bias) for learner in self._learners]
         return [parameter for pair in found for parameter in pair if parameter is not None]
 
-    def _gradients(self, tape: Tape, seed: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Gradients by the images, and by the parameters in the order of ``_parameters_learnt``."""
-        found = tape.backward(seed)
+    def _gradients(
+        self, tape: Tape, seed: Tensor, wanted: bool
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Gradients by the images, and by the parameters in the order of ``_parameters_learnt``.
+
+        wanted: whether any parameter's is; an attack needs none of them.
+        """
+        found = tape.backward(seed, wanted)
+        if not wanted:
+            return torch.from_numpy(found.images), [None] * len(self._parameters_learnt())
         gain, _ = input_gain(
             self._front, [learner.stage for learner in self._learners], self.config
         )
         # The one layer of a network without hidden ones carries the input gain in its words.
         factor = gain if len(self._learners) == 1 else 1.0
-        gradients: list[Tensor] = []
+        gradients: list[Tensor | None] = []
         layers = tape.engine.program.mac_layers
         for learner, layer, by_weight, by_output in zip(
             self._learners, layers, found.weights, found.outputs, strict=True
@@ -193,5 +200,6 @@ class _Learn(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor) -> Any:
-        by_image, by_parameter = ctx.owner._gradients(ctx.tape, seeds[0])
+        wanted = any(ctx.needs_input_grad[2:])
+        by_image, by_parameter = ctx.owner._gradients(ctx.tape, seeds[0], wanted)
         return by_image, None, *by_parameter

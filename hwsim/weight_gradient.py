@@ -25,9 +25,12 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Of one batch. images: (N, C, H, W), x in [0, 1]. weights, outputs: per layer with weights,
-    (n_out, fan_in) by the decoded weights in real units and (n_out,) by what is added to the
-    layer's output."""
+    """Of one batch.
+
+    images: (N, C, H, W), x in [0, 1]. weights, outputs: per layer with weights, (n_out, fan_in) by
+    the decoded weights in real units and (n_out,) by what is added to the layer's output; empty
+    where they were not asked for.
+    """
 
     images: F32
     weights: list[Tensor]
@@ -51,14 +54,14 @@ class Tape:
             self._chunks = in_chunks(len(maps), task)
         self.logits = np.concatenate([logits for logits, _, _ in self._chunks])
 
-    def backward(self, seed: Tensor) -> Gradients:
-        """All gradients of Σ seed · logits; seed (N, classes)."""
+    def backward(self, seed: Tensor, weights: bool = True) -> Gradients:
+        """Gradients of Σ seed · logits, seed (N, classes); of weights where asked for."""
         flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
         starts = np.cumsum([0, *(len(logits) for logits, _, _ in self._chunks)])
 
         def task(chosen: slice) -> Gradients:
             index = chosen.start
-            return self._chunk(index, flow[starts[index] : starts[index + 1]])
+            return self._chunk(index, flow[starts[index] : starts[index + 1]], weights)
 
         with torch.autocast("cpu", enabled=False):
             parts = in_chunks(len(self._chunks), task, 1)
@@ -68,7 +71,7 @@ class Tape:
             [_sum(each) for each in zip(*(part.outputs for part in parts), strict=True)],
         )
 
-    def _chunk(self, index: int, seed: F32) -> Gradients:
+    def _chunk(self, index: int, seed: F32, wanted: bool) -> Gradients:
         _, states, inputs = self._chunks[index]
         stages = self.engine._datapath.stages
         weights: list[Tensor] = []
@@ -80,7 +83,7 @@ class Tape:
             weights.append(weight_gradient(layer, inputs[stage], flow))
             outputs.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
 
-        images = self.engine._backward.run(seed, states, on_layer)
+        images = self.engine._backward.run(seed, states, on_layer if wanted else None)
         return Gradients(images, weights[::-1], outputs[::-1])
 
 

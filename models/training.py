@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,16 +21,28 @@ OnBatch = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class Data:
-    """What a network learns from and what it is tested with; note: for the card."""
+    """What a network learns from and what it is tested with.
+
+    note: for the card. whole: whether ``learn`` is all of its split.
+    """
 
     learn: Dataset
     test: Dataset
     note: str | None = None
+    whole: bool = True
 
     @staticmethod
-    def load(name: str, note: str | None = None) -> Data:
+    def load(name: str) -> Data:
         """Both splits of a data set."""
-        return Data(load_dataset(name, "train"), load_dataset(name, "test"), note)
+        return Data(load_dataset(name, "train"), load_dataset(name, "test"))
+
+    def part(self, images: int) -> Data:
+        """Learning from that many of the images only, spread evenly over the split."""
+        return replace(self, learn=self.learn.take(images), whole=images == len(self.learn))
+
+    def facts(self) -> dict[str, int]:
+        """What a card's recipe must say: how many images, if not all."""
+        return {} if self.whole else {"images": len(self.learn)}
 
     @property
     def notes(self) -> str | None:
@@ -106,7 +118,7 @@ def card_of(name: str, spec: zoo.Spec, recipe: Recipe, data: Data) -> zoo.Card:
         dataset_digest=data.learn.digest,
         test_digest=data.test.digest,
         dataset_note=data.notes,
-        recipe=recipe.facts(),
+        recipe=recipe.facts() | data.facts(),
         test_accuracy=0.0,
         paper_accuracy=spec.paper_accuracy if ordinary else None,
         paper_note=spec.paper_note if ordinary else None,

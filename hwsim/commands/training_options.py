@@ -155,7 +155,8 @@ def load_data(
 
         learn = load_dataset(name, "train", on_progress=on_progress)
         test = load_dataset(name, "test", on_progress=on_progress)
-    return Data(learn if samples is None else learn.take(samples), test, note)
+    data = Data(learn, test, note)
+    return data if samples is None else data.part(samples)
 
 
 @contextmanager

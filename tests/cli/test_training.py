@@ -33,6 +33,7 @@ def test_adversarial_training_says_so_in_name_and_card(run: Run, place: Path) ->
         "attack": "fgsm", "epsilon": 0.1, "steps": 10, "share": 0.5
     }  # fmt: skip
     assert found["dataset_note"].startswith("sixteen digits; ")
+    assert found["recipe"]["images"] == 16
     assert found["paper_accuracy"] is None
     assert list(found["fixed_accuracy"]) == ["8"]
 

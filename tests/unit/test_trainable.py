@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks.criteria import Untargeted
+from attacks.pgd import PGD
 from hwsim.compiler import compile
 from hwsim.config import load_config
 from hwsim.engine import Engine
@@ -190,6 +192,18 @@ def test_weight_gradient_is_that_of_an_independent_straight_through_model(
         torch.testing.assert_close(part.weight.grad, weight.grad, rtol=1e-4, atol=1e-6)
         added = parts["4"] if part.bias is None else part
         torch.testing.assert_close(added.bias.grad, shift.grad.float(), rtol=1e-4, atol=1e-6)  # type: ignore[union-attr]
+
+
+def test_an_attack_on_it_is_the_attack_on_its_engine(module: nn.Module) -> None:
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    ours = TrainableEngine(module, images(), "tiny")
+    engine = Engine(ours.program())
+    attack = PGD(steps=3, early_exit=False)
+    found, expected = (
+        attack(model, images(), Untargeted(labels), epsilon=0.1) for model in (ours, engine)
+    )
+    assert torch.equal(found.adversarial, expected.adversarial)
+    assert all(parameter.grad is None for parameter in module.parameters())
 
 
 def test_only_weights_and_what_is_added_learn() -> None:
