@@ -163,9 +163,11 @@ def test_the_tools_say_where_they_are() -> None:
     assert fpga.stage_of("Info: Packing carries...") == "nextpnr: packing carries"
     placing = "Info:     at iteration #12, type ALL: wirelen solved = 84997, spread = 276831"
     assert fpga.stage_of(placing) == "nextpnr: placer, step 12"
-    routing = "Info:     140000 |    43159      94780 |  445   491 |     22748|       5.26"
-    assert fpga.stage_of(routing) == "nextpnr: router, 140000 steps"
-    assert fpga.stage_of(routing.replace("140000", "141000")) is None
+    spreading = "Info: iter=120 steplen=0.78 a=69.5 penalty=[0.00, 0.00, 0.00, 0.00]"
+    assert fpga.stage_of(spreading) == "nextpnr: placer, step 120"
+    assert fpga.stage_of(spreading.replace("120", "121")) is None
+    routing = "Info:     iter=3 wires=432325 overused=21813 overuse=24839 archfail=NA"
+    assert fpga.stage_of(routing) == "nextpnr: router, pass 3, 21813 wires left"
     assert fpga.stage_of("Info: Checksum: 0x1") is None
 
 
