@@ -142,8 +142,9 @@ class TrainableEngine(nn.Module):
         if layer is None or not isinstance(getattr(layer, "weight", None), nn.Parameter):
             raise InputError(f"{path}: is no module with weights, it cannot learn on the engine")
         norm = modules.get(affine[0].path) if len(affine) == 1 else None
-        normed = isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))
-        bias = norm.bias if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)) else layer.bias
+        # One without affine parameters leaves it to the layer's own bias.
+        normed = isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)) and norm.bias is not None
+        bias = norm.bias if norm is not None and normed else layer.bias
         assert isinstance(layer.weight, nn.Parameter)
         return _Learner(
             stage, is_hashed(layer), layer.weight, bias, normed,
