@@ -36,6 +36,9 @@ def derived_card(
 
     facts: what was done beside the recipe; they identify a checkpoint.
     """
+    note = data.notes
+    if data.note is None and data.learn.digest == start.dataset_digest:
+        note = start.dataset_note  # what was known of the same files
     made_from = {"start": start.name, "start_sha256": start.sha256}
     changes = {
         "name": name,
@@ -43,7 +46,7 @@ def derived_card(
         "recipe": recipe.facts() | data.facts() | made_from | facts,
         "dataset_digest": data.learn.digest,
         "test_digest": data.test.digest,
-        "dataset_note": data.notes,
+        "dataset_note": note,
         "test_accuracy": 0.0,
         "fixed_accuracy": {},
         "paper_accuracy": None,

@@ -54,9 +54,12 @@ def test_finetuning_through_the_engine_changes_the_weights_and_the_card(
     before = zoo.load(H64).state_dict()
     after = zoo.load(f"{H64}-tuned", place / "runs/zoo").state_dict()
     assert any(not before[key].equal(after[key]) for key in before)
-    code, out, _ = run("finetune", f"runs/zoo/{H64}-tuned", *FEW, "--samples", "8", "--name", "on")
-    assert code == 0
+    again = ("finetune", f"runs/zoo/{H64}-tuned", *FEW, "--samples", "8", "--name")
+    assert run(*again, "on")[0] == 0
     assert card(place, "on")["recipe"]["start"] == f"{H64}-tuned"
+    assert card(place, "on")["dataset_note"] == found["dataset_note"]
+    assert run(*again, "noted", "--data-note", "eight digits")[0] == 0
+    assert card(place, "noted")["dataset_note"].startswith("eight digits; not the canonical")
 
 
 def test_pruning_leaves_the_share_that_was_asked_for_and_m2(run: Run, place: Path) -> None:
