@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hwsim.studies.outcomes import Outcome, worst
 from hwsim.studies.plan import Answers, Plan, Point
+from hwsim.studies.subjects import Subject
+from hwsim.studies.task import Row
 
 ATTACK = "hwsim.studies.measures:attack"
 #: Of one row: an interruption costs no more than this many images.
@@ -16,11 +18,14 @@ CHUNK = 250
 
 @dataclass(frozen=True)
 class Line:
-    """A network with its defenses; label: what the study calls it."""
+    """A network with its defenses; label: what the study calls it. judges: others that judge the
+    images of the naive attack, on the same kind of machine.
+    """
 
     label: str
     network: str
     apply: tuple[str, ...] = ()
+    judges: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ def margin_suite(plan: Plan, only: tuple[int, ...] | None = None) -> dict[str, M
 class Campaign:
     """``naive`` and every ``adaptive`` method on each line's machines, on the same images.
 
-    budgets: rising, None for no bound. chunk: images of a row.
+    budgets: rising, None for no bound. chunk: images of a row. name: of the campaign, where a study
+    has several.
     """
 
     plan: Plan
@@ -65,13 +71,14 @@ class Campaign:
     samples: int
     targeted: bool = False
     chunk: int = CHUNK
+    name: str = ""
 
     def points(self) -> list[Point]:
         """The grid; methods of one machine stand together, so that it is opened once."""
         parts = -(-self.samples // self.chunk)
         return [
             Point(
-                {"line": line.label, "machine": machine, "method": label},
+                {"line": line.label, "machine": machine, "method": label, "of": self.name},
                 ATTACK,
                 {
                     "subject": subject.parameters(),
@@ -83,7 +90,8 @@ class Campaign:
                     "probabilities": method.probabilities,
                     "targeted": self.targeted,
                     "options": dict(method.options),
-                },
+                }
+                | self._judges(line, subject, label),
                 method.cost * self.samples / parts * len(self._places(method)),
             )
             for line in self.lines
@@ -92,9 +100,19 @@ class Campaign:
             for part in range(parts)
         ]
 
+    def _judges(self, line: Line, subject: Subject, method: str) -> dict[str, Any]:
+        if method != "naive" or not line.judges:
+            return {}
+        others = [replace(subject, network=j.network, apply=j.apply) for j in line.judges]
+        return {"judges": [other.parameters() for other in others]}
+
+    def rows(self, answers: Answers, line: str, machine: str, method: str = "naive") -> list[Row]:
+        """The rows of all parts."""
+        return answers.of(of=self.name, line=line, machine=machine, method=method)
+
     def outcome(self, answers: Answers, line: str, machine: str, method: str = "naive") -> Outcome:
         """What a method did there."""
-        found = Outcome.of(answers.of(line=line, machine=machine, method=method))
+        found = Outcome.of(self.rows(answers, line, machine, method))
         chosen = {"naive": self.naive, **self.adaptive}[method]
         return found.spread(self._places(chosen), len(self.budgets))
 
@@ -118,7 +136,8 @@ class Campaign:
                     )  # fmt: skip
                     found.append(
                         {
-                            "line": line.label, "network": line.network,
+                            "attack": self.name or self.naive.name, "line": line.label,
+                            "network": line.network,
                             "apply": " ".join(line.apply), "machine": machine, "budget": budget,
                             "images": naive.images, "correct": int(naive.correct.sum()),
                             "success": one.value, "low": one.interval[0], "high": one.interval[1],

@@ -1,6 +1,7 @@
 """What makes a sentence of a paper reproduced: explicit rules over the rows, nothing else.
 
-near: a published number lies within a stated distance of ours. ordered: one number is said to lie
+near: published numbers lie within a stated distance of ours, all of them (reproduced) or most of
+them (partly). ordered: one number is said to lie
 below another; every such pair is confirmed where the 95% interval of the difference lies above 0,
 reversed where it lies below, open between. Of all pairs: reproduced if none is reversed and at
 least half are confirmed; not reproduced if none is confirmed, or more are reversed than confirmed;
@@ -81,13 +82,13 @@ def ordered(claim: str, paper: str, pairs: Sequence[Pair], ours: str = "") -> Ve
 def near(
     claim: str, published: Sequence[float], ours: Sequence[float], tolerance: float
 ) -> Verdict:
-    """Shares in 0 … 1, pairwise: reproduced if all within ``tolerance``, partly if some are."""
+    """Shares in 0 … 1, pairwise: reproduced if all are within ``tolerance``, partly if most are."""
     text = ", ".join(f"{100 * p:.2f}%" for p in published)
     if not ours or len(ours) != len(published):
         return untested(claim, text, "the networks that it names are missing")
     gaps = [abs(a - b) for a, b in zip(published, ours, strict=True)]
     inside = sum(gap <= tolerance for gap in gaps)
-    verdict = REPRODUCED if inside == len(gaps) else PARTLY if inside else NOT
+    verdict = REPRODUCED if inside == len(gaps) else PARTLY if 2 * inside > len(gaps) else NOT
     return Verdict(
         claim, text, ", ".join(f"{100 * o:.2f}%" for o in ours), verdict,
         f"{inside} of {len(gaps)} within {100 * tolerance:g} points; largest distance "

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from hwsim.studies import figures
 from hwsim.studies.campaign import Campaign, Line, Method, margin_suite
-from hwsim.studies.claims import Pair, Verdict, holds, near, ordered
+from hwsim.studies.claims import Verdict, holds, near
 from hwsim.studies.fig3 import RATES
 from hwsim.studies.findings import ADAPTIVE_NOTE, ALGORITHM_NOTE, BLIND_NOTE, Findings, share
 from hwsim.studies.outcomes import worst
 from hwsim.studies.plan import Answers, Plan, Point
+from hwsim.studies.trends import DENSE, trends
 
 NETWORKS = tuple(RATES)
 EPSILONS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -46,7 +46,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     rows = [
         [
             label, f"{epsilon:g}",
-            f"{100 * PAPER_DENSE:.1f}" if (label, epsilon) == ("1", 0.5) else "–",
+            f"{100 * PAPER_DENSE:.1f}" if (label, epsilon) == (DENSE, 0.5) else "–",
             *(share(every[label, m][0].single(at)) for m in plan.names),
             *(share(every[label, m][0].escalated(at)) for m in plan.names),
             *(share(worst(every[label, m], at)) for m in plan.names),
@@ -57,8 +57,8 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     ]  # fmt: skip
     names = plan.names
     return Findings(
-        heads=["rate", "ε", "paper", *names, *(f"{m}, Alg. 1" for m in names),
-               *(f"{m}, adaptive" for m in names), "blind"],
+        heads=["rate", "ε", "paper", *names, *(f"{m} Alg. 1" for m in names),
+               *(f"{m} adapt." for m in names), "blind"],
         rows=rows,
         notes=[
             f"% of {asked.samples:,} test images. {ALGORITHM_NOTE}", ADAPTIVE_NOTE, BLIND_NOTE,
@@ -71,62 +71,28 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             lambda n, m: [every[n, m][0].escalated(k).value for k in range(len(EPSILONS))],
             lambda n, m: [worst(every[n, m], k).value for k in range(len(EPSILONS))],
             xlabel="perturbation amplitude ε", ylabel="success rate",
-            paper={"1": [(0.5, PAPER_DENSE)]},
+            paper={DENSE: [(0.5, PAPER_DENSE)]},
         ),
     )  # fmt: skip
 
 
 def _verdicts(asked: Campaign, answers: Answers) -> list[Verdict]:
     labels = [line.label for line in asked.lines]
-    hashed = [n for n in labels if n != "1"]
-    places = range(len(EPSILONS))
-    every = {(n, m): asked.all(answers, n, m) for n in labels for m in asked.plan.names}
-    found = []
-    for how, success in (
-        ("", lambda n, m, k: every[n, m][0].escalated(k)),
-        (", adaptive attack", lambda n, m, k: worst(every[n, m], k)),
-    ):
-        found += [
-            ordered(
-                f"success rises with ε, for every network{how}", "yes",
-                [
-                    Pair(f"{n} {m}, ε {EPSILONS[k]:g} and {EPSILONS[k + 1]:g}",
-                         success(n, m, k), success(n, m, k + 1))
-                    for n in labels for m in asked.plan.names for k in places[:-1]
-                    # Nothing can rise above 99%.
-                    if success(n, m, k).value < 0.99
-                ],
-            ),
-            ordered(
-                f"every HashNet is fooled less often than the uncompressed network{how}",
-                "at every ε",
-                [
-                    Pair(f"{n} and 1, {m}, ε {EPSILONS[k]:g}", success(n, m, k), success("1", m, k))
-                    for n in hashed for m in asked.plan.names for k in places if "1" in labels
-                ],
-            ),
-            ordered(
-                f"the more compressed, the lower the success{how}", "at every ε",
-                [
-                    Pair(f"{b} and {a}, {m}, ε {EPSILONS[k]:g}",
-                         success(b, m, k), success(a, m, k))
-                    for a, b in pairwise(hashed)
-                    for m in asked.plan.names for k in places
-                ],
-            ),
-        ]  # fmt: skip
-    last = places[-1]
+    hashed = [n for n in labels if n != DENSE]
+    every = {(n, m): asked.all(answers, n, m)[0] for n in labels for m in asked.plan.names}
+    found = trends(asked, answers, "ε")
     drops = [
-        (f"{n} {m}, ε {EPSILONS[k]:g}",
-         every["1", m][0].escalated(k).value - every[n, m][0].escalated(k).value <= 0.30)
-        for n in hashed for m in asked.plan.names for k in places if "1" in labels
+        (f"{n} {m}, ε {epsilon:g}",
+         every[DENSE, m].escalated(k).value - every[n, m].escalated(k).value <= 0.30)
+        for n in hashed for m in asked.plan.names for k, epsilon in enumerate(EPSILONS)
+        if DENSE in labels
     ]  # fmt: skip
     found.append(holds("compression lowers success by at most 30 points", "≤ 30%", drops))
-    if "1" in labels and len(hashed) == len(NETWORKS) - 1:
-        mean = sum(every[n, "float"][0].escalated(last).value for n in hashed) / len(hashed)
-        ours = [every["1", "float"][0].escalated(last).value, mean]
-    else:
-        ours = []
+    last = len(EPSILONS) - 1
+    ours = []
+    if DENSE in labels and len(hashed) == len(NETWORKS) - 1:
+        mean = sum(every[n, "float"].escalated(last).value for n in hashed) / len(hashed)
+        ours = [every[DENSE, "float"].escalated(last).value, mean]
     found.append(
         near("success at ε = 0.5: uncompressed, mean of the HashNets (float)",
              [PAPER_DENSE, PAPER_MEAN], ours, NEAR)

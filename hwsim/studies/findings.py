@@ -48,9 +48,9 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 ADAPTIVE_NOTE = (
-    "adaptive: images fooled by any of the attack itself, the same step on the margin of the "
-    "logits, and PGD on that margin from a random start, within the same ε. All on images that "
-    "the machine classifies correctly unattacked."
+    "adapt.: adaptive, images fooled by any of the attack itself, the same step on the margin of "
+    "the logits, and PGD on that margin from a random start, within the same ε. All on images "
+    "that the machine classifies correctly unattacked."
 )
 ALGORITHM_NOTE = (
     "Alg. 1: ε raised until the machine's own answer changes, of all images, as the paper counts; "

@@ -106,8 +106,8 @@ class Sweep:
             for label in labels
         }
         return Findings(
-            heads=["network", "τ", "paper", *(f"clean, {m}" for m in names), *names,
-                   *(f"{m}, adaptive" for m in names), *(f"blind, {m}" for m in names)],
+            heads=["network", "τ", "paper", *(f"clean {m}" for m in names), *names,
+                   *(f"{m} adapt." for m in names), *(f"blind {m}" for m in names)],
             rows=rows,
             notes=[
                 f"Success in % of {asked.samples:,} test images at ε = 0.5, inhibition of the last "

@@ -31,7 +31,9 @@ BATCH = 64
 #: Exponents of the decades into which magnitudes of gradients are sorted; below, and 0, apart.
 DECADES = range(-45, 4)
 #: Quantiles of margins and magnitudes that rows carry.
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.999, 1.0)
+#: Of the histogram of weights: bins of this width over ±half of them; the outer ones are open.
+BIN, BINS = 0.01, 120
 
 
 def pack(flags: Tensor) -> str:
@@ -131,26 +133,28 @@ def _goal(
 
 @version(1)
 def weights(subject: Mapping[str, Any]) -> Row:
-    """Magnitudes of the weights by layer: {layers: [{name, kind, count, zero, quantiles}]}.
+    """The virtual weights of each layer, and of ``all`` together.
 
-    Float: the real (shared) weights as trained, which are the virtual ones but for their signs.
-    Fixed: ROM words times their binary point. quantiles of |w| as QUANTILES; signed: 1% … 99% of
-    the virtual weights, low and high; histogram: shares of |w| / 0.01 in 100 steps, more last.
+    {layers: [{name, kind, count, zero, std, quantiles, histogram}]}: quantiles of |w| as
+    QUANTILES; histogram: shares of w in BINS bins of BIN around 0. Fixed: words times their binary
+    point. Sharing repeats a weight and changes its sign, so these are the real ones, as often as
+    they are used.
     """
     one = Subject.of(subject)
+    layers = _weights(one)
+    layers.append(("all", "all", np.concatenate([values for _, _, values in layers])))
     rows = []
-    for name, kind, values in _weights(one):
-        size = np.abs(values)
-        bins = np.minimum(size / 0.01, 99).astype(np.int64)
+    for name, kind, values in layers:
+        bins = np.clip(np.floor(values / BIN).astype(np.int64) + BINS // 2, 0, BINS - 1)
         rows.append(
             {
                 "name": name,
                 "kind": kind,
-                "count": int(size.size),
-                "zero": int((size == 0).sum()),
+                "count": int(values.size),
+                "zero": int((values == 0).sum()),
                 "std": float(values.std()),
-                "quantiles": [float(q) for q in np.quantile(size, QUANTILES)],
-                "histogram": (np.bincount(bins, minlength=100) / size.size).tolist(),
+                "quantiles": [float(q) for q in np.quantile(np.abs(values), QUANTILES)],
+                "histogram": (np.bincount(bins, minlength=BINS) / values.size).tolist(),
             }
         )
     return {"layers": rows}

@@ -119,9 +119,10 @@ def render(made: Outcome, console: Console, paths: Mapping[str, Path]) -> None:
         console.print(Text(f"missing: {network}; make it with: {how}", "yellow"))
     if made.findings is not None:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
+        # Heads may break between words; words and numbers may not.
         widths = [
-            max(len(part) for row in result["rows"] for part in [row[k]])
-            for k in range(len(result["heads"]))
+            max(len(text) for text in [*head.split(), *(row[k] for row in result["rows"])])
+            for k, head in enumerate(result["heads"])
         ]
         for k, (head, width) in enumerate(zip(result["heads"], widths, strict=True)):
             table.add_column(head, justify="left" if k == 0 else "right", min_width=width)

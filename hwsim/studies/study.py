@@ -92,7 +92,10 @@ class Study:
 
 
 def how_to_make(network: str) -> str:
-    """The command that trains a missing network."""
+    """The command that makes a missing network."""
+    base, pruned, compression = network.partition("-p")
+    if pruned and compression.isdigit():
+        return f"hwsim prune {base} --to {compression}"
     return f"hwsim train {network}"
 
 

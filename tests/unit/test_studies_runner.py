@@ -218,7 +218,7 @@ def test_a_worker_of_a_cluster_may_be_killed(tmp_path: Path) -> None:
         tasks = squares(30, log, 0.1)
 
         def on_progress(done: float, total: float) -> None:
-            if 5 <= done and made[2].poll() is None:
+            if done >= 5 and made[2].poll() is None:
                 made[2].kill()
 
         with Store(tmp_path / "rows.sqlite") as store, cluster(address) as (executor, width):
@@ -243,5 +243,5 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
     from hwsim.studies import executors
 
     monkeypatch.setattr(executors, "PATIENCE", 0.3)
-    with pytest.raises(InputError, match="no scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(InputError, match="no scheduler answers at tcp://127"):
         cluster("tcp://127.0.0.1:9").__enter__()
