@@ -122,6 +122,8 @@ def command(
         check_bits(bits)
         if parquet is not None:
             output.need_parquet()
+        if docs is not None:
+            output.check_docs(docs, [one.name for one in chosen])
         plan = Plan(quick, samples, bits, config)
         studies = [Study(one, plan) for one in chosen]
     words = [word.replace("{", "{{").replace("}", "}}") for word in sys.argv[1:]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,19 @@ def _table(heads: list[str], rows: list[list[str]], text: bool = False) -> str:
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
         for line in [heads, rule, *rows]
     )
+
+
+def check_docs(path: Path, studies: Sequence[str]) -> None:
+    """Raise InputError, before any work, unless the file has a place for each study."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else None
+    if text is None:
+        raise InputError(f"{path} does not exist")
+    for name in studies:
+        if f"<!-- {name}: begin -->" not in text or f"<!-- {name}: end -->" not in text:
+            raise InputError(
+                f"{path}: no place for the study between <!-- {name}: begin --> and "
+                f"<!-- {name}: end -->"
+            )
 
 
 def put_docs(made: Outcome, path: Path) -> None:

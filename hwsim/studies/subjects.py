@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -16,10 +17,13 @@ from torch import Tensor, nn
 from attacks.grid import Grid
 from hwsim.compiler import compile
 from hwsim.config import load_config
+from hwsim.defenses.choice import choose
 from hwsim.defenses.recipe import Step, apply, apply_module
 from hwsim.engine import Engine
+from hwsim.fixedpoint import nearest
 from hwsim.networks import CALIBRATION_IMAGES, pixels
 from hwsim.program import Program
+from hwsim.studies.task import canonical
 from models import zoo
 from models.data import Dataset, load_dataset
 from models.layers import decode
@@ -75,9 +79,13 @@ def card(network: str) -> zoo.Card:
     return zoo.card(network, place(network) or zoo.ZOO)
 
 
-@lru_cache(maxsize=4)
 def dataset(name: str, split: Literal["train", "test"]) -> Dataset:
     """A split, read once in each process."""
+    return _dataset(name, split, os.environ.get("HWSIM_DATA"))
+
+
+@lru_cache(maxsize=4)
+def _dataset(name: str, split: Literal["train", "test"], _folder: str | None) -> Dataset:
     return load_dataset(name, split)
 
 
@@ -116,37 +124,64 @@ def _subjects(value: Any) -> Iterator[Subject]:
 # ---------------------------------------------------------------- the machines themselves
 
 
+# Kept for the rows to come, by the digests of what they were made from.
+
+
 @lru_cache(maxsize=2)
-def _trained(network: str) -> nn.Module:
+def _trained(network: str, _sha256: str) -> nn.Module:
     return zoo.load(network, place(network) or zoo.ZOO)
 
 
 @lru_cache(maxsize=2)
-def _compiled(network: str, config: str, bits: int) -> Program:
+def _compiled(network: str, config: str, bits: int, sha256: str, _data: str) -> Program:
     described = card(network)
     learn = dataset(described.dataset, "train")
     calibration = pixels(learn.take(min(CALIBRATION_IMAGES, len(learn))))
-    provenance = {"model": network, "weights_sha256": described.sha256}
+    provenance = {"model": network, "weights_sha256": sha256}
     engine = load_config(config).with_bits(bits)
-    return compile(_trained(network), calibration, engine, provenance=provenance)
+    return compile(_trained(network, sha256), calibration, engine, provenance=provenance)
 
 
 def program(subject: Subject) -> Program:
-    """Its memory images, rewritten; a binary point moves where words would not fit."""
-    steps = [Step.parse(text) for text in subject.apply]
-    return apply(_compiled(subject.network, subject.config, subject.bits), steps, "rescale")
+    """Its memory images, rewritten; a binary point moves where words would not fit.
+
+    Inhibition by less than half a step of a layer's words leaves that layer as it is, which is
+    what rounding makes of it.
+    """
+    described = card(subject.network)
+    digest = dataset(described.dataset, "train").digest
+    made = _compiled(subject.network, subject.config, subject.bits, described.sha256, digest)
+    for text in subject.apply:
+        step: Step | None = Step.parse(text)
+        if step is not None and step.name == "inhibition":
+            step = _felt(step, made)
+        if step is not None:
+            made = apply(made, [step], "rescale")
+    return made
 
 
-@lru_cache(maxsize=2)
+def _felt(step: Step, made: Program) -> Step | None:
+    """The step on those of its layers whose words it moves; None if there are none."""
+    points = {layer.name: layer.fw for layer in made.mac_layers}
+    names = choose([(layer.name, layer.kind) for layer in made.mac_layers], step.layers)
+    moved = [name for name in names if nearest(step.value, points[name])]
+    return replace(step, layers=",".join(moved)) if moved else None
+
+
 def module(subject: Subject) -> nn.Module:
     """Its float network, rewritten in its real weights, then decoded."""
     steps = [Step.parse(text) for text in subject.apply]
-    return decode(apply_module(_trained(subject.network), steps)).eval()
+    trained = _trained(subject.network, card(subject.network).sha256)
+    return decode(apply_module(trained, steps)).eval()
+
+
+def model(subject: Subject) -> nn.Module:
+    """What computes: the float network, or the Engine."""
+    return _model(subject, canonical(digests(subject.parameters())))
 
 
 @lru_cache(maxsize=4)
-def model(subject: Subject) -> nn.Module:
-    """What computes: the float network, or the Engine."""
+def _model(subject: Subject, _digests: str) -> nn.Module:
     return module(subject) if subject.side == "float" else Engine(program(subject))
 
 
