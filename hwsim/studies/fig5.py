@@ -60,8 +60,8 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
         rows=rows,
         notes=[
             f"% of {asked.samples:,} test images, untargeted, θ = 1. Alg. 1: one element more "
-            "until the machine's own answer changes, of all images, as the paper counts; else: with "
-            "at most so many elements, on images classified correctly.",
+            "until the machine's own answer changes, of all images, as the paper counts; else: "
+            "with at most so many elements, on images classified correctly.",
             "adapt.: adaptive, fooled by HJSMA or by JSMA in pairs whose saliency map is computed "
             + ("anew every 5 iterations." if plan.quick else "anew in every iteration."),
             BLIND_NOTE, "The paper gives no numbers for Fig. 5 in its text.",

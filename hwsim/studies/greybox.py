@@ -155,8 +155,8 @@ class Table:
                 f"logits augmentation with τ = {TAU}, which the slides do not give.",
                 f"white: white-box, crafted on the model itself. grey: grey-box, crafted on "
                 f"{self.letter}0, judged by the model. adapt.: adaptive and white-box, any of the "
-                "attack, the same on the margin of the logits, and PGD on that margin; C&W already is "
-                "on the margin. L2: mean over white-box successes.",
+                "attack, the same on the margin of the logits, and PGD on that margin; C&W already "
+                "is on the margin. L2: mean over white-box successes.",
                 BLIND_NOTE,
             ],
             verdicts=self._verdicts(by),

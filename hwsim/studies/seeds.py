@@ -65,7 +65,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     rates = [rate for rate, group in SEEDS.items() if any(n in present for n in group)]
     rows = [
         [
-            rate, f"{tau:g}", f"{epsilon:g}", 
+            rate, f"{tau:g}", f"{epsilon:g}",
             str(len(spread[rate, tau, plan.names[0], "naive", k])),
             *(_cell(spread[rate, tau, m, how, k]) for how in ("naive", "adaptive")
               for m in plan.names),
