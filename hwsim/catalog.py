@@ -110,7 +110,7 @@ def _jsma(pairs: bool, recompute: bool) -> tuple[Option, ...]:
         Option("pairs", "switch", pairs, "Two values at a time (Papernot), or one."),
         Option("recompute", "switch", recompute, "Differentiate after every change, or once."),
         Option("block", "int", 1, "Changes between two looks at the model."),
-        Option("output", ("logits", "probabilities"), "logits", "What is differentiated."),
+        Option("output", ("logits", "probabilities"), "probabilities", "What is differentiated."),
         Option(
             "untargeted", ("source", "runner-up"), "source",
             "Without --target: leave the source class, or aim at the second best.",

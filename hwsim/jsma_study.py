@@ -44,7 +44,7 @@ class StudySettings:
     model: str
     per_class: int
     theta: float = 1.0
-    output: str = "logits"
+    output: str = "probabilities"
     block: int = 1
     command: str = ""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,10 +15,13 @@ from hwsim.commands.options import (
     backend_option,
     bits_option,
     config_option,
+    json_option,
     loading,
     message_console,
+    out_option,
     progress_bar,
     result_console,
+    typed_command,
 )
 
 if TYPE_CHECKING:
@@ -150,13 +151,8 @@ _LAST: list[Callable[[Any], Any]] = [
         help="Targeted: random, least-likely or a class number, whose images are left out.",
     ),
     backend_option,
-    click.option(
-        "--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here."
-    ),
-    click.option(
-        "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
-        help="Folder in which the run's own folder is made.",
-    ),
+    json_option,
+    out_option,
 ]  # fmt: skip
 
 
@@ -249,7 +245,7 @@ def _run(
             samples=samples or least,
             backend=backend,
             options=options,
-            command=shlex.join(["hwsim", *sys.argv[1:]]),
+            command=typed_command(),
             **more,
         )
         experiment = Experiment(settings, network, test)

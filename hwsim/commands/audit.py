@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +10,14 @@ import click
 from hwsim.commands.options import (
     bits_option,
     config_option,
+    epsilons_option,
+    json_option,
     loading,
     message_console,
-    parse_epsilons,
+    out_option,
     progress_bar,
     result_console,
+    typed_command,
 )
 
 if TYPE_CHECKING:
@@ -41,13 +42,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Random-noise images tried for each of them and each ε.",
 )
-@click.option(
-    "--eps",
-    default="0.1,0.2,0.3,0.5",
-    show_default=True,
-    callback=lambda _, __, text: parse_epsilons(text),
-    help="Largest change of a pixel, 0 … 1.",
-)
+@epsilons_option("0.1,0.2,0.3,0.5")
 @click.option(
     "--steps",
     type=click.IntRange(10),
@@ -62,14 +57,8 @@ if TYPE_CHECKING:
 )
 @config_option
 @bits_option
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder in which the run's own folder is made.",
-)
+@json_option
+@out_option
 def command(
     model: str,
     images: int,
@@ -116,7 +105,7 @@ def command(
             model=model,
             images=images,
             effort=Effort(tuple(eps), steps, draws),
-            command=shlex.join(["hwsim", *sys.argv[1:]]),
+            command=typed_command(),
         )
         audit = Audit(settings, network, test, _sources(network, surrogate, config, bits))
     folder = report.prepare_run_directory(out / audit.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,13 @@ import click
 from hwsim.commands.options import (
     bits_option,
     config_option,
+    json_option,
     loading,
     message_console,
+    out_option,
     progress_bar,
     result_console,
+    typed_command,
 )
 
 
@@ -33,11 +34,8 @@ from hwsim.commands.options import (
 )  # fmt: skip
 @config_option
 @bits_option
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
-    help="Folder in which the run's own folder is made.",
-)  # fmt: skip
+@json_option
+@out_option
 def command(
     model: str,
     attacks: str,
@@ -90,7 +88,7 @@ def command(
 
         study.on_progress = show
         result: dict[str, Any] = study.run(partial)
-    result["command"] = shlex.join(["hwsim", *sys.argv[1:]])
+    result["command"] = typed_command()
     paths = write(result, folder)
     if json_path is not None:
         report.write_json(result, json_path)

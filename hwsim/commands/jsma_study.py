@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -14,8 +12,10 @@ from hwsim.commands.options import (
     finite,
     loading,
     message_console,
+    out_option,
     progress_bar,
     result_console,
+    typed_command,
 )
 
 
@@ -45,7 +45,7 @@ from hwsim.commands.options import (
 @click.option(
     "--output",
     type=click.Choice(["logits", "probabilities"]),
-    default="logits",
+    default="probabilities",
     show_default=True,
     help="What the saliency map differentiates. logits: as published.",
 )
@@ -58,13 +58,7 @@ from hwsim.commands.options import (
 )
 @config_option
 @bits_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder in which the run's own folder is made.",
-)
+@out_option
 def command(
     model: str,
     per_class: int,
@@ -85,8 +79,8 @@ def command(
     \b
     Examples:
       hwsim jsma-study
-      hwsim jsma-study --model mnist-cnn --per-class 20 --output probabilities
-      hwsim jsma-study --theta -1 --per-class 2
+      hwsim jsma-study --model mnist-cnn --per-class 20
+      hwsim jsma-study --output logits --theta -1 --per-class 2
     """
     from hwsim import report
 
@@ -106,7 +100,7 @@ def command(
             theta=theta,
             output=output,
             block=block,
-            command=shlex.join(["hwsim", *sys.argv[1:]]),
+            command=typed_command(),
         )
         study = JsmaStudy(settings, network, test)
     folder = report.prepare_run_directory(out / study.name)

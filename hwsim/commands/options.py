@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -46,6 +48,40 @@ def bits_option(function: Function) -> Function:
         type=click.IntRange(4, 16),
         help="Width of activations and weights  [default: the configuration's, 8]",
     )(function)
+
+
+def json_option(function: Function) -> Function:
+    """--json PATH."""
+    return click.option(
+        "--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here."
+    )(function)
+
+
+def out_option(function: Function) -> Function:
+    """--out FOLDER, of runs that leave a folder of their own."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("runs"),
+        show_default=True,
+        help="Folder in which the run's own folder is made.",
+    )(function)
+
+
+def epsilons_option(default: str) -> Callable[[Function], Function]:
+    """--eps 0.1,16/255, a rising list of L∞ budgets."""
+    return click.option(
+        "--eps",
+        default=default,
+        show_default=True,
+        callback=lambda _, __, text: parse_epsilons(text),
+        help="Largest change of a pixel, 0 … 1.",
+    )
+
+
+def typed_command() -> str:
+    """What the user typed, for whoever wants to reproduce a run."""
+    return shlex.join(["hwsim", *sys.argv[1:]])
 
 
 def backend_option(function: Function) -> Function:
@@ -111,6 +147,14 @@ def parse_epsilons(text: str) -> list[float]:
     if math.inf in found:
         raise click.BadParameter("epsilon inf is outside 0 … 1")
     return sorted(set(found))
+
+
+def parse_names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """Callback: ``a, b,a`` -> ("a", "b"); click.BadParameter without any."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise click.BadParameter(f"give at least one of the {option.name}")
+    return names
 
 
 def finite(_: click.Context, __: click.Parameter, value: float) -> float:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from hwsim.commands.options import message_console, result_console
+from hwsim.commands.options import json_option, message_console, result_console
 from hwsim.commands.synth import progress
 
 
 @click.command("pnr")
 @click.argument("config", default="small")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the placer.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@json_option
 @click.option(
     "--docs",
     type=click.Path(path_type=Path),

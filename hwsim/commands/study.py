@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.commands.options import message_console, progress_bar, result_console
+from hwsim.commands.options import (
+    json_option,
+    message_console,
+    progress_bar,
+    result_console,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -57,7 +62,7 @@ def _bits(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
 )
 @click.option("--csv", type=click.Path(path_type=Path), help="Also write the records here.")
 @click.option("--parquet", type=click.Path(path_type=Path), help="The same as Parquet.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@json_option
 @click.option(
     "--docs",
     type=click.Path(path_type=Path),

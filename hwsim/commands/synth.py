@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hwsim.commands.options import message_console, result_console
+from hwsim.commands.options import json_option, message_console, result_console
 
 
 def progress(what: str) -> Callable[[str, float], None]:
@@ -25,7 +25,7 @@ def progress(what: str) -> Callable[[str, float], None]:
 
 @click.command("synth")
 @click.argument("configs", nargs=-1)
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@json_option
 @click.option(
     "--docs",
     type=click.Path(path_type=Path),

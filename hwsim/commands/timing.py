@@ -9,6 +9,7 @@ import click
 from hwsim.commands.options import (
     bits_option,
     config_option,
+    json_option,
     loading,
     message_console,
     result_console,
@@ -31,7 +32,7 @@ from hwsim.commands.options import (
     show_default=True,
     help="rtl: also run the Verilog on one image and compare every counter.",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
+@json_option
 def command(
     image: str,
     config: str | None,

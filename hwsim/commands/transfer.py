@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -11,19 +9,16 @@ import click
 from hwsim.commands.options import (
     bits_option,
     config_option,
+    epsilons_option,
+    json_option,
     loading,
     message_console,
-    parse_epsilons,
+    out_option,
+    parse_names,
     progress_bar,
     result_console,
+    typed_command,
 )
-
-
-def _names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names:
-        raise click.BadParameter(f"give at least one of the {option.name}")
-    return names
 
 
 @click.command("transfer")
@@ -31,7 +26,7 @@ def _names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, .
     "--models",
     default="mnist-cnn,mnist-cnn-h16,mnist-cnn-h64",
     show_default=True,
-    callback=_names,
+    callback=parse_names,
     help="Networks of the zoo, paths of trained ones, or images .hne; each in float and on the "
     "engine.",
 )
@@ -39,16 +34,10 @@ def _names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, .
     "--attacks",
     default="fgsm,pgd,mi,mi-ni,mi-dim,mi-tim,mi-sim,sfgrm",
     show_default=True,
-    callback=_names,
+    callback=parse_names,
     help="fgsm, pgd, mi or sfgrm; behind the last two any of -ni, -dim, -tim, -sim.",
 )
-@click.option(
-    "--eps",
-    default="16/255,0.2,0.3",
-    show_default=True,
-    callback=lambda _, __, text: parse_epsilons(text),
-    help="Largest change of a pixel, 0 … 1.",
-)
+@epsilons_option("16/255,0.2,0.3")
 @click.option(
     "--samples",
     type=click.IntRange(1),
@@ -58,14 +47,8 @@ def _names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, .
 )
 @config_option
 @bits_option
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write JSON here.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder in which the run's own folder is made.",
-)
+@json_option
+@out_option
 def command(
     models: tuple[str, ...],
     attacks: tuple[str, ...],
@@ -101,9 +84,7 @@ def command(
 
         networks = [open_network(name, config, bits, on_progress) for name in models]
         test = load_dataset(networks[0].dataset, "test", on_progress=on_progress)
-        settings = TransferSettings(
-            attacks, tuple(eps), samples, command=shlex.join(["hwsim", *sys.argv[1:]])
-        )
+        settings = TransferSettings(attacks, tuple(eps), samples, command=typed_command())
         study = TransferStudy(settings, networks, test)
     folder = report.prepare_run_directory(out / study.name)
     partial = report.prepare_json_path(folder / "counts.json")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hwsim.catalog import ENTRIES
 from hwsim.studies.outcomes import Outcome, worst
 from hwsim.studies.plan import Answers, Plan, Point
 from hwsim.studies.subjects import Subject
@@ -41,6 +42,11 @@ class Method:
     probabilities: str = "float32"
     cost: float = 4
     only: tuple[int, ...] | None = None
+
+    @property
+    def every_option(self) -> dict[str, Any]:
+        """Its options and the defaults of all others, so that a row says what it was made with."""
+        return {o.name: o.default for o in ENTRIES[self.name].options} | dict(self.options)
 
 
 def margin_suite(plan: Plan, only: tuple[int, ...] | None = None) -> dict[str, Method]:
@@ -89,7 +95,7 @@ class Campaign:
                     "loss": method.loss,
                     "probabilities": method.probabilities,
                     "targeted": self.targeted,
-                    "options": dict(method.options),
+                    "options": method.every_option,
                 }
                 | self._judges(line, subject, label),
                 method.cost * self.samples / parts * len(self._places(method)),

@@ -20,13 +20,19 @@ BLOCKS = (5, 1)
 
 
 def campaign(plan: Plan, present: Sequence[str]) -> Campaign:
-    """HJSMA, beside it JSMA in pairs, its map computed anew as it goes."""
+    """HJSMA on the softmax, as eq. 7 has it; beside it the logits, and JSMA in pairs on both."""
     block = BLOCKS[0 if plan.quick else 1]
+    pairs = {
+        f"jsma {output}": Method(
+            "jsma", options={"block": block, "output": output}, cost=30 / block
+        )
+        for output in ("probabilities", "logits")
+    }
     return Campaign(
         plan,
         [Line(RATES[n], n) for n in present],
-        Method("hjsma", cost=20),
-        {"jsma": Method("jsma", options={"block": block}, cost=30 / block)},
+        Method("hjsma", options={"output": "probabilities"}, cost=20),
+        {"hjsma logits": Method("hjsma", options={"output": "logits"}, cost=20), **pairs},
         ELEMENTS,
         plan.images(500, 40),
         chunk=100,
@@ -62,8 +68,9 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             f"% of {asked.samples:,} test images, untargeted, θ = 1. Alg. 1: one element more "
             "until the machine's own answer changes, of all images, as the paper counts; else: "
             "with at most so many elements, on images classified correctly.",
-            "adapt.: adaptive, fooled by HJSMA or by JSMA in pairs whose saliency map is computed "
-            + ("anew every 5 iterations." if plan.quick else "anew in every iteration."),
+            "adapt.: adaptive, fooled by HJSMA on the softmax or on the logits, or by JSMA in pairs "
+            "on either, its saliency map computed anew "
+            + ("every 5 iterations." if plan.quick else "in every iteration."),
             BLIND_NOTE, "The paper gives no numbers for Fig. 5 in its text.",
         ],
         verdicts=trends(asked, answers, "the number of elements"),

@@ -32,9 +32,9 @@ IMAGES, FEW = 40, 4
 
 #: Ours: as published, with the map of the probabilities, and that in blocks of 4 iterations.
 OURS = {
-    "published": JSMA(theta=THETA, max_distortion=LEVEL),
-    "probabilities": JSMA(theta=THETA, max_distortion=LEVEL, output="probabilities"),
-    "block": JSMA(theta=THETA, max_distortion=LEVEL, output="probabilities", block=4),
+    "published": JSMA(theta=THETA, max_distortion=LEVEL, output="logits"),
+    "probabilities": JSMA(theta=THETA, max_distortion=LEVEL),
+    "block": JSMA(theta=THETA, max_distortion=LEVEL, block=4),
 }
 
 #: Reports the peak resident memory, in bytes, of a batch of 256.
@@ -45,7 +45,7 @@ from attacks.jsma import JSMA
 from hwsim.networks import open_network
 module = open_network("mnist-cnn").module
 x = torch.rand(256, 1, 28, 28)
-JSMA(max_distortion=0.02)(module, x, Untargeted(module(x).argmax(1)), epsilon=16)
+JSMA(max_distortion=0.02, output="logits")(module, x, Untargeted(module(x).argmax(1)), epsilon=16)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

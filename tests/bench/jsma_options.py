@@ -15,19 +15,19 @@ from hwsim.networks import open_network, pixels
 from models.data import load_dataset
 
 ROWS: dict[str, tuple[JSMA, bool]] = {
+    "JSMA logits": (JSMA(output="logits"), True),
+    "JSMA logits block=8": (JSMA(output="logits", block=8), True),
     "JSMA": (JSMA(), True),
+    "JSMA block=4": (JSMA(block=4), True),
     "JSMA block=8": (JSMA(block=8), True),
-    "JSMA probabilities": (JSMA(output="probabilities"), True),
-    "JSMA probabilities block=4": (JSMA(output="probabilities", block=4), True),
-    "JSMA probabilities block=8": (JSMA(output="probabilities", block=8), True),
+    "HJSMA logits": (HJSMA(output="logits"), True),
     "HJSMA": (HJSMA(), True),
-    "HJSMA probabilities": (HJSMA(output="probabilities"), True),
-    "HJSMA recompute": (HJSMA(recompute=True), True),
+    "HJSMA logits recompute": (HJSMA(output="logits", recompute=True), True),
+    "JSMA logits untargeted, source": (JSMA(output="logits"), False),
+    "JSMA logits untargeted, runner-up": (JSMA(output="logits", untargeted="runner-up"), False),
     "JSMA untargeted, source": (JSMA(), False),
-    "JSMA untargeted, runner-up": (JSMA(untargeted="runner-up"), False),
-    "JSMA probabilities untargeted, source": (JSMA(output="probabilities"), False),
-    "HJSMA untargeted, source": (HJSMA(), False),
-    "HJSMA untargeted, runner-up": (HJSMA(untargeted="runner-up"), False),
+    "HJSMA logits untargeted, source": (HJSMA(output="logits"), False),
+    "HJSMA logits untargeted, runner-up": (HJSMA(output="logits", untargeted="runner-up"), False),
 }
 
 

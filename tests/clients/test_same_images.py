@@ -72,7 +72,7 @@ def test_the_images_are_foolboxs(model: nn.Module, images: Tensor, name: str, ki
     if kind == "targeted":
         criterion = foolbox.criteria.TargetedMisclassification(goal.loss_labels)
 
-    class SameStart(foolbox.attacks.LinfPGD):
+    class SameStart(foolbox.attacks.LinfPGD):  # type: ignore[name-defined]
         def get_random_start(self, x0: Any, epsilon: float) -> Any:
             return x0 + epsilon * type(x0)(Noise(images, 3).uniform())
 

@@ -16,7 +16,7 @@ from attacks.errors import AttackError
 from attacks.greedy import NOT_SALIENT, REACHED, SPENT
 from attacks.grid import Continuous, Grid
 from attacks.jsma import HJSMA, JSMA
-from attacks.saliency import derivatives, differentiating, forward, jacobian, saliency
+from attacks.saliency import Output, derivatives, differentiating, forward, jacobian, saliency
 from attacks.schedule import escalate
 from hwsim.engine import Engine
 
@@ -92,7 +92,7 @@ def by_hand(attack: JSMA, model: nn.Module, image: Tensor, source: int, target: 
 def test_jsma_is_the_published_algorithm(
     model: nn.Module, inputs: Tensor, labels: Tensor, theta: float, goal: str
 ) -> None:
-    attack = JSMA(theta=theta, max_distortion=0.4)
+    attack = JSMA(output="logits", theta=theta, max_distortion=0.4)
     aim: Goal = targeted(labels) if goal == "targeted" else Untargeted(labels)
     result = attack(model, inputs, aim, epsilon=math.inf)
     for i in range(N):
@@ -106,7 +106,7 @@ def test_jsma_is_the_published_algorithm(
 def test_hjsma_changes_the_most_salient_elements_of_one_map(
     model: nn.Module, inputs: Tensor, labels: Tensor
 ) -> None:
-    attack, goal = HJSMA(max_distortion=1.0, stop=False), targeted(labels)
+    attack, goal = HJSMA(output="logits", max_distortion=1.0, stop=False), targeted(labels)
     for i in range(N):
         j = rows(model, inputs[i].flatten())
         t = int(goal.loss_labels[i])
@@ -183,7 +183,7 @@ def test_a_sure_network_does_not_hide_its_probabilities(
         def forward(self, x: Tensor) -> Tensor:
             return 4096 * model(x)
 
-    attack = JSMA(output="probabilities", max_distortion=0.5)
+    attack = JSMA(max_distortion=0.5)
     plain = attack(Sure(), inputs, Untargeted(labels), epsilon=math.inf)
     assert not plain.zero_gradient.any()
     assert plain.success.all()
@@ -263,18 +263,19 @@ def test_a_budget_is_the_beginning_of_the_search_whatever_was_asked_before(
         assert float(changed.max()) <= k
 
 
+@pytest.mark.parametrize(("output", "products"), [("logits", 2), ("probabilities", 1)])
 def test_passes_count_what_each_example_needed(
-    model: nn.Module, inputs: Tensor, labels: Tensor
+    model: nn.Module, inputs: Tensor, labels: Tensor, output: Output, products: int
 ) -> None:
     calls = [0]
     model.register_forward_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))
     for i in range(4):
         calls[0] = 0
         one = targeted(labels)[torch.tensor([i])]
-        result = JSMA(max_distortion=0.5)(model, inputs[i : i + 1], one, epsilon=6)
+        result = JSMA(max_distortion=0.5, output=output)(model, inputs[i : i + 1], one, epsilon=6)
         assert int(result.forward) == calls[0]
-        assert int(result.backward) % 2 == 0
-        assert int(result.backward) <= 2 * calls[0]
+        assert int(result.backward) % products == 0
+        assert int(result.backward) <= products * calls[0]
 
 
 def test_stopping_takes_the_first_image_that_reaches_the_goal(
