@@ -68,8 +68,8 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             f"% of {asked.samples:,} test images, untargeted, θ = 1. Alg. 1: one element more "
             "until the machine's own answer changes, of all images, as the paper counts; else: "
             "with at most so many elements, on images classified correctly.",
-            "adapt.: adaptive, fooled by HJSMA on the softmax or on the logits, or by JSMA in pairs "
-            "on either, its saliency map computed anew "
+            "adapt.: adaptive, fooled by HJSMA on the softmax or on the logits, or by JSMA in "
+            "pairs on either, its saliency map computed anew "
             + ("every 5 iterations." if plan.quick else "in every iteration."),
             BLIND_NOTE, "The paper gives no numbers for Fig. 5 in its text.",
         ],

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from attacks.base import input_gradient, judge
 from attacks.criteria import Goal, Targeted, Untargeted
+from attacks.losses import Loss, ProbabilityLoss
 from hwsim import crafting
 from hwsim.engine import Engine
 from hwsim.program import Program
@@ -34,6 +35,27 @@ DECADES = range(-45, 4)
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.999, 1.0)
 #: Of the histogram of weights: bins of this width over ±half of them; the outer ones are open.
 BIN, BINS = 0.01, 120
+
+
+#: Where libraries of 2017 cut a probability off before its logarithm (Keras' epsilon).
+CLIP = 1e-7
+
+
+def clipped(logits: Tensor) -> Tensor:
+    """(N, classes) float32 softmax; certainty itself where the winner is within CLIP of it.
+
+    A clipped probability passes no gradient: with these, −ln p of the winner has none.
+    """
+    p = torch.softmax(logits, 1)
+    top = p.max(1, keepdim=True)
+    sure = top.values > torch.tensor(1 - CLIP, dtype=p.dtype)
+    return torch.where(sure, torch.zeros_like(p).scatter(1, top.indices, 1.0), p)
+
+
+def _loss(settings: Settings, model: nn.Module) -> Loss:
+    if settings.probabilities == "clipped" and settings.loss == "cross-entropy":
+        return ProbabilityLoss(clipped)
+    return crafting.loss(settings, model if isinstance(model, Engine) else None)
 
 
 def pack(flags: Tensor) -> str:
@@ -72,11 +94,12 @@ def attack(
 ) -> Row:
     """An attack of hwsim.catalog, crafted on the subject, judged by it and by ``judges``.
 
-    budgets: rising, None for no bound. targeted: a random other class, the same for every machine.
-    Otherwise the goal is to leave the machine's own answer, as Algorithm 1 of Liu et al. 2018 has
-    it. Row: images; correct, the subject's clean answers that are the label; reached, for each
-    budget the images whose goal was reached (untargeted: the answer changed); zero, images that
-    never had a nonzero gradient; l2, sums of L2 distances over the correct images that reached it
+    budgets: rising, None for no bound. probabilities: of hwsim.settings, or ``clipped``, the
+    float32 softmax with CLIP (for untargeted attacks). targeted: a random other class, the same for
+    every machine; else the goal is to leave the machine's own answer, as Algorithm 1 of Liu et al.
+    2018 has it. Row: images; correct, the subject's clean answers that are the label; reached, for
+    each budget the images whose goal was reached (untargeted: the answer changed); zero, images
+    that never had a nonzero gradient; l2, sums of L2 distances over the correct images that reached it
     and, as l2_all, over all; passes, forward and backward an image, summed; judged, for each judge
     {correct, reached}, where untargeted means an answer other than the label.
     """
@@ -89,10 +112,7 @@ def attack(
         probabilities=probabilities, target="random" if targeted else None,
         options=dict(options or {}),
     )  # fmt: skip
-    engine = model if isinstance(model, Engine) else None
-    made = crafting.attack(
-        settings, one.grid, math.prod(x.shape[1:]), loss=crafting.loss(settings, engine)
-    )
+    made = crafting.attack(settings, one.grid, math.prod(x.shape[1:]), loss=_loss(settings, model))
     answer = judge(model, x).argmax(1)
     goal = _goal(labels, answer, targeted, samples, (part[0], part[1]), x, model)
     correct = answer == labels
@@ -203,7 +223,7 @@ def gradients(
         attack="fgsm", model=one.network, epsilons=(1.0,), samples=samples, loss=loss,
         probabilities=probabilities,
     )  # fmt: skip
-    what = crafting.loss(settings, model if isinstance(model, Engine) else None)
+    what = _loss(settings, model)
     found, logits = [], []
     for start in range(0, len(x), BATCH):
         cut = slice(start, start + BATCH)

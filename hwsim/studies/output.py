@@ -53,13 +53,13 @@ def write(made: Outcome, directory: Path) -> dict[str, Path]:
     return paths
 
 
-def png(made: Outcome) -> bytes:
-    """The study's figure, titled."""
+def png(made: Outcome, dpi: int = 150) -> bytes:
+    """The study's figure."""
     assert made.findings is not None
     figure = Figure(figsize=made.findings.size, facecolor="white")
     made.findings.draw(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -194,5 +194,12 @@ def check_docs(path: Path, studies: Sequence[str]) -> None:
 
 
 def put_docs(made: Outcome, path: Path) -> None:
-    """Put ``markdown`` between the study's comments. Raises InputError without such a place."""
-    put(path, made.result["study"], markdown(made))
+    """Put ``markdown`` between the study's comments, and the picture into ``img`` beside the file.
+
+    Raises InputError without such a place.
+    """
+    name, text = made.result["study"], markdown(made)
+    if made.findings is not None:
+        write_output(path.parent / "img" / f"study-{name}.png", png(made, dpi=80))
+        text += f"\n\n![{made.result['title']}](img/study-{name}.png)"
+    put(path, name, text)
