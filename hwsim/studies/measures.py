@@ -99,9 +99,9 @@ def attack(
     every machine; else the goal is to leave the machine's own answer, as Algorithm 1 of Liu et al.
     2018 has it. Row: images; correct, the subject's clean answers that are the label; reached, for
     each budget the images whose goal was reached (untargeted: the answer changed); zero, images
-    that never had a nonzero gradient; l2, sums of L2 distances over the correct images that reached it
-    and, as l2_all, over all; passes, forward and backward an image, summed; judged, for each judge
-    {correct, reached}, where untargeted means an answer other than the label.
+    that never had a nonzero gradient; l2, sums of L2 distances over the correct images that reached
+    it and, as l2_all, over all; passes, forward and backward an image, summed; judged, for each
+    judge {correct, reached}, where untargeted means an answer other than the label.
     """
     one = Subject.of(subject)
     x, labels = subjects.images(one, samples, (part[0], part[1]))
