@@ -130,6 +130,7 @@ def draw(
     looks = figures.styles(labels)
     edge, zero_at = -30, -33
     places = [zero_at, edge - 1, *range(edge, 1)]
+    top = 0.0
     for axes, machine in zip(figures.panels(figure, plan.names), plan.names, strict=True):
         for label in labels:
             table = found[label, machine, precision]["means"]
@@ -138,10 +139,12 @@ def draw(
             total = int(table["decades"].sum()) + table["tiny"] + table["zero"]
             shares = [table["zero"] / total, below / total, *(counts / total)]
             axes.plot(places, shares, linewidth=1.4, markersize=4, label=label, **looks[label])
+            top = max(top, *shares)
         axes.set_xticks([zero_at, edge, -25, -20, -15, -10, -5, 0])
         axes.set_xticklabels(["0", *(f"$10^{{{k}}}$" for k in (edge, -25, -20, -15, -10, -5, 0))])
         axes.set_xlabel(f"mean |∂J/∂x| of an image, {precision} softmax", fontsize=9)
-        figures.percents(axes, -0.02, 1.02)
+    for axes in figure.axes:
+        figures.percents(axes, -0.02 * top, 1.05 * top)
     figure.axes[0].set_ylabel("share of images", fontsize=9)
     figures.legend(figure, figure.axes[0])
     figure.tight_layout(rect=(0, 0.1, 1, 1))

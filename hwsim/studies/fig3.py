@@ -31,7 +31,7 @@ CHUNK = 2500
 
 def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
     """Clean accuracy of each network on each machine."""
-    samples = plan.images(10_000, 10_000)
+    samples = plan.images(10_000, 5000)
     parts = -(-samples // CHUNK)
     return [
         Point(

@@ -48,7 +48,7 @@ def plain(axes: Axes) -> Axes:
 def percents(axes: Axes, low: float = -0.03, high: float = 1.03) -> None:
     """The y axis in percent."""
     axes.set_ylim(low, high)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if high > 0.5 else 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if low < 0.5 else 2))
 
 
 def legend(figure: Figure, axes: Axes, extra: Sequence[Line2D] = ()) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwsim.studies.findings import Findings
-from hwsim.studies.greybox import Published, Table
+from hwsim.studies.greybox import Table
+from hwsim.studies.levels import Published
 from hwsim.studies.plan import Answers, Plan, Point
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-p7")
