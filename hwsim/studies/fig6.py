@@ -11,8 +11,9 @@ from hwsim.studies import figures
 from hwsim.studies.claims import Verdict, holds
 from hwsim.studies.fig3 import RATES
 from hwsim.studies.findings import Findings, number
-from hwsim.studies.measures import BIN, BINS, QUANTILES
+from hwsim.studies.measures import QUANTILES
 from hwsim.studies.plan import Answers, Plan, Point
+from hwsim.studies.statics import BIN, BINS
 
 NETWORKS = tuple(RATES)
 #: Growth of the range that the paper reads off its figure, and what "~" may mean: half to 1.5.
@@ -26,7 +27,7 @@ def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
     return [
         Point(
             {"network": network, "machine": machine},
-            "hwsim.studies.measures:weights",
+            "hwsim.studies.statics:weights",
             {"subject": subject.parameters()},
         )
         for network in present

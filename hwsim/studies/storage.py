@@ -28,7 +28,7 @@ def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
     return [
         Point(
             {"network": network, "machine": machine},
-            "hwsim.studies.measures:storage",
+            "hwsim.studies.statics:storage",
             {"subject": subject.parameters()},
         )
         for network in present
