@@ -28,4 +28,4 @@ def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
 
 def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     """Success by τ at ε = 0.5."""
-    return sweep(plan, present).find(answers, "Fig. 10b")
+    return sweep(plan, present).find(answers)

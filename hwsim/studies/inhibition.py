@@ -59,7 +59,7 @@ class Sweep:
         """The grid."""
         return self.campaign.points()
 
-    def find(self, answers: Answers, title: str) -> Findings:
+    def find(self, answers: Answers) -> Findings:
         """Table by network and τ at the largest ε, the means, the claims."""
         asked, plan = self.campaign, self.plan
         names, labels = plan.names, list(self.labels.values())

@@ -116,7 +116,7 @@ def render(made: Outcome, console: Console, paths: Mapping[str, Path]) -> None:
     result = made.result
     console.print(Text(f"{result['study']}: {result['title']} ({result['source']})", "bold"))
     for network, how in result["missing"].items():
-        console.print(Text(f"missing: {network}; make it with: {how}", "yellow"))
+        console.print(Text(f"missing: {network}; {how}", "yellow"))
     if made.findings is not None:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
         # Heads may break between words; words and numbers may not.
@@ -147,7 +147,8 @@ def markdown(made: Outcome) -> str:
     result = made.result
     parts = [f"`{_command(result)}` ({scope(result)})"]
     for network, how in result["missing"].items():
-        parts.append(f"Missing: {network}; make it with `{how}`.")
+        what, _, command = how.partition(": ")
+        parts.append(f"Missing: {network}; {what} `{command}`.")
     if made.findings is not None:
         parts.append(_table(result["heads"], result["rows"]))
         parts.append(" ".join(result["notes"]))

@@ -28,13 +28,16 @@ class Outcome:
 
 
 class Study:
-    """A study planned for the networks that are there. Raises HwsimError for damaged ones."""
+    """A study planned for the networks that are there, with their data. Raises HwsimError for
+    damaged ones. missing: the others, and what to do about each.
+    """
 
     def __init__(self, entry: Entry, plan: Plan) -> None:
         self.entry, self.plan = entry, plan
         self.module = entry.module
-        self.present = [n for n in self.module.NETWORKS if place(n) is not None]
-        self.missing = [n for n in self.module.NETWORKS if place(n) is None]
+        lacks = {n: lack(n) for n in self.module.NETWORKS}
+        self.present = [n for n, why in lacks.items() if why is None]
+        self.missing = {n: why for n, why in lacks.items() if why is not None}
         self.points: list[Point] = self.module.grid(plan, self.present) if self.present else []
         self.tasks: list[Task] = [point.task() for point in self.points]
 
@@ -74,7 +77,7 @@ class Study:
                 name: {"sha256": one.sha256, "accuracy": one.test_accuracy, "seed": one.seed}
                 for name, one in cards.items()
             },
-            "missing": {name: how_to_make(name) for name in self.missing},
+            "missing": self.missing,
             "heads": list(found.heads) if found else [],
             "rows": [list(row) for row in found.rows] if found else [],
             "notes": list(found.notes) if found else [],
@@ -91,12 +94,20 @@ class Study:
         }
 
 
-def how_to_make(network: str) -> str:
-    """The command that makes a missing network."""
-    base, pruned, compression = network.partition("-p")
-    if pruned and compression.isdigit():
-        return f"hwsim prune {base} --to {compression}"
-    return f"hwsim train {network}"
+def lack(network: str) -> str | None:
+    """What to do so that a network can be used; None where it and its data are there."""
+    if place(network) is None:
+        base, pruned, compression = network.partition("-p")
+        if pruned and compression.isdigit():
+            return f"make it with: hwsim prune {base} --to {compression}"
+        return f"make it with: hwsim train {network}"
+    name = card(network).dataset
+    try:
+        for split in ("train", "test"):
+            dataset(name, split)  # type: ignore[arg-type]
+    except InputError as error:
+        return f"it needs data: {error}"
+    return None
 
 
 def check_bits(bits: tuple[int, ...]) -> None:

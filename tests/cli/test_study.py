@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from hwsim.studies import executors, runner, study
 from hwsim.studies.catalog import STUDIES
+from hwsim.studies.output import check_docs
 from hwsim.studies.plan import Plan
 from hwsim.studies.subjects import Subject, place, program
 from tests.cli.conftest import MODEL, Run, read
@@ -91,6 +93,12 @@ def test_tables_go_into_a_document(run: Run) -> None:
     assert text.startswith("# T\n")
     assert text.endswith("after\n")
     assert "no place for the study" in run("study", "fig3", "--docs", "paper.md").line
+
+
+def test_the_document_of_this_project_has_a_place_for_every_study() -> None:
+    path = Path(__file__).parents[2] / "docs/reproduction.md"
+    check_docs(path, list(STUDIES))
+    assert set(re.findall(r"<!-- (\w+): begin -->", path.read_text("utf-8"))) == set(STUDIES)
 
 
 def test_list_shows_every_study(run: Run) -> None:
