@@ -104,7 +104,7 @@ def lack(network: str) -> str | None:
     name = card(network).dataset
     try:
         for split in ("train", "test"):
-            dataset(name, split)  # type: ignore[arg-type]
+            dataset(name, split)
     except InputError as error:
         return f"it needs data: {error}"
     return None
