@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from hwsim.hashing import table
 from hwsim.operations import F64
 from hwsim.program import Layer, MacLayer, Program, Shape
 from hwsim.proof import check
-from hwsim.stages import Stage, group
+from hwsim.stages import Front, Stage, group
 from hwsim.tracing import trace_chain
 
 
@@ -44,23 +45,49 @@ def compile(
     cannot run exactly.
     """
     engine = load_config(config) if isinstance(config, str) else config
-    images = _checked(calibration)
+    images = checked(calibration)
     shape: Shape = (images.shape[1], images.shape[2], images.shape[3])
     front, stages = group(trace_chain(module, images), shape)
+    return assemble(front, stages, engine, shape, provenance=provenance)
+
+
+def assemble(
+    front: Front,
+    stages: Sequence[Stage],
+    config: EngineConfig,
+    shape: Shape,
+    *,
+    like: Program | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Program:
+    """The checked Program of grouped operations on images of ``shape``, (C, H, W).
+
+    like: a Program of the same stages with other weights, whose binary points are taken; without
+    one they are chosen for the least error.
+    """
     layers: list[Layer] = list(front.pools)
-    scale, offset = front.folded(stages[0].mac)
-    # An integer pixel a is worth a / (2^A − 1); the datapath takes it for a · 2^-A.
-    gain, frac = scale * 2.0**engine.act_w / engine.act_max, engine.act_w
-    for stage in stages:
-        layer = _quantize(stage, engine, frac, stage is stages[-1], gain, offset)
+    points: Sequence[MacLayer | None] = like.mac_layers if like else [None] * len(stages)
+    gain, offset = input_gain(front, stages, config)
+    frac = config.act_w
+    for stage, twin in zip(stages, points, strict=True):
+        layer = _quantize(stage, config, frac, stage is stages[-1], gain, offset, twin)
         layers += [layer, *stage.pools]
         gain, offset, frac = 1.0, np.zeros(1), layer.fa_out
-    program = Program(engine, tuple(_uniquely_named(layers)), shape, provenance or {})
+    program = Program(config, tuple(_uniquely_named(layers)), shape, provenance or {})
     check(program)
     return program
 
 
-def _checked(images: Tensor) -> Tensor:
+def input_gain(front: Front, stages: Sequence[Stage], config: EngineConfig) -> tuple[float, F64]:
+    """(gain, offset by fan-in position) of what the first layer sees, gain · a · 2^-A + offset.
+
+    An integer pixel a is worth a / (2^A − 1); the datapath takes it for a · 2^-A.
+    """
+    scale, offset = front.folded(stages[0].mac)
+    return scale * 2.0**config.act_w / config.act_max, offset
+
+
+def checked(images: Tensor) -> Tensor:
     """Calibration images as float32 on the CPU. Raises CompileError if they are none."""
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         raise CompileError("calibration must be a float tensor of shape (N, C, H, W)")
@@ -83,21 +110,34 @@ def _uniquely_named(layers: list[Layer]) -> list[Layer]:
     named = []
     for layer in layers:
         count = seen[layer.name] = seen.get(layer.name, 0) + 1
-        name = layer.name if count == 1 else f"{layer.name}#{count}"
-        named.append(dataclasses.replace(layer, name=name))
+        if count > 1:
+            layer = dataclasses.replace(layer, name=f"{layer.name}#{count}")
+        named.append(layer)
     return named
 
 
 def _quantize(
-    stage: Stage, config: EngineConfig, fa_in: int, last: bool, gain: float, offset: F64
+    stage: Stage,
+    config: EngineConfig,
+    fa_in: int,
+    last: bool,
+    gain: float,
+    offset: F64,
+    like: MacLayer | None = None,
 ) -> MacLayer:
-    """Quantize a stage whose layer sees gain · x + offset, offset by fan-in position, for its x."""
+    """Quantize a stage whose layer sees gain · x + offset, offset by fan-in position, for its x.
+
+    like: the same layer with other weights, whose binary points are taken.
+    """
     mac, spec = stage.mac, stage.mac.spec
     # Logits are not rescaled, so a network of one layer carries the input gain in its weights.
     folded = gain if last else 1.0
-    address, _ = table(spec)
-    counts = np.bincount(address.reshape(-1), minlength=spec.real_weights)
-    fw = weight_frac(mac.real * folded, counts, config.wgt_max)
+    if like is None:
+        address, _ = table(spec)
+        counts = np.bincount(address.reshape(-1), minlength=spec.real_weights)
+        fw = weight_frac(mac.real * folded, counts, config.wgt_max)
+    else:
+        fw = like.fw
     none = np.zeros(spec.n_out, np.int32)
     layer = MacLayer(
         name=mac.path, kind="conv" if mac.conv else "fc", in_shape=stage.in_shape,
@@ -107,17 +147,23 @@ def _quantize(
         fa_in=fa_in, fa_out=fa_in + fw, multiplier=none, shift=none, bias=none.astype(np.int64),
         last=last,
     )  # fmt: skip
+    if like is not None:
+        layer.share_table(like)
     bias = mac.bias
     if np.any(offset):
         # Of the quantized weights, so that an input equal to the mean still cancels exactly.
         bias = bias + np.ldexp(layer.virtual_weights @ offset, -fw) / folded
     if last:
         words = [nearest(value, fa_in + fw) for value in bias.tolist()]
-        return dataclasses.replace(layer, bias=_int64(mac.path, words))
-    fa_out = activation_frac(stage.samples, config.act_w)
-    return _requantized(
+        done = dataclasses.replace(layer, bias=_int64(mac.path, words))
+        done.share_table(layer)
+        return done
+    fa_out = like.fa_out if like else activation_frac(stage.samples, config.act_w)
+    done = _requantized(
         layer, config, stage.scale * gain, bias * stage.scale + stage.offset, fa_out
     )
+    done.share_table(layer)
+    return done
 
 
 def _requantized(

@@ -32,10 +32,11 @@ Progress = Callable[[str, float], None]
 _PASS = re.compile(
     r"^[\d.]+ Executing (SYNTH_LATTICE|PROC|FLATTEN|ALUMACC|MEMORY_LIBMAP|ABC9) pass"
 )
-_PHASE = re.compile(r"^Info: (Packing \w+|Running [\w ]+?placer|Routing)\b")
-#: Both placers and the router count what they do; the router in thousands.
-_STEP = re.compile(r"^Info:\s+at iteration #(\d+)")
-_WIRES = re.compile(r"^Info:\s+(\d*0000) \|")
+_PHASE = re.compile(r"^Info: (Packing \w+|Running [\w ]+?placer|Running router2|Routing)\b")
+#: Both placers and the router count what they do: the analytic one in tens, the router with the
+#: wires that are still wanted twice.
+_STEP = re.compile(r"^Info:\s+at iteration #(\d+)|^Info: iter=(\d*0) steplen=")
+_WIRES = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+)")
 
 
 class SynthesisError(HwsimError):
@@ -72,9 +73,9 @@ def stage_of(line: str) -> str | None:
     if found := _PHASE.match(line):
         return f"nextpnr: {found[1].lower()}"
     if found := _STEP.match(line):
-        return f"nextpnr: placer, step {found[1]}"
+        return f"nextpnr: placer, step {found[1] or found[2]}"
     if found := _WIRES.match(line):
-        return f"nextpnr: router, {found[1]} steps"
+        return f"nextpnr: router, pass {found[1]}, {found[2]} wires left"
     return None
 
 

@@ -1,8 +1,9 @@
 """The backward pass through the fixed-point datapath (Liu et al. 2018 eq. 4 and 6).
 
-Only input gradients exist. Weights are the decoded fixed-point ones and the gates are those of the
-*fixed-point* forward. Values are in real units (∂y/∂x near the float network's), so that float32
-underflows here where it would underflow in the float network.
+Gradients of the input; ``weight_gradient.py`` makes those of the weights from what passes by here.
+Weights are the decoded fixed-point ones and the gates are those of the *fixed-point* forward.
+Values are in real units (∂y/∂x near the float network's), so that float32 underflows here where
+it would underflow in the float network.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
 
 GradientMode = Literal["ste", "ste-unclamped", "finite-difference"]
+OnLayer = Callable[[int, NDArray[np.float32]], None]
 GRADIENT_MODES: tuple[str, ...] = get_args(GradientMode)
 
 
@@ -36,8 +38,14 @@ class Backward:
             self.mask |= post_unit.UNSATURATED
         self._weights = [_weight(stage.layer) for stage in datapath.stages]
 
-    def run(self, seed: NDArray[np.float32], states: list[Any]) -> NDArray[np.float32]:
-        """∂(Σ seed · logits)/∂x for one chunk: seed (N, classes) -> (N, C, H, W), x in [0, 1]."""
+    def run(
+        self, seed: NDArray[np.float32], states: list[Any], on_layer: OnLayer | None = None
+    ) -> NDArray[np.float32]:
+        """∂(Σ seed · logits)/∂x for one chunk: seed (N, classes) -> (N, C, H, W), x in [0, 1].
+
+        on_layer(stage number, flow): sees ∂/∂(output before ReLU and pool) of each layer,
+        (N, OH, OW, out_c), last layer first.
+        """
         flow: NDArray[np.float32] = seed.reshape(len(seed), 1, 1, -1)
         stages = self.datapath.stages
         for index in range(len(stages) - 1, -1, -1):
@@ -47,6 +55,8 @@ class Backward:
                 continue
             if not stage.layer.last:
                 flow = self._unpost(stage, index, flow, states[index])
+            if on_layer is not None:
+                on_layer(index, flow)
             flow = self._unmac(stage.layer, self._weights[index], flow)
         act_max, act_w = self.datapath.config.act_max, self.datapath.config.act_w
         # Pixels are worth a · 2^-A, and a = x · (2^A − 1).

@@ -69,9 +69,9 @@ def open_network(
     """
     if is_image(name):
         return _from_image(Path(name), open_program(name, config, bits))
-    card = zoo.card(*_place(name))
+    card = zoo.card(*place(name))
     engine = _engine(config, bits)
-    module = zoo.load(*_place(name))
+    module = zoo.load(*place(name))
     learn = load_dataset(card.dataset, "train", on_progress=on_progress)
     calibration = learn.take(min(CALIBRATION_IMAGES, len(learn)))
     facts = {"images": len(calibration), "digest": learn.digest}
@@ -111,7 +111,7 @@ def _engine(config: str | None, bits: int | None) -> EngineConfig:
     return engine if bits is None else engine.with_bits(bits)
 
 
-def _place(name: str) -> tuple[str, Path]:
+def place(name: str) -> tuple[str, Path]:
     """Name and folder of a trained network: a bare name is in the zoo, a path where it says."""
     path = Path(name)
     if path.suffix in (".safetensors", ".json"):
@@ -127,8 +127,8 @@ def _from_image(path: Path, program: Program) -> Network:
             "network to compare it with"
         )
     try:
-        card = zoo.card(*_place(source))
-        module = zoo.load(*_place(source))
+        card = zoo.card(*place(source))
+        module = zoo.load(*place(source))
     except InputError as error:
         raise ImageError(f"{path}: its float network {source!r} cannot be used: {error}") from None
     if program.provenance.get("weights_sha256") != card.sha256:

@@ -107,6 +107,20 @@ class MacLayer:
         words = self.weights[address]
         return np.where(negative, -words, words)
 
+    def share_table(self, twin: MacLayer) -> None:
+        """Take over what ``twin`` has computed: its hash table, and weights decoded from the same.
+
+        A table takes a tenth of a second where nothing else does. Only for a layer of the same
+        ``spec``.
+        """
+        assert self.spec == twin.spec
+        if "hash_table" in twin.__dict__:
+            self.__dict__["hash_table"] = twin.__dict__["hash_table"]
+        if self.weights is twin.weights:
+            for name in ("virtual_weights", "_largest_sums"):
+                if name in twin.__dict__:
+                    self.__dict__[name] = twin.__dict__[name]
+
     @cached_property
     def rounding(self) -> NDArray[np.int64]:
         """The term 2^(s_c−1) that b_c already contains; 0 where s_c = 0; int64 (out_c,)."""
@@ -115,8 +129,15 @@ class MacLayer:
 
     def accumulator_bound(self, act_max: int) -> NDArray[np.int64]:
         """Per output neuron: the largest |partial sum| that any input can cause, bias apart."""
-        w = self.virtual_weights.astype(np.int64)
-        return act_max * np.maximum(np.maximum(w, 0).sum(1), np.maximum(-w, 0).sum(1))
+        return act_max * self._largest_sums
+
+    @cached_property
+    def _largest_sums(self) -> NDArray[np.int64]:
+        """Per output neuron: the larger of Σw⁺ and Σ|w⁻| over its virtual weights."""
+        w = self.virtual_weights
+        total = w.sum(1, dtype=np.int64)
+        positive = np.maximum(w, 0).sum(1, dtype=np.int64)
+        return np.maximum(positive, positive - total)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.atomic import replacing
-from hwsim.errors import InputError
+from hwsim import markdown as page
 from hwsim.placement import PART, Placement, module_of
 from hwsim.synthesis import DEVICE, Synthesis
 
@@ -98,16 +96,11 @@ def render_placement(found: Placement) -> RenderableType:
     return grid
 
 
-def _markdown(head: Sequence[str], rows: Rows) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def markdown(found: Sequence[Synthesis]) -> str:
     """The same tables for docs/synthesis.md."""
-    parts = [_markdown(_TOTALS, total_rows(found))]
+    parts = [page.table(_TOTALS, total_rows(found))]
     for one in found:
-        parts += [f"### `{one.config}`", _markdown(_MODULES, module_rows(one))]
+        parts += [f"### `{one.config}`", page.table(_MODULES, module_rows(one))]
     # Without the compiler that built the tool and where it stood.
     tool = found[0].tool.partition(", ")[0]
     return "\n\n".join([*parts, f"Mapped by {tool}{')' * (tool.count('(') - tool.count(')'))}."])
@@ -115,21 +108,5 @@ def markdown(found: Sequence[Synthesis]) -> str:
 
 def markdown_placement(found: Placement) -> str:
     """The same table for docs/synthesis.md."""
-    table = _markdown([f"`{found.config}`", ""], placement_rows(found))
-    return f"{table.replace('---:', '---')}\n\nRouted by {found.tool.strip(chr(34))}."
-
-
-def put(path: Path, name: str, text: str) -> None:
-    """Put ``text`` between the two comments that carry ``name`` in a Markdown file.
-
-    Raises InputError if the file is not there or has no such place.
-    """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
-    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise InputError(f"{path}: no place for a table between {begin} and {end}")
-    with replacing(path) as temporary:
-        temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+    rows = page.table([f"`{found.config}`", ""], placement_rows(found))
+    return f"{rows.replace('---:', '---')}\n\nRouted by {found.tool.strip(chr(34))}."

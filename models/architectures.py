@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from torch import nn
 
 
@@ -27,25 +29,82 @@ def mnist_cnn() -> nn.Sequential:
     )
 
 
-def vgg16(batch_norm: bool = True) -> nn.Sequential:
-    """VGG-16 of Liu et al. 2018, Table I, for CIFAR-10: 13 convolutions, 3 Linear, 5 max-pools.
+def cifar_net(
+    stages: Sequence[tuple[int, int]],
+    hidden: Sequence[int],
+    *,
+    padding: int = 1,
+    batch_norm: bool = True,
+    dropout: float = 0.5,
+) -> nn.Sequential:
+    """A plain network for CIFAR-10: (N, 3, 32, 32) in [0, 1] -> (N, 10) logits.
 
-    (N, 3, 32, 32) -> (N, 10) logits. Simonyan and Zisserman 2015, configuration D, with 512 wide
-    Linear layers, as 32x32 images leave 512 features.
+    stages: (channels, number of 3x3 convolutions), each stage ended by a 2x2 max-pool. hidden:
+    widths of the fully connected layers before the last. batch_norm: between each convolution and
+    its ReLU; such a convolution has no bias of its own.
     """
     layers: list[nn.Module] = []
-    channels = 3
-    for width, depth in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]:
+    channels, size = 3, 32
+    for width, depth in stages:
         for _ in range(depth):
-            layers.append(nn.Conv2d(channels, width, 3, padding=1))
+            layers.append(nn.Conv2d(channels, width, 3, padding=padding, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(width))
             layers.append(nn.ReLU())
-            channels = width
+            channels, size = width, size + 2 * padding - 2
         layers.append(nn.MaxPool2d(2))
-    layers += [nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.5)]
-    layers += [nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 10)]
-    return nn.Sequential(*layers)
+        size //= 2
+    layers.append(nn.Flatten())
+    features = channels * size * size
+    for width in hidden:
+        layers += [nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout)]
+        features = width
+    return nn.Sequential(*layers, nn.Linear(features, 10))
 
 
-ARCHITECTURES = {"mnist-cnn": mnist_cnn, "vgg16": vgg16}
+def c0() -> nn.Sequential:
+    """C0 of the pruning and logits augmentation slides: unprotected, 80% on CIFAR-10.
+
+    The slides show no layers. Their attacks are those of Carlini and Wagner 2017, so we take that
+    paper's CIFAR-10 network (Table 1: two stages of two unpadded 3x3 convolutions, two fully
+    connected layers of 256) with half its channels and with batch norm, which is what 80% needs.
+    """
+    return cifar_net([(32, 2), (64, 2)], [256, 256], padding=0, dropout=0.3)
+
+
+def dnn1() -> nn.Sequential:
+    """DNN1 of Liu et al. 2018, Table I: 4 convolutions, 2 Linear, 2 max-pools.
+
+    The table gives the counts; the widths are ours, as are those of DNN2 and DNN3.
+    """
+    return cifar_net([(32, 2), (64, 2)], [512], dropout=0.3)
+
+
+def dnn2() -> nn.Sequential:
+    """DNN2 of Liu et al. 2018, Table I: 6 convolutions, 2 Linear, 3 max-pools."""
+    return cifar_net([(32, 2), (64, 2), (128, 2)], [512], dropout=0.3)
+
+
+def dnn3() -> nn.Sequential:
+    """DNN3 of Liu et al. 2018, Table I: 9 convolutions, 2 Linear, 3 max-pools."""
+    return cifar_net([(48, 3), (96, 3), (192, 3)], [512], dropout=0.3)
+
+
+def vgg16(batch_norm: bool = True) -> nn.Sequential:
+    """VGG-16 of Liu et al. 2018, Table I: 13 convolutions, 3 Linear, 5 max-pools.
+
+    Simonyan and Zisserman 2015, configuration D, with 512 wide Linear layers, as 32x32 images
+    leave 512 features.
+    """
+    stages = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
+    return cifar_net(stages, [512, 512], batch_norm=batch_norm)
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "mnist-cnn": mnist_cnn,
+    "c0": c0,
+    "dnn1": dnn1,
+    "dnn2": dnn2,
+    "dnn3": dnn3,
+    "vgg16": vgg16,
+}

@@ -1,11 +1,11 @@
-"""Training: one-cycle AdamW with random shifts; checkpointed every epoch and resumable."""
+"""Training: one-cycle AdamW on augmented batches; checkpointed every epoch and resumable."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,32 +15,10 @@ from torch import Tensor, nn
 
 from hwsim.atomic import replacing
 from hwsim.errors import InputError
+from models.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
-
-    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule.
-    weight_decay: AdamW's, decoupled. shift: largest random translation in pixels, zero filled.
-    flip: random horizontal mirror. precision: ``bfloat16`` (autocast) or ``float32``.
-    seed: initialisation, order and augmentation.
-    """
-
-    epochs: int = 12
-    batch: int = 256
-    lr: float = 3e-3
-    weight_decay: float = 1e-2
-    shift: int = 2
-    flip: bool = False
-    precision: str = "bfloat16"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
-        if self.precision not in ("bfloat16", "float32"):
-            raise InputError(f"precision must be bfloat16 or float32, got {self.precision!r}")
+#: (model, images, labels, seed) -> images of the same shape, float32 in [0, 1].
+Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
 
 def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
@@ -73,14 +51,14 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500)
 class _Checkpoint:
     """Model, optimizer and position in one safetensors file, replaced atomically."""
 
-    def __init__(self, path: Path, recipe: Recipe) -> None:
-        self.path, self.recipe = path, recipe
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self.path, self.facts = path, json.dumps(facts, sort_keys=True)
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
         tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in state.items()}
-        meta = {"epoch": str(epoch), "recipe": json.dumps(asdict(self.recipe), sort_keys=True)}
+        meta = {"epoch": str(epoch), "recipe": self.facts}
         with replacing(self.path) as temporary:
             save_file(tensors, temporary, meta)
 
@@ -106,7 +84,7 @@ class _Checkpoint:
         meta: dict[str, str],
         tensors: dict[str, Tensor],
     ) -> None:
-        if meta["recipe"] != json.dumps(asdict(self.recipe), sort_keys=True):
+        if meta["recipe"] != self.facts:
             raise InputError(
                 f"{self.path} was made by another recipe: delete it, or train with that recipe"
             )
@@ -134,26 +112,31 @@ def train(
     recipe: Recipe,
     *,
     checkpoint: Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+    perturb: Perturb | None = None,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
     on_batch: Callable[[int, int, float], None] = lambda epoch, step, loss: None,
 ) -> nn.Module:
     """Train ``model`` in place on images (N, C, H, W) float32 in [0, 1] and return it in eval mode.
 
-    ``on_batch(epoch, step, loss)`` is called after every batch. With ``checkpoint``, every finished
-    epoch is kept and a later call with the same recipe goes on from there; each epoch draws from
-    its own seed, so an interrupted run ends in the same weights as an uninterrupted one.
+    ``perturb(model, images, labels, seed)`` may replace the augmented images of a batch by others
+    of the same labels. ``on_epoch(epoch)`` is called before every epoch and ``on_batch(epoch, step,
+    loss)`` after every batch. With ``checkpoint``, every finished epoch is kept and a later call
+    with the same facts (of the recipe where None) goes on from there; each epoch draws from its own
+    seed, so an interrupted run ends in the same weights as an uninterrupted one.
     """
     if not 0 < len(images) == len(labels):
         raise InputError(f"cannot train on {len(images)} images with {len(labels)} labels")
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True
-    )
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     steps = -(-len(images) // recipe.batch)
-    keeper = _Checkpoint(checkpoint, recipe) if checkpoint else None
+    keeper = _Checkpoint(checkpoint, facts or recipe.facts()) if checkpoint else None
     first = keeper.load(model, optimizer) if keeper else 0
     warm = 0.25 * steps * recipe.epochs
     low_precision = recipe.precision == "bfloat16"
     for epoch in range(first, recipe.epochs):
+        on_epoch(epoch)
         model.train()
         torch.manual_seed(recipe.seed * 1_000_003 + epoch)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
@@ -170,6 +153,8 @@ def train(
             if recipe.flip:
                 mirror = torch.rand(len(x), generator=generator) < 0.5
                 x = torch.where(mirror[:, None, None, None], x.flip(3), x)
+            if perturb:
+                x = perturb(model, x, labels[chosen], recipe.seed * 1_000_003 + progress)
             x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
                 logits = model(x)

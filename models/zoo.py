@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hwsim.atomic import replacing
 from hwsim.errors import InputError
 from hwsim.hashing import Scheme
+from models.specs import RECIPES, SPECS, Spec, Stored
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 #: The networks that ship with hwsim.
 ZOO = Path(__file__).parent / "zoo"
@@ -29,47 +29,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What a named network is before training.
-
-    architecture: a key of models.architectures. scheme, rate: passed to ``compress``; ``dense``
-    is the plain network. hash_banks: H of the banked scheme. paper_accuracy: share of MNIST test
-    images, where the paper gives the number. paper_note: where it stands.
-    """
-
-    architecture: str
-    scheme: Scheme = "dense"
-    rate: float = 1.0
-    hash_banks: int = 32
-    paper_accuracy: float | None = None
-    paper_note: str | None = None
-
-
-_FIG3 = "Liu et al. 2018, section IV and Fig. 3"
-_CURVE = "Liu et al. 2018 name 99.25% at 1/8 and 99.13% at 1/64, no number for this rate"
-
-SPECS: dict[str, Spec] = {
-    "mnist-cnn": Spec("mnist-cnn", paper_accuracy=0.9929, paper_note=_FIG3),
-    "mnist-cnn-h8": Spec("mnist-cnn", "xxh32", 1 / 8, paper_accuracy=0.9925, paper_note=_FIG3),
-    "mnist-cnn-h16": Spec("mnist-cnn", "xxh32", 1 / 16, paper_note=_CURVE),
-    "mnist-cnn-h32": Spec("mnist-cnn", "xxh32", 1 / 32, paper_note=_CURVE),
-    "mnist-cnn-h64": Spec("mnist-cnn", "xxh32", 1 / 64, paper_accuracy=0.9913, paper_note=_FIG3),
-    "mnist-cnn-h16-banked": Spec(
-        "mnist-cnn", "banked", 1 / 16, paper_note="this hashing scheme is ours, not the paper's"
-    ),
-}
-
-
 class Card(BaseModel):
     """Where a network comes from and how well it does; accuracies are shares in 0 … 1.
 
-    architecture, scheme, rate, hash_banks, seed: rebuild the untrained network (see ``build``).
+    architecture, scheme, rate, hash_banks, hash_seed, seed: rebuild the untrained network (see
+    ``build``). stored: how the file keeps the weights (see models.specs).
     dataset_digest, test_digest: ``Dataset.digest`` of the training and the test split.
     dataset_note: ``Dataset.note``, to be shown with every number. recipe: fields of
-    models.train.Recipe. fixed_accuracy: bits of activations and weights -> accuracy on the engine.
-    parameters: stored numbers, biases included. sha256: of the .safetensors file. ``save`` fills
-    in the last two.
+    models.recipe.Recipe, and of a network that was made from another one, how. fixed_accuracy: bits
+    of activations and weights -> accuracy on the engine. parameters: stored numbers, biases
+    included. sha256: of the .safetensors file. ``save`` fills in the last two.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +49,8 @@ class Card(BaseModel):
     rate: Annotated[float, Field(gt=0, le=1)]
     seed: Annotated[int, Field(ge=0)]
     hash_banks: int = 32
+    hash_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    stored: Stored = "float32"
     dataset: str
     dataset_digest: Sha256
     test_digest: Sha256 | None = None
@@ -103,6 +74,11 @@ def names(directory: Path = ZOO) -> list[str]:
 def card(name: str, directory: Path = ZOO) -> Card:
     """The card of a network. Raises InputError for an unknown name and for a damaged card."""
     known = names(directory)
+    if name in RECIPES and name not in known and directory == ZOO:
+        raise InputError(
+            f"{name}: no trained weights ship; make them with: {RECIPES[name]} (then name it "
+            f"runs/zoo/{name})"
+        )
     if name not in known:
         choice = f"choose from {', '.join(known)}" if known else f"{directory} holds no networks"
         raise InputError(f"unknown model {name!r}: {choice}")
@@ -121,33 +97,39 @@ def card(name: str, directory: Path = ZOO) -> Card:
     return found
 
 
+def spec(name: str) -> Spec:
+    """The spec of a name. Raises InputError for one that SPECS does not have."""
+    if name not in SPECS:
+        raise InputError(f"unknown model {name!r}: choose from {', '.join(SPECS)}")
+    return SPECS[name]
+
+
 def build(name: str, seed: int = 0) -> nn.Module:
     """The untrained network of a spec, always the same for the same seed.
 
     Raises InputError for a name that SPECS does not have.
     """
-    if name not in SPECS:
-        raise InputError(f"unknown model {name!r}: choose from {', '.join(SPECS)}")
-    spec = SPECS[name]
-    return _build(spec.architecture, spec.scheme, spec.rate, spec.hash_banks, seed)
+    return _build(spec(name), seed)
 
 
-def _build(architecture: str, scheme: Scheme, rate: float, hash_banks: int, seed: int) -> nn.Module:
+def _build(spec: Spec | Card, seed: int) -> nn.Module:
     import torch
 
     from models.architectures import ARCHITECTURES
     from models.layers import compress
 
-    if architecture not in ARCHITECTURES:
+    if spec.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise InputError(f"unknown architecture {architecture!r}: choose from {known}")
+        raise InputError(f"unknown architecture {spec.architecture!r}: choose from {known}")
     with torch.random.fork_rng(devices=[]):  # leave the caller's random numbers alone
         torch.manual_seed(seed)
-        plain = ARCHITECTURES[architecture]()
-        if scheme == "dense":
+        plain = ARCHITECTURES[spec.architecture]()
+        if spec.scheme == "dense":
             return plain
         torch.manual_seed(seed)
-        return compress(plain, rate, scheme, hash_banks=hash_banks)
+        return compress(
+            plain, spec.rate, spec.scheme, seed=spec.hash_seed, hash_banks=spec.hash_banks
+        )
 
 
 def load(name: str, directory: Path = ZOO) -> nn.Module:
@@ -171,13 +153,7 @@ def load(name: str, directory: Path = ZOO) -> nn.Module:
             f"{path}: damaged, or not the file of its card: SHA-256 is {found}, "
             f"the card says {described.sha256 or 'nothing'}"
         )
-    module = _build(
-        described.architecture,
-        described.scheme,
-        described.rate,
-        described.hash_banks,
-        described.seed,
-    )
+    module = _build(described, described.seed)
     try:
         module.load_state_dict(safetensors.torch.load(payload))
     except (SafetensorError, RuntimeError):
@@ -185,15 +161,44 @@ def load(name: str, directory: Path = ZOO) -> nn.Module:
     return module.eval()
 
 
+def round_weights(module: nn.Module, stored: Stored) -> None:
+    """Round the weights of all layers, in place, to what the file will hold.
+
+    Nothing happens for ``float32``. Matrices, kernels and banks of real weights are rounded;
+    biases and batch norm are not.
+    """
+    import torch
+
+    if stored == "bfloat16":
+        with torch.no_grad():
+            for weight in _weights(module):
+                weight.copy_(weight.bfloat16())
+
+
+def _weights(module: nn.Module) -> list[Tensor]:
+    from torch import nn
+
+    from models.layers import HashConv2d, HashLinear
+
+    kinds = (nn.Linear, nn.Conv2d, HashLinear, HashConv2d)
+    return [layer.weight for layer in module.modules() if isinstance(layer, kinds)]
+
+
 def save(module: nn.Module, card: Card, directory: Path) -> Card:
     """Write ``<card.name>.safetensors`` and ``.json`` into ``directory``; returns the full card.
 
+    With ``card.stored`` bfloat16 the weights must have been through ``round_weights``, so that the
+    file holds exactly what was measured; they load as float32 all the same.
     Each file is replaced whole. If the process dies between the two, ``load`` refuses the pair.
     Raises InputError if the folder cannot be written.
     """
     import safetensors.torch
 
-    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    narrow = {id(weight) for weight in _weights(module)} if card.stored == "bfloat16" else set()
+    state = {}
+    for key, value in module.state_dict(keep_vars=True).items():
+        plain = value.detach().cpu().contiguous()
+        state[key] = plain.bfloat16() if id(value) in narrow else plain
     payload = safetensors.torch.save(state)
     full = card.model_copy(
         update={
@@ -204,9 +209,30 @@ def save(module: nn.Module, card: Card, directory: Path) -> Card:
     try:
         with replacing(directory / f"{card.name}.safetensors") as temporary:
             temporary.write_bytes(payload)
-        with replacing(directory / f"{card.name}.json") as temporary:
-            temporary.write_text(full.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{directory}: cannot write the network there: {reason}") from None
-    return full
+        raise _unwritable(directory, error) from None
+    return save_card(full, directory)
+
+
+def save_card(card: Card, directory: Path) -> Card:
+    """Write ``<card.name>.json``; returns the card. Raises InputError if that is not possible."""
+    try:
+        with replacing(directory / f"{card.name}.json") as temporary:
+            temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+    return card
+
+
+def _unwritable(directory: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(f"{directory}: cannot write the network there: {reason}")
+
+
+def check_test_data(card: Card, digest: str) -> None:
+    """Raise InputError if ``digest`` is not that of the test images that the card speaks of."""
+    if card.test_digest != digest:
+        raise InputError(
+            f"{card.name}: its accuracy was counted on test data {str(card.test_digest)[:12]}, "
+            f"these are {digest[:12]}: set HWSIM_DATA to the same files"
+        )

@@ -7,7 +7,7 @@
 // that enters in cycle e is at the output in cycle e + 14; the output is ROTATE, combinational, for
 // the output register of hne_index.
 module hne_index_hash #(
-    // Array rows: each costs 13 products of 16 x 16 bits.
+    // Array rows: each costs four products of 16 x 16 bits and three trees of adders.
     parameter integer ROWS = 2,
     // Bits of a layer-relative real-weight address.
     parameter integer ADDR_W = 13

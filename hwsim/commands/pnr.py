@@ -31,8 +31,9 @@ def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -
     """
     from hwsim import report
     from hwsim.config import load_config
+    from hwsim.markdown import put
     from hwsim.placement import place
-    from hwsim.synthesis_table import markdown_placement, put, render_placement
+    from hwsim.synthesis_table import markdown_placement, render_placement
 
     if json_path is not None:
         report.prepare_json_path(json_path)

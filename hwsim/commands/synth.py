@@ -45,8 +45,9 @@ def command(configs: tuple[str, ...], json_path: Path | None, docs: Path | None)
     """
     from hwsim import report
     from hwsim.config import config_names, load_config
+    from hwsim.markdown import put
     from hwsim.synthesis import synthesize
-    from hwsim.synthesis_table import markdown, put, render
+    from hwsim.synthesis_table import markdown, render
 
     if json_path is not None:
         report.prepare_json_path(json_path)

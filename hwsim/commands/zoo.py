@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from hwsim.commands.options import result_console
+from hwsim.commands.options import message_console, result_console
+from hwsim.zoo_table import rate, share
 from models import zoo
 
 
@@ -22,20 +24,23 @@ def command() -> None:
     """
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}%"
-
-
-def _rate(value: float) -> str:
-    return "1" if value == 1 else f"1/{1 / value:.4g}"
-
-
 @command.command("list")
-def list_() -> None:
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path),
+    help="Put the tables, recipes without weights included, into this Markdown file.",
+)
+def list_(docs: Path | None) -> None:
     """All networks: compression, size, accuracy beside the paper's.
 
     Example: hwsim zoo list
     """
+    if docs is not None:
+        from hwsim.markdown import put
+        from hwsim.zoo_table import page_table
+
+        for dataset in sorted({spec.dataset for spec in zoo.SPECS.values()}):
+            put(docs, dataset, page_table(dataset))
     table = Table(
         "network", "scheme", box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
     )
@@ -47,16 +52,19 @@ def list_() -> None:
         table.add_row(
             name,
             card.scheme,
-            _rate(card.rate),
+            rate(card.rate),
             f"{card.parameters:,}",
-            _share(card.test_accuracy),
-            _share(fixed.get(8)),
-            _share(fixed.get(4)),
-            _share(card.paper_accuracy),
+            share(card.test_accuracy),
+            share(fixed.get(8)),
+            share(fixed.get(4)),
+            share(card.paper_accuracy),
         )
     console = result_console()
     console.print(table)
-    console.print("Accuracy: full test set. Paper: Liu et al. 2018, Fig. 3.", style="dim")
+    console.print("Accuracy: full test set. Paper: see hwsim zoo show NAME.", style="dim")
+    waiting = [name for name in zoo.RECIPES if name not in zoo.names()]
+    if waiting:
+        console.print(f"Recipes without weights: {', '.join(waiting)}.", style="dim")
 
 
 @command.command("show")
@@ -75,13 +83,46 @@ def show(name: str) -> None:
     result_console().print(table)
 
 
+@command.command("measure")
+@click.argument("name")
+@click.option(
+    "--bits",
+    default="16,8,6,4",
+    show_default=True,
+    callback=lambda _, __, text: parse_widths(text),
+    help="Widths of activations and weights.",
+)
+def measure(name: str, bits: list[int]) -> None:
+    """Count the hits of NAME on the engine, on all test images, and keep them in its card.
+
+    Example: hwsim zoo measure runs/zoo/mnist-cnn-h16 --bits 8
+    """
+    screen = message_console()
+    with screen.status(f"compiling {name}") as status:
+        from hwsim.measuring import measure as counted
+
+        card = counted(name, bits, on_bits=lambda width: status.update(f"{name}: {width} bits"))
+    click.echo(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
+
+
+def parse_widths(text: str) -> list[int]:
+    """``8,4`` -> [8, 4]; click.BadParameter for anything but widths of 4 … 16."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(4 <= width <= 16 for width in found):
+        raise click.BadParameter(f"{text!r}: give widths of 4 … 16, such as 8,4")
+    return found
+
+
 def _words(key: str, value: Any) -> str:
     if key == "fixed_accuracy":
-        return ", ".join(f"{_share(share)} with {bits} bits" for bits, share in value.items())
+        return ", ".join(f"{share(hits)} with {bits} bits" for bits, hits in value.items())
     if key.endswith("_accuracy"):
-        return _share(value)
+        return share(value)
     if key == "rate":
-        return _rate(value)
+        return rate(value)
     if isinstance(value, dict):
         return ", ".join(f"{name.replace('_', ' ')} {entry}" for name, entry in value.items())
     return f"{value:,}" if key == "parameters" else str(value)

@@ -54,6 +54,34 @@ def check_compression(compression: float) -> None:
         raise InputError(f"pruning needs a compression above 1, got {compression}")
 
 
+def plan(
+    sizes: Mapping[str, int], nonzero: Mapping[str, int], kinds: Mapping[str, str], to: float
+) -> list[Round]:
+    """The rounds that ``rounds`` will take, by counting alone, if no weight becomes 0 by itself.
+
+    sizes, nonzero: weights of each layer, in all and at the beginning. Raises InputError for a
+    compression that cannot be reached.
+    """
+    check_compression(to)
+    left, total = dict(nonzero), sum(sizes.values())
+    found: list[Round] = []
+    while not found or found[-1].compression < to:
+        gone = {name: int(count * SHARE[kinds[name]]) for name, count in left.items()}
+        left = {name: count - gone[name] for name, count in left.items()}
+        remaining = sum(left.values())
+        if not any(gone.values()) or len(found) == MAX_ROUNDS:
+            raise _out_of_reach(to, remaining, total)
+        found.append(Round(len(found) + 1, remaining, total / remaining))
+    return found
+
+
+def _out_of_reach(compression: float, left: int, total: int) -> InputError:
+    return InputError(
+        f"pruning to {compression:g} times fewer weights is out of reach: {left} of {total} are "
+        "left and no layer has enough to lose a share: choose a lower one"
+    )
+
+
 def rounds(
     values: Mapping[str, NDArray[np.generic]], kinds: Mapping[str, str], compression: float
 ) -> Generator[tuple[Round, Masks], Mapping[str, NDArray[Any]] | None, None]:
@@ -69,10 +97,7 @@ def rounds(
         keep = {name: prune_round(array, kinds[name]) for name, array in now.items()}
         left = sum(int(mask.sum()) for mask in keep.values())
         if left == sum(np.count_nonzero(array) for array in now.values()):
-            raise InputError(
-                f"pruning to {compression:g} times fewer weights is out of reach: {left} of "
-                f"{total} are left and no layer has enough to lose a share: choose a lower one"
-            )
+            raise _out_of_reach(compression, left, total)
         sent = yield Round(number, left, total / left), keep
         if total / left >= compression:
             return

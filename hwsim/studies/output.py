@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.errors import InputError
+from hwsim.markdown import put
 from hwsim.report import prepare_run_directory, render_page, to_json, write_output
 from hwsim.studies.study import Outcome
-from hwsim.synthesis_table import put
 
 #: How verdicts look on a screen.
 LOOKS = {

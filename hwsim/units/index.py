@@ -18,8 +18,8 @@ from hwsim.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR, Has
 
 Source = Literal["counter", "sram", "hash"]
 
-#: Pipeline of the hash source, from the cycle in which j enters. 32-bit constant multiplies are
-#: three 16x16 products: one cycle for the operand, one for the products, one for their sum.
+#: Pipeline of the hash source, from the cycle in which j enters. A 32-bit constant multiply is a
+#: table for each of eight digits, added in pairs: a cycle for each level of the tree.
 LANE = 1  # + j · PRIME3, rotate by 17; j · PRIME3 comes from an adder shared by all rows
 ROUND = 3  # · PRIME4
 MIX = 3 + 3  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3

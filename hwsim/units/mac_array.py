@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -147,22 +149,48 @@ def _chunks(weight: NDArray[np.int32], act_max: int, kernel: Kernel) -> list[tup
     weight: (n_out, groups, …). A range's worst |sum| over all inputs must stay below 2^24
     (``int8``, ``float32``) or 2^53.
     """
-    flat = weight.reshape(weight.shape[0], weight.shape[1], -1).astype(np.int64)
-    positive, negative = np.maximum(flat, 0).sum(2), np.maximum(-flat, 0).sum(2)
+    flat = weight.reshape(weight.shape[0], weight.shape[1], -1)
     limit = 1 << (53 if kernel == "float64" else 24)
-    ranges, start = [], 0
-    # Both running sums over groups, by neuron; a chunk ends where the worst neuron would overflow.
-    rise = np.concatenate([np.zeros((len(flat), 1), np.int64), positive.cumsum(1)], 1)
-    fall = np.concatenate([np.zeros((len(flat), 1), np.int64), negative.cumsum(1)], 1)
-    groups = weight.shape[1]
-    while start < groups:
-        worst = np.maximum(rise - rise[:, start, None], fall - fall[:, start, None]).max(0)
-        stop = int(np.searchsorted(worst[start:] * act_max, limit, side="left")) + start - 1
-        if stop <= start:
-            raise ValueError(f"one input channel alone exceeds the exact range of {kernel}")
-        ranges.append((start, stop))
-        start = stop
-    return ranges
+    ends = np.empty(flat.shape[1], np.int64)
+    count = _range_ends(flat, act_max, limit, ends)
+    if count < 0:
+        raise ValueError(f"one input channel alone exceeds the exact range of {kernel}")
+    return list(pairwise([0, *ends[:count].tolist()]))
+
+
+@njit(nogil=True, cache=True)
+def _range_ends(flat, act_max, limit, ends):  # type: ignore[no-untyped-def]
+    """Ends of the longest ranges of groups that stay below ``limit``, first to last.
+
+    flat: (n_out, groups, weights of a group). Returns how many there are, −1 if there are none.
+    """
+    neurons, groups, depth = flat.shape
+    rise = np.zeros(neurons, np.int64)
+    fall = np.zeros(neurons, np.int64)
+    count = start = 0
+    group = 0
+    while group < groups:
+        worst = 0
+        for i in range(neurons):
+            for k in range(depth):
+                word = np.int64(flat[i, group, k])
+                if word > 0:
+                    rise[i] += word
+                else:
+                    fall[i] -= word
+            worst = max(worst, rise[i], fall[i])
+        if worst * act_max < limit:
+            group += 1
+            continue
+        if group == start:
+            return -1
+        # This group begins the next range: counted again there.
+        ends[count] = start = group
+        count += 1
+        rise[:] = 0
+        fall[:] = 0
+    ends[count] = groups
+    return count + 1
 
 
 def choose_kernel(layer: MacLayer, config: EngineConfig, trusted: frozenset[Kernel]) -> Kernel:

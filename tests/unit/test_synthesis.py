@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hwsim import fpga, placement, synthesis, synthesis_table
+from hwsim import fpga, markdown, placement, synthesis, synthesis_table
 from hwsim.compiler import Program
 from hwsim.config import load_config
 from hwsim.errors import InputError
@@ -163,9 +163,11 @@ def test_the_tools_say_where_they_are() -> None:
     assert fpga.stage_of("Info: Packing carries...") == "nextpnr: packing carries"
     placing = "Info:     at iteration #12, type ALL: wirelen solved = 84997, spread = 276831"
     assert fpga.stage_of(placing) == "nextpnr: placer, step 12"
-    routing = "Info:     140000 |    43159      94780 |  445   491 |     22748|       5.26"
-    assert fpga.stage_of(routing) == "nextpnr: router, 140000 steps"
-    assert fpga.stage_of(routing.replace("140000", "141000")) is None
+    spreading = "Info: iter=120 steplen=0.78 a=69.5 penalty=[0.00, 0.00, 0.00, 0.00]"
+    assert fpga.stage_of(spreading) == "nextpnr: placer, step 120"
+    assert fpga.stage_of(spreading.replace("120", "121")) is None
+    routing = "Info:     iter=3 wires=432325 overused=21813 overuse=24839 archfail=NA"
+    assert fpga.stage_of(routing) == "nextpnr: router, pass 3, 21813 wires left"
     assert fpga.stage_of("Info: Checksum: 0x1") is None
 
 
@@ -205,13 +207,13 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Title\n<!-- synth: begin -->\nold\n<!-- synth: end -->\nmore\n", "utf-8")
-    synthesis_table.put(page, "synth", "new")
+    markdown.put(page, "synth", "new")
     text = page.read_text("utf-8")
     assert "old" not in text
     assert text.startswith("# Title\n")
     assert text.endswith("<!-- synth: end -->\nmore\n")
     with pytest.raises(InputError, match="no place"):
-        synthesis_table.put(page, "pnr", "new")
+        markdown.put(page, "pnr", "new")
 
 
 def test_small_holds_the_network_that_it_is_made_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from models.architectures import ARCHITECTURES
 from models.data import Dataset
 from models.layers import compress
 from models.train import Recipe, accuracy, shifted, train
+from models.training import Data, Hooks, Places
 
 FAST = Recipe(epochs=3, batch=16, shift=1, seed=4)
 
@@ -168,12 +170,13 @@ def test_training_needs_as_many_labels_as_images() -> None:
 # --- from a name to a card
 
 
-def splits() -> tuple[Dataset, Dataset]:
+def splits() -> Data:
     images, labels = blobs(48)
     pixels = (images * 255).to(torch.uint8).numpy()
     answers = labels.numpy().astype(np.int64)
     learn = Dataset("mnist", "train", pixels, answers, "memory", "a" * 64, False, "made up")
-    return learn, Dataset("mnist", "test", pixels[:20], answers[:20], "memory", "b" * 64, True)
+    test = Dataset("mnist", "test", pixels[:20], answers[:20], "memory", "b" * 64, True)
+    return Data(learn, test)
 
 
 @pytest.fixture
@@ -190,8 +193,8 @@ def test_interrupted_train_model_resumes_to_the_same_file(tmp_path: Path) -> Non
 
     def run(out: str, state: str, **options: object) -> zoo.Card:
         return training.train_model(
-            "tiny-h4", recipe=FAST, dataset=splits(),
-            out_dir=tmp_path / out, checkpoint_dir=tmp_path / state, **options,
+            "tiny-h4", recipe=FAST, data=splits(),
+            places=Places(tmp_path / out, tmp_path / state), hooks=Hooks(**options),
         )  # type: ignore[arg-type] # fmt: skip
 
     whole = run("a", "state-a")
@@ -206,36 +209,37 @@ def test_interrupted_train_model_resumes_to_the_same_file(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("tiny_zoo")
 def test_card_of_a_trained_model_tells_its_data_and_accuracy(tmp_path: Path) -> None:
-    learn, test = splits()
+    data = dataclasses.replace(splits(), note="from memory")
     card = training.train_model(
-        "tiny-h4", recipe=FAST, dataset=(learn, test),
-        out_dir=tmp_path, checkpoint_dir=tmp_path / "state",
-    )  # fmt: skip
+        "tiny-h4", recipe=FAST, data=data, places=Places(tmp_path, tmp_path / "state")
+    )
     assert card == zoo.card("tiny-h4", tmp_path)
     assert (card.dataset_digest, card.test_digest) == ("a" * 64, "b" * 64)
-    assert card.dataset_note == "made up"
+    assert card.dataset_note == "from memory; made up"
     assert card.recipe["epochs"] == 3
     module = zoo.load("tiny-h4", tmp_path)
-    images = torch.from_numpy(test.images).float() / 255
-    assert accuracy(module, images, torch.from_numpy(test.labels)) == card.test_accuracy
+    images = torch.from_numpy(data.test.images).float() / 255
+    assert accuracy(module, images, torch.from_numpy(data.test.labels)) == card.test_accuracy
 
 
 @pytest.mark.usefixtures("tiny_zoo")
 def test_other_data_does_not_go_on_from_the_checkpoint(tmp_path: Path) -> None:
-    learn, test = splits()
+    learn, test = splits().learn, splits().test
     other = Dataset("mnist", "train", learn.images[::-1].copy(), learn.labels[::-1].copy(),
                     "memory", "c" * 64, False)  # fmt: skip
     cards = [
-        training.train_model("tiny-h4", recipe=FAST, dataset=(data, test),
-                             out_dir=tmp_path, checkpoint_dir=tmp_path / "state")
-        for data in (learn, other)
+        training.train_model(
+            "tiny-h4", recipe=FAST, data=Data(images, test),
+            places=Places(tmp_path, tmp_path / "state"),
+        )
+        for images in (learn, other)
     ]  # fmt: skip
     assert cards[0].sha256 != cards[1].sha256
 
 
 def test_images_of_the_wrong_shape_for_the_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not take mnist images of shape \(1, 8, 8\)"):
-        training.train_model("mnist-cnn", recipe=FAST, dataset=splits(), out_dir=tmp_path)
+        training.train_model("mnist-cnn", recipe=FAST, data=splits(), places=Places(tmp_path))
 
 
 @pytest.mark.usefixtures("tiny_zoo")
@@ -247,6 +251,6 @@ def test_unwritable_output_is_refused_before_training(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="cannot write"):
         training.train_model(
-            "tiny-h4", recipe=FAST, dataset=splits(),
-            out_dir=tmp_path / "file", checkpoint_dir=tmp_path, on_batch=never,
+            "tiny-h4", recipe=FAST, data=splits(),
+            places=Places(tmp_path / "file", tmp_path), hooks=Hooks(on_batch=never),
         )  # fmt: skip

@@ -160,13 +160,35 @@ def test_failed_save_leaves_the_old_pair(monkeypatch: pytest.MonkeyPatch, stored
     assert {path.name: path.read_bytes() for path in stored.iterdir()} == before
 
 
-def test_specs_are_the_papers_rates_on_one_architecture() -> None:
-    rates = {name: spec.rate for name, spec in zoo.SPECS.items()}
+def test_specs_are_the_papers_rates_and_seeds_on_one_mnist_architecture() -> None:
+    rates = {name: spec.rate for name, spec in zoo.SPECS.items() if spec.dataset == "mnist"}
     assert rates == {
         "mnist-cnn": 1, "mnist-cnn-h8": 1 / 8, "mnist-cnn-h16": 1 / 16, "mnist-cnn-h32": 1 / 32,
         "mnist-cnn-h64": 1 / 64, "mnist-cnn-h16-banked": 1 / 16,
+        "mnist-cnn-s1": 1, "mnist-cnn-s2": 1,
+        "mnist-cnn-h64-s1": 1 / 64, "mnist-cnn-h64-s2": 1 / 64,
     }  # fmt: skip
     assert zoo.SPECS["mnist-cnn-h16-banked"].scheme == "banked"
+
+
+def test_every_cifar_network_has_a_hashed_twin_at_one_sixteenth() -> None:
+    cifar = {name: spec for name, spec in zoo.SPECS.items() if spec.dataset == "cifar10"}
+    dense = [name for name in cifar if not name.endswith("-h16")]
+    assert sorted(cifar) == sorted([*dense, *(f"{name}-h16" for name in dense)])
+    for name in dense:
+        assert cifar[f"{name}-h16"].architecture == cifar[name].architecture
+        assert (cifar[f"{name}-h16"].scheme, cifar[f"{name}-h16"].rate) == ("xxh32", 1 / 16)
+        assert cifar[f"{name}-h16"].recipe == cifar[name].recipe
+
+
+def test_seeds_of_one_network_share_no_layers_hash() -> None:
+    """Otherwise the spread over seeds would be that of training alone."""
+    seeds = [
+        {module.spec.seed for module in zoo.build(name).modules() if hasattr(module, "spec")}
+        for name in ("mnist-cnn-h64", "mnist-cnn-h64-s1", "mnist-cnn-h64-s2")
+    ]
+    assert [len(found) for found in seeds] == [4, 4, 4]
+    assert len(set.union(*seeds)) == 12
 
 
 def test_build_is_manual_seed_network_manual_seed_compress() -> None:
@@ -183,11 +205,48 @@ def test_build_is_manual_seed_network_manual_seed_compress() -> None:
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_shipped_network_loads_and_matches_its_spec(name: str) -> None:
-    card, spec = zoo.card(name), zoo.SPECS[name]
-    assert (card.scheme, card.rate) == (spec.scheme, spec.rate)
-    assert card.dataset_note is None
+    card = zoo.card(name)
+    start = card.recipe.get("start", name)
+    spec = zoo.SPECS[start]
+    for field in ("architecture", "scheme", "rate", "hash_banks", "hash_seed", "dataset"):
+        assert getattr(card, field) == getattr(spec, field)
+    if start == name:
+        assert card.stored == spec.stored
+        assert card.recipe == spec.recipe.facts()
+        if spec.target is not None:
+            assert card.test_accuracy >= spec.target
+    else:
+        assert name in zoo.RECIPES
+        assert card.recipe["start_sha256"] == zoo.card(start).sha256
+    if card.dataset == "cifar10":
+        assert card.dataset_note is not None
+        assert "JPEG-recompressed" in card.dataset_note
+    else:
+        assert card.dataset_note is None
+    shape = (3, 32, 32) if card.dataset == "cifar10" else (1, 28, 28)
     with torch.no_grad():
-        assert zoo.load(name)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+        assert zoo.load(name)(torch.zeros(1, *shape)).shape == (1, 10)
+    assert (zoo.ZOO / f"{name}.safetensors").stat().st_size <= 16 << 20
+
+
+def test_bfloat16_file_holds_exactly_the_rounded_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
+    module = compress(tiny_net(), 0.25)
+    for layer in (module[0], module[3]):
+        nn.init.normal_(layer.bias)  # type: ignore[arg-type]
+    wide = zoo.save(module, described("wide"), tmp_path)
+    zoo.round_weights(module, "bfloat16")
+    narrow = zoo.save(module, described("tiny", stored="bfloat16"), tmp_path)
+    again = zoo.load("tiny", tmp_path)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(module(x), again(x))
+    assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("tiny", "wide")]
+    weights = sum(layer.weight.numel() for layer in (module[0], module[3]))
+    assert sizes[1] - sizes[0] == pytest.approx(2 * weights, abs=16)  # but for the header
+    assert narrow.parameters == wide.parameters
 
 
 def test_listing_the_zoo_does_not_import_torch() -> None:

@@ -1,0 +1,191 @@
+"""Options and the progress bar of the commands that train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from hwsim.commands.options import finite, loading, progress_bar
+
+if TYPE_CHECKING:
+    from models.recipe import Adversarial
+    from models.training import Data
+    from models.zoo import Card
+
+Function = Callable[..., Any]
+OnBatch = Callable[[int, int, float], None]
+
+
+def _apply(function: Function, options: list[Function]) -> Function:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def step_options(epochs: str, lr: str, batch: str) -> Callable[[Function], Function]:
+    """--epochs, --lr, --batch; the texts say what they are where they are not given."""
+    return lambda function: _apply(
+        function,
+        [
+            click.option(
+                "--epochs",
+                type=click.IntRange(1),
+                help=f"Passes over the data  [default: {epochs}]",
+            ),
+            click.option(
+                "--batch", type=click.IntRange(1), help=f"Images a step  [default: {batch}]"
+            ),
+            click.option(
+                "--lr",
+                type=click.FloatRange(0, min_open=True),
+                callback=_finite_or_none,
+                help=f"Peak learning rate of the one-cycle schedule  [default: {lr}]",
+            ),
+        ],
+    )
+
+
+def seed_option(function: Function) -> Function:
+    """--seed."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        help="Of initialisation, order and augmentation  [default: the network's own]",
+    )(function)
+
+
+def adversarial_options(function: Function) -> Function:
+    """--adversarial, --epsilon, --steps, --share."""
+    return _apply(
+        function,
+        [
+            click.option(
+                "--adversarial",
+                type=click.Choice(["fgsm", "pgd", "jsma"]),
+                help="Mix in images of this attack on the network as it is learnt.",
+            ),
+            click.option(
+                "--epsilon",
+                type=click.FloatRange(0, 1, min_open=True),
+                callback=_finite_or_none,
+                help="Its radius; of jsma the largest share of changed values.",
+            ),
+            click.option(
+                "--steps", type=click.IntRange(1), help="Gradient steps of pgd  [default: 10]"
+            ),
+            click.option(
+                "--share",
+                type=click.FloatRange(0, 1, min_open=True),
+                callback=_finite_or_none,
+                help="Share of each batch that is attacked  [default: 1 for pgd, else 0.5]",
+            ),
+        ],
+    )
+
+
+def data_options(function: Function) -> Function:
+    """--samples, --data-note."""
+    return _apply(
+        function,
+        [
+            click.option(
+                "--samples", type=click.IntRange(1), help="Training images  [default: all]"
+            ),
+            click.option(
+                "--data-note", help="A sentence about the data files, for the network's card."
+            ),
+        ],
+    )
+
+
+def out_option(function: Function) -> Function:
+    """--out."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("runs/zoo"),
+        show_default=True,
+        help="Folder for weights, card and checkpoints.",
+    )(function)
+
+
+def _finite_or_none(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    return None if value is None else finite(context, parameter, value)
+
+
+def adversary(
+    adversarial: str | None, epsilon: float | None, steps: int | None, share: float | None
+) -> Adversarial | None:
+    """What the four options say together; click.UsageError where they contradict each other."""
+    from models.recipe import Adversarial
+
+    if adversarial is None:
+        given = {"--epsilon": epsilon, "--steps": steps, "--share": share}
+        for name, value in given.items():
+            if value is not None:
+                raise click.UsageError(f"{name} is an option of --adversarial: name an attack")
+        return None
+    if epsilon is None:
+        raise click.UsageError("--adversarial needs --epsilon, such as 0.1")
+    if steps is not None and adversarial != "pgd":
+        raise click.UsageError(f"--steps is an option of pgd, {adversarial} has none")
+    return Adversarial(adversarial, epsilon, steps or 10, share or 0.0)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that the user has given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def load_data(
+    screen: Console, name: str, samples: int | None = None, note: str | None = None
+) -> Data:
+    """Both splits, with a spinner; learning from ``samples`` images."""
+    from models.training import Data
+
+    with loading(screen, "loading the data") as on_progress:
+        from models.data import load_dataset
+
+        learn = load_dataset(name, "train", on_progress=on_progress)
+        test = load_dataset(name, "test", on_progress=on_progress)
+    data = Data(learn, test, note)
+    return data if samples is None else data.part(samples)
+
+
+@contextmanager
+def training_bar(
+    screen: Console, name: str, images: int, batch: int, epochs: int
+) -> Iterator[OnBatch]:
+    """A progress bar over all batches; yields the on_batch of ``models.train.train``."""
+    steps = -(-images // batch)
+    with progress_bar(screen) as bar:
+        task = bar.add_task(name, total=steps * epochs)
+
+        def on_batch(epoch: int, step: int, loss: float) -> None:
+            done = epoch * steps + step + 1
+            text = f"{name} epoch {epoch + 1}/{epochs} loss {loss:.3f}"
+            bar.update(task, completed=done, description=text)
+
+        yield on_batch
+
+
+def measured(screen: Console, card: Card, data: Data, out: Path, bits: int = 8) -> None:
+    """Count the hits on the engine, keep them in the card, and say all that there is to say."""
+    from hwsim.measuring import measure
+
+    with screen.status(f"running the test images on the {bits}-bit engine"):
+        card = measure(str(out / card.name), (bits,))
+    float_share, fixed_share = 100 * card.test_accuracy, 100 * card.fixed_accuracy[bits]
+    click.echo(
+        f"{out / card.name}.safetensors: {float_share:.2f}% of {len(data.test):,} images, "
+        f"{fixed_share:.2f}% on the {bits}-bit engine"
+    )
+    if card.dataset_note:
+        click.echo(f"note: {card.dataset_note}")

@@ -1,0 +1,72 @@
+"""How a network is trained, as plain numbers; without torch, so that listing the zoo is quick."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwsim.errors import InputError
+
+#: Adversarial training by name: what is mixed in, and the share of a batch that is by default.
+ADVERSARIAL = {"fgsm": 0.5, "pgd": 1.0, "jsma": 0.5}
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """Images of an attack on the network as it is learnt, with their true labels.
+
+    attack: ``fgsm`` (Goodfellow et al. 2015: one step, half of each batch stays clean), ``pgd``
+    (Madry et al. 2018: random start, all images attacked) or ``jsma`` (Papernot et al. 2016: at
+    random targets). epsilon: L-infinity radius in (0, 1]; of jsma the largest share of changed
+    values. steps: of pgd; other attacks ignore it. share: of each batch that is attacked, in
+    (0, 1]; 0 is the attack's default.
+    """
+
+    attack: str
+    epsilon: float
+    steps: int = 10
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.attack not in ADVERSARIAL:
+            known = ", ".join(ADVERSARIAL)
+            raise InputError(f"unknown adversarial training {self.attack!r}: choose from {known}")
+        if not 0.0 < self.epsilon <= 1.0:
+            raise InputError(f"epsilon must lie above 0 and at most at 1, got {self.epsilon}")
+        if self.steps < 1:
+            raise InputError(f"steps must be at least 1, got {self.steps}")
+        if not 0.0 <= self.share <= 1.0:
+            raise InputError(f"the attacked share must lie in 0 … 1, got {self.share}")
+        if self.share == 0.0:
+            object.__setattr__(self, "share", ADVERSARIAL[self.attack])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule.
+    weight_decay: AdamW's, decoupled. shift: largest random translation in pixels, zero filled.
+    flip: random horizontal mirror. precision: ``bfloat16`` (autocast) or ``float32``.
+    seed: initialisation, order and augmentation. adversarial: what is mixed in, if anything.
+    """
+
+    epochs: int = 12
+    batch: int = 256
+    lr: float = 3e-3
+    weight_decay: float = 1e-2
+    shift: int = 2
+    flip: bool = False
+    precision: str = "bfloat16"
+    seed: int = 0
+    adversarial: Adversarial | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
+        if self.precision not in ("bfloat16", "float32"):
+            raise InputError(f"precision must be bfloat16 or float32, got {self.precision!r}")
+
+    def facts(self) -> dict[str, Any]:
+        """The fields for a card or a checkpoint; what is not used is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

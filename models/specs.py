@@ -1,0 +1,113 @@
+"""The named networks before training: architecture, compression, data, recipe, what is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from hwsim.hashing import Scheme
+from models.recipe import Recipe
+
+#: How a weight file keeps the weights; biases and batch norm are always float32.
+Stored = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a named network is before training.
+
+    architecture: a key of models.architectures. scheme, rate: passed to ``compress``; ``dense``
+    is the plain network. hash_banks: H of the banked scheme. hash_seed: layer k hashes with
+    hash_seed + k. dataset: what it is trained on. recipe: how, its seed included. stored: how its
+    file keeps the weights. target: accuracy on the test images that its training is expected to
+    reach. epoch_seconds: CPU time of one epoch, measured. paper_accuracy: share of test images,
+    where the paper gives the number. paper_note: where it stands.
+    """
+
+    architecture: str
+    scheme: Scheme = "dense"
+    rate: float = 1.0
+    hash_banks: int = 32
+    hash_seed: int = 0
+    dataset: str = "mnist"
+    recipe: Recipe = field(default_factory=Recipe)
+    stored: Stored = "float32"
+    target: float | None = None
+    epoch_seconds: float | None = None
+    paper_accuracy: float | None = None
+    paper_note: str | None = None
+
+
+_FIG3 = "Liu et al. 2018, section IV and Fig. 3"
+_CURVE = "Liu et al. 2018 name 99.25% at 1/8 and 99.13% at 1/64, no number for this rate"
+_TABLE1 = "Liu et al. 2018, Table I, gives layer counts, no accuracy"
+_SLIDES = "slides of pruning and logits augmentation: C0, 80% on CIFAR-10"
+
+_DENSE = Spec("mnist-cnn", paper_accuracy=0.9929, paper_note=_FIG3)
+_H64 = Spec("mnist-cnn", "xxh32", 1 / 64, paper_accuracy=0.9913, paper_note=_FIG3)
+
+
+def _again(spec: Spec, seed: int) -> Spec:
+    """The same network from other random numbers, hash included.
+
+    Hash seeds lie 100 apart, so that no layer of one network hashes as a layer of another.
+    """
+    return replace(
+        spec, recipe=replace(spec.recipe, seed=seed), hash_seed=100 * seed, stored="bfloat16"
+    )
+
+
+def _cifar(architecture: str, epochs: int, target: float, note: str = _TABLE1) -> Spec:
+    recipe = Recipe(epochs=epochs, lr=3e-3, weight_decay=5e-2, shift=4, flip=True)
+    return Spec(
+        architecture, dataset="cifar10", recipe=recipe, stored="bfloat16", target=target,
+        paper_note=note,
+    )  # fmt: skip
+
+
+def _hashed(spec: Spec, rate: float) -> Spec:
+    """Compressed; no accuracy is promised for it."""
+    return replace(spec, scheme="xxh32", rate=rate, target=None, paper_accuracy=None)
+
+
+_CIFAR = {
+    "c0": replace(_cifar("c0", 20, 0.80, _SLIDES), paper_accuracy=0.80),
+    "cifar-dnn1": _cifar("dnn1", 16, 0.82),
+    "cifar-dnn2": _cifar("dnn2", 24, 0.86),
+    "cifar-dnn3": _cifar("dnn3", 30, 0.88),
+    "cifar-vgg16": _cifar("vgg16", 40, 0.90),
+}
+
+SPECS: dict[str, Spec] = {
+    "mnist-cnn": _DENSE,
+    "mnist-cnn-h8": Spec("mnist-cnn", "xxh32", 1 / 8, paper_accuracy=0.9925, paper_note=_FIG3),
+    "mnist-cnn-h16": Spec("mnist-cnn", "xxh32", 1 / 16, paper_note=_CURVE),
+    "mnist-cnn-h32": Spec("mnist-cnn", "xxh32", 1 / 32, paper_note=_CURVE),
+    "mnist-cnn-h64": _H64,
+    "mnist-cnn-h16-banked": Spec(
+        "mnist-cnn", "banked", 1 / 16, paper_note="this hashing scheme is ours, not the paper's"
+    ),
+    "mnist-cnn-s1": _again(_DENSE, 1),
+    "mnist-cnn-s2": _again(_DENSE, 2),
+    "mnist-cnn-h64-s1": _again(_H64, 1),
+    "mnist-cnn-h64-s2": _again(_H64, 2),
+}
+for _name, _spec in _CIFAR.items():
+    SPECS[_name] = _spec
+    SPECS[f"{_name}-h16"] = _hashed(_spec, 1 / 16)
+
+#: CPU seconds of one epoch on one core of an AMD EPYC with AVX-512 and bfloat16.
+_EPOCH_SECONDS = {
+    "mnist-cnn": 47, "mnist-cnn-h8": 72, "mnist-cnn-h16": 70, "mnist-cnn-h32": 68,
+    "mnist-cnn-h64": 71, "mnist-cnn-h16-banked": 71, "mnist-cnn-s1": 47, "mnist-cnn-s2": 47,
+    "mnist-cnn-h64-s1": 71, "mnist-cnn-h64-s2": 71, "c0": 36, "c0-h16": 39,
+    "cifar-dnn1": 58, "cifar-dnn1-h16": 58, "cifar-dnn2": 73, "cifar-dnn2-h16": 73,
+    "cifar-dnn3": 237, "cifar-dnn3-h16": 242, "cifar-vgg16": 478, "cifar-vgg16-h16": 491,
+}  # fmt: skip
+SPECS = {name: replace(spec, epoch_seconds=_EPOCH_SECONDS[name]) for name, spec in SPECS.items()}
+
+#: The command that makes a network, for those that are made from others too.
+RECIPES: dict[str, str] = {name: f"hwsim train {name}" for name in SPECS} | {
+    "mnist-cnn-p7": "hwsim prune mnist-cnn --to 7",
+    "c0-p7": "hwsim prune c0 --to 7",
+}

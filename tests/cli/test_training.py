@@ -1,0 +1,125 @@
+"""train, finetune, prune: options, refusals, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models import zoo
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("few_digits")
+H64 = "mnist-cnn-h64"
+FEW = ("--batch", "16", "--epochs", "1")
+
+
+def card(place: Path, name: str) -> dict:
+    return json.loads((place / "runs/zoo" / f"{name}.json").read_text())
+
+
+def test_adversarial_training_says_so_in_name_and_card(run: Run, place: Path) -> None:
+    code, out, err = run(
+        "train", H64, "--adversarial", "fgsm", "--epsilon", "0.1", "--samples", "16", *FEW,
+        "--data-note", "sixteen digits",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "of 20 images" in out
+    assert f"runs/zoo/{H64}-fgsm.safetensors" in out
+    assert "on the 8-bit engine" in out
+    found = card(place, f"{H64}-fgsm")
+    assert found["recipe"]["adversarial"] == {
+        "attack": "fgsm", "epsilon": 0.1, "steps": 10, "share": 0.5
+    }  # fmt: skip
+    assert found["dataset_note"].startswith("sixteen digits; ")
+    assert found["recipe"]["images"] == 16
+    assert found["paper_accuracy"] is None
+    assert list(found["fixed_accuracy"]) == ["8"]
+
+
+def test_finetuning_through_the_engine_changes_the_weights_and_the_card(
+    run: Run, place: Path
+) -> None:
+    code, out, err = run("finetune", H64, "--hardware", "--bits", "4", *FEW, "--samples", "16")
+    assert (code, err) == (0, "")
+    assert "on the 4-bit engine" in out
+    found = card(place, f"{H64}-tuned")
+    assert found["recipe"]["start"] == H64
+    assert found["recipe"]["start_sha256"] == zoo.card(H64).sha256
+    assert found["recipe"]["images"] == 16
+    assert found["recipe"]["hardware"] == {"act_w": 4, "wgt_w": 4}
+    assert found["recipe"]["precision"] == "float32"
+    assert list(found["fixed_accuracy"]) == ["4"]
+    before = zoo.load(H64).state_dict()
+    after = zoo.load(f"{H64}-tuned", place / "runs/zoo").state_dict()
+    assert any(not before[key].equal(after[key]) for key in before)
+    again = ("finetune", f"runs/zoo/{H64}-tuned", *FEW, "--samples", "8", "--name")
+    assert run(*again, "on")[0] == 0
+    assert card(place, "on")["recipe"]["start"] == f"{H64}-tuned"
+    assert card(place, "on")["dataset_note"] == found["dataset_note"]
+    assert run(*again, "noted", "--data-note", "eight digits")[0] == 0
+    assert card(place, "noted")["dataset_note"].startswith("eight digits; not the canonical")
+
+
+def test_pruning_leaves_the_share_that_was_asked_for_and_m2(run: Run, place: Path) -> None:
+    code, out, err = run(
+        "prune", H64, "--to", "1.3", "--samples", "8", "--batch", "8", "--augment", "4"
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert out.count("on the 8-bit engine") == 2
+    found = card(place, f"{H64}-p1.3")["recipe"]["pruning"]
+    assert found["to"] == 1.3
+    assert 1.3 <= found["reached"] < 1.3 / 0.9
+    module = zoo.load(f"{H64}-p1.3", place / "runs/zoo")
+    weights = [layer.weight for layer in module.modules() if hasattr(layer, "spec")]
+    left = sum(int((weight != 0).sum()) for weight in weights)
+    assert left == found["left"]
+    twin = zoo.load(f"{H64}-p1.3-a4", place / "runs/zoo")
+    assert twin.state_dict()["11.weight"].equal(4 * module.state_dict()["11.weight"])
+    assert card(place, f"{H64}-p1.3-a4")["recipe"]["augmentation"] == 4.0
+    left_over = list((place / "runs/zoo/checkpoints").rglob("*round-*"))
+    assert left_over == []
+
+
+def test_a_card_keeps_what_was_measured_at_each_width(run: Run, place: Path) -> None:
+    assert run("train", H64, *FEW)[0] == 0
+    code, out, err = run("zoo", "measure", f"runs/zoo/{H64}", "--bits", "4,6")
+    assert (code, err) == (0, "")
+    assert "with 8 bits" in out
+    assert list(card(place, H64)["fixed_accuracy"]) == ["8", "6", "4"]
+
+
+REFUSED = {
+    "measured on other data": (("zoo", "measure", H64), "was counted on test data"),
+    "measured at 3 bits": (("zoo", "measure", H64, "--bits", "8,3"), "give widths of 4 … 16"),
+    "epsilon alone": (("train", H64, "--epsilon", "0.1"), "--epsilon is an option of --advers"),
+    "no epsilon": (("train", H64, "--adversarial", "pgd"), "--adversarial needs --epsilon"),
+    "steps of fgsm": (
+        ("train", H64, "--adversarial", "fgsm", "--epsilon", "0.1", "--steps", "3"),
+        "--steps is an option of pgd, fgsm has none",
+    ),
+    "epsilon below one LSB": (
+        ("train", H64, "--adversarial", "fgsm", "--epsilon", "0.001"),
+        "below one step",
+    ),
+    "too many samples": (("train", H64, "--samples", "33"), "gives 1 to 32"),
+    "bits without hardware": (("finetune", H64, "--bits", "4"), "are options of --hardware"),
+    "finetune of nothing": (("finetune", "lenet"), "unknown model 'lenet'"),
+    "hardware too small": (("finetune", H64, "--hardware", "--config", "tiny"), "tiny"),
+    "prune of nothing": (("prune", "lenet"), "unknown model 'lenet'"),
+    "prune to less": (("prune", H64, "--to", "1"), "pruning needs a compression above 1"),
+    "prune to NaN": (("prune", H64, "--to", "nan"), "nan is not a finite number"),
+    "prune to nothing": (("prune", H64, "--to", "1e9"), "out of reach"),
+    "a network without weights": (
+        ("attack", "hfgsm", "--model", "cifar-vgg16"),
+        "cifar-vgg16: no trained weights ship; make them with: hwsim train cifar-vgg16",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_one_line(run: Run, place: Path, case: str) -> None:
+    arguments, said = REFUSED[case]
+    assert said in run(*arguments).line
+    assert not (place / "runs/zoo").exists() or not list((place / "runs/zoo").glob("*.json"))

@@ -1,0 +1,265 @@
+"""Hardware in the loop: the Engine's forward to the bit, and the gradient of its weights."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks.criteria import Untargeted
+from attacks.pgd import PGD
+from hwsim.compiler import compile
+from hwsim.config import load_config
+from hwsim.engine import Engine
+from hwsim.errors import InputError
+from hwsim.program import MacLayer, Program
+from hwsim.trainable import TrainableEngine
+from models.layers import HashConv2d, HashLinear, compress
+from models.recipe import Recipe
+from models.train import accuracy, train
+
+
+def plain() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, stride=2, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(8 * 4, 12),
+        nn.ReLU(),
+        nn.Linear(12, 5),
+    )
+
+
+def with_statistics(module: nn.Module) -> nn.Module:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.weight.data = torch.tensor([1.0, -0.7, 0.4, 2.0, 1.3, -1.0, 0.8, 0.9])
+            part.bias.data = torch.linspace(-0.2, 0.3, 8)
+            part.running_mean = torch.linspace(-0.1, 0.1, 8)
+            part.running_var = torch.linspace(0.5, 1.5, 8)
+    return module.eval()
+
+
+def single() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(2 * 12 * 12, 5))
+
+
+NETWORKS = {
+    "plain": plain,
+    "hashed": lambda: compress(plain(), 1 / 4),
+    "banked": lambda: compress(plain(), 1 / 2, "banked", hash_banks=4),
+    "single": single,
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def module(request: pytest.FixtureRequest) -> nn.Module:
+    return with_statistics(NETWORKS[request.param]())
+
+
+def images(count: int = 6) -> Tensor:
+    return torch.rand(count, 2, 12, 12, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12])
+def test_before_the_first_step_it_is_what_compile_makes(module: nn.Module, bits: int) -> None:
+    config = load_config("tiny").with_bits(bits)
+    program = compile(module, images(), config)
+    ours = TrainableEngine(module, images(), config)
+    for a, b in zip(program.mac_layers, ours.program().mac_layers, strict=True):
+        assert (a.name, a.fw, a.fa_in, a.fa_out) == (b.name, b.fw, b.fa_in, b.fa_out)
+        for words in ("weights", "multiplier", "shift", "bias"):
+            assert np.array_equal(getattr(a, words), getattr(b, words))
+    assert torch.equal(ours(images()), Engine(program)(images()))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_after_steps_the_forward_is_the_engine_of_the_new_words(
+    module: nn.Module, fused: bool
+) -> None:
+    """Fused optimizers change parameters behind autograd's back."""
+    ours = TrainableEngine(module, images(), "tiny")
+    before = [layer.weights.copy() for layer in ours.program().mac_layers]
+    learnt = [p for p in ours.parameters() if p.requires_grad]
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(learnt, 0.5)
+    if fused:
+        optimizer = torch.optim.AdamW(learnt, 0.05, fused=True)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(ours(images()), torch.tensor([0, 1, 2, 3, 4, 0])).backward()
+        optimizer.step()
+    after = ours.program()
+    assert any(
+        not np.array_equal(old, layer.weights)
+        for old, layer in zip(before, after.mac_layers, strict=True)
+    )
+    assert torch.equal(ours(images()), Engine(after)(images()))
+    ours.refit()
+    fresh = compile(module, images(), "tiny")
+    assert torch.equal(ours(images()), Engine(fresh)(images()))
+
+
+class _Round(torch.autograd.Function):
+    """⌊x⌋ whose gradient is that of x."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.floor()
+
+    @staticmethod
+    def backward(ctx: object, *seeds: Tensor) -> Tensor:
+        return seeds[0]
+
+
+def words(layer: nn.Module, weight: Tensor, twin: MacLayer, gain: float) -> Tensor:
+    """Integer virtual weights, straight-through in the real ones."""
+    scaled = weight.double() * gain * 2.0**twin.fw
+    rounded = _Round.apply(scaled + 0.5)
+    inside = rounded + (rounded.detach().clamp(-127, 127) - rounded.detach())
+    if isinstance(layer, HashConv2d | HashLinear):
+        return torch.cat([inside, -inside])[layer.slot].view(twin.n_out, -1)
+    return inside.reshape(twin.n_out, -1)
+
+
+def reference(module: nn.Module, program: Program, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Logits in float64 by torch's own operators, and the leaves whose gradients are asked for."""
+    parts = dict(module.named_modules())
+    leaves: list[Tensor] = []
+    maps = _Round.apply(x.double() * 255 + 0.5)
+    single = len(program.mac_layers) == 1
+    for layer in program.layers:
+        if not isinstance(layer, MacLayer):
+            maps = F.max_pool2d(maps, layer.kernel, layer.stride)
+            continue
+        part = parts[layer.name]
+        weight = part.weight.detach().clone().requires_grad_()  # type: ignore[operator, union-attr]
+        shift = torch.zeros(layer.n_out, dtype=torch.float64, requires_grad=True)
+        leaves += [weight, shift]
+        matrix = words(part, weight, layer, 256 / 255 if single else 1.0)
+        if layer.kind == "conv":
+            kernel = matrix.view(layer.n_out, -1, layer.kernel, layer.kernel)
+            acc = F.conv2d(maps, kernel, None, layer.stride, layer.padding)
+        else:
+            acc = F.linear(maps.flatten(1), matrix)
+        shape = (-1, 1, 1) if layer.kind == "conv" else (-1,)
+        bias = torch.from_numpy(layer.bias).double()
+        if layer.last:
+            return (acc + bias) * 2.0**-layer.fa_out + shift, leaves
+        m, s, rounding = (
+            torch.from_numpy(np.asarray(value, np.float64)).view(shape)
+            for value in (layer.multiplier, layer.shift, layer.rounding)
+        )
+        p = acc * m + bias.view(shape)
+        raw = _Round.apply(p / 2.0**s) + (shift * 2.0**layer.fa_out).view(shape)
+        passes = (p.detach() > rounding) & (raw.detach() <= 255)
+        clamped = raw.detach().clamp(0, 255)
+        maps = torch.where(passes, raw + (clamped - raw.detach()), clamped)
+    raise AssertionError
+
+
+def test_weight_gradient_is_that_of_an_independent_straight_through_model(
+    module: nn.Module,
+) -> None:
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    ours = TrainableEngine(module, images(), "tiny")
+    x = images().requires_grad_()
+    logits = ours(x)
+    F.cross_entropy(logits, labels).backward()
+    y = images().requires_grad_()
+    expected, leaves = reference(module, ours.program(), y)
+    assert torch.equal(logits.detach().double(), expected.detach())
+    F.cross_entropy(expected, labels).backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-6)
+    parts = dict(module.named_modules())
+    for layer, (weight, shift) in zip(
+        ours.program().mac_layers, zip(leaves[::2], leaves[1::2], strict=True), strict=True
+    ):
+        part = parts[layer.name]
+        assert float(weight.grad.abs().max()) > 0  # type: ignore[union-attr]
+        torch.testing.assert_close(part.weight.grad, weight.grad, rtol=1e-4, atol=1e-6)
+        added = parts["4"] if part.bias is None else part
+        torch.testing.assert_close(added.bias.grad, shift.grad.float(), rtol=1e-4, atol=1e-6)  # type: ignore[union-attr]
+
+
+def test_an_attack_on_it_is_the_attack_on_its_engine(module: nn.Module) -> None:
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    ours = TrainableEngine(module, images(), "tiny")
+    engine = Engine(ours.program())
+    attack = PGD(steps=3, early_exit=False)
+    found, expected = (
+        attack(model, images(), Untargeted(labels), epsilon=0.1) for model in (ours, engine)
+    )
+    assert torch.equal(found.adversarial, expected.adversarial)
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_only_weights_and_what_is_added_learn() -> None:
+    module = with_statistics(plain())
+    ours = TrainableEngine(module, images(), "tiny")
+    learnt = {name for name, p in module.named_parameters() if p.requires_grad}
+    assert learnt == {
+        "0.weight", "0.bias", "3.weight", "4.bias", "8.weight", "8.bias", "10.weight", "10.bias"
+    }  # fmt: skip
+    assert sum(p.requires_grad for p in ours.parameters()) == len(learnt)
+
+
+def test_a_wide_engine_has_the_float_networks_gradient() -> None:
+    """At 16 bits the straight-through gradient is that of the network it stands for."""
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(288, 16), nn.ReLU(), nn.Linear(16, 5)
+    ).eval()  # fmt: skip
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    F.cross_entropy(module(images()), labels).backward()
+    expected = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    module.zero_grad()
+    ours = TrainableEngine(module, images(), load_config("tiny").with_bits(16))
+    F.cross_entropy(ours(images()), labels).backward()
+    for parameter, value in zip(module.parameters(), expected, strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, value, rtol=2e-3, atol=2e-5)
+
+
+def test_training_through_four_bit_hardware_recovers_what_rounding_cost() -> None:
+    """Blobs learnt in float lose on a 4-bit engine; learning on that engine gets it back."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(160) % 5
+    centres = torch.rand(5, 2, 12, 12, generator=generator)
+    x = (0.5 * centres[labels] + 0.5 * torch.rand(160, 2, 12, 12, generator=generator)) * 0.8
+    torch.manual_seed(2)
+    learnt = Recipe(epochs=30, batch=16, shift=0, lr=1e-2)
+    module = train(compress(plain(), 1 / 8), x, labels, learnt)
+    config = load_config("tiny").with_bits(4)
+
+    def loss(module: nn.Module) -> float:
+        return float(F.cross_entropy(Engine(compile(module, x, config))(x), labels).detach())
+
+    before, in_float = loss(module), copy.deepcopy(module)
+    recipe = Recipe(epochs=6, batch=16, shift=0, lr=5e-4, weight_decay=0.0, precision="float32")
+    train(in_float, x, labels, recipe)
+    ours = TrainableEngine(module, x, config)
+    train(ours, x, labels, recipe, on_epoch=lambda epoch: ours.refit())
+    assert loss(module) < 0.8 * before
+    assert loss(module) < 0.8 * loss(in_float)
+    assert accuracy(ours, x, labels) > 0.95
+
+
+def test_what_cannot_learn_on_the_engine_is_refused() -> None:
+    with pytest.raises(InputError, match="not by finite differences"):
+        TrainableEngine(plain(), images(), "tiny", "finite-difference")
+    shared = nn.Linear(288, 288)
+    twice = nn.Sequential(nn.Flatten(), shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(288, 5))
+    with pytest.raises(InputError, match="used twice"):
+        TrainableEngine(twice, images(), "tiny")
