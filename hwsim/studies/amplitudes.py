@@ -26,8 +26,9 @@ HEADS = ("large", "small", "zero")
 NOTE = (
     "Of ∂loss/∂pixel at clean images. large: 1e-10 … 1, small: 1e-25 … 1e-15, zero: exactly, in % "
     "of images (by their mean |g|) and of pixels. margin: of the right class, median, in nats. "
-    "float32, float64: arithmetic of the softmax; the network is float32 or fixed point. By "
-    "the logits, the margin's gradient is never zero: what vanishes here vanishes in the softmax."
+    "float32, float64: arithmetic of the softmax; the network is float32 or fixed point. The "
+    "zero pixels that are there without inhibition lie behind ReLUs and max-pools; what vanishes "
+    "beyond them vanishes in the softmax, since the margin of the logits always has a gradient."
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.studies import executors, runner, study
+from hwsim.errors import InputError
+from hwsim.studies import executors, measures, runner, study
 from hwsim.studies.catalog import STUDIES
 from hwsim.studies.output import check_docs
 from hwsim.studies.plan import Plan
-from hwsim.studies.subjects import Subject, place, program
+from hwsim.studies.subjects import Subject, digests, place, program
+from hwsim.studies.task import Task, execute
 from tests.cli.conftest import MODEL, Run, read
 from tests.cli.test_results import ENTRY
 from tests.unit.test_studies_runner import until
@@ -127,6 +130,25 @@ def test_inhibition_below_half_a_step_leaves_a_layer_as_it_is() -> None:
     )
     moved = program(Subject(MODEL, "fixed", ("inhibition=0.1@last",), 4))
     assert (moved.output.weights != plain.output.weights).any()
+
+
+def test_a_worker_with_other_files_or_other_code_refuses_its_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parameters = {
+        "subject": Subject(MODEL, "float").parameters(),
+        "samples": 10,
+        "part": [0, 1],
+    }
+    task = Task("hwsim.studies.measures:accuracy", parameters, digests(parameters))
+    assert json.loads(execute(task.text()))["images"] == 10
+    other = Task(task.function, parameters, {**task.inputs, f"network {MODEL}": "0" * 64})
+    with pytest.raises(InputError, match=f"has another network {MODEL}"):
+        execute(other.text())
+    text = task.text()
+    monkeypatch.setattr(measures.accuracy, "version", 99)
+    with pytest.raises(InputError, match="version 99 of hwsim"):
+        execute(text)
 
 
 # ---------------------------------------------------------------- bad input
