@@ -10,6 +10,7 @@ RTLENV  := $(VENV)/.installed-rtl
 BLACKBOX := $(VENV)/.installed-blackbox
 PROVERS := $(VENV)/.installed-formal
 SYNTH   := $(VENV)/.installed-synth
+STUDIES := $(VENV)/.installed-paper
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -29,9 +30,11 @@ DRAWS         ?=
 IMAGE         ?=
 CYCLES        ?=
 JSON          ?=
+QUICK         ?=
+JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
+.PHONY: sim audit wave paper test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -56,6 +59,10 @@ audit: $(STAMP)  ## robust, or hiding its gradients? MODEL (network or .hne), IM
 wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
 	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \
 	  $(call option,CYCLES,cycles) $(call option,CONFIG,config) $(call option,BITS,bits)
+
+paper: $(STUDIES)  ## the papers' figures and tables; QUICK=1 in minutes, else docs/reproduction.md; SAMPLES, JOBS
+	@$(BIN)/hwsim study all $(if $(QUICK),--quick,--docs docs/reproduction.md) \
+	  $(call option,SAMPLES,samples) --jobs '$(JOBS)'
 
 test: lint unit rtl clients  ## lint, unit, property, RTL, command-line and client-library tests
 	@echo 'all checks passed'
@@ -129,9 +136,14 @@ $(BLACKBOX): $(STAMP)
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,blackbox,clients,rtl]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,blackbox,clients,rtl,paper,cluster]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
+	@touch $@
+
+$(STUDIES): $(STAMP)
+	@echo 'installing pyarrow (once) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[paper]'
 	@touch $@
 
 $(PROVERS): $(STAMP)

@@ -22,6 +22,7 @@ COMMANDS = {
     "prune": "Prune a network round by round, training in between.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
+    "study": "The papers' figures and tables, computed again.",
     "synth": "Cells, DSPs and memory bits of the Verilog on an FPGA.",
     "timing": "Cycles, stalls, energy and memory of a network.",
     "transfer": "Craft on each network, count on all the others.",

@@ -17,6 +17,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -106,12 +107,15 @@ def message_console() -> Console:
     return Console(stderr=True)
 
 
-def progress_bar(console: Console) -> Progress:
-    """Bar, count, elapsed and remaining time; silent where the output is not a terminal."""
+def progress_bar(console: Console, steps: bool = True) -> Progress:
+    """Bar, count, elapsed and remaining time; silent where the output is not a terminal.
+
+    steps: what is counted has a meaning of its own; else its share of the whole is shown.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        MofNCompleteColumn() if steps else TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwsim.defenses.augmentation import augment
-from hwsim.defenses.inhibition import inhibit
-from hwsim.defenses.pruning import prune
+from torch import nn
+
+from hwsim.defenses.augmentation import augment, augment_module
+from hwsim.defenses.inhibition import inhibit, inhibit_module
+from hwsim.defenses.pruning import prune, prune_module
 from hwsim.defenses.rewriting import OnOverflow
 from hwsim.errors import InputError
 from hwsim.program import Program
@@ -54,3 +56,15 @@ def apply(program: Program, steps: Sequence[Step], on_overflow: OnOverflow = "er
     for step in steps:
         program = step(program, on_overflow)
     return program
+
+
+def apply_module(module: nn.Module, steps: Sequence[Step]) -> nn.Module:
+    """The same steps on a float module, hashed or plain; ``module`` itself stays as it is."""
+    rewrites: dict[str, Callable[..., nn.Module]] = {
+        "inhibition": inhibit_module,
+        "augmentation": augment_module,
+        "pruning": prune_module,
+    }
+    for step in steps:
+        module = rewrites[step.name](module, step.value, step.layers)
+    return module

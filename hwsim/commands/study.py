@@ -1,0 +1,165 @@
+"""`hwsim study`: the papers' figures and tables, computed again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hwsim.commands.options import (
+    json_option,
+    message_console,
+    progress_bar,
+    result_console,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+def _bits(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r}: give widths such as 8 or 8,6,4") from None
+
+
+@click.command("study")
+@click.argument("name")
+@click.option("--quick", is_flag=True, help="Few images and mild adaptive attacks: minutes.")
+@click.option("--samples", type=click.IntRange(10), help="Test images of every row.")
+@click.option(
+    "--bits",
+    default="8",
+    show_default=True,
+    callback=_bits,
+    help="Widths of the fixed-point side, each a column, such as 8,6,4.",
+)
+@click.option(
+    "--config",
+    default="default",
+    show_default=True,
+    help="Engine: tiny, small, default, wide or a .toml file.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that compute rows side by side.",
+)
+@click.option("--cluster", help="Dask instead: tcp://HOST:PORT of a scheduler, or local:N.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("runs/studies/rows.sqlite"),
+    show_default=True,
+    help="File that keeps finished rows.",
+)
+@click.option("--csv", type=click.Path(path_type=Path), help="Also write the records here.")
+@click.option("--parquet", type=click.Path(path_type=Path), help="The same as Parquet.")
+@json_option
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path),
+    help="Put table and verdicts into this Markdown file, between the study's comments.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/studies"), show_default=True,
+    help="Folder in which each study's own folder is made.",
+)  # fmt: skip
+def command(
+    name: str,
+    quick: bool,
+    samples: int | None,
+    bits: tuple[int, ...],
+    config: str,
+    jobs: int,
+    cluster: str | None,
+    store: Path,
+    csv: Path | None,
+    parquet: Path | None,
+    json_path: Path | None,
+    docs: Path | None,
+    out: Path,
+) -> None:
+    """Compute a figure or table of the papers again: float, fixed point, adaptive attack.
+
+    NAME is a study, `all`, or `list`, which shows them. Finished rows are kept: interrupted or
+    killed, the same command goes on, and nothing is computed twice. Networks that are not there
+    are named with the command that makes them.
+
+    \b
+    Examples:
+      hwsim study list
+      hwsim study fig4 --quick
+      hwsim study all --jobs 8
+      hwsim study fig10a --bits 8,4 --cluster tcp://head:8786
+    """
+    from hwsim.studies.catalog import STUDIES, entry
+
+    if name == "list":
+        _list()
+        return
+    chosen = list(STUDIES.values()) if name == "all" else [entry(name)]
+    if name == "all" and (csv or parquet or json_path):
+        raise click.UsageError(
+            "--csv, --parquet and --json are for one study; of all, each leaves them in its folder"
+        )
+    from hwsim import report
+
+    for path in (csv, parquet, json_path, docs):
+        if path is not None:
+            report.prepare_json_path(path)
+    report.prepare_run_directory(out)
+    screen, console = message_console(), result_console()
+    with screen.status("loading networks and data"):
+        from hwsim.studies import output
+        from hwsim.studies.executors import chosen as executors
+        from hwsim.studies.plan import Plan
+        from hwsim.studies.store import Store
+        from hwsim.studies.study import Study, check_bits
+
+        check_bits(bits)
+        if parquet is not None:
+            output.need_parquet()
+        if docs is not None:
+            output.check_docs(docs, [one.name for one in chosen])
+        plan = Plan(quick, samples, bits, config)
+        studies = [Study(one, plan) for one in chosen]
+    words = [word.replace("{", "{{").replace("}", "}}") for word in sys.argv[1:]]
+    typed = "hwsim " + " ".join("{}" if word == "all" else shlex.quote(word) for word in words)
+    with Store(store) as rows, executors(jobs, cluster) as (executor, width):
+        for study in studies:
+            with progress_bar(screen, steps=False) as bar:
+                task = bar.add_task(study.entry.name, total=None)
+                found = study.compute(
+                    rows, executor, width, partial(_show, bar, task), typed.format(study.entry.name)
+                )  # fmt: skip
+            with screen.status("drawing"):
+                paths = output.write(found, out / study.entry.name)
+                for path, kind in ((csv, "csv"), (parquet, "parquet"), (json_path, "json")):
+                    if path is not None:
+                        output.export(found, path, kind)
+                if docs is not None:
+                    output.put_docs(found, docs)
+            output.render(found, console, paths)
+
+
+def _show(bar: Progress, task: TaskID, done: float, total: float) -> None:
+    bar.update(task, completed=done, total=total)
+
+
+def _list() -> None:
+    from rich.table import Table
+
+    from hwsim.studies.catalog import STUDIES
+
+    table = Table("name", "what it shows", "source", box=None, header_style="bold")
+    for one in STUDIES.values():
+        table.add_row(one.name, one.title, one.source)
+    result_console().print(table)

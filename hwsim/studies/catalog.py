@@ -1,0 +1,57 @@
+"""The studies by name. Nothing here imports torch or matplotlib, so that listing them is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from hwsim.errors import InputError
+
+LIU = "Liu et al. 2018"
+SLIDES = "pruning and logits augmentation slides"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """title: what it shows. source: the figure or table that it computes again."""
+
+    name: str
+    title: str
+    source: str
+
+    @property
+    def module(self) -> ModuleType:
+        """NETWORKS; grid(plan, present) -> points; find(plan, present, answers) -> findings."""
+        return import_module(f"hwsim.studies.{self.name}")
+
+
+STUDIES = {
+    entry.name: entry
+    for entry in (
+        Entry("fig3", "Accuracy by compression rate", f"{LIU}, Fig. 3"),
+        Entry("fig4", "Success of HFGSM by compression rate and ε", f"{LIU}, Fig. 4"),
+        Entry("fig5", "Success of HJSMA by compression rate and elements", f"{LIU}, Fig. 5"),
+        Entry("fig6", "Range of weights by compression rate", f"{LIU}, Fig. 6"),
+        Entry("fig7", "Size of gradients by compression rate", f"{LIU}, Fig. 7"),
+        Entry("fig8", "Accuracy by τ of gradient inhibition", f"{LIU}, Fig. 8"),
+        Entry("fig9", "Size of gradients by τ of gradient inhibition", f"{LIU}, Fig. 9"),
+        Entry("fig10a", "Success of HFGSM by τ of gradient inhibition, MNIST", f"{LIU}, Fig. 10a"),
+        Entry(
+            "fig10b", "Success of FGSM by τ of gradient inhibition, CIFAR-10", f"{LIU}, Fig. 10b"
+        ),
+        Entry("table1", "Pruning and logits augmentation, MNIST", f"Table I, {SLIDES}"),
+        Entry("table2", "Pruning and logits augmentation, CIFAR-10", f"Table II, {SLIDES}"),
+        Entry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B"),
+        Entry("mechanism", "Where the paper's number appears, and what it hides",
+              f"{LIU}, 87.99% to 4.77%"),
+        Entry("seeds", "The trends over training and hash seeds", f"{LIU}, Figs. 4 and 10a"),
+    )
+}  # fmt: skip
+
+
+def entry(name: str) -> Entry:
+    """Raises InputError for an unknown name."""
+    if name not in STUDIES:
+        raise InputError(f"unknown study {name!r}: choose from all, {', '.join(STUDIES)}")
+    return STUDIES[name]

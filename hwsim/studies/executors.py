@@ -1,0 +1,115 @@
+"""Who computes the rows: this process, processes of this machine, or a dask cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any, ParamSpec, TypeVar
+
+from hwsim.errors import InputError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Seconds to wait for a scheduler's answer.
+PATIENCE = 10
+#: Rows that a scheduler is given at once.
+QUEUE = 1000
+
+
+class Inline(Executor):
+    """Computes at once, in this process."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """A future that is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _begin(threads: int) -> None:
+    """In a new worker process: Ctrl-C is its parent's business, and so is its life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    # Read by torch and numba, which are not imported yet: processes must not fight for cores.
+    os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[tuple[Executor, int]]:
+    """``jobs`` processes that share the cores; they end with the block, and with this process."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    # Spawned: a fork of a process with threads may hang.
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,)
+    )
+    try:
+        yield pool, jobs
+        pool.shutdown()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    """A dask cluster: ``tcp://host:port`` of a scheduler, or ``local:N`` for N processes here.
+
+    A worker that dies is replaced by another, which computes its row again. Raises InputError
+    where dask is missing, the address makes no sense, or no scheduler answers.
+    """
+    local = re.fullmatch(r"local:([1-9][0-9]{0,3})", address)
+    if not local and not re.fullmatch(r"(tcp|tls|ws|wss)://\S+:[0-9]+", address):
+        raise InputError(f"cluster {address!r}: give tcp://HOST:PORT of a scheduler, or local:N")
+    try:
+        import distributed
+    except ImportError:
+        raise InputError("a cluster needs dask: pip install 'hwsim[cluster]'") from None
+    made: Any = None
+    try:
+        if local:
+            made = distributed.LocalCluster(
+                n_workers=int(local[1]), threads_per_worker=1, processes=True,
+                dashboard_address=None, silence_logs=50, env={"NUMBA_NUM_THREADS": "1"},
+            )  # fmt: skip
+        try:
+            client = distributed.Client(made or address, timeout=PATIENCE)
+        except (OSError, TimeoutError):
+            raise InputError(f"no scheduler answers at {address}") from None
+        with client:
+            # Its scheduler keeps the queue, and workers may join at any time.
+            yield client.get_executor(pure=False), QUEUE
+    finally:
+        if made is not None:
+            made.close()
+
+
+@contextmanager
+def chosen(jobs: int, address: str | None) -> Iterator[tuple[Executor, int]]:
+    """(executor, rows at once) for what a user asked for."""
+    if address is not None:
+        with cluster(address) as pair:
+            yield pair
+    elif jobs > 1:
+        with processes(jobs) as pair:
+            yield pair
+    else:
+        yield Inline(), 1

@@ -1,0 +1,171 @@
+"""Does compression lower success, and does inhibition, once training and hash seeds vary?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hwsim.studies import figures
+from hwsim.studies.campaign import Campaign, Line, Method, margin_suite
+from hwsim.studies.claims import NOT, PARTLY, REPRODUCED, Verdict, untested
+from hwsim.studies.findings import ADAPTIVE_NOTE, Findings, share
+from hwsim.studies.inhibition import EPSILONS, rewrite
+from hwsim.studies.outcomes import worst
+from hwsim.studies.plan import Answers, Plan, Point
+
+#: Networks of each rate; each has its own training seed, and hashed ones their own hash seed.
+SEEDS = {
+    "1": ("mnist-cnn", "mnist-cnn-s1", "mnist-cnn-s2"),
+    "1/64": ("mnist-cnn-h64", "mnist-cnn-h64-s1", "mnist-cnn-h64-s2"),
+}
+NETWORKS = tuple(network for group in SEEDS.values() for network in group)
+TAUS = (0.0, 0.1)
+#: Fewer seeds than this say nothing about a trend.
+ENOUGH = 3
+Spread = dict[tuple[str, float, str, str, int], list[float]]
+
+
+def label(network: str, tau: float) -> str:
+    """What rows call it."""
+    return f"{network} τ {tau:g}"
+
+
+def campaign(plan: Plan, present: Sequence[str]) -> Campaign:
+    """HFGSM and its adaptive company on every seed, with and without inhibition."""
+    lines = [Line(label(n, tau), n, rewrite(tau)) for n in present for tau in TAUS]
+    return Campaign(
+        plan, lines, Method("hfgsm"), margin_suite(plan, (0, 1, len(EPSILONS) - 1)), EPSILONS,
+        plan.images(1000, 60),
+    )  # fmt: skip
+
+
+def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
+    """Every seed, τ, machine and attack."""
+    return campaign(plan, present).points()
+
+
+def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
+    """Mean, least and largest success over the seeds, by rate, τ and ε."""
+    asked = campaign(plan, present)
+    spread: Spread = {}
+    for rate, group in SEEDS.items():
+        for network in [n for n in group if n in present]:
+            for tau in TAUS:
+                for m in plan.names:
+                    every = asked.all(answers, label(network, tau), m)
+                    for k in range(len(EPSILONS)):
+                        for how, value in (
+                            ("naive", every[0].escalated(k).value),
+                            ("adaptive", worst(every, k).value),
+                        ):
+                            spread.setdefault((rate, tau, m, how, k), []).append(value)
+    rates = [rate for rate, group in SEEDS.items() if any(n in present for n in group)]
+    rows = [
+        [
+            rate, f"{tau:g}", f"{epsilon:g}",
+            str(len(spread[rate, tau, plan.names[0], "naive", k])),
+            *(_cell(spread[rate, tau, m, how, k]) for how in ("naive", "adaptive")
+              for m in plan.names),
+        ]
+        for rate in rates for tau in TAUS for k, epsilon in enumerate(EPSILONS)
+    ]  # fmt: skip
+    return Findings(
+        heads=["rate", "τ", "ε", "seeds", *plan.names, *(f"{m} adapt." for m in plan.names)],
+        rows=rows,
+        notes=[
+            f"Mean success over the seeds [least–largest], % of {asked.samples:,} test images, "
+            "Algorithm 1. The paper gives one network for each rate and no seed.", ADAPTIVE_NOTE,
+        ],
+        verdicts=_verdicts(plan, spread, rates),
+        records=asked.records(answers),
+        draw=lambda figure: _draw(figure, plan, spread, rates),
+    )  # fmt: skip
+
+
+def _cell(values: Sequence[float]) -> str:
+    return f"{share(float(np.mean(values)))} [{share(min(values))}–{share(max(values))}]"
+
+
+def apart(claim: str, cases: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Verdict:
+    """``(what, lower, upper)``: each seed of ``lower`` is said to lie below each of ``upper``.
+
+    A case is confirmed where it does, reversed where every one lies above, open where the seeds
+    overlap. Verdicts as in ``claims.ordered``; not tested with fewer than ENOUGH seeds a side.
+    """
+    some = [(w, a, b) for w, a, b in cases if min(len(a), len(b)) >= ENOUGH]
+    if not some:
+        return untested(claim, "one seed", f"fewer than {ENOUGH} seeds of each are there")
+    yes = [w for w, a, b in some if max(a) < min(b)]
+    no = [w for w, a, b in some if min(a) > max(b)]
+    if not no and 2 * len(yes) >= len(some):
+        verdict = REPRODUCED
+    elif not yes or len(no) > len(yes):
+        verdict = NOT
+    else:
+        verdict = PARTLY
+    why = (
+        f"of {len(some)} cases the seeds lie apart as claimed in {len(yes)}, the other way in "
+        f"{len(no)}, and overlap in {len(some) - len(yes) - len(no)}"
+    )
+    return Verdict(claim, "one seed", ", ".join(yes[:5]), verdict, why)
+
+
+def _verdicts(plan: Plan, spread: Spread, rates: Sequence[str]) -> list[Verdict]:
+    found = []
+    both = len(rates) == len(SEEDS)
+    places = range(len(EPSILONS))
+    for how in ("naive", "adaptive"):
+        found.append(
+            apart(
+                f"compression to 1/64 lowers success at every ε ({how})",
+                [
+                    (f"{m} ε {EPSILONS[k]:g}", spread["1/64", 0.0, m, how, k],
+                     spread["1", 0.0, m, how, k])
+                    for m in plan.names for k in places if both
+                ],
+            )
+        )  # fmt: skip
+    for how in ("naive", "adaptive"):
+        found.append(
+            apart(
+                f"inhibition at τ = 0.1 lowers success at ε = 0.5 ({how})",
+                [
+                    (f"{rate} {m}", spread[rate, TAUS[-1], m, how, places[-1]],
+                     spread[rate, 0.0, m, how, places[-1]])
+                    for rate in rates for m in plan.names
+                ],
+            )
+        )  # fmt: skip
+    return found
+
+
+def _draw(figure: Figure, plan: Plan, spread: Spread, rates: Sequence[str]) -> None:
+    names = [f"{rate}, τ {tau:g}" for rate in rates for tau in TAUS]
+    looks = figures.styles(names)
+    for axes, m in zip(figures.panels(figure, plan.names), plan.names, strict=True):
+        for rate in rates:
+            for tau in TAUS:
+                name = f"{rate}, τ {tau:g}"
+                look = looks[name]
+
+                def line(
+                    how: str, at: tuple[str, float, str], pick: Callable[..., Any]
+                ) -> list[Any]:
+                    return [pick(spread[(*at, how, k)]) for k in range(len(EPSILONS))]
+
+                at = (rate, tau, m)
+                axes.plot(EPSILONS, line("naive", at, np.mean), linewidth=1.8, markersize=5,
+                          label=name, **look)  # fmt: skip
+                axes.fill_between(EPSILONS, line("naive", at, min), line("naive", at, max),
+                                  color=look["color"], alpha=0.15, linewidth=0)  # fmt: skip
+                axes.plot(EPSILONS, line("adaptive", at, np.mean), "--", linewidth=1.2,
+                          color=look["color"])  # fmt: skip
+        axes.set_xlabel("perturbation amplitude ε", fontsize=9)
+        axes.set_xticks(EPSILONS)
+        figures.percents(axes)
+    figure.axes[0].set_ylabel("success rate, mean and range of seeds", fontsize=9)
+    figures.legend(figure, figure.axes[0], [figures.NAIVE, figures.ADAPTIVE])
+    figure.tight_layout(rect=(0, 0.12, 1, 1))

@@ -1,0 +1,146 @@
+"""Rows kept by content in one SQLite file: what is in it never has to be computed again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from hwsim.errors import InputError
+from hwsim.studies.task import Row, Task, canonical
+
+#: Of the tables below. A store of a higher one was written by a newer hwsim.
+FORMAT = 1
+#: Marks the file as ours ("HNES"), where SQLite keeps such a mark.
+APPLICATION = 0x484E4553
+
+_TABLE = """
+CREATE TABLE rows (
+    key TEXT PRIMARY KEY,
+    function TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    parameters TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    row TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    made TEXT NOT NULL
+) WITHOUT ROWID
+"""
+
+
+class Store:
+    """The file, opened for one run; a row is in it whole or not at all, whatever kills the run.
+
+    Write-ahead logging keeps readers and one writer apart, and every row is its own transaction.
+    Raises InputError for a file that is no store, damaged, of a newer hwsim, or not writable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+            self._open()
+
+    def _open(self) -> None:
+        ask = self._base.execute
+        ask("PRAGMA journal_mode=WAL")
+        ask("PRAGMA synchronous=FULL")
+        ask("BEGIN IMMEDIATE")  # two runs may meet a new file at once
+        try:
+            (application,) = ask("PRAGMA application_id").fetchone()
+            (found,) = ask("PRAGMA user_version").fetchone()
+            tables = ask("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if tables == 0 and application == 0:
+                ask(_TABLE)
+                ask(f"PRAGMA application_id={APPLICATION}")
+                ask(f"PRAGMA user_version={FORMAT}")
+            elif application != APPLICATION:
+                raise InputError(f"{self.path}: not a store of studies: choose another --store")
+            elif found > FORMAT:
+                raise InputError(
+                    f"{self.path}: written by a newer hwsim (format {found}, this one knows "
+                    f"{FORMAT}): update hwsim or choose another --store"
+                )
+            ask("COMMIT")
+        except BaseException:
+            if self._base.in_transaction:
+                ask("ROLLBACK")
+            raise
+        (state,) = ask("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise InputError(self._damaged(state))
+
+    def _damaged(self, reason: object) -> str:
+        what = " ".join(str(reason).replace("*", "").split())
+        return f"{self.path}: damaged ({what}): delete it, or choose another --store"
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise InputError(f"{self.path}: cannot be used: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise InputError(self._damaged(error)) from None
+
+    def get(self, task: Task) -> Row | None:
+        """Its row, if there is one."""
+        with self._explained():
+            found = self._base.execute(
+                "SELECT row, parameters FROM rows WHERE key = ?", (task.key,)
+            ).fetchone()
+        if found is None:
+            return None
+        try:
+            if found[1] == canonical(dict(task.parameters)):
+                row: Row = json.loads(found[0])
+                return row
+        except ValueError:
+            pass
+        raise InputError(self._damaged(f"row {task.key[:12]}"))
+
+    def put(self, task: Task, row: Row, seconds: float) -> None:
+        """Keep a row, on disk when this returns; one that is there already stays."""
+        made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with self._explained():
+            self._base.execute(
+                "INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    task.key, task.function, task.version, canonical(dict(task.parameters)),
+                    canonical(dict(task.inputs)), canonical(row), seconds, made,
+                ),
+            )  # fmt: skip
+
+    def seconds(self, tasks: Iterable[Task]) -> float:
+        """What the rows of these tasks took to compute, added up."""
+        total = 0.0
+        with self._explained():
+            for task in tasks:
+                found = self._base.execute(
+                    "SELECT seconds FROM rows WHERE key = ?", (task.key,)
+                ).fetchone()
+                total += found[0] if found else 0.0
+        return total
+
+    def __len__(self) -> int:
+        with self._explained():
+            return int(self._base.execute("SELECT count(*) FROM rows").fetchone()[0])
+
+    def close(self) -> None:
+        self._base.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,116 @@
+"""One study from its name to its result: what is there, what is missing, rows, findings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwsim.errors import InputError
+from hwsim.networks import versions
+from hwsim.studies.catalog import Entry
+from hwsim.studies.findings import Findings
+from hwsim.studies.plan import Answer, Answers, Plan, Point
+from hwsim.studies.runner import run
+from hwsim.studies.store import Store
+from hwsim.studies.subjects import card, dataset, place
+from hwsim.studies.task import Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """findings: None where no network of the study is there. result: what result.json holds."""
+
+    findings: Findings | None
+    result: dict[str, Any]
+
+
+class Study:
+    """A study planned for the networks that are there, with their data. Raises HwsimError for
+    damaged ones. missing: the others, and what to do about each.
+    """
+
+    def __init__(self, entry: Entry, plan: Plan) -> None:
+        self.entry, self.plan = entry, plan
+        self.module = entry.module
+        lacks = {n: lack(n) for n in self.module.NETWORKS}
+        self.present = [n for n, why in lacks.items() if why is None]
+        self.missing = {n: why for n, why in lacks.items() if why is not None}
+        self.points: list[Point] = self.module.grid(plan, self.present) if self.present else []
+        self.tasks: list[Task] = [point.task() for point in self.points]
+
+    def compute(
+        self,
+        store: Store,
+        executor: Executor,
+        width: int = 1,
+        on_progress: Callable[[float, float], None] = lambda done, total: None,
+        command: str = "",
+    ) -> Outcome:
+        """All rows, those in the store from there, and what they say."""
+        began = time.perf_counter()
+        rows = run(self.tasks, store, executor, width=width, on_progress=on_progress)
+        found = None
+        if self.points:
+            answers = Answers([
+                Answer(point.fields, rows[task.key])
+                for point, task in zip(self.points, self.tasks, strict=True)
+            ])  # fmt: skip
+            found = self.module.find(self.plan, self.present, answers)
+        unique = {task.key: task for task in self.tasks}.values()
+        computed = store.seconds(unique)
+        return Outcome(found, self._result(found, began, computed, command))
+
+    def _result(
+        self, found: Findings | None, began: float, computed: float, command: str
+    ) -> dict[str, Any]:
+        cards = {name: card(name) for name in self.present}
+        data = {one.dataset: dataset(one.dataset, "test") for one in cards.values()}
+        return {
+            "study": self.entry.name,
+            "title": self.entry.title,
+            "source": self.entry.source,
+            "plan": asdict(self.plan),
+            "networks": {
+                name: {"sha256": one.sha256, "accuracy": one.test_accuracy, "seed": one.seed}
+                for name, one in cards.items()
+            },
+            "missing": self.missing,
+            "heads": list(found.heads) if found else [],
+            "rows": [list(row) for row in found.rows] if found else [],
+            "notes": list(found.notes) if found else [],
+            "verdicts": [asdict(v) for v in found.verdicts] if found else [],
+            "records": [dict(record) for record in found.records] if found else [],
+            "datasets": [
+                {"name": d.name, "source": d.source, "note": d.note, "digest": d.digest}
+                for d in data.values()
+            ],
+            "versions": versions(),
+            "command": command,
+            "computed_seconds": computed,
+            "seconds": time.perf_counter() - began,
+        }
+
+
+def lack(network: str) -> str | None:
+    """What to do so that a network can be used; None where it and its data are there."""
+    if place(network) is None:
+        base, pruned, compression = network.partition("-p")
+        if pruned and compression.isdigit():
+            return f"make it with: hwsim prune {base} --to {compression}"
+        return f"make it with: hwsim train {network}"
+    name = card(network).dataset
+    try:
+        for split in ("train", "test"):
+            dataset(name, split)
+    except InputError as error:
+        return f"it needs data: {error}"
+    return None
+
+
+def check_bits(bits: tuple[int, ...]) -> None:
+    """Raise InputError unless there is at least one width, each once, of 4 … 16."""
+    if not bits or len(set(bits)) < len(bits) or not all(4 <= b <= 16 for b in bits):
+        raise InputError("bits: give widths of 4 … 16, each once, such as 8 or 8,6,4")

@@ -1,0 +1,224 @@
+"""`hwsim study`: what it prints and leaves, what it says of missing networks and of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwsim.errors import InputError
+from hwsim.studies import executors, measures, runner, study
+from hwsim.studies.catalog import STUDIES
+from hwsim.studies.output import check_docs
+from hwsim.studies.plan import Plan
+from hwsim.studies.subjects import Subject, digests, place, program
+from hwsim.studies.task import Task, execute
+from tests.cli.conftest import MODEL, Run, read
+from tests.cli.test_results import ENTRY
+from tests.unit.test_studies_runner import until
+
+
+@pytest.fixture(autouse=True)
+def _only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the zoo only one network is there."""
+    monkeypatch.setattr(study, "place", lambda n: place(n) if n == MODEL else None)
+
+
+def test_a_study_runs_on_what_is_there_and_names_what_is_not(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = ("study", "fig4", "--quick", "--samples", "10")
+    code, out, err = run(*typed, "--csv", "rows.csv", "--json", "a/b.json")
+    assert (code, err) == (0, "")
+    assert "missing: mnist-cnn-h64; make it with: hwsim train mnist-cnn-h64" in out
+    assert "not tested: every HashNet is fooled less often than the uncompressed network" in out
+    assert all(len(line) <= 100 for line in out.splitlines())
+    folder = Path("runs/studies/fig4")
+    result = read(folder / "result.json")
+    assert list(result["missing"]) == [
+        "mnist-cnn",
+        "mnist-cnn-h8",
+        "mnist-cnn-h32",
+        "mnist-cnn-h64",
+    ]
+    assert list(result["networks"]) == [MODEL]
+    assert len(result["rows"]) == 5
+    assert {len(row) for row in result["rows"]} == {len(result["heads"])}
+    with Path("rows.csv").open(encoding="utf-8", newline="") as file:
+        records = list(csv.DictReader(file))
+    assert len(records) == 10  # 5 ε on 2 machines
+    for record in records:
+        shares = [float(record[key]) for key in ("success", "algorithm1", "adaptive")]
+        assert all(0 <= value <= 1 for value in shares)
+        assert float(record["adaptive"]) >= float(record["success"])
+    assert read(Path("a/b.json")) == result
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "hwsim train mnist-cnn-h64" in page
+    assert page.count("data:image/png") == 1
+    assert (folder / "result.png").read_bytes().startswith(b"\x89PNG")
+
+    monkeypatch.setattr(runner, "execute", lambda text: pytest.fail("computed again"))
+    again = run(*typed)
+    assert again.out == out
+    assert read(folder / "result.json")["rows"] == result["rows"]
+
+
+def test_parquet_holds_the_records(run: Run) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert run("study", "fig6", "--parquet", "a.parquet").code == 0
+    table = parquet.read_table("a.parquet").to_pylist()
+    assert table == read(Path("runs/studies/fig6/result.json"))["records"]
+
+
+def test_a_study_without_any_of_its_networks_says_so(run: Run) -> None:
+    code, out, _ = run("study", "table2")
+    assert code == 0
+    assert "missing: c0; make it with: hwsim train c0" in out
+    assert "missing: c0-p7; make it with: hwsim prune c0 --to 7" in out
+    assert read(Path("runs/studies/table2/result.json"))["rows"] == []
+
+
+def test_tables_go_into_a_document(run: Run) -> None:
+    paper = Path("paper.md")
+    paper.write_text("# T\n<!-- storage: begin -->\nsuperseded\n<!-- storage: end -->\nafter\n")
+    assert run("study", "storage", "--docs", "paper.md").code == 0
+    text = paper.read_text(encoding="utf-8")
+    assert "| 1/16 | 8-bit | 20 |" in text
+    assert "superseded" not in text
+    assert text.startswith("# T\n")
+    assert text.endswith("after\n")
+    assert "no place for the study" in run("study", "fig3", "--docs", "paper.md").line
+
+
+def test_the_document_of_this_project_has_a_place_for_every_study() -> None:
+    path = Path(__file__).parents[2] / "docs/reproduction.md"
+    check_docs(path, list(STUDIES))
+    assert set(re.findall(r"<!-- (\w+): begin -->", path.read_text("utf-8"))) == set(STUDIES)
+
+
+def test_list_shows_every_study(run: Run) -> None:
+    code, out, _ = run("study", "list")
+    assert code == 0
+    assert all(name in out for name in STUDIES)
+
+
+def test_every_study_has_a_grid_for_any_choice_of_its_networks() -> None:
+    for entry in STUDIES.values():
+        module = entry.module
+        for present in (module.NETWORKS, module.NETWORKS[:1], module.NETWORKS[-1:]):
+            points = module.grid(Plan(quick=True), list(present))
+            used = {str(point.parameters["subject"]["network"]) for point in points}
+            assert used <= set(present)
+            assert entry.name.startswith("table") or used == set(present)
+
+
+def test_inhibition_below_half_a_step_leaves_a_layer_as_it_is() -> None:
+    plain, tiny = (
+        program(Subject(MODEL, "fixed", steps, 4)) for steps in ((), ("inhibition=0.001@all",))
+    )
+    assert all(
+        (a.weights == b.weights).all()
+        for a, b in zip(plain.mac_layers, tiny.mac_layers, strict=True)
+    )
+    moved = program(Subject(MODEL, "fixed", ("inhibition=0.1@last",), 4))
+    assert (moved.output.weights != plain.output.weights).any()
+
+
+def test_a_worker_with_other_files_or_other_code_refuses_its_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parameters = {
+        "subject": Subject(MODEL, "float").parameters(),
+        "samples": 10,
+        "part": [0, 1],
+    }
+    task = Task("hwsim.studies.measures:accuracy", parameters, digests(parameters))
+    assert json.loads(execute(task.text()))["images"] == 10
+    other = Task(task.function, parameters, {**task.inputs, f"network {MODEL}": "0" * 64})
+    with pytest.raises(InputError, match=f"has another network {MODEL}"):
+        execute(other.text())
+    text = task.text()
+    monkeypatch.setattr(measures.accuracy, "version", 99)
+    with pytest.raises(InputError, match="version 99 of hwsim"):
+        execute(text)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def newer_store() -> None:
+    base = sqlite3.connect("rows.sqlite")
+    base.execute("PRAGMA application_id=1213089107")
+    base.execute("PRAGMA user_version=99")
+    base.execute("CREATE TABLE rows (a)")
+    base.commit()
+    base.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nothing",), "unknown study 'nothing': choose from all, fig3"),
+        (("fig4", "--bits", "3"), "bits: give widths of 4 … 16"),
+        (("fig4", "--bits", "x"), "give widths such as 8 or 8,6,4"),
+        (("fig4", "--samples", "9999"), "gives 1 to 600"),
+        (("fig4", "--config", "none"), "none"),
+        (("fig4", "--cluster", "head"), "give tcp://HOST:PORT of a scheduler, or local:N"),
+        (("fig4", "--store", "no.sqlite"), "no.sqlite: damaged"),
+        (("fig4", "--store", "rows.sqlite"), "written by a newer hwsim"),
+        (("fig4", "--out", "no.sqlite/x"), "no.sqlite"),
+        (("all", "--csv", "a.csv"), "are for one study"),
+        (("fig4", "--docs", "none.md"), "none.md"),
+    ],
+)
+def test_bad_input_is_one_line(run: Run, arguments: tuple[str, ...], says: str) -> None:
+    Path("no.sqlite").write_text("no database, but long enough to be taken for one\n" * 40)
+    newer_store()
+    assert says in run("study", *arguments).line
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(executors, "PATIENCE", 0.3)
+    assert "no scheduler answers" in run("study", "fig4", "--cluster", "tcp://127.0.0.1:9").line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_is_one_line_and_costs_nothing_but_time(tmp_path: Path, jobs: str) -> None:
+    command = [sys.executable, "-c", ENTRY + "main()", "study", "fig10a"]
+    command += ["--samples", "300", "--jobs", jobs]
+    going = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    store = tmp_path / "runs/studies/rows.sqlite"
+
+    def kept() -> bool:
+        assert going.poll() is None, going.communicate()
+        if not store.exists():
+            return False
+        base = sqlite3.connect(f"file:{store}?mode=ro", uri=True)
+        try:
+            return bool(base.execute("SELECT count(*) FROM rows").fetchone()[0])
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            base.close()
+
+    until(kept, 300)
+    os.kill(going.pid, signal.SIGINT)
+    out, err = going.communicate(timeout=60)
+    assert (going.returncode, out) == (2, "")
+    assert err.splitlines() == [
+        "hwsim: interrupted: nothing is half-written; run the same command to go on"
+    ]

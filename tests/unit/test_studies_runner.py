@@ -1,0 +1,247 @@
+"""Rows of the studies: kept by content, computed once, whatever ends a run and whoever computes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from hwsim.errors import InputError
+from hwsim.studies.executors import Inline, chosen, cluster
+from hwsim.studies.runner import run
+from hwsim.studies.store import FORMAT, Store
+from hwsim.studies.task import Task
+from tests import study_rows
+from tests.study_rows import computed, squares
+
+ROOT = Path(__file__).parents[2]
+#: What a run of its own process does: {jobs} processes over {count} rows.
+SCRIPT = """
+import sys
+from pathlib import Path
+from hwsim.studies.executors import chosen
+from hwsim.studies.runner import run
+from hwsim.studies.store import Store
+from tests.study_rows import squares
+if __name__ == "__main__":
+    folder, jobs, count, seconds = Path(sys.argv[1]), *map(float, sys.argv[2:])
+    with Store(folder / "rows.sqlite") as store, chosen(int(jobs), None) as (executor, width):
+        run(squares(int(count), folder / "log", seconds), store, executor, width=width)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "rows.sqlite") as opened:
+        yield opened
+
+
+def test_a_row_is_computed_once_and_then_read(store: Store, tmp_path: Path) -> None:
+    tasks = squares(4, tmp_path / "log")
+    first = run([*tasks, tasks[0]], store, Inline())
+    assert [first[task.key] for task in tasks] == [{"square": x * x} for x in range(4)]
+    assert run(tasks, store, Inline()) == first
+    assert sorted(computed(tmp_path / "log")) == [0, 1, 2, 3]
+    assert len(store) == 4
+
+
+def test_another_version_parameter_or_input_is_another_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = "tests.study_rows:square"
+    keys = {
+        Task(path, {"x": 1}).key,
+        Task(path, {"x": 2}).key,
+        Task(path, {"x": 1}, {"network n": "a"}).key,
+        Task(path, {"x": 1}, {"network n": "b"}).key,
+    }
+    monkeypatch.setattr(study_rows.square, "version", 2)
+    keys.add(Task(path, {"x": 1}).key)
+    assert len(keys) == 5
+    assert Task(path, {"x": 1}, cost=9).key in keys
+
+
+def test_what_a_row_raises_ends_the_run_and_keeps_what_was_done(
+    store: Store, tmp_path: Path
+) -> None:
+    tasks = squares(3, tmp_path / "log")
+    broken = Task(tasks[0].function, {**tasks[2].parameters, "seconds": -1.0})
+    with pytest.raises(ValueError, match="non-negative"):
+        run([*tasks[:2], broken], store, Inline())
+    assert len(store) == 2
+
+
+def test_progress_counts_cost_and_begins_with_what_is_there(store: Store, tmp_path: Path) -> None:
+    tasks = squares(3, tmp_path / "log")
+    run(tasks[:1], store, Inline())
+    seen: list[tuple[float, float]] = []
+    run(tasks, store, Inline(), on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+# ---------------------------------------------------------------- killed, and run again
+
+
+def begin(folder: Path, jobs: int, count: int, seconds: float) -> subprocess.Popen[bytes]:
+    script = folder / "go.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    command = [sys.executable, str(script), str(folder), str(jobs), str(count), str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment)
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something is so; a machine may be slow, but not that slow."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_computed_twice(
+    tmp_path: Path, jobs: int
+) -> None:
+    log, count = tmp_path / "log", 12
+    going = begin(tmp_path, jobs, count, 0.15)
+    until(lambda: len(computed(log)) >= 3)
+    os.kill(going.pid, signal.SIGKILL)
+    going.wait()
+    time.sleep(0.5)  # workers notice that their parent is gone
+    with Store(tmp_path / "rows.sqlite") as store:
+        kept = {t.parameters["x"] for t in squares(count, log, 0.15) if store.get(t)}
+    assert kept
+    assert len(kept) < count
+    before = computed(log)
+    assert begin(tmp_path, jobs, count, 0.15).wait() == 0
+    after = computed(log)[len(before) :]
+    assert not kept & set(after)
+    assert sorted(kept | set(after)) == list(range(count))
+    assert len(after) == len(set(after))
+    with Store(tmp_path / "rows.sqlite") as store:
+        assert len(store) == count
+
+
+# ---------------------------------------------------------------- stores that cannot be used
+
+
+def damaged(path: Path) -> None:
+    with Store(path) as store:
+        run(squares(200, path.parent / "log"), store, Inline())
+    whole = bytearray(path.read_bytes())
+    whole[5000:9000] = b"\xa5" * 4000
+    path.write_bytes(whole)
+
+
+def newer(path: Path) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as base:
+        base.execute(f"PRAGMA user_version={FORMAT + 1}")
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as base:
+        base.execute("CREATE TABLE other (a)")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (damaged, "damaged"),
+        (newer, "written by a newer hwsim"),
+        (foreign, "not a store of studies"),
+        (lambda path: path.write_text("no database at all, but some text\n" * 99), "damaged"),
+        (lambda path: path.mkdir(), "cannot be used"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, make: Callable[[Path], object], says: str
+) -> None:
+    path = tmp_path / "rows.sqlite"
+    make(path)
+    with pytest.raises(InputError, match=says) as error:
+        Store(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+# ---------------------------------------------------------------- who computes
+
+
+def everyone(choice: AbstractContextManager[tuple[Executor, int]], folder: Path) -> set[str]:
+    log = folder / "log"
+    tasks = squares(8, log, 0.1)
+    with Store(folder / "rows.sqlite") as store, choice as (executor, width):
+        rows = run(tasks, store, executor, width=width)
+    assert [rows[t.key]["square"] for t in tasks] == [x * x for x in range(8)]
+    return {line.split()[1] for line in log.read_text(encoding="utf-8").splitlines()}
+
+
+@pytest.mark.slow
+def test_processes_share_the_rows(tmp_path: Path) -> None:
+    assert len(everyone(chosen(2, None), tmp_path)) == 2
+
+
+@pytest.mark.slow
+def test_a_local_cluster_shares_the_rows(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    assert len(everyone(cluster("local:2"), tmp_path)) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_may_be_killed(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    place, log = tmp_path / "scheduler.json", tmp_path / "log"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(what: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *options]
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+
+    made = [start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(place))]
+    try:
+        until(lambda: place.exists() and place.stat().st_size > 0)
+        options = ("--scheduler-file", str(place), "--no-nanny", "--nthreads", "1")
+        made += [start("worker", *options, "--no-dashboard") for _ in range(2)]
+        import json
+
+        address = json.loads(place.read_text(encoding="utf-8"))["address"]
+        tasks = squares(30, log, 0.1)
+
+        def on_progress(done: float, total: float) -> None:
+            if done >= 5 and made[2].poll() is None:
+                made[2].kill()
+
+        with Store(tmp_path / "rows.sqlite") as store, cluster(address) as (executor, width):
+            rows = run(tasks, store, executor, width=width, on_progress=on_progress)
+            assert len(store) == len(rows) == 30
+        assert made[2].wait() == -signal.SIGKILL
+        assert all(rows[t.key] == {"square": t.parameters["x"] ** 2} for t in tasks)
+    finally:
+        for process in made:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("address", ["tcp://nowhere", "local:0", "local:x", "head:8786", ""])
+def test_an_address_that_makes_no_sense_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="give tcp://HOST:PORT of a scheduler, or local:N"):
+        cluster(address).__enter__()
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    from hwsim.studies import executors
+
+    monkeypatch.setattr(executors, "PATIENCE", 0.3)
+    with pytest.raises(InputError, match="no scheduler answers at tcp://127"):
+        cluster("tcp://127.0.0.1:9").__enter__()
