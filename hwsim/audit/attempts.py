@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -20,7 +20,7 @@ from attacks.minimizing import MinimizingAttack
 from attacks.pgd import BIM, PGD
 from attacks.random_noise import RandomNoise
 from attacks.square import Square
-from hwsim.audit.evidence import Attempt, Convergence, Family, bits
+from hwsim.audit.evidence import GAINED, Attempt, Convergence, Family, bits
 from hwsim.audit.gradients import NAIVE, make_loss, usable_losses
 from hwsim.engine import Engine
 
@@ -30,6 +30,8 @@ UNBOUNDED = 1.0
 UNBOUNDED_STEPS = 100
 #: Runs and steps of C&W's L2 attack. Few: its task is to find anything at all.
 CW_RUNS, CW_STEPS = 5, 50
+#: PGD is given more steps while that helps, but no more than so many times its own.
+LONGEST = 8
 #: A loss that still rises by more than this share of its range is not done (Pintor et al. 2022).
 UNFINISHED = 0.05
 
@@ -147,29 +149,49 @@ def converge(
     loss: str,
     steps: int,
     made: Attempt,
-) -> list[Convergence]:
-    """PGD again on the images that ``made`` missed, with twice the steps, its loss watched."""
-    rows = []
-    space = Grid.of_bits(engine.program.config.act_w)
+) -> tuple[list[Convergence], Attempt]:
+    """PGD again on the images that ``made`` missed, with its steps doubled while that helps.
+
+    Returns what each ε came to, and the longer attack with all images that either has fooled.
+    """
+    rows, success, passes = [], [], 0.0
     for epsilon, hit in zip(made.epsilons, made.table, strict=True):
         left = torch.from_numpy(~hit)
-        unfinished = gained = 0
-        if bool(left.any()):
-            # The same way as before, since the step is the same, and as far again.
-            step = min(1.0, PGD.reach * space.effective(epsilon) / steps)
-            attack = PGD(
-                loss=make_loss(loss, engine), space=space, steps=2 * steps, step_size=step,
-                early_exit=False,
-            )  # fmt: skip
-            seen = _answers(attack, engine, inputs[left], labels[left], epsilon)
-            measure = make_loss(loss, engine)
-            losses = [measure(z, labels[left]).double() for z in seen[: steps + 1]]
-            unfinished = int(still_rising(torch.stack(losses).numpy()).sum())
+        now, unfinished, gained = steps, 0, 0
+        fooled = torch.zeros(1, int(left.sum()), dtype=torch.bool)
+        while bool(left.any()):
+            seen = _longer(engine, inputs[left], labels[left], loss, epsilon, steps, 2 * now)
+            passes += len(seen) * float(left.double().mean())
+            if now == steps:
+                measure = make_loss(loss, engine)
+                losses = [measure(z, labels[left]).double() for z in seen[: steps + 1]]
+                unfinished = int(still_rising(torch.stack(losses).numpy()).sum())
             fooled = torch.stack([z.argmax(1) != labels[left] for z in seen])
-            gained = int((fooled.any(0) & ~fooled[: steps + 1].any(0)).sum())
-        missed = int(left.sum())
-        rows.append(Convergence(f"pgd {loss}", epsilon, missed, unfinished, gained))
-    return rows
+            gained = int((fooled.any(0) & ~fooled[: now + 1].any(0)).sum())
+            if gained <= GAINED * len(labels) or 2 * now >= LONGEST * steps:
+                break
+            now *= 2
+        reached = torch.from_numpy(hit.copy())
+        reached[left] = fooled.any(0)
+        success.append(bits(reached.tolist()))
+        rows.append(Convergence(made.name, epsilon, int(left.sum()), unfinished, now, gained))
+    longer = replace(
+        made, name=f"{made.name}, longer", family="longer", success=success,
+        forward=made.forward + passes, backward=made.backward + passes,
+    )  # fmt: skip
+    return rows, longer
+
+
+def _longer(
+    engine: Engine, inputs: Tensor, labels: Tensor, loss: str, epsilon: float, steps: int, many: int
+) -> list[Tensor]:
+    """Answers to PGD of ``many`` steps that begins as PGD of ``steps`` does: with the same step."""
+    space = Grid.of_bits(engine.program.config.act_w)
+    attack = PGD(
+        loss=make_loss(loss, engine), space=space, steps=many, early_exit=False,
+        step_size=min(1.0, PGD.reach * space.effective(epsilon) / steps),
+    )  # fmt: skip
+    return _answers(attack, engine, inputs, labels, epsilon)
 
 
 def _answers(

@@ -13,7 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Family = Literal["one-step", "iterated", "unbounded", "minimizing", "gradient-free", "transfer"]
+Family = Literal[
+    "one-step", "iterated", "longer", "unbounded", "minimizing", "gradient-free", "transfer"
+]
+#: More than this share of all images must not fall only because the steps are doubled.
+GAINED = 0.05
 Probe = Literal["directions", "coordinates"]
 
 
@@ -127,13 +131,15 @@ class Convergence:
     """Images that an attack without early exit misses at one ε, and those still on the move.
 
     unfinished: the best loss so far still rose by more than 5% of its whole range during the last
-    tenth of the steps. gained: images that fall if as many steps are taken again.
+    tenth of the attack's own steps. steps: the last number of them that was doubled, which is done
+    until no more than ``GAINED`` of the images fall by it. gained: images that fell by that.
     """
 
     attack: str
     epsilon: float
     missed: int
     unfinished: int
+    steps: int
     gained: int
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from attacks.evaluate import Rate
 from hwsim.audit.agreement import MODES
-from hwsim.audit.evidence import Attempt, Evidence
+from hwsim.audit.evidence import GAINED, Attempt, Evidence
 from hwsim.audit.gradients import ADAPTIVE, CHIP, NAIVE
 from hwsim.audit.meaning import FLAGS
 from hwsim.audit.statistics import ALPHA, Comparison, compare
@@ -19,8 +19,6 @@ ZERO_IMAGES = 0.01
 NO_WINNER = 0.5
 #: Share of images that an unbounded attack may leave.
 UNBOUNDED_LEFT = 0.02
-#: Share of all images that may fall only to twice the steps.
-GAINED = 0.05
 #: Images that survive the smallest ε before their fate at the largest says something.
 SURVIVORS = 10
 #: Cosine below which a gradient is no guide.
@@ -141,7 +139,7 @@ def unbounded_fails(evidence: Evidence) -> Verdict:
 
 
 def unfinished(evidence: Evidence) -> Verdict:
-    """PGD with twice the steps on what it missed."""
+    """PGD with more steps on what it missed: does doubling them still help?"""
     rows, found = [asdict(row) for row in evidence.convergence], []
     if not rows:
         return Verdict("unfinished", None, "not measured")
@@ -149,11 +147,12 @@ def unfinished(evidence: Evidence) -> Verdict:
     for row in evidence.convergence:
         if row.gained > GAINED * n:
             found.append(
-                f"{row.attack} at ε = {row.epsilon:g}: twice the steps gain {_of(row.gained, n)}; "
-                f"on {row.unfinished} the loss was still rising"
+                f"{row.attack} at ε = {row.epsilon:g}: {2 * row.steps} steps, not {row.steps}, "
+                f"gain {_of(row.gained, n)}; on {row.unfinished} the loss was still rising at first"
             )
     best = max(evidence.convergence, key=lambda row: row.gained)
-    quiet = f"twice the steps gain at most {_of(best.gained, n)}"
+    enough = max(row.steps for row in evidence.convergence)
+    quiet = f"{enough} steps are enough: twice as many gain at most {_of(best.gained, n)}"
     return Verdict("unfinished", bool(found), "; ".join(found) or quiet, rows)
 
 

@@ -77,9 +77,9 @@ FLAGS = (
     Flag(
         "unfinished",
         "The loss is still on the move",
-        "more than 5% of all images fall to PGD only if it takes twice the steps. The finding also "
-        "says on how many the best loss still rose by more than 5% of its range over the last "
-        "tenth of the steps.",
+        "doubling PGD's steps makes more than 5% of all images fall, even when they have been "
+        "doubled twice before. The finding also says on how many the best loss still rose by more "
+        "than 5% of its range over the last tenth of the first steps.",
         "The attack was stopped, not beaten.",
         "Raise --steps until this flag and the success no longer change.",
     ),

@@ -213,7 +213,9 @@ class Audit:
         def run(before: Evidence) -> Evidence:
             found = self._nothing()
             made, steps = before.attempts[f"pgd {loss}"], self.settings.effort.steps
-            found.convergence = converge(self.engine, self.inputs, self.labels, loss, steps, made)
+            rows, longer = converge(self.engine, self.inputs, self.labels, loss, steps, made)
+            found.convergence = rows
+            found.attempts[longer.name] = longer
             return found
 
         return run

@@ -65,7 +65,7 @@ def honest() -> Evidence:
     evidence.saturation.append(Saturation("conv1", 0.001, 0.5))
     evidence.ties = Ties(N, 0, 0, 40)
     evidence.stability = Stability(10, 6400, 0)
-    evidence.convergence.append(Convergence("pgd ce-float32", 0.1, 44, 30, 2))
+    evidence.convergence.append(Convergence("pgd ce-float32", 0.1, 44, 30, 40, 2))
     return evidence
 
 
@@ -191,9 +191,9 @@ def test_an_unbounded_attack_that_leaves_images_is_a_flag() -> None:
 
 def test_an_attack_stopped_on_its_way_is_a_flag() -> None:
     evidence = honest()
-    evidence.convergence.append(Convergence("pgd margin", 0.1, 44, 44, 3))
+    evidence.convergence.append(Convergence("pgd margin", 0.1, 44, 44, 40, 3))
     assert raised(evidence) == []  # a loss may rise for ever; 3 of 64 images are below 5%
-    evidence.convergence.append(Convergence("pgd margin", 0.3, 44, 16, 4))
+    evidence.convergence.append(Convergence("pgd margin", 0.3, 44, 16, 160, 4))
     assert raised(evidence) == ["unfinished"]
 
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from attacks.pgd import PGD
 from hwsim import Engine, compile
-from hwsim.audit.attempts import Effort
+from hwsim.audit.attempts import LONGEST, Effort, attempt, converge, trials
+from hwsim.audit.evidence import GAINED
 from hwsim.audit.report import write_audit
 from hwsim.audit.suite import Audit, Settings
 from hwsim.audit.terminal import render_terminal
@@ -149,6 +151,29 @@ def test_an_interrupted_audit_goes_on_where_it_stopped(
     ran.clear()
     watched(audit(other, test_set), None).run(partial)
     assert ran == cheap
+
+
+def test_steps_are_doubled_while_that_makes_images_fall(
+    network: Network, test_set: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Steps so small that the attack does not get far.
+    monkeypatch.setattr(PGD, "reach", 0.3)
+    one, steps = audit(network, test_set), 4
+    every = trials(one.engine, replace(EFFORT, steps=steps))
+    made = next(trial for trial in every if trial.name == "pgd margin")
+    before = attempt(made, one.engine, one.inputs, one.labels)
+    rows, longer = converge(one.engine, one.inputs, one.labels, "margin", steps, before)
+    n = len(one.labels)
+    for row, hit, more in zip(rows, before.table, longer.table, strict=True):
+        assert row.missed == (~hit).sum()
+        assert (more >= hit).all()
+        assert more.sum() - hit.sum() >= row.gained
+        assert row.steps in (steps, 2 * steps, 4 * steps)
+        assert row.gained <= GAINED * n or 2 * row.steps == LONGEST * steps
+        # It was doubled again because it had helped.
+        if row.steps > steps:
+            assert more.sum() - hit.sum() > GAINED * n
+    assert any(row.steps > steps for row in rows)
 
 
 def test_a_network_that_knows_nothing_is_refused(network: Network, test_set: Dataset) -> None:
