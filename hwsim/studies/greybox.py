@@ -108,7 +108,7 @@ class Table(Levels):
         places = [(a, b, m) for level, a, b, m in by if level == zero]
         verdicts.append(
             holds(
-                f"(ours) grey-box, {two} is fooled exactly as {one} is: no image can tell them apart",
+                f"(ours) grey-box, {two} is fooled exactly as {one} is: no image tells them apart",
                 f"{two} far below {one}",
                 [(f"{a} {m}", by[two, a, b, m]["grey"] == by[one, a, b, m]["grey"])
                  for a, b, m in places],
