@@ -105,6 +105,15 @@ class Table(Levels):
             for kind, how in (("white", "white-box"), ("grey", "grey-box")):
                 ours = [by[n, name, b, "float"][kind] for n in lines for b in some]
                 verdicts.append(near(f"the numbers of {name} ({how}, float)", paper, ours, NEAR))
+        places = [(a, b, m) for level, a, b, m in by if level == zero]
+        verdicts.append(
+            holds(
+                f"(ours) grey-box, {two} is fooled exactly as {one} is: no image tells them apart",
+                f"{two} far below {one}",
+                [(f"{a} {m}", by[two, a, b, m]["grey"] == by[one, a, b, m]["grey"])
+                 for a, b, m in places],
+            )
+        )  # fmt: skip
         verdicts.append(self._unmoved(by))
         verdicts.append(self._flat(by))
         return verdicts

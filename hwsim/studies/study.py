@@ -17,6 +17,7 @@ from hwsim.studies.runner import run
 from hwsim.studies.store import Store
 from hwsim.studies.subjects import card, dataset, place
 from hwsim.studies.task import Task
+from models import zoo
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,7 @@ class Study:
 def lack(network: str) -> str | None:
     """What to do so that a network can be used; None where it and its data are there."""
     if place(network) is None:
-        base, pruned, compression = network.partition("-p")
-        if pruned and compression.isdigit():
-            return f"make it with: hwsim prune {base} --to {compression}"
-        return f"make it with: hwsim train {network}"
+        return f"make it with: {zoo.RECIPES[network]}"
     name = card(network).dataset
     try:
         for split in ("train", "test"):

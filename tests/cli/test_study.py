@@ -21,6 +21,7 @@ from hwsim.studies.output import check_docs
 from hwsim.studies.plan import Plan
 from hwsim.studies.subjects import Subject, digests, place, program
 from hwsim.studies.task import Task, execute
+from models.zoo import RECIPES
 from tests.cli.conftest import MODEL, Run, read
 from tests.cli.test_results import ENTRY
 from tests.unit.test_studies_runner import until
@@ -113,6 +114,7 @@ def test_list_shows_every_study(run: Run) -> None:
 def test_every_study_has_a_grid_for_any_choice_of_its_networks() -> None:
     for entry in STUDIES.values():
         module = entry.module
+        assert set(module.NETWORKS) <= set(RECIPES)
         for present in (module.NETWORKS, module.NETWORKS[:1], module.NETWORKS[-1:]):
             points = module.grid(Plan(quick=True), list(present))
             used = {str(point.parameters["subject"]["network"]) for point in points}
