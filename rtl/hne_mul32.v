@@ -37,7 +37,8 @@ module hne_mul32 #(
 
   assign product_o = {half0_q[31:16] + half1_q, half0_q[15:0]};
 
-  function [31:0] times(input [3:0] digit);
+  function [31:0] times;
+    input [3:0] digit;
     case (digit)
       4'd0: times = 32'd0;
       4'd1: times = FACTOR;
