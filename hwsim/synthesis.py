@@ -38,8 +38,8 @@ _LOGIC = {"LUT4": 1, "CCU2C": 2, "PFUMX": 0, "L6MUX21": 0, LUT_RAM: 4}
 class ModuleCost:
     """A module of one set of parameters, without the modules in it, and how often it stands there.
 
-    luts: LUT4s, carry cells as two. memory_bits: of its memories, as declared. multipliers:
-    products in its Verilog. black_box: its memories were not mapped.
+    luts: LUT4s, carry cells as two. memory_bits: of its memories, as declared; tables of constants
+    are none. multipliers: products in its Verilog. black_box: its memories were not mapped.
     """
 
     module: str
@@ -137,6 +137,9 @@ def parse(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[ModuleCo
     for name, times in instances.items():
         cells = mapped_modules.get(name, {}).get("num_cells_by_type", {})
         planned = modules[name]["num_cells_by_type"]
+        # What nobody writes is a table of constants, and logic is a place for it.
+        written = any(cell.startswith("$memwr") for cell in planned)
+        memory_bits = modules[name]["num_memory_bits"] if written else 0
         costs.append(
             ModuleCost(
                 module=module_name(name),
@@ -145,10 +148,10 @@ def parse(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[ModuleCo
                 flip_flops=cells.get(FLIP_FLOP, 0),
                 dsps=cells.get(DSP, 0),
                 block_rams=cells.get(BLOCK_RAM, 0),
-                memory_bits=modules[name]["num_memory_bits"],
+                memory_bits=memory_bits,
                 multipliers=planned.get("$mul", 0),
                 lut_rams=cells.get(LUT_RAM, 0),
-                black_box=not cells and modules[name]["num_memory_bits"] > 0,
+                black_box=not cells and memory_bits > 0,
             )
         )
     return tuple(sorted(costs, key=lambda one: (-one.luts * one.instances, one.module)))
@@ -197,11 +200,12 @@ def synthesize(config: EngineConfig, on_progress: Progress) -> Synthesis:
                 [fpga.tool("yosys"), "synth.ys"], folder, "yosys.log", started, on_progress
             )
             before, after = (_statistics(folder / f"{name}.json") for name in ("before", "after"))
-        costs = [asdict(one) for one in parse(before, after)]
-        return {"modules": costs, "seconds": round(time.monotonic() - started, 1)}
+        seconds = round(time.monotonic() - started, 1)
+        return {"before": before, "after": after, "seconds": seconds}
 
-    result = fpga.kept("synth", f"{tool}\n{commands}", make)
-    modules = tuple(ModuleCost(**one) for one in result["modules"])
+    # Kept as Yosys says it: what is made of it may change.
+    result = fpga.kept("statistics", f"{tool}\n{commands}", make)
+    modules = parse(result["before"], result["after"])
     check_inference(modules)
     return Synthesis(config.name, modules, tool, result["seconds"])
 

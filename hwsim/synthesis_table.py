@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -109,4 +110,5 @@ def markdown(found: Sequence[Synthesis]) -> str:
 def markdown_placement(found: Placement) -> str:
     """The same table for docs/synthesis.md."""
     rows = page.table([f"`{found.config}`", ""], placement_rows(found))
-    return f"{rows.replace('---:', '---')}\n\nRouted by {found.tool.strip(chr(34))}."
+    short = re.search(r"nextpnr-[\d.]+", found.tool)
+    return f"{rows.replace('---:', '---')}\n\nRouted by {short[0] if short else found.tool}."

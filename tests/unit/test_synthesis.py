@@ -30,7 +30,7 @@ BEFORE = {
         "\\hne_top": counted(**{"hne_buffer": 1, "hne_lane": 2, "$dff": 3}),
         "\\hne_buffer": counted(**{RAM: 2}),
         "\\hne_lane": counted(**{"$mul": 2, "$add": 1}),
-        RAM: counted(32768, **{"$memrd": 1}),
+        RAM: counted(32768, **{"$memrd_v2": 1, "$memwr_v2": 1}),
     }
 }
 AFTER = {
@@ -88,6 +88,14 @@ def test_a_module_is_counted_as_often_as_it_stands_in_the_design() -> None:
     assert whole.total("block_rams") == 4
     assert whole.total("flip_flops") == 23
     assert whole.by_module()["hne_lane"]["dsps"] == 4
+
+
+def test_a_table_of_constants_may_become_logic() -> None:
+    before = {"modules": {"\\hne_top": counted(4096, **{"$memrd_v2": 8, "$dff": 6})}}
+    after = {"modules": {"\\hne_top": counted(LUT4=290, TRELLIS_FF=128)}}
+    (table,) = synthesis.parse(before, after)
+    synthesis.check_inference((table,))
+    assert table.memory_bits == 0
 
 
 def test_memories_that_were_not_mapped_are_black_boxes_with_bits() -> None:
