@@ -65,11 +65,14 @@ def command(
     prepare_run_directory(out)
     screen = message_console()
     with screen.status("loading torch"):
+        from hwsim.defenses.augmentation import check_tau
         from hwsim.defenses.magnitude import check_compression
         from hwsim.finetuning import folder_of, open_trained
         from hwsim.pruned import augmented, prune_network
         from models.recipe import Recipe
     check_compression(compression)
+    if augment is not None:
+        check_tau(augment)  # now rather than after an hour of training
     start = open_trained(model)[1]
     facts = start.recipe
     fields = {"epochs": 1, "batch": BATCH, "lr": LR, "seed": start.seed} | options.given(**given)

@@ -26,7 +26,7 @@ def augment(
     word of the weight ROM at all: the whole defense is another binary point of the logits, a field
     of the softmax unit that the argmax never reads.
     """
-    _check(tau)
+    check_tau(tau)
     names = choose([(layer.name, layer.kind) for layer in program.mac_layers], layers)
     factor = Fraction(tau)
 
@@ -38,7 +38,7 @@ def augment(
 
 def augment_module(module: nn.Module, tau: float, layers: str = "last") -> nn.Module:
     """A copy of a float module with weights and biases of the chosen layers times τ."""
-    _check(tau)
+    check_tau(tau)
     module = copy.deepcopy(module)
     names = choose(layers_of(module), layers)
     with torch.no_grad():
@@ -47,7 +47,8 @@ def augment_module(module: nn.Module, tau: float, layers: str = "last") -> nn.Mo
     return module
 
 
-def _check(tau: float) -> None:
+def check_tau(tau: float) -> None:
+    """Raises InputError for a factor that no augmentation takes."""
     if not (math.isfinite(tau) and tau > 0):
         raise InputError(f"tau must be a positive number, got {tau}")
     if not 2.0**-32 <= tau <= 2.0**32:

@@ -111,6 +111,7 @@ REFUSED = {
     "prune to less": (("prune", H64, "--to", "1"), "pruning needs a compression above 1"),
     "prune to NaN": (("prune", H64, "--to", "nan"), "nan is not a finite number"),
     "prune to nothing": (("prune", H64, "--to", "1e9"), "out of reach"),
+    "a factor below zero": (("prune", H64, "--augment", "-3"), "tau must be a positive number"),
     "a network without weights": (
         ("attack", "hfgsm", "--model", "cifar-vgg16"),
         "cifar-vgg16: no trained weights ship; make them with: hwsim train cifar-vgg16",
