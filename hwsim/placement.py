@@ -27,7 +27,7 @@ _FLAGS = (
 )  # fmt: skip
 #: Modules with registers of their own that are equal in all instances; flattened, they would be
 #: merged into one, far from most of its multipliers.
-KEPT = ("hne_mac_row", "hne_post_lane")
+KEPT = ("hne_mac_row", "hne_post_lane", "hne_act_bank", "hne_weight_bank")
 
 _INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+)\s*\(")
 

@@ -4,7 +4,8 @@
 
 // Activation buffer: two feature maps, each COLS banks of one activation a line. Layers read one
 // map and write the other. A word that is read stands in word_o two cycles later: block RAM is slow
-// to answer, so its words are registered before anything is made of them.
+// to answer, so its words are registered before anything is made of them. A word that is written is
+// in its memory two cycles later.
 module hne_act_buffer #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,
@@ -27,40 +28,19 @@ module hne_act_buffer #(
   genvar n;
   generate
     for (n = 0; n < COLS; n = n + 1) begin : gen_bank
-      wire [ACT_W-1:0] word0, word1;
-      reg [ACT_W-1:0] word0_q, word1_q;
-
-      assign word_o[n*ACT_W+:ACT_W] = read_map_i ? word1_q : word0_q;
-
-      always @(posedge clk_i) begin
-        word0_q <= word0;
-        word1_q <= word1;
-      end
-
-      hne_ram #(
-          .WIDTH(ACT_W),
+      hne_act_bank #(
+          .ACT_W(ACT_W),
           .DEPTH(ACT_DEPTH)
-      ) u_map0 (
+      ) u_bank (
           .clk_i(clk_i),
-          .we_i(write_i[n] && !write_map_i),
-          .waddr_i(write_line_i),
-          .wdata_i(write_word_i[n*ACT_W+:ACT_W]),
-          .re_i(read_i && !read_map_i),
-          .raddr_i(read_line_i[n*LINE_W+:LINE_W]),
-          .rdata_o(word0)
-      );
-
-      hne_ram #(
-          .WIDTH(ACT_W),
-          .DEPTH(ACT_DEPTH)
-      ) u_map1 (
-          .clk_i(clk_i),
-          .we_i(write_i[n] && write_map_i),
-          .waddr_i(write_line_i),
-          .wdata_i(write_word_i[n*ACT_W+:ACT_W]),
-          .re_i(read_i && read_map_i),
-          .raddr_i(read_line_i[n*LINE_W+:LINE_W]),
-          .rdata_o(word1)
+          .read_i(read_i),
+          .read_map_i(read_map_i),
+          .read_line_i(read_line_i[n*LINE_W+:LINE_W]),
+          .word_o(word_o[n*ACT_W+:ACT_W]),
+          .write_i(write_i[n]),
+          .write_map_i(write_map_i),
+          .write_line_i(write_line_i),
+          .write_word_i(write_word_i[n*ACT_W+:ACT_W])
       );
     end
   endgenerate

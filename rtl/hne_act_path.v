@@ -65,20 +65,9 @@ module hne_act_path #(
   wire [COLS*ACT_W-1:0] bank_word, in_act;
   wire [COLS-1:0] in_write;
   wire read;
-  // On the way to the memories, which stand all over the chip. Nobody reads this early: behind the
-  // last write of a layer or an image an instruction is fetched.
-  reg [COLS-1:0] write_q;
-  reg write_map_q;
-  reg [LINE_W-1:0] write_line_q;
-  reg [COLS*ACT_W-1:0] write_word_q;
-
   always @(posedge clk_i) begin
     if (rst_i) read_map_q <= 1'b0;
     else if (layer_end_i) read_map_q <= !read_map_q;
-    write_q      <= rst_i ? {COLS{1'b0}} : in_write | {COLS{write_i}};
-    write_map_q  <= read_map_q ^ run_i;
-    write_line_q <= run_i ? line_i : in_line;
-    write_word_q <= run_i ? act_i : in_act;
   end
 
   hne_stream_in #(
@@ -113,10 +102,10 @@ module hne_act_path #(
       .read_map_i(read_map_q),
       .read_line_i(bank_line),
       .word_o(bank_word),
-      .write_i(write_q),
-      .write_map_i(write_map_q),
-      .write_line_i(write_line_q),
-      .write_word_i(write_word_q)
+      .write_i(rst_i ? {COLS{1'b0}} : in_write | {COLS{write_i}}),
+      .write_map_i(read_map_q ^ run_i),
+      .write_line_i(run_i ? line_i : in_line),
+      .write_word_i(run_i ? act_i : in_act)
   );
 
   hne_act_reader #(

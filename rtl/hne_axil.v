@@ -3,7 +3,8 @@
 `default_nettype none
 
 // AXI4-Lite slave: turns the five channels into single accesses of a register file, one write every
-// two cycles at best, one read every four. Answers come after a fixed time, so nothing can hang.
+// two cycles at best, one read every six. No access in the cycle behind another, which may move the
+// place that it is for. Answers come after a fixed time, so nothing can hang.
 module hne_axil #(
     // Bits of a byte address.
     parameter integer ADDR_W = 8
@@ -27,7 +28,7 @@ module hne_axil #(
     input  wire              rready_i,
     output wire [      31:0] rdata_o,
     output wire [       1:0] rresp_o,
-    // Register file: a write and its answer in one cycle; a read answers two cycles after.
+    // Register file: a write and its answer in one cycle; a read answers four cycles after.
     output wire              write_o,
     output wire [ADDR_W-3:0] write_address_o,
     output wire [      31:0] write_data_o,
@@ -39,8 +40,9 @@ module hne_axil #(
     input  wire [       1:0] read_response_i
 );
 
-  reg write_q, bvalid_q, rvalid_q;
-  reg [1:0] bresp_q, rresp_q, wait_q;
+  reg write_q, written_q, bvalid_q, rvalid_q;
+  reg [1:0] bresp_q, rresp_q;
+  reg [3:0] wait_q;
   reg [31:0] rdata_q;
 
   wire unused_bytes = &{1'b0, awaddr_i[1:0], araddr_i[1:0]};
@@ -55,7 +57,7 @@ module hne_axil #(
   assign write_data_o = wdata_i;
   assign write_whole_o = wstrb_i == 4'hF;
 
-  assign arready_o = wait_q == 2'd0 && !rvalid_q;
+  assign arready_o = wait_q == 4'd0 && !rvalid_q && !written_q;
   assign rvalid_o = rvalid_q;
   assign rdata_o = rdata_q;
   assign rresp_o = rresp_q;
@@ -64,20 +66,22 @@ module hne_axil #(
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      write_q  <= 1'b0;
-      bvalid_q <= 1'b0;
-      rvalid_q <= 1'b0;
-      wait_q   <= 2'd0;
+      write_q   <= 1'b0;
+      written_q <= 1'b0;
+      bvalid_q  <= 1'b0;
+      rvalid_q  <= 1'b0;
+      wait_q    <= 4'd0;
     end else begin
-      write_q <= awvalid_i && wvalid_i && !write_q && (!bvalid_q || bready_i);
+      written_q <= write_q;
+      write_q   <= awvalid_i && wvalid_i && !write_q && !read_o && (!bvalid_q || bready_i);
       if (write_q) bvalid_q <= 1'b1;
       else if (bready_i) bvalid_q <= 1'b0;
-      wait_q <= {wait_q[0], read_o};
-      if (wait_q[1]) rvalid_q <= 1'b1;
+      wait_q    <= {wait_q[2:0], read_o};
+      if (wait_q[3]) rvalid_q <= 1'b1;
       else if (rready_i) rvalid_q <= 1'b0;
     end
     if (write_q) bresp_q <= write_response_i;
-    if (wait_q[1]) begin
+    if (wait_q[3]) begin
       rdata_q <= read_data_i;
       rresp_q <= read_response_i;
     end

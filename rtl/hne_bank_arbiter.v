@@ -26,19 +26,22 @@ module hne_bank_arbiter #(
     output reg  [BANKS*LINE_W-1:0] line_o
 );
 
+  reg [ROWS-1:0] turn;
   integer r, b;
 
   always @* begin
     for (r = 0; r < ROWS; r = r + 1) begin
-      grant_o[r] = serve_i && used_i[r] && turn_i[r*TURN_W+:TURN_W] == now_i;
+      turn[r] = used_i[r] && turn_i[r*TURN_W+:TURN_W] == now_i;
+      grant_o[r] = serve_i && turn[r];
     end
-    // Rows of one bank and turn want one word, so its line is an or of lines.
+    // Rows of one bank and turn want one word, so its line is an or of lines. Where nothing is
+    // read, it does not matter which line that is, so it need not wait for serve_i.
     read_o = {BANKS{1'b0}};
     line_o = {BANKS * LINE_W{1'b0}};
     for (b = 0; b < BANKS; b = b + 1) begin
       for (r = 0; r < ROWS; r = r + 1) begin
-        if (grant_o[r] && bank_i[r*BANK_W+:BANK_W] == b[BANK_W-1:0]) begin
-          read_o[b] = 1'b1;
+        if (turn[r] && bank_i[r*BANK_W+:BANK_W] == b[BANK_W-1:0]) begin
+          read_o[b] = serve_i;
           line_o[b*LINE_W+:LINE_W] = line_o[b*LINE_W+:LINE_W] | line_i[r*LINE_W+:LINE_W];
         end
       end

@@ -49,7 +49,7 @@ module hne_core #(
     output wire [     383:0] count_o,
     // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program, 5
     // probabilities, which are only read; a field of a line. A word that is read stands in
-    // mem_rdata_o two cycles later.
+    // mem_rdata_o four cycles later.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       2:0] mem_space_i,
@@ -120,7 +120,7 @@ module hne_core #(
   endgenerate
 
   // Sequencer and instruction.
-  wire idle, load, run, layer_end, counting, instruction;
+  wire idle, load, load_mac, load_pool, run, layer_end, counting, instruction;
   wire fetch, word_we, input_load, input_done, input_error, output_send, output_done;
   wire [PROG_W-1:0] fetch_address;
   wire [3:0] word;
@@ -136,8 +136,6 @@ module hne_core #(
 
   wire pool = op == OP_POOL;
   wire fc = op == OP_FC;
-  wire load_mac = load && !pool;
-  wire load_pool = load && pool;
 
   // Units.
   wire expanded, expanded_last, conflict, waiting, held;
@@ -155,10 +153,16 @@ module hne_core #(
   wire [LINE_W-1:0] map_line  /* verilator public_flat_rd */ = pool ? pool_line : post_line;
   wire [COLS*ACT_W-1:0] map_act  /* verilator public_flat_rd */ = pool ? pool_act : post_act;
 
-  // Memory bus.
-  wire mem_we = mem_we_i && idle;
-  wire mem_re = mem_re_i && idle;
-  reg [2:0] mem_space_q, mem_answer_q;
+  // Memory bus: a register for all, then one in front of each memory or group of them. What is on
+  // its way is waited for before an image is taken.
+  reg [4:0] mem1_we_q;
+  reg mem1_re_q, mem2_re_q, mem2_program_q, mem2_scale_q, mem2_bias_q;
+  reg [2:0] mem1_space_q, mem2_space_q, mem3_space_q, mem_answer_q;
+  reg [8:0] mem1_field_q;
+  reg [31:0] mem1_line_q, mem2_line_q;
+  reg [63:0] mem1_wdata_q, mem2_wdata_q;
+  wire mem_busy = mem1_we_q != 5'd0 || mem1_re_q || mem2_re_q || mem2_program_q || mem2_scale_q
+      || mem2_bias_q;
   reg [SCALE_W-1:0] mem_scale_q;
   reg [BIAS_W-1:0] mem_bias_q;
   reg [16:0] mem_probability_q;
@@ -168,7 +172,8 @@ module hne_core #(
   wire [SCALE_W-1:0] mem_scale;
   wire [BIAS_W-1:0] mem_bias;
   wire [16:0] mem_probability;
-  wire unused_bits = &{1'b0, mem_wdata_i, mem_line_i};
+
+  integer space;
 
   assign idle_o = idle;
   assign in_expect_o = input_load;
@@ -176,8 +181,23 @@ module hne_core #(
   assign layer_end = post_end || pool_end;
 
   always @(posedge clk_i) begin
-    mem_space_q       <= mem_space_i;
-    mem_answer_q      <= mem_space_q;
+    for (space = 0; space < 5; space = space + 1) begin
+      mem1_we_q[space] <= mem_we_i && idle && mem_space_i == space[2:0];
+    end
+    mem1_re_q         <= mem_re_i && idle;
+    mem1_space_q      <= mem_space_i;
+    mem1_field_q      <= mem_field_i;
+    mem1_line_q       <= mem_line_i;
+    mem1_wdata_q      <= mem_wdata_i;
+    mem2_re_q         <= mem1_re_q;
+    mem2_program_q    <= mem1_we_q[SPACE_PROGRAM];
+    mem2_scale_q      <= mem1_we_q[SPACE_SCALE];
+    mem2_bias_q       <= mem1_we_q[SPACE_BIAS];
+    mem2_space_q      <= mem1_space_q;
+    mem2_line_q       <= mem1_line_q;
+    mem2_wdata_q      <= mem1_wdata_q;
+    mem3_space_q      <= mem2_space_q;
+    mem_answer_q      <= mem3_space_q;
     mem_scale_q       <= mem_scale;
     mem_bias_q        <= mem_bias;
     mem_probability_q <= mem_probability;
@@ -203,11 +223,11 @@ module hne_core #(
       .DEPTH(16 * PROG_DEPTH)
   ) u_program (
       .clk_i(clk_i),
-      .we_i(mem_we && mem_space_i == SPACE_PROGRAM),
-      .waddr_i(mem_line_i[PROG_W-1:0]),
-      .wdata_i(mem_wdata_i[31:0]),
-      .re_i(fetch || mem_re),
-      .raddr_i(mem_re ? mem_line_i[PROG_W-1:0] : fetch_address),
+      .we_i(mem2_program_q),
+      .waddr_i(mem2_line_q[PROG_W-1:0]),
+      .wdata_i(mem2_wdata_q[31:0]),
+      .re_i(fetch || mem2_re_q),
+      .raddr_i(mem2_re_q ? mem2_line_q[PROG_W-1:0] : fetch_address),
       .rdata_o(program_word)
   );
 
@@ -216,7 +236,7 @@ module hne_core #(
   ) u_sequencer (
       .clk_i(clk_i),
       .rst_i(rst_i),
-      .start_i(start_i),
+      .start_i(start_i && !mem_busy),
       .idle_o(idle),
       .done_o(done_o),
       .error_o(error_o),
@@ -235,6 +255,8 @@ module hne_core #(
       .output_o(output_send),
       .output_done_i(output_done),
       .load_o(load),
+      .load_mac_o(load_mac),
+      .load_pool_o(load_pool),
       .run_o(run),
       .layer_end_i(layer_end),
       .counting_o(counting),
@@ -256,7 +278,7 @@ module hne_core #(
       .clk_i(clk_i),
       .we_i(word_we),
       .word_i(word),
-      .data_i(program_word),
+      .data_i(mem_program_q),
       .op_o(op),
       .last_o(last_layer),
       .scheme_o(scheme),
@@ -321,12 +343,12 @@ module hne_core #(
       .conflict_o(conflict),
       .wait_o(waiting),
       .hold_o(held),
-      .mem_weights_we_i(mem_we && mem_space_i == SPACE_WEIGHTS),
-      .mem_index_we_i(mem_we && mem_space_i == SPACE_INDEX),
-      .mem_re_i(mem_re),
-      .mem_field_i(mem_field_i),
-      .mem_line_i(mem_line_i),
-      .mem_wdata_i(mem_wdata_i),
+      .mem_weights_we_i(mem1_we_q[SPACE_WEIGHTS]),
+      .mem_index_we_i(mem1_we_q[SPACE_INDEX]),
+      .mem_re_i(mem1_re_q),
+      .mem_field_i(mem1_field_q),
+      .mem_line_i(mem1_line_q),
+      .mem_wdata_i(mem1_wdata_q),
       .mem_weight_o(mem_weight),
       .mem_index_o(mem_index)
   );
@@ -369,11 +391,11 @@ module hne_core #(
       .end_o(post_end),
       .idle_o(slot_idle),
       .finished_o(finished),
-      .mem_scale_we_i(mem_we && mem_space_i == SPACE_SCALE),
-      .mem_bias_we_i(mem_we && mem_space_i == SPACE_BIAS),
-      .mem_re_i(mem_re),
-      .mem_line_i(mem_line_i),
-      .mem_wdata_i(mem_wdata_i),
+      .mem_scale_we_i(mem2_scale_q),
+      .mem_bias_we_i(mem2_bias_q),
+      .mem_re_i(mem2_re_q),
+      .mem_line_i(mem2_line_q),
+      .mem_wdata_i(mem2_wdata_q),
       .mem_scale_o(mem_scale),
       .mem_bias_o(mem_bias)
   );
@@ -465,8 +487,8 @@ module hne_core #(
       .data_o(out_data_o),
       .last_o(out_last_o),
       .softmax_o(softmax),
-      .mem_re_i(mem_re),
-      .mem_line_i(mem_line_i),
+      .mem_re_i(mem2_re_q),
+      .mem_line_i(mem2_line_q),
       .mem_rdata_o(mem_probability)
   );
 

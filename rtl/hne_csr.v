@@ -35,7 +35,7 @@ module hne_csr #(
     output reg  [  1:0] read_response_o,
     // Engine.
     output wire         start_o,
-    output wire         abort_o,
+    output reg          abort_o,
     input  wire         idle_i,
     input  wire         done_i,
     input  wire         error_i,
@@ -68,8 +68,9 @@ module hne_csr #(
   reg [2:0] space_q;
   reg [31:0] line_q, high_q;
   reg [8:0] field_q;
-  // A read takes three cycles: the memory answers in the third, all others in the second.
-  reg read1_q, read2_q, read_refused_q, mem_answer_q;
+  // A memory answers four cycles after a read, all others earlier.
+  reg [3:0] mem_read_q;
+  reg read_refused_q, mem_answer_q;
   reg [31:0] read_data_q;
   reg [5:0] read_address_q;
 
@@ -82,11 +83,12 @@ module hne_csr #(
   wire busy = !idle_i || start_q || auto_q;
   // Lines and fields of the memory that is chosen.
   reg [31:0] lines, fields;
-  wire inside = line_q < lines && {23'd0, field_q} < fields;
+  // Of the line and field that stood a cycle ago: accesses are two cycles apart (hne_axil).
+  reg inside_q;
   // Only a start and the memories need an idle engine.
   wire needs_idle = write_address_i == REG_MEM_DATA
       || (write_address_i == REG_CONTROL && write_data_i[0]);
-  wire nowhere = !inside || space_q == 3'd5;
+  wire nowhere = !inside_q || space_q == 3'd5;
   wire refused = write_i && write_whole_i
       && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere));
   wire accepted = write_i && writable && write_whole_i && !refused;
@@ -99,9 +101,8 @@ module hne_csr #(
   assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
   assign start_o = start_q || auto_q;
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
-  assign abort_o = accepted && write_address_i == REG_CONTROL && write_data_i[2];
   assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
-  wire read_refused = mem_read && (mem_busy || !inside);
+  wire read_refused = mem_read && (mem_busy || !inside_q);
   assign mem_re_o = mem_read && !read_refused;
   assign mem_space_o = space_q;
   assign mem_field_o = field_q;
@@ -144,8 +145,7 @@ module hne_csr #(
       line_q    <= 32'd0;
       field_q   <= 9'd0;
       high_q    <= 32'd0;
-      read1_q   <= 1'b0;
-      read2_q   <= 1'b0;
+      mem_read_q <= 4'd0;
     end else begin
       if (!idle_i) start_q <= 1'b0;
       if (accepted) begin
@@ -175,10 +175,11 @@ module hne_csr #(
         field_q <= last_field ? 9'd0 : field_q + 9'd1;
         if (last_field) line_q <= line_q + 32'd1;
       end
-      read1_q <= mem_re_o;
-      read2_q <= read1_q;
-      if (read2_q) high_q <= mem_rdata_i[63:32];
+      mem_read_q <= {mem_read_q[2:0], mem_re_o};
+      if (mem_read_q[3]) high_q <= mem_rdata_i[63:32];
     end
+    inside_q <= line_q < lines && {23'd0, field_q} < fields;
+    abort_o  <= accepted && write_address_i == REG_CONTROL && write_data_i[2];
     if (read_i) read_address_q <= read_address_i;
     if (read_i) read_refused_q <= read_refused;
   end

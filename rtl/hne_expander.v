@@ -61,6 +61,8 @@ module hne_expander #(
   reg [MORE_W-1:0] more_q;
   reg [1:0] open_q;
   reg [8:0] drain_q;
+  // More than one row is left of the drain; a row-tile has more than one, more than two.
+  reg drains_q, many_rows_q, three_rows_q;
   // The whole pipeline in front of the column register waits for this bit, so it is known before
   // the cycle begins.
   reg move_q;
@@ -80,10 +82,16 @@ module hne_expander #(
   // What the registers will hold in the next cycle, and whether the column will be finished then.
   wire valid_d = !load_i && (move_q ? valid_i : valid_q);
   wire last_d = move_q ? last_i : last_q;
-  wire [MORE_W-1:0] more_d = move_q ? more_i : conflict_o ? more_q >> 1 : more_q;
+  wire [MORE_W-1:0] more_d = move_q ? more_i : more_waits;
   wire [1:0] open_d = open_q + {1'b0, finish && !fc_q} - {1'b0, release_i};
-  wire drains_d = finish ? rows_i != 9'd1 : drain_q > 9'd1;
-  wire stay = more_d[0] || (fc_q ? last_d && drains_d : open_d == 2'd2);
+  // Worked out for both cases and chosen last: this column is done, or it waits.
+  wire ends = valid_q && last_q;
+  wire [1:0] open_waits = open_q - {1'b0, release_i};
+  wire [1:0] open_moves = open_q + {1'b0, ends && !fc_q} - {1'b0, release_i};
+  wire drains_moves = ends ? many_rows_q : drains_q;
+  wire stay_moves = more_i[0] || (fc_q ? last_i && drains_moves : open_moves == 2'd2);
+  wire [MORE_W-1:0] more_waits = more_q >> serve;
+  wire stay_waits = more_waits[0] || (fc_q ? last_q && drains_q : open_waits == 2'd2);
 
   assign move_o = move_q;
   assign conflict_o = serve && more;
@@ -115,7 +123,7 @@ module hne_expander #(
       finish_q <= 4'd0;
     end else begin
       valid_q  <= valid_d;
-      move_q   <= !valid_d || !stay;
+      move_q   <= load_i || (move_q ? !valid_i || !stay_moves : !valid_q || !stay_waits);
       finish_q <= {finish_q[2:0], done};
     end
     finish_last_q <= {finish_last_q[2:0], last_q};
@@ -131,14 +139,18 @@ module hne_expander #(
     end else if (conflict_o) begin
       now_q      <= now_q + {{TURN_W - 1{1'b0}}, 1'b1};
     end
+    many_rows_q  <= rows_i > 9'd1;
+    three_rows_q <= rows_i > 9'd2;
     if (load_i) begin
-      fc_q    <= fc_i;
-      open_q  <= 2'd0;
-      drain_q <= rows_i - 9'd1;
+      fc_q     <= fc_i;
+      open_q   <= 2'd0;
+      drain_q  <= rows_i - 9'd1;
+      drains_q <= three_rows_q;
     end else begin
       open_q <= open_d;
       if (finish) drain_q <= rows_i - 9'd1;
       else if (drain_q != 9'd0) drain_q <= drain_q - 9'd1;
+      drains_q <= finish ? three_rows_q : drain_q > 9'd2;
     end
   end
 

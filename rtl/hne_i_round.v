@@ -3,7 +3,7 @@
 `default_nettype none
 
 // The half of xxHash32 that depends on the output neuron i only, for the rows of a row-tile: one
-// row a cycle, its state three cycles later. Shared by all rows; neurons come in order.
+// row a cycle, its state four cycles later. Shared by all rows; neurons come in order.
 module hne_i_round #(
     // Array rows.
     parameter integer ROWS = 2,
@@ -25,8 +25,8 @@ module hne_i_round #(
   localparam [31:0] PRIME5 = 32'h165667B1;
 
   reg [31:0] step_q, rotated_q;
-  reg [ROW_W-1:0] next_q, row1_q, row2_q, row3_q;
-  reg valid1_q, valid2_q, valid3_q;
+  reg [ROW_W-1:0] next_q, row1_q, row2_q, row3_q, row4_q;
+  reg valid1_q, valid2_q, valid3_q, valid4_q;
   wire [31:0] lane = seed_i + PRIME5 + 32'd8 + step_q;
   wire [ROW_W-1:0] row = first_i ? {ROW_W{1'b0}} : next_q;
   wire [31:0] state;
@@ -46,10 +46,12 @@ module hne_i_round #(
       valid1_q <= 1'b0;
       valid2_q <= 1'b0;
       valid3_q <= 1'b0;
+      valid4_q <= 1'b0;
     end else if (en_i) begin
       valid1_q <= row_i;
       valid2_q <= valid1_q;
       valid3_q <= valid2_q;
+      valid4_q <= valid3_q;
       if (row_i) begin
         step_q <= step_q + PRIME3;
         next_q <= row + {{ROW_W - 1{1'b0}}, 1'b1};
@@ -60,6 +62,7 @@ module hne_i_round #(
       row1_q    <= row;
       row2_q    <= row1_q;
       row3_q    <= row2_q;
+      row4_q    <= row3_q;
     end
   end
 
@@ -69,7 +72,7 @@ module hne_i_round #(
       reg [31:0] state_q;
       assign state_o[r*32+:32] = state_q;
       always @(posedge clk_i) begin
-        if (en_i && valid3_q && row3_q == r[ROW_W-1:0]) state_q <= state;
+        if (en_i && valid4_q && row4_q == r[ROW_W-1:0]) state_q <= state;
       end
     end
   endgenerate

@@ -44,13 +44,16 @@ module hne_index #(
 
   localparam [0:0] HASH = INDEX_MODE == 1;
   // Registers of a source; the output register is one more.
-  localparam integer STAGES = HASH ? 14 : 1;
+  localparam integer STAGES = HASH ? 17 : 1;
   // Cycles of an i-round beyond one per row.
-  localparam [9:0] ROUND = 10'd3;
+  localparam [9:0] ROUND = 10'd4;
   localparam [15:0] ROWS16 = ROWS[15:0];
 
   reg active_q, dense_q, row_first_q;
-  reg [31:0] column_q, column_end_q;
+  // Columns of a row-tile behind the first one, and behind the one that enters next.
+  reg [31:0] behind_all_q, behind_q;
+  // That one is the last; all have one column only.
+  reg enter_last_q, single_q;
   reg [15:0] left_q;
   reg [9:0] round_q;
   reg [ADDR_W-1:0] counter_q, first_row_q;
@@ -59,7 +62,6 @@ module hne_index #(
   wire hashed = HASH && scheme_i != SCHEME_DENSE;
   wire enter = active_q && round_q == 10'd0;
   wire row = round_q > ROUND;
-  wire enter_last = column_q == column_end_q;
   wire [ROWS*ADDR_W-1:0] source_address;
   wire [ROWS-1:0] source_negative;
   wire unused_fields = &{1'b0, n_out_i, index_base_i};
@@ -85,7 +87,7 @@ module hne_index #(
     if (rst_i || load_i) valid_out_q <= 1'b0;
     else if (move_i) valid_out_q <= dense_q ? enter : valid_q[STAGES-1];
     if (move_i) begin
-      last_out_q <= dense_q ? enter_last : last_q[STAGES-1];
+      last_out_q <= dense_q ? enter_last_q : last_q[STAGES-1];
       address_q  <= address;
       negative_q <= dense_q ? {ROWS{1'b0}} : source_negative;
     end
@@ -103,31 +105,35 @@ module hne_index #(
     end else if (move_i) begin
       valid_q <= (valid_q << 1) | {{STAGES - 1{1'b0}}, enter && !dense_q};
       if (row || round_q != 10'd0) round_q <= round_q - 10'd1;
-      if (enter && enter_last) begin
+      if (enter && enter_last_q) begin
         active_q <= left_q > ROWS16;
         if (hashed && left_q > ROWS16) round_q <= i_round(left_q - ROWS16);
       end
     end
-    column_end_q <= fan_in_i - 32'd1;
+    behind_all_q <= fan_in_i - 32'd1;
+    single_q     <= fan_in_i == 32'd1;
     if (load_i) begin
-      dense_q     <= scheme_i == SCHEME_DENSE;
-      column_q    <= 32'd0;
-      left_q      <= n_out_i;
-      first_row_q <= {ADDR_W{1'b0}};
-      counter_q   <= {ADDR_W{1'b0}};
-      row_first_q <= 1'b1;
+      dense_q      <= scheme_i == SCHEME_DENSE;
+      behind_q     <= behind_all_q;
+      enter_last_q <= single_q;
+      left_q       <= n_out_i;
+      first_row_q  <= {ADDR_W{1'b0}};
+      counter_q    <= {ADDR_W{1'b0}};
+      row_first_q  <= 1'b1;
     end else if (move_i) begin
-      last_q <= (last_q << 1) | {{STAGES - 1{1'b0}}, enter_last};
+      last_q <= (last_q << 1) | {{STAGES - 1{1'b0}}, enter_last_q};
       if (row) row_first_q <= 1'b0;
       if (enter) begin
-        column_q  <= column_q + 32'd1;
-        counter_q <= counter_q + n_out_i_addr;
-        if (enter_last) begin
-          column_q    <= 32'd0;
-          left_q      <= left_q - ROWS16;
-          row_first_q <= 1'b1;
-          first_row_q <= first_row_q + ROWS[ADDR_W-1:0];
-          counter_q   <= first_row_q + ROWS[ADDR_W-1:0];
+        behind_q     <= behind_q - 32'd1;
+        enter_last_q <= behind_q == 32'd1;
+        counter_q    <= counter_q + n_out_i_addr;
+        if (enter_last_q) begin
+          behind_q     <= behind_all_q;
+          enter_last_q <= single_q;
+          left_q       <= left_q - ROWS16;
+          row_first_q  <= 1'b1;
+          first_row_q  <= first_row_q + ROWS[ADDR_W-1:0];
+          counter_q    <= first_row_q + ROWS[ADDR_W-1:0];
         end
       end
     end
@@ -177,7 +183,7 @@ module hne_index #(
           .row_i(row),
           .row_first_i(row_first_q),
           .column_i(enter),
-          .column_last_i(enter_last),
+          .column_last_i(enter_last_q),
           .out_last_i(valid_q[STAGES-1] && last_q[STAGES-1]),
           .address_o(source_address),
           .negative_o(source_negative)

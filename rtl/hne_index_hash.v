@@ -3,8 +3,8 @@
 `default_nettype none
 
 // Index source of INDEX_MODE hash: one pipelined xxHash32 unit per array row, one more for the
-// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 3, MIX 6, SCALE 4: a column
-// that enters in cycle e is at the output in cycle e + 14; the output is ROTATE, combinational, for
+// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 4, MIX 8, SCALE 4: a column
+// that enters in cycle e is at the output in cycle e + 17; the output is ROTATE, combinational, for
 // the output register of hne_index.
 module hne_index_hash #(
     // Array rows: each costs four products of 16 x 16 bits and three trees of adders.

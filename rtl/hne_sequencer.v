@@ -4,7 +4,7 @@
 
 // Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits
 // out. Layers are barriers: an instruction is fetched when the layer before it has written its last
-// result. START 1, FETCH 17, SETUP 2.
+// result. START 1, FETCH 18, SETUP 3.
 module hne_sequencer #(
     // Instructions of the program memory.
     parameter integer PROG_DEPTH = 32,
@@ -36,8 +36,11 @@ module hne_sequencer #(
     input  wire              input_error_i,
     output wire              output_o,
     input  wire              output_done_i,
-    // Units: the cycle before a layer starts; a layer runs; its last result is being written.
-    output wire              load_o,
+    // Units: the cycle before a layer starts, of any kind, of one for the array and of a pool; a
+    // layer runs; its last result is being written.
+    output reg               load_o,
+    output reg               load_mac_o,
+    output reg               load_pool_o,
     output wire              run_o,
     input  wire              layer_end_i,
     // For the counters.
@@ -52,23 +55,28 @@ module hne_sequencer #(
   localparam [2:0] IDLE = 3'd0;
   localparam [2:0] SHAPE = 3'd1;
   localparam [2:0] INPUT = 3'd2;
-  localparam [2:0] START = 3'd3;
-  localparam [2:0] FETCH = 3'd4;
-  localparam [2:0] SETUP = 3'd5;
-  localparam [2:0] RUN = 3'd6;
-  localparam [2:0] OUTPUT = 3'd7;
+  localparam [2:0] FETCH = 3'd3;
+  localparam [2:0] SETUP = 3'd4;
+  localparam [2:0] RUN = 3'd5;
+  localparam [2:0] OUTPUT = 3'd6;
 
   reg [2:0] state_q;
   reg [4:0] count_q;
   reg [ADDR_W-1:0] address_q;
-  reg word_we_q, finished_q;
-  reg [3:0] word_q;
+  // The words of the program are registered behind its memory.
+  reg [1:0] word_we_q;
+  // Of the input stream, a cycle later: START is the cycle behind the last pixel.
+  reg input_done_q, input_error_q;
+  reg finished_q;
+  reg [3:0] word1_q, word2_q;
 
+  wire begins = state_q == INPUT && input_done_q;
   wire fetching = state_q == FETCH || state_q == SHAPE;
   wire set_up = state_q == SETUP && count_q == 5'd1;
+  wire refused = bad_shape_i || bad_size_i;
   wire fetched = count_q[4];
   // The shape of the input is known, and whether the instruction is refused.
-  wire shaped = state_q == SHAPE && count_q == 5'd18;
+  wire shaped = state_q == SHAPE && count_q == 5'd19;
   // The address stands behind the instruction when a fetch ends; a layer in the last place of the
   // memory has no end behind it. A depth of a power of two wraps to 0.
   wire overrun = address_q == BEHIND[ADDR_W-1:0];
@@ -77,23 +85,27 @@ module hne_sequencer #(
   assign done_o = state_q == OUTPUT && output_done_i;
   assign fetch_o = fetching && !fetched;
   assign address_o = address_q;
-  assign word_we_o = word_we_q;
-  assign word_o = word_q;
+  assign word_we_o = word_we_q[1];
+  assign word_o = word2_q;
   // Nothing is asked for where the first instruction is refused.
-  assign input_load_o = shaped && op_i != OP_END && !bad_shape_i
-      && !bad_size_i;
+  assign input_load_o = shaped && op_i != OP_END && !refused;
   assign output_o = state_q == OUTPUT;
-  // Units must not start on an instruction that is refused.
-  assign load_o = set_up && !bad_shape_i && !bad_size_i;
   assign run_o = state_q == RUN;
   assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
-  assign counting_o = state_q == START || instruction_o || run_o;
+  assign counting_o = begins || instruction_o || run_o;
 
   always @(posedge clk_i) begin
-    error_o   <= 1'b0;
-    word_we_q <= fetch_o;
-    word_q    <= count_q[3:0];
-    count_q   <= 5'd0;
+    error_o       <= 1'b0;
+    word_we_q     <= {word_we_q[0], fetch_o};
+    input_done_q  <= input_done_i;
+    input_error_q <= input_error_i;
+    word1_q       <= count_q[3:0];
+    word2_q       <= word1_q;
+    count_q       <= 5'd0;
+    // Units must not start on an instruction that is refused. They are many, so this is a register.
+    load_o        <= set_up && !refused;
+    load_mac_o    <= set_up && !refused && op_i != OP_POOL;
+    load_pool_o   <= set_up && !refused && op_i == OP_POOL;
     case (state_q)
       IDLE: begin
         address_q  <= {ADDR_W{1'b0}};
@@ -115,19 +127,18 @@ module hne_sequencer #(
         end
       end
       INPUT: begin
-        if (input_error_i) begin
+        if (input_error_q) begin
           state_q <= IDLE;
           error_o <= 1'b1;
           cause_o <= 3'd4;
-        end else if (input_done_i) begin
-          state_q <= START;
+        end else if (begins) begin
+          state_q <= FETCH;
         end
       end
-      START: state_q <= FETCH;
       FETCH: begin
         count_q   <= count_q + 5'd1;
         address_q <= address_q + {{ADDR_W - 1{1'b0}}, !fetched};
-        if (fetched) begin
+        if (count_q == 5'd17) begin
           count_q <= 5'd0;
           state_q <= SETUP;
           if (op_i == OP_END) begin
@@ -142,14 +153,15 @@ module hne_sequencer #(
         end
       end
       SETUP: begin
-        count_q <= 5'd1;
-        if (set_up) begin
+        count_q <= count_q + 5'd1;
+        if (set_up && refused) begin
+          state_q <= IDLE;
+          error_o <= 1'b1;
+          cause_o <= bad_shape_i ? 3'd1 : 3'd2;
+        end
+        if (load_o) begin
+          count_q <= 5'd0;
           state_q <= RUN;
-          if (!load_o) begin
-            state_q <= IDLE;
-            error_o <= 1'b1;
-            cause_o <= bad_shape_i ? 3'd1 : 3'd2;
-          end
         end
       end
       RUN: begin
@@ -161,10 +173,15 @@ module hne_sequencer #(
       default: if (output_done_i) state_q <= IDLE;
     endcase
     if (rst_i) begin
-      state_q   <= IDLE;
-      error_o   <= 1'b0;
-      word_we_q <= 1'b0;
-      cause_o   <= 3'd0;
+      state_q       <= IDLE;
+      error_o       <= 1'b0;
+      word_we_q     <= 2'd0;
+      input_done_q  <= 1'b0;
+      input_error_q <= 1'b0;
+      cause_o       <= 3'd0;
+      load_o        <= 1'b0;
+      load_mac_o    <= 1'b0;
+      load_pool_o   <= 1'b0;
     end
   end
 

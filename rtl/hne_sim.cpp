@@ -37,6 +37,7 @@ namespace {
 
 constexpr unsigned kCounters = 12, kProbabilities = 5;
 constexpr unsigned kRecord = 1, kRandom = 2, kShort = 4, kLong = 8, kTrace = 16;
+constexpr int kMemoryTicks = 4;  // from a read to its word
 constexpr uint64_t kHalfCycle = 5;  // ns, in traces
 constexpr uint32_t kOutOfCycles = 255;
 
@@ -104,8 +105,7 @@ class Engine {
         top_.mem_re_i = 1;
         top_.mem_line_i = first_ + line;
         top_.mem_field_i = n;
-        tick();
-        tick();
+        for (int i = 0; i < kMemoryTicks; ++i) tick();
         const uint64_t word = top_.mem_rdata_o;
         put(&word, 1);
       }
@@ -244,8 +244,7 @@ class Engine {
     top_.mem_re_i = 1;
     for (size_t n = 0; n < classes; ++n) {
       top_.mem_line_i = n;
-      tick();
-      tick();
+      for (int i = 0; i < kMemoryTicks; ++i) tick();
       found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
     }
     top_.mem_re_i = 0;

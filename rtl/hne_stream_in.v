@@ -33,14 +33,14 @@ module hne_stream_in #(
   localparam integer TOP_LANE = COLS - 1;
 
   reg active_q, discard_q;
-  reg [15:0] x_q, y_q, channel_q;
+  reg [15:0] x_q, y_q, channel_q, x_end_q, y_end_q, channel_end_q;
   reg [LANE_W-1:0] lane_q;
   reg [LINE_W-1:0] line_q;
 
   wire accept = active_q && !discard_q && valid_i;
-  wire x_last = x_q == width_i - 16'd1;
-  wire y_last = y_q == height_i - 16'd1;
-  wire final = x_last && y_last && channel_q == channels_i - 16'd1;
+  wire x_last = x_q == x_end_q;
+  wire y_last = y_q == y_end_q;
+  wire final = x_last && y_last && channel_q == channel_end_q;
   wire lane_last = lane_q == TOP_LANE[LANE_W-1:0];
 
   assign ready_o = active_q || discard_q;
@@ -59,6 +59,10 @@ module hne_stream_in #(
       if (accept && final && !last_i) discard_q <= 1'b1;
       else if (valid_i && last_i) discard_q <= 1'b0;
     end
+    // The shape stands still from the load on.
+    x_end_q       <= width_i - 16'd1;
+    y_end_q       <= height_i - 16'd1;
+    channel_end_q <= channels_i - 16'd1;
     if (load_i) begin
       {x_q, y_q, channel_q} <= 48'd0;
       lane_q <= {LANE_W{1'b0}};

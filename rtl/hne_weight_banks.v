@@ -14,7 +14,7 @@ module hne_weight_banks #(
     input  wire [       BANKS-1:0] read_i,
     input  wire [BANKS*LINE_W-1:0] line_i,
     output wire [ BANKS*WGT_W-1:0] word_o,
-    // Memory bus, while idle: one word of one bank.
+    // Memory bus, while idle: one word of one bank, a cycle before the memory takes it.
     input  wire                    mem_we_i,
     input  wire                    mem_re_i,
     input  wire [             8:0] mem_field_i,
@@ -25,17 +25,20 @@ module hne_weight_banks #(
   genvar b;
   generate
     for (b = 0; b < BANKS; b = b + 1) begin : gen_bank
-      hne_ram #(
-          .WIDTH(WGT_W),
-          .DEPTH(LINES)
-      ) u_ram (
+      hne_weight_bank #(
+          .BANK (b),
+          .WGT_W(WGT_W),
+          .LINES(LINES)
+      ) u_bank (
           .clk_i(clk_i),
-          .we_i(mem_we_i && mem_field_i == b[8:0]),
-          .waddr_i(mem_line_i),
-          .wdata_i(mem_wdata_i),
-          .re_i(read_i[b] || mem_re_i),
-          .raddr_i(mem_re_i ? mem_line_i : line_i[b*LINE_W+:LINE_W]),
-          .rdata_o(word_o[b*WGT_W+:WGT_W])
+          .read_i(read_i[b]),
+          .line_i(line_i[b*LINE_W+:LINE_W]),
+          .word_o(word_o[b*WGT_W+:WGT_W]),
+          .mem_we_i(mem_we_i),
+          .mem_re_i(mem_re_i),
+          .mem_field_i(mem_field_i),
+          .mem_line_i(mem_line_i),
+          .mem_wdata_i(mem_wdata_i)
       );
     end
   endgenerate

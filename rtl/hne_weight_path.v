@@ -39,7 +39,7 @@ module hne_weight_path #(
     output wire                  conflict_o,
     output wire                  wait_o,
     output wire                  hold_o,
-    // Memory bus, while idle.
+    // Memory bus, while idle: registered in front of the memories.
     input  wire                  mem_weights_we_i,
     input  wire                  mem_index_we_i,
     input  wire                  mem_re_i,
@@ -70,14 +70,22 @@ module hne_weight_path #(
   wire [BANKS*WGT_W-1:0] bank_word;
   wire [ROWS*WGT_W-1:0] weight;
   wire unused_bits = &{1'b0, weight_base_i, mem_line_i, mem_wdata_i};
-  reg [8:0] mem_field_q, mem_answer_q;
+  reg mem_index_we_q, mem_re_q;
+  reg [8:0] mem_field_q, mem_read_q, mem_answer_q;
+  reg [IDX_LINE_W-1:0] mem_line_q;
+  reg [ADDR_W:0] mem_wdata_q;
   reg [BANKS*WGT_W-1:0] mem_word_q;
   integer n;
 
   always @(posedge clk_i) begin
-    mem_field_q  <= mem_field_i;
-    mem_answer_q <= mem_field_q;
-    mem_word_q   <= bank_word;
+    mem_index_we_q <= mem_index_we_i;
+    mem_re_q       <= mem_re_i;
+    mem_line_q     <= mem_line_i[IDX_LINE_W-1:0];
+    mem_wdata_q    <= mem_wdata_i[ADDR_W:0];
+    mem_field_q    <= mem_field_i;
+    mem_read_q     <= mem_field_q;
+    mem_answer_q   <= mem_read_q;
+    mem_word_q     <= bank_word;
   end
 
   always @* begin
@@ -108,11 +116,11 @@ module hne_weight_path #(
       .last_o(last),
       .address_o(address),
       .negative_o(negative),
-      .mem_we_i(mem_index_we_i),
-      .mem_re_i(mem_re_i),
-      .mem_field_i(mem_field_i),
-      .mem_line_i(mem_line_i[IDX_LINE_W-1:0]),
-      .mem_wdata_i(mem_wdata_i[ADDR_W:0]),
+      .mem_we_i(mem_index_we_q),
+      .mem_re_i(mem_re_q),
+      .mem_field_i(mem_field_q),
+      .mem_line_i(mem_line_q),
+      .mem_wdata_i(mem_wdata_q),
       .mem_rdata_o(mem_index_o)
   );
 

@@ -2,8 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// xxHash32 from a prepared state to the hash, a lane per cycle: LANE (1), ROUND (3), MIX (6). What
-// enters in cycle e is hashed in cycle e + 10 of an enabled pipeline.
+// xxHash32 from a prepared state to the hash, a lane per cycle: LANE (1), ROUND (4), MIX (8). What
+// enters in cycle e is hashed in cycle e + 13 of an enabled pipeline.
 module hne_xxhash (
     input  wire        clk_i,
     input  wire        en_i,

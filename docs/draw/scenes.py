@@ -124,8 +124,8 @@ SCENES = (
                 "index",
                 (
                     Signal("enter", f"{_WEIGHTS}.u_index.enter"),
-                    Signal("column", f"{_WEIGHTS}.u_index.column_q", f"{_WEIGHTS}.u_index.enter",
-                           10),
+                    Signal("columns left", f"{_WEIGHTS}.u_index.behind_q",
+                           f"{_WEIGHTS}.u_index.enter", 10),
                     Signal("valid", f"{_WEIGHTS}.valid"),
                     Signal("move", f"{_WEIGHTS}.move"),
                 ),

@@ -19,10 +19,10 @@ from hwsim.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR, Has
 Source = Literal["counter", "sram", "hash"]
 
 #: Pipeline of the hash source, from the cycle in which j enters. A 32-bit constant multiply is a
-#: table for each of eight digits, added in pairs: a cycle for each level of the tree.
+#: table for each of eight digits, added in pairs: a cycle for the tables and for each level.
 LANE = 1  # + j · PRIME3, rotate by 17; j · PRIME3 comes from an adder shared by all rows
-ROUND = 3  # · PRIME4
-MIX = 3 + 3  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3
+ROUND = 4  # · PRIME4
+MIX = 4 + 4  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3
 SCALE = 4  # ^ >> 16, then the high half of u · K or u · (K/H): four products, their sum in two
 ROTATE = 1  # banked: · H + ((i + rotation) mod H); the others just pass
 #: Cycles from the entry of a column to the output register, where hne_turns takes it.

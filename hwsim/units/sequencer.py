@@ -15,8 +15,8 @@ from hwsim.program import WORDS_PER_INSTRUCTION
 from hwsim.units import expander, mac_array, post
 
 START = 1  # the last pixel is in: leave idle
-FETCH = WORDS_PER_INSTRUCTION + 1  # one word a cycle, one cycle of read latency
-SETUP = 2  # line strides (a product), slot length (a maximum)
+FETCH = WORDS_PER_INSTRUCTION + 2  # one word a cycle; read, register
+SETUP = 3  # line strides (a product), slot length (a maximum); the load of all units registered
 INSTRUCTION = FETCH + SETUP
 
 #: fc only: the array issues a column in the cycle after the tile buffer has written it.

@@ -90,7 +90,7 @@ module formal_axil #(
 
   // Requests that were accepted and not answered yet, answers that are due.
   reg [1:0] writes, reads;
-  reg [1:0] read_age;
+  reg [2:0] read_age;
   reg [1:0] due_bresp, due_rresp;
   reg [31:0] due_rdata;
   reg [2:0] write_wait, read_wait;
@@ -110,8 +110,8 @@ module formal_axil #(
       else read_wait <= read_wait + 3'd1;
     end
     if (write) due_bresp <= write_response;
-    read_age <= (arvalid && arready) ? 2'd0 : read_age + {1'b0, read_age != 2'd3};
-    if (read_age == 2'd1) {due_rdata, due_rresp} <= {read_data, read_response};
+    read_age <= (arvalid && arready) ? 3'd0 : read_age + {2'b0, read_age != 3'd7};
+    if (read_age == 3'd3) {due_rdata, due_rresp} <= {read_data, read_response};
   end
 
   always @(posedge clk) begin
@@ -120,7 +120,7 @@ module formal_axil #(
       // A response stays as it is until it is taken.
       if (bvalid_p && !bready_p) assert (bvalid && bresp == bresp_p);
       if (rvalid_p && !rready_p) assert (rvalid && rdata == rdata_p && rresp == rresp_p);
-      // The answer to a write is there in the next cycle, that to a read in the third.
+      // The answer to a write is there in the next cycle, that to a read in the fifth.
       if (awvalid_p && awready_p) assert (bvalid);
     end
     if (past && !rst) begin
@@ -129,18 +129,21 @@ module formal_axil #(
       assert (awready == wready);
       assert (write == (awvalid && awready));
       assert (read == (arvalid && arready));
+      // What one access changes, the other finds.
+      if (!rst_p && (awvalid_p && awready_p)) assert (!read);
+      if (!rst_p && (arvalid_p && arready_p)) assert (!write && !read);
       if (write) assert (write_address == awaddr[ADDR_W-1:2] && write_data == wdata);
       if (write) assert (write_whole == &wstrb);
       if (read) assert (read_address == araddr[ADDR_W-1:2]);
       // One response per request, none without.
       assert (writes <= 2'd1 && reads <= 2'd1);
       assert (bvalid == (writes == 2'd1));
-      assert (rvalid == (reads == 2'd1 && read_age >= 2'd2));
+      assert (rvalid == (reads == 2'd1 && read_age >= 3'd4));
       if (bvalid) assert (bresp == due_bresp);
       if (rvalid) assert (rdata == due_rdata && rresp == due_rresp);
       // Nobody waits longer than this for a reason of ours.
-      assert (write_wait <= 3'd1);
-      assert (read_wait <= 3'd3);
+      assert (write_wait <= 3'd2);
+      assert (read_wait <= 3'd6);
     end
   end
 
@@ -153,7 +156,8 @@ module formal_axil #(
     end
     cover (!rst && answered_writes == 3'd2 && answered_reads == 3'd2 && bresp == 2'd2);
     cover (past && !rst && bvalid && bvalid_p && !bready_p && rvalid && rvalid_p && !rready_p);
-    cover (past && !rst && write_wait == 3'd1 && read_wait == 3'd3);
+    cover (past && !rst && write_wait == 3'd2);
+    cover (past && !rst && read_wait == 3'd6);
   end
 
 endmodule

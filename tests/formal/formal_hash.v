@@ -61,20 +61,20 @@ module formal_hash #(
   reg banked_q;
   reg [4:0] log2_banks_q;
   reg [31:0] real_weights_q;
-  reg [3:0] moved;
+  reg [4:0] moved;
   always @(posedge clk) begin
     if (load) begin
       loaded <= 1'b1;
       banked_q <= banked;
       log2_banks_q <= log2_banks;
       real_weights_q <= real_weights;
-      moved <= 4'd0;
-    end else if (en && moved != 4'd14) moved <= moved + 4'd1;
+      moved <= 5'd0;
+    end else if (en && moved != 5'd17) moved <= moved + 5'd1;
   end
 
   integer r;
   always @* begin
-    if (loaded && moved >= 4'd6)
+    if (loaded && moved >= 5'd6)
       for (r = 0; r < ROWS; r = r + 1)
         assert ({{32 - ADDR_W{1'b0}}, address[r*ADDR_W+:ADDR_W]} < real_weights_q);
   end
@@ -102,25 +102,25 @@ module formal_hash #(
       assert (log2_banks_q <= LOG2_BANKS && scale << shift == real_weights_q);
       assert (\dut.shift_q == shift && \dut.scale_q == scale);
       assert (\dut.mask_q == (32'd1 << shift) - 1);
-      if (moved >= 4'd1) assert (scale0 == scale);
-      if (moved >= 4'd2) assert (scale1 == scale && \dut.gen_row[0].u_scale.b_q == scale);
-      if (moved >= 4'd3) begin
+      if (moved >= 5'd1) assert (scale0 == scale);
+      if (moved >= 5'd2) assert (scale1 == scale && \dut.gen_row[0].u_scale.b_q == scale);
+      if (moved >= 5'd3) begin
         assert (\dut.gen_row[0].u_scale.b2_q == scale && \dut.gen_row[1].u_scale.b_q == scale);
       end
-      if (moved >= 4'd4) begin
+      if (moved >= 5'd4) begin
         assert (\dut.gen_row[0].u_scale.b3_q == scale && \dut.gen_row[1].u_scale.b2_q == scale);
       end
-      if (moved >= 4'd5) begin
+      if (moved >= 5'd5) begin
         assert (\dut.gen_row[0].line_q < scale && \dut.gen_row[1].u_scale.b3_q == scale);
       end
-      if (moved >= 4'd6) assert (\dut.gen_row[1].line_q < scale);
+      if (moved >= 5'd6) assert (\dut.gen_row[1].line_q < scale);
     end
   end
 
   always @(posedge clk) begin
-    cover (loaded && moved == 4'd14 && banked_q && log2_banks_q == LOG2_BANKS
+    cover (loaded && moved == 5'd17 && banked_q && log2_banks_q == LOG2_BANKS
         && real_weights_q == 32'd48 && address[0+:ADDR_W] == 47);
-    cover (loaded && moved == 4'd14 && !banked_q && real_weights_q == (32'd1 << ADDR_W)
+    cover (loaded && moved == 5'd17 && !banked_q && real_weights_q == (32'd1 << ADDR_W)
         && &address[0+:ADDR_W]);
   end
 

@@ -45,8 +45,8 @@ _ARBITER = tuple(
             ),
             Mutation(
                 "hne_bank_arbiter",
-                "serve_i && used_i[r] &&",
-                "serve_i &&",
+                "= used_i[r] && turn_i",
+                "= turn_i",
                 "a row is granted that does not ask",
             ),
             Mutation(
@@ -82,7 +82,7 @@ _EXPANDER = Proof(
             "used[n] = n_out_i > n[15:0]",
             "rows beyond the layer ask for words",
         ),
-        Mutation("hne_expander", "open_d == 2'd2", "open_d == 2'd3", "a third tile half"),
+        Mutation("hne_expander", "open_moves == 2'd2", "open_moves == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
             "weight_q <= sign_q[2]",
@@ -113,13 +113,13 @@ _EXPANDER = Proof(
 _AXIL = Proof(
     name="axil",
     claim="AXI4-Lite slave: a response stays as it is until it is taken; one per request, none "
-    "without; the register file sees each access once; a write is taken within 1 cycle and "
-    "answered in the next, a read within 3 and answered in the third; reset at any time",
+    "without; the register file sees each access once; a write is taken within 2 cycles and "
+    "answered in the next, a read within 6 and answered in the fifth; reset at any time",
     top="formal_axil",
     sources=("hne_axil",),
     parameters={"ADDR_W": 4},
-    depth=6,
-    cover_depth=16,
+    depth=8,
+    cover_depth=20,
     mutations=(
         Mutation(
             "hne_axil",
@@ -127,8 +127,9 @@ _AXIL = Proof(
             "else bvalid_q <= 1'b0;",
             "a write response is withdrawn",
         ),
-        Mutation("hne_axil", "wait_q == 2'd0 && !rvalid_q", "!rvalid_q", "two reads at once"),
-        Mutation("hne_axil", "&& !write_q && (", "&& (", "a write is taken twice"),
+        Mutation("hne_axil", "wait_q == 4'd0 && !rvalid_q", "!rvalid_q", "two reads at once"),
+        Mutation("hne_axil", "&& !write_q && !read_o", "&& !read_o", "a write is taken twice"),
+        Mutation("hne_axil", "&& !read_o && (", "&& (", "a write right behind a read"),
         Mutation("hne_axil", "if (write_q) bresp_q", "bresp_q", "a response changes its mind"),
     ),
 )
@@ -330,12 +331,12 @@ _HASH = Proof(
     name="hash",
     claim="hash unit: address < K, the number of real weights, for every hash, both schemes, any "
     "stalls, and every load in the middle of anything; from the seventh cycle after a load "
-    "(columns come out from the fifteenth)",
+    "(columns come out from the eighteenth)",
     top="formal_hash",
     sources=("hne_index_hash", "stubs/hne_xxhash", "stubs/hne_i_round", "stubs/hne_mulhi32"),
     parameters={"ROWS": 2, "ADDR_W": 13, "LOG2_BANKS": 4},
     depth=6,
-    cover_depth=17,
+    cover_depth=20,
     note="xxHash32 may answer anything; hne_mulhi32 what the lines above prove",
     mutations=(
         Mutation(

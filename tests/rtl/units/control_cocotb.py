@@ -229,7 +229,10 @@ async def the_memory_window_walks_fields_and_lines(dut: Any) -> None:
         await one.cycle(
             write_i=1, write_address_i=ADDRESS[name] // 4, write_data_i=value, write_whole_i=1
         )
-        return one["write_response_o"]
+        response: int = one["write_response_o"]
+        # hne_axil keeps accesses two cycles apart.
+        await one.cycle(write_i=0)
+        return response
 
     lines = [size["WGT_DEPTH"] // size["BANKS"], size["IDX_DEPTH"], size["CHAN_DEPTH"],
              size["CHAN_DEPTH"], 16 * size["PROG_DEPTH"]]  # fmt: skip
@@ -255,4 +258,5 @@ async def the_memory_window_walks_fields_and_lines(dut: Any) -> None:
                 field += 1
                 if field == fields[space]:
                     line, field = line + 1, 0
+            await one.cycle(write_i=0)
         await one.cycle(write_i=0, idle_i=1)

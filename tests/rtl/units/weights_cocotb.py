@@ -194,6 +194,8 @@ async def banks_keep_their_words(dut: Any) -> None:
         if first and not all(asked):
             kept = None
     await one.cycle(**{**quiet, "mem_re_i": 1, "mem_line_i": 5})
+    # The bank's own register of the bus, then the memory.
+    await one.cycle(**quiet)
     await one.cycle(**quiet)
     assert unpack(one["word_o"], wgt_w, banks) == words[5]
 

@@ -1,0 +1,51 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// One bank of real weights, with its own register of the memory bus: banks stand all over the chip.
+module hne_weight_bank #(
+    // Its number.
+    parameter integer BANK = 0,
+    parameter integer WGT_W = 8,
+    parameter integer LINES = 4096,
+    parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1
+) (
+    input  wire              clk_i,
+    input  wire              read_i,
+    input  wire [LINE_W-1:0] line_i,
+    output wire [ WGT_W-1:0] word_o,
+    // Memory bus, while idle: a cycle before the memory takes it.
+    input  wire              mem_we_i,
+    input  wire              mem_re_i,
+    input  wire [       8:0] mem_field_i,
+    input  wire [LINE_W-1:0] mem_line_i,
+    input  wire [ WGT_W-1:0] mem_wdata_i
+);
+
+  reg we_q, re_q;
+  reg [LINE_W-1:0] line_q;
+  reg [ WGT_W-1:0] wdata_q;
+
+  always @(posedge clk_i) begin
+    we_q    <= mem_we_i && mem_field_i == BANK[8:0];
+    re_q    <= mem_re_i;
+    line_q  <= mem_line_i;
+    wdata_q <= mem_wdata_i;
+  end
+
+  hne_ram #(
+      .WIDTH(WGT_W),
+      .DEPTH(LINES)
+  ) u_ram (
+      .clk_i(clk_i),
+      .we_i(we_q),
+      .waddr_i(line_q),
+      .wdata_i(wdata_q),
+      .re_i(read_i || re_q),
+      .raddr_i(re_q ? line_q : line_i),
+      .rdata_o(word_o)
+  );
+
+endmodule
+
+`resetall
