@@ -36,7 +36,7 @@ _PHASE = re.compile(r"^Info: (Packing \w+|Running [\w ]+?placer|Running router2|
 #: Both placers and the router count what they do: the analytic one in tens, the router with the
 #: wires that are still wanted twice.
 _STEP = re.compile(r"^Info:\s+at iteration #(\d+)|^Info: iter=(\d*0) steplen=")
-_WIRES = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+)")
+_ROUTED = re.compile(r"Info:\s+(\d+000) \|.*\|\s+(\d+)\|\s+[\d.]+\s+[\d.]+\|")
 
 
 class SynthesisError(HwsimError):
@@ -74,8 +74,8 @@ def stage_of(line: str) -> str | None:
         return f"nextpnr: {found[1].lower()}"
     if found := _STEP.match(line):
         return f"nextpnr: placer, step {found[1] or found[2]}"
-    if found := _WIRES.match(line):
-        return f"nextpnr: router, pass {found[1]}, {found[2]} wires left"
+    if found := _ROUTED.match(line):
+        return f"nextpnr: router, {found[2]} connections left"
     return None
 
 

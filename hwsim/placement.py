@@ -23,7 +23,7 @@ PART = "LFE5U-85F-6CABGA756"
 TARGET_MHZ = 110
 _FLAGS = (
     "--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained",
-    "--timing-allow-fail", "--placer", "static", "--router", "router2",
+    "--timing-allow-fail", "--placer", "static", "--router", "router1",
 )  # fmt: skip
 #: Modules with registers of their own that are equal in all instances; flattened, they would be
 #: merged into one, far from most of its multipliers.

@@ -34,12 +34,16 @@ module hne_mac_array #(
   localparam integer LANES = 5;
   localparam integer WAIT = (LANES - 1) * ROWS * WGT_W;
 
+  localparam integer LEVELS = $clog2(ROWS);
+  localparam integer PLACES = 1 << LEVELS;
+
   reg [LANES+1:0] issue_q, first_q;
   reg [LANES+2:0] copy_q;
   reg [WAIT-1:0] wait_q;
   wire [ROWS*WGT_W-1:0] weight = wait_q[WAIT-1-:ROWS*WGT_W];
-  wire [ROWS*COLS*ACC_W-1:0] shadow;
-  integer row;
+  wire [PLACES*COLS*ACC_W-1:0] shadow;
+  reg [PLACES*COLS*ACC_W-1:0] tree;
+  integer level, place;
 
   assign shadow_load_o = copy_q[LANES+2];
 
@@ -73,13 +77,22 @@ module hne_mac_array #(
           .shadow_o(shadow[r*COLS*ACC_W+:COLS*ACC_W])
       );
     end
+    // Places of no row.
+    for (r = ROWS; r < PLACES; r = r + 1) begin : gen_none
+      assign shadow[r*COLS*ACC_W+:COLS*ACC_W] = {COLS * ACC_W{1'b0}};
+    end
   endgenerate
 
+  // A tree of choices between two, a bit of the row at each level: the rows stand far apart.
   always @* begin
-    shadow_o = shadow[0+:COLS*ACC_W];
-    for (row = 1; row < ROWS; row = row + 1) begin
-      if (shadow_row_i == row[ROW_W-1:0]) shadow_o = shadow[row*COLS*ACC_W+:COLS*ACC_W];
+    tree = shadow;
+    for (level = 0; level < LEVELS; level = level + 1) begin
+      for (place = 0; place < (PLACES >> (level + 1)); place = place + 1) begin
+        tree[place*COLS*ACC_W+:COLS*ACC_W] = shadow_row_i[level]
+            ? tree[(2*place+1)*COLS*ACC_W+:COLS*ACC_W] : tree[2*place*COLS*ACC_W+:COLS*ACC_W];
+      end
     end
+    shadow_o = tree[0+:COLS*ACC_W];
   end
 
 endmodule

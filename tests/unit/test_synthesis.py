@@ -71,7 +71,7 @@ STEPS = (
     ("clk-to-q", 0.5, "u_core.u_weights.u_turns.first2_q_TRELLIS_FF_Q"),
     ("routing", 1.25, "u_core.u_weights.u_turns.before_q_LUT4_Z"),
     ("logic", 0.25, "u_core.u_weights.u_turns.before_q_LUT4_Z"),
-    ("setup", 0.0, "u_core.u_act.u_maps.gen_bank[0].u_map1.mem.0.7"),
+    ("setup", 0.0, "u_core.u_act.u_maps.gen_bank[0].u_bank.u_map1.mem.0.7"),
 )
 
 
@@ -174,8 +174,8 @@ def test_the_tools_say_where_they_are() -> None:
     spreading = "Info: iter=120 steplen=0.78 a=69.5 penalty=[0.00, 0.00, 0.00, 0.00]"
     assert fpga.stage_of(spreading) == "nextpnr: placer, step 120"
     assert fpga.stage_of(spreading.replace("120", "121")) is None
-    routing = "Info:     iter=3 wires=432325 overused=21813 overuse=24839 archfail=NA"
-    assert fpga.stage_of(routing) == "nextpnr: router, pass 3, 21813 wires left"
+    routing = "Info:     141000 |    21971     114023 |   49   847 |  17644|   0.94      55.81|"
+    assert fpga.stage_of(routing) == "nextpnr: router, 17644 connections left"
     assert fpga.stage_of("Info: Checksum: 0x1") is None
 
 
