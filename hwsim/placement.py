@@ -26,7 +26,7 @@ _FLAGS = (
     "--timing-allow-fail", "--placer", "static", "--router", "router1",
 )  # fmt: skip
 #: Modules with registers of their own that are equal in all instances; flattened, they would be
-#: merged into one, far from most of its multipliers.
+#: merged into one, far from most of its multipliers or memories.
 KEPT = ("hne_mac_row", "hne_post_lane", "hne_act_bank", "hne_weight_bank")
 
 _INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+)\s*\(")
@@ -123,7 +123,7 @@ def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[Step,
 def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Placement:
     """Synthesize, place and route ``config``; from the cache if nothing has changed since.
 
-    Takes tens of minutes. Raises SynthesisError if the memories do not fit the device, and if a
+    Takes about ten minutes. Raises SynthesisError if the memories do not fit the device, and if a
     tool is missing or fails.
     """
     bits, room = memory_bits(config), DEVICE[BLOCK_RAM] * BLOCK_BITS

@@ -12,7 +12,13 @@ from hwsim.commands.synth import progress
 
 @click.command("pnr")
 @click.argument("config", default="small")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the placer.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of the placer.",
+)
 @json_option
 @click.option(
     "--docs",
@@ -22,7 +28,7 @@ from hwsim.commands.synth import progress
 def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -> None:
     """Place and route CONFIG on a Lattice LFE5U-85F: clock, utilization, limiting path.
 
-    Takes tens of minutes the first time; a further run takes a second, unless the Verilog changed.
+    Takes about ten minutes the first time; a further run takes a second, unless the Verilog changed.
 
     \b
     Examples:
@@ -38,7 +44,7 @@ def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -
     if json_path is not None:
         report.prepare_json_path(json_path)
     chosen = load_config(config)
-    message_console().print(f"placing and routing {chosen.name}: tens of minutes the first time")
+    message_console().print(f"placing and routing {chosen.name}: about ten minutes the first time")
     found = place(chosen, progress(chosen.name), seed)
     result_console().print(render_placement(found))
     if json_path is not None:
