@@ -28,7 +28,7 @@ from hwsim.commands.synth import progress
 def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -> None:
     """Place and route CONFIG on a Lattice LFE5U-85F: clock, utilization, limiting path.
 
-    Takes about ten minutes the first time; a further run takes a second, unless the Verilog changed.
+    Takes about ten minutes the first time, and a second after that, unless the Verilog changed.
 
     \b
     Examples:

@@ -80,6 +80,8 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "compile without .hne": (("compile", MODEL, "-o", "x"), "must end in .hne"),
     "network too big for the engine": (("compile", MODEL, "--config", "tiny"), "tiny"),
     "timing unknown": (("timing", "lenet"), "unknown model 'lenet'"),
+    "pnr, negative seed": (("pnr", "small", "--seed", "-1"), "-1 is not in the range 0<=x<="),
+    "pnr, no such engine": (("pnr", "large"), "unknown configuration 'large': choose from"),
     "timing of no image": (("timing", "no.hne"), "no.hne: no such directory"),
     "run of no image": (("run", "no.hne"), "no.hne: no such directory"),
     "attack on no image": (("attack", "hfgsm", "--model", "no.hne"), "no.hne: no such directory"),
