@@ -14,6 +14,7 @@ from hwsim.errors import InputError
 from models import zoo
 from models.data import Dataset, images_as_float, load_dataset
 from models.recipe import Recipe
+from models.storage import round_weights
 from models.train import Perturb, accuracy, train
 
 OnBatch = Callable[[int, int, float], None]
@@ -166,7 +167,7 @@ def with_checkpoint(
 def finish(module: nn.Module, card: zoo.Card, test: Dataset, places: Places) -> zoo.Card:
     """Round the weights as they will be stored, count the hits, save."""
     module.eval()
-    zoo.round_weights(module, card.stored)
+    round_weights(module, card.stored)
     hits = accuracy(module, as_tensor(test), torch.from_numpy(test.labels))
     return zoo.save(module, card.model_copy(update={"test_accuracy": hits}), places.out)
 

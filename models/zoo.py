@@ -1,7 +1,7 @@
 """The model zoo: named networks, their trained weights, and a card that says where they are from.
 
-``<name>.safetensors`` holds a plain float32 state dict, ``<name>.json`` its card. torch is imported
-only where weights are touched, so that listing the zoo is quick.
+``<name>.safetensors`` holds a state dict (see models.storage), ``<name>.json`` its card. torch is
+imported only where weights are touched, so that listing the zoo is quick.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hwsim.hashing import Scheme
 from models.specs import RECIPES, SPECS, Spec, Stored
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 #: The networks that ship with hwsim.
 ZOO = Path(__file__).parent / "zoo"
@@ -141,6 +141,8 @@ def load(name: str, directory: Path = ZOO) -> nn.Module:
     import safetensors.torch
     from safetensors import SafetensorError
 
+    from models.storage import unpacked
+
     described = card(name, directory)
     path = directory / f"{name}.safetensors"
     try:
@@ -155,51 +157,26 @@ def load(name: str, directory: Path = ZOO) -> nn.Module:
         )
     module = _build(described, described.seed)
     try:
-        module.load_state_dict(safetensors.torch.load(payload))
-    except (SafetensorError, RuntimeError):
+        module.load_state_dict(unpacked(safetensors.torch.load(payload)))
+    except (SafetensorError, RuntimeError, KeyError):
         raise InputError(f"{path}: does not hold the weights of a {described.name}") from None
     return module.eval()
-
-
-def round_weights(module: nn.Module, stored: Stored) -> None:
-    """Round the weights of all layers, in place, to what the file will hold.
-
-    Nothing happens for ``float32``. Matrices, kernels and banks of real weights are rounded;
-    biases and batch norm are not.
-    """
-    import torch
-
-    if stored == "bfloat16":
-        with torch.no_grad():
-            for weight in _weights(module):
-                weight.copy_(weight.bfloat16())
-
-
-def _weights(module: nn.Module) -> list[Tensor]:
-    from torch import nn
-
-    from models.layers import HashConv2d, HashLinear
-
-    kinds = (nn.Linear, nn.Conv2d, HashLinear, HashConv2d)
-    return [layer.weight for layer in module.modules() if isinstance(layer, kinds)]
 
 
 def save(module: nn.Module, card: Card, directory: Path) -> Card:
     """Write ``<card.name>.safetensors`` and ``.json`` into ``directory``; returns the full card.
 
-    With ``card.stored`` bfloat16 the weights must have been through ``round_weights``, so that the
-    file holds exactly what was measured; they load as float32 all the same.
+    Unless ``card.stored`` is float32, the weights must have been through
+    ``models.storage.round_weights``, so that the file holds exactly what was measured; they load as
+    float32 all the same.
     Each file is replaced whole. If the process dies between the two, ``load`` refuses the pair.
     Raises InputError if the folder cannot be written.
     """
     import safetensors.torch
 
-    narrow = {id(weight) for weight in _weights(module)} if card.stored == "bfloat16" else set()
-    state = {}
-    for key, value in module.state_dict(keep_vars=True).items():
-        plain = value.detach().cpu().contiguous()
-        state[key] = plain.bfloat16() if id(value) in narrow else plain
-    payload = safetensors.torch.save(state)
+    from models.storage import packed
+
+    payload = safetensors.torch.save(packed(module, card.stored))
     full = card.model_copy(
         update={
             "parameters": sum(parameter.numel() for parameter in module.parameters()),

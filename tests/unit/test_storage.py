@@ -1,0 +1,104 @@
+"""Weight files in fewer bits hold exactly the network that was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from hwsim.compiler import compile
+from hwsim.config import load_config
+from hwsim.errors import InputError
+from models import zoo
+from models.architectures import ARCHITECTURES
+from models.layers import compress
+from models.specs import Stored
+from models.storage import POINT, packed, round_weights, unpacked
+
+
+def net() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+
+def trained(rate: float | None) -> nn.Module:
+    torch.manual_seed(8)
+    module = net() if rate is None else compress(net(), rate)
+    for layer in (module[0], module[3]):  # type: ignore[index]
+        nn.init.normal_(layer.bias)
+    return module.eval()
+
+
+def card(name: str, stored: Stored, rate: float | None) -> zoo.Card:
+    return zoo.Card(
+        name=name, architecture="net", scheme="xxh32" if rate else "dense", rate=rate or 1.0,
+        seed=3, stored=stored, dataset="mnist", dataset_digest="a" * 64, recipe={},
+        test_accuracy=0.5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rate", [None, 0.25])
+@pytest.mark.parametrize(("stored", "saved"), [("float32", 0), ("bfloat16", 2), ("int8", 3)])
+def test_file_holds_exactly_the_rounded_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stored: Stored, saved: int, rate: float | None
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "net", net)
+    module = trained(rate)
+    wide = zoo.save(module, card("wide", "float32", rate), tmp_path)
+    round_weights(module, stored)
+    narrow = zoo.save(module, card("net", stored, rate), tmp_path)
+    again = zoo.load("net", tmp_path)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(module(x), again(x))
+    assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
+    assert narrow.parameters == wide.parameters
+    sizes = [_bytes(tmp_path / f"{name}.safetensors") for name in ("net", "wide")]
+    weights = sum(layer.weight.numel() for layer in (module[0], module[3]))
+    assert sizes[1] - sizes[0] == saved * weights - (8 if stored == "int8" else 0)
+
+
+def _bytes(path: Path) -> int:
+    """Of the tensors, without the header."""
+    return sum(value.nbytes for value in safetensors.torch.load_file(path).values())
+
+
+@pytest.mark.parametrize("rate", [None, 0.25])
+def test_int8_file_holds_the_words_of_the_8_bit_rom(rate: float | None) -> None:
+    module = trained(rate)
+    round_weights(module, "int8")
+    tensors = packed(module, "int8")
+    rom = compile(module, torch.rand(32, 1, 8, 8), load_config("default").with_bits(8))
+    for key, layer in zip(("0.weight", "3.weight"), rom.mac_layers, strict=True):
+        assert int(tensors[key + POINT]) == layer.fw
+        words = np.sort(tensors[key].numpy().ravel().astype(np.int64))
+        assert np.array_equal(words, np.sort(layer.weights.ravel()))
+
+
+@pytest.mark.parametrize("rate", [None, 0.25])
+def test_rounding_to_8_bits_twice_changes_nothing(rate: float | None) -> None:
+    module = trained(rate)
+    round_weights(module, "int8")
+    once = packed(module, "int8")
+    round_weights(module, "int8")
+    twice = packed(module, "int8")
+    assert once.keys() == twice.keys()
+    assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
+def test_words_without_their_binary_point_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "net", net)
+    module = trained(None)
+    round_weights(module, "int8")
+    tensors = packed(module, "int8")
+    del tensors["0.weight" + POINT]
+    with pytest.raises(KeyError):
+        unpacked(tensors)
+    monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
+    zoo.save(module, card("net", "int8", None), tmp_path)
+    with pytest.raises(InputError, match="does not hold the weights of a net"):
+        zoo.load("net", tmp_path)
