@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -9,8 +11,8 @@ from matplotlib.figure import Figure
 from hwsim.studies import figures
 from hwsim.studies.claims import Pair, Verdict, holds, near, ordered, untested
 from hwsim.studies.findings import BLIND_NOTE, Findings, number, share
-from hwsim.studies.levels import COMPRESSION, EPSILONS, TAU, Levels
-from hwsim.studies.plan import Answers
+from hwsim.studies.levels import COMPRESSION, EPSILONS, TAU, Levels, Published
+from hwsim.studies.plan import Answers, Plan, Point
 
 #: Points within which a success rate counts as the published one.
 NEAR = 0.05
@@ -188,3 +190,31 @@ class Table(Levels):
             figures.stroke("the slides' number", linestyle="", marker="*"),
         ])  # fmt: skip
         figure.tight_layout(rect=(0, 0.12, 1, 1))
+
+
+@dataclass(frozen=True)
+class Slides:
+    """A table of the slides as a study: networks of levels 0 and 1, letter, what it published."""
+
+    networks: tuple[str, str]
+    letter: str
+    published: Published
+
+    def table(self, plan: Plan, present: Sequence[str]) -> Table | None:
+        """None without the network of level 0."""
+        base, pruned = self.networks
+        if base not in present:
+            return None
+        found = pruned if pruned in present else None
+        return Table(plan, self.letter, base, found, self.published, (1000, 40), (100, 4))
+
+    def grid(self, plan: Plan, present: Sequence[str]) -> list[Point]:
+        """Every level, attack and machine."""
+        made = self.table(plan, present)
+        return made.points() if made else []
+
+    def find(self, plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
+        """The slides' table, ours beside it."""
+        made = self.table(plan, present)
+        assert made is not None
+        return made.find(answers)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from hwsim.studies.findings import Findings
-from hwsim.studies.greybox import Table
+from hwsim.studies.greybox import Slides
 from hwsim.studies.levels import Published
-from hwsim.studies.plan import Answers, Plan, Point
 
 NETWORKS = ("c0", "c0-p7")
 
@@ -32,24 +28,5 @@ PUBLISHED: Published = {
     },
 }
 
-
-def table(plan: Plan, present: Sequence[str]) -> Table | None:
-    """None without the base network."""
-    base, pruned = NETWORKS
-    if base not in present:
-        return None
-    found = pruned if pruned in present else None
-    return Table(plan, "C", base, found, PUBLISHED, (1000, 40), (100, 4))
-
-
-def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
-    """Every level, attack and machine."""
-    made = table(plan, present)
-    return made.points() if made else []
-
-
-def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
-    """The table."""
-    made = table(plan, present)
-    assert made is not None
-    return made.find(answers)
+_SLIDES = Slides(NETWORKS, "C", PUBLISHED)
+grid, find = _SLIDES.grid, _SLIDES.find
