@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 
 
-def mnist_cnn() -> nn.Sequential:
+def mnist_cnn(dropout: bool = True) -> nn.Sequential:
     """784-C64-C128-F512-10 of Liu et al. 2018, section IV; (N, 1, 28, 28) -> (N, 10) logits.
 
     The paper does not give kernel, padding or pooling: we choose 3x3, padding 1 and 2x2
-    max-pools. The dropouts are ours and vanish at inference.
+    max-pools. The dropouts are ours and vanish at inference; without them they are identities, so
+    that layers keep their names.
     """
+    first, second = (0.25, 0.5) if dropout else (0.0, 0.0)
     return nn.Sequential(
         nn.Conv2d(1, 64, 3, padding=1),
         nn.ReLU(),
@@ -21,10 +24,10 @@ def mnist_cnn() -> nn.Sequential:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Dropout(0.25),
+        nn.Dropout(first),
         nn.Linear(128 * 7 * 7, 512),
         nn.ReLU(),
-        nn.Dropout(0.5),
+        nn.Dropout(second),
         nn.Linear(512, 10),
     )
 
@@ -102,6 +105,7 @@ def vgg16(batch_norm: bool = True) -> nn.Sequential:
 
 ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mnist-cnn": mnist_cnn,
+    "mnist-cnn-plain": partial(mnist_cnn, dropout=False),
     "c0": c0,
     "dnn1": dnn1,
     "dnn2": dnn2,

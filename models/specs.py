@@ -57,6 +57,22 @@ def _again(spec: Spec, seed: int) -> Spec:
     )
 
 
+def _plain(spec: Spec, epochs: int) -> Spec:
+    """The same network without anything that holds margins back, trained for ``epochs``.
+
+    No dropout, shifts or weight decay: the mechanism study asks what margins do to gradients.
+    """
+    recipe = replace(spec.recipe, epochs=epochs, shift=0, weight_decay=0.0)
+    return replace(
+        spec,
+        architecture=f"{spec.architecture}-plain",
+        recipe=recipe,
+        stored="bfloat16",
+        paper_accuracy=None,
+        paper_note="trained without regularization, for its margins",
+    )
+
+
 def _cifar(
     architecture: str,
     epochs: int,
@@ -103,6 +119,10 @@ SPECS: dict[str, Spec] = {
     "mnist-cnn-s2": _again(_DENSE, 2),
     "mnist-cnn-h64-s1": _again(_H64, 1),
     "mnist-cnn-h64-s2": _again(_H64, 2),
+    "mnist-cnn-plain-e4": _plain(_DENSE, 4),
+    "mnist-cnn-plain": _plain(_DENSE, 24),
+    "mnist-cnn-h64-plain-e4": _plain(_H64, 4),
+    "mnist-cnn-h64-plain": _plain(_H64, 24),
 }
 for _name, _spec in _CIFAR.items():
     SPECS[_name] = _spec
@@ -116,7 +136,9 @@ _EPOCH_SECONDS = {
     "cifar-dnn1": 58, "cifar-dnn1-h16": 58, "cifar-dnn2": 73, "cifar-dnn2-h16": 73,
     "cifar-dnn3": 237, "cifar-dnn3-h16": 242, "cifar-vgg16": 478, "cifar-vgg16-h16": 491,
 }  # fmt: skip
-SPECS = {name: replace(spec, epoch_seconds=_EPOCH_SECONDS[name]) for name, spec in SPECS.items()}
+SPECS = {
+    name: replace(spec, epoch_seconds=_EPOCH_SECONDS.get(name)) for name, spec in SPECS.items()
+}
 
 #: The command that makes a network, for those that are made from others too.
 RECIPES: dict[str, str] = {name: f"hwsim train {name}" for name in SPECS} | {

@@ -161,7 +161,7 @@ def test_failed_save_leaves_the_old_pair(monkeypatch: pytest.MonkeyPatch, stored
 
 
 def test_specs_are_the_papers_rates_and_seeds_on_one_mnist_architecture() -> None:
-    rates = {name: spec.rate for name, spec in zoo.SPECS.items() if spec.dataset == "mnist"}
+    rates = {n: spec.rate for n, spec in zoo.SPECS.items() if spec.architecture == "mnist-cnn"}
     assert rates == {
         "mnist-cnn": 1, "mnist-cnn-h8": 1 / 8, "mnist-cnn-h16": 1 / 16, "mnist-cnn-h32": 1 / 32,
         "mnist-cnn-h64": 1 / 64, "mnist-cnn-h16-banked": 1 / 16,
@@ -169,6 +169,21 @@ def test_specs_are_the_papers_rates_and_seeds_on_one_mnist_architecture() -> Non
         "mnist-cnn-h64-s1": 1 / 64, "mnist-cnn-h64-s2": 1 / 64,
     }  # fmt: skip
     assert zoo.SPECS["mnist-cnn-h16-banked"].scheme == "banked"
+
+
+def test_plain_networks_differ_from_the_papers_only_in_regularization_and_epochs() -> None:
+    for name, start in (("mnist-cnn-plain", "mnist-cnn"), ("mnist-cnn-h64-plain", "mnist-cnn-h64")):
+        known = zoo.SPECS[start]
+        for label, epochs in ((f"{name}-e4", 4), (name, 24)):
+            spec = zoo.SPECS[label]
+            facts = known.recipe.facts() | {"epochs": epochs, "shift": 0, "weight_decay": 0.0}
+            assert spec.recipe.facts() == facts
+            assert (spec.scheme, spec.rate, spec.hash_seed) == (
+                known.scheme, known.rate, known.hash_seed,
+            )  # fmt: skip
+            drops = [m.p for m in zoo.build(label).modules() if isinstance(m, nn.Dropout)]
+            assert drops == [0.0, 0.0]
+            assert zoo.build(label).state_dict().keys() == zoo.build(start).state_dict().keys()
 
 
 def test_every_cifar_network_has_a_hashed_twin_at_one_sixteenth() -> None:

@@ -1,0 +1,91 @@
+"""What the mechanism study concludes from its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hwsim.studies import mechanism
+from hwsim.studies.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
+from hwsim.studies.plan import Plan
+
+PLAN = Plan(quick=True)
+SHORT, LONG = "mnist-cnn-plain-e4", "mnist-cnn-plain"
+
+
+def record(network: str, rewrite: str, **changes: Any) -> dict[str, Any]:
+    fields = {
+        "network": network, "rewrite": rewrite, "machine": "float", "softmax": "float32",
+        "images": 100, "clean": 0.99, "kept": 1.0, "margin": 10.0, "blind": 0.0, "naive": 0.9,
+        "adaptive": 1.0,
+    }  # fmt: skip
+    return fields | changes
+
+
+def verdict(records: list[dict[str, Any]], start: str) -> Verdict:
+    found = [v for v in mechanism._verdicts(records) if v.claim.startswith(start)]
+    return found[0]
+
+
+def test_the_papers_mean_is_over_its_hashnets_and_no_other_network() -> None:
+    every = [
+        record(n, rewrite, naive=0.5 if n in mechanism.HASHNETS else 0.0)
+        for n in mechanism.NETWORKS
+        for rewrite in (mechanism.NONE, mechanism.PUBLISHED)
+    ]
+    means = mechanism._means(PLAN, mechanism.NETWORKS, every)
+    assert [(m["network"], m["rewrite"]) for m in means] == [
+        ("mean", mechanism.NONE), ("mean", mechanism.PUBLISHED),
+    ]  # fmt: skip
+    assert {m["naive"] for m in means} == {0.5}
+    assert mechanism._means(PLAN, ["mnist-cnn", LONG], every) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"), [(10.0, 30.0, REPRODUCED), (30.0, 10.0, NOT), (10.0, 10.0, NOT)]
+)
+def test_training_on_is_judged_by_the_margin_before_any_rewrite(
+    before: float, after: float, said: str
+) -> None:
+    rows = [
+        record(SHORT, mechanism.NONE, margin=before),
+        record(LONG, mechanism.NONE, margin=after),
+        record(LONG, mechanism.PUBLISHED, margin=99.0),
+    ]
+    assert verdict(rows, "(ours) training on").verdict == said
+
+
+def test_training_on_is_not_judged_without_the_shorter_training() -> None:
+    rows = [record(LONG, mechanism.NONE), record(LONG, mechanism.PUBLISHED)]
+    assert verdict(rows, "(ours) training on").verdict == UNTESTED
+
+
+def test_a_collapse_must_start_high_and_end_low_on_every_network() -> None:
+    deep = "mnist-cnn-h64-plain"
+    rows = [
+        record(LONG, mechanism.NONE, naive=0.95),
+        record(LONG, mechanism.PUBLISHED, naive=0.012),
+        record(deep, mechanism.NONE, naive=0.70),  # too low a start
+        record(deep, mechanism.PUBLISHED, naive=0.05),
+    ]
+    assert verdict(rows, "(ours) trained for long").verdict == PARTLY
+    assert verdict(rows[:2], "(ours) trained for long").verdict == REPRODUCED
+    assert verdict(rows, "τ = 0.1 on the last layer").verdict == UNTESTED  # none of the paper's
+
+
+def test_a_number_in_a_network_that_lost_its_accuracy_is_not_the_papers() -> None:
+    low = {"naive": 0.01, "adaptive": 1.0}
+    kept = [record(LONG, mechanism.NONE), record(LONG, mechanism.PUBLISHED, **low)]
+    lost = [record(LONG, mechanism.NONE), record(LONG, mechanism.PUBLISHED, kept=0.9, **low)]
+    assert verdict(kept, "(ours) some setting").verdict == REPRODUCED
+    assert verdict(lost, "(ours) some setting").verdict == NOT
+
+
+def test_every_trained_network_is_measured_with_and_without_the_papers_rewrite() -> None:
+    for network in mechanism.PLAIN:
+        assert mechanism.rewrites(network) == [mechanism.NONE, mechanism.PUBLISHED]
+    points = mechanism.grid(PLAN, [LONG])
+    lines = {point.fields["line"] for point in points}
+    label = mechanism.PLAIN[LONG]
+    assert lines == {f"{label} {mechanism.NONE}", f"{label} {mechanism.PUBLISHED}"}
