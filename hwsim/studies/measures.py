@@ -189,6 +189,26 @@ def gradients(
     }
 
 
+@version(1)
+def leads(subject: Mapping[str, Any], samples: int, part: Sequence[int]) -> Row:
+    """How sure a machine is of clean images, image by image in nats to three decimals.
+
+    Row: images; margins: of the right class over the best other one, negative where the answer is
+    wrong; leads: of the answer over the second class.
+    """
+    one = Subject.of(subject)
+    x, labels = subjects.images(one, samples, (part[0], part[1]))
+    z = judge(subjects.model(one), x, batch_size=256).double()
+    own = z.gather(1, labels[:, None]).flatten()
+    margin = own - z.scatter(1, labels[:, None], -torch.inf).max(1).values
+    top = z.topk(2, 1).values
+    return {
+        "images": len(x),
+        "margins": [round(v, 3) for v in margin.tolist()],
+        "leads": [round(v, 3) for v in (top[:, 0] - top[:, 1]).tolist()],
+    }
+
+
 def decades(values: NDArray[np.float64]) -> dict[str, Any]:
     """Counts of magnitudes: {decades: one for each of DECADES, tiny, zero}."""
     flat = values.ravel()

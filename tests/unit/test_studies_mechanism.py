@@ -8,7 +8,8 @@ import pytest
 
 from hwsim.studies import mechanism
 from hwsim.studies.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
-from hwsim.studies.plan import Plan
+from hwsim.studies.plan import Answer, Answers, Plan
+from hwsim.studies.walls import below, least
 
 PLAN = Plan(quick=True)
 SHORT, LONG = "mnist-cnn-plain-e4", "mnist-cnn-plain"
@@ -89,3 +90,34 @@ def test_every_trained_network_is_measured_with_and_without_the_papers_rewrite()
     lines = {point.fields["line"] for point in points}
     label = mechanism.PLAIN[LONG]
     assert lines == {f"{label} {mechanism.NONE}", f"{label} {mechanism.PUBLISHED}"}
+
+
+def test_the_least_wall_leaves_just_enough_images_a_gradient() -> None:
+    leads = [3.0, 1.0, 2.0, 4.0]
+    for share, highest in ((0.25, 1.0), (0.5, 2.0), (0.51, 3.0), (0.75, 3.0), (1.0, 4.0)):
+        wall = least(leads, share)
+        assert highest < wall < highest + 1e-9
+        assert below(leads, wall) >= share
+        assert below(leads, highest) < share  # any lower wall leaves too few
+    assert below(leads, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("after", "said"), [([30.0] * 99 + [5.0], REPRODUCED), ([30.0] * 90 + [5.0] * 10, NOT)]
+)
+def test_a_wall_explains_the_papers_pair_only_if_hardly_a_lead_stays_below_it(
+    after: list[float], said: str
+) -> None:
+    plan = Plan(bits=(8,))
+    leads = {mechanism.NONE: [float(k % 10 + 1) for k in range(100)], mechanism.PUBLISHED: after}
+    answers = Answers([
+        Answer(
+            {"line": f"1 {rewrite}", "machine": machine, "what": "leads"},
+            {"images": 100, "margins": some, "leads": some},
+        )
+        for rewrite, some in leads.items()
+        for machine in plan.names
+    ])  # fmt: skip
+    verdict = mechanism._walls(plan, [mechanism.DENSE], answers)
+    assert verdict.verdict == said
+    assert "at 10 nats" in verdict.ours
