@@ -52,7 +52,7 @@ def derived_card(
         "paper_accuracy": None,
         "paper_note": None,
     }
-    return start.model_copy(update=changes)
+    return zoo.Card.model_validate(start.model_dump() | changes)
 
 
 def finetune(
@@ -77,7 +77,8 @@ def finetune(
     if hardware is not None:
         recipe = dataclasses.replace(recipe, precision="float32")
         stored = "float32"  # the words that were learnt are those of the weights as they are
-        facts["hardware"] = {"act_w": hardware.act_w, "wgt_w": hardware.wgt_w}
+        widths = {"act_w", "wgt_w", "acc_w", "mult_w"}
+        facts["hardware"] = hardware.model_dump(include=widths)
         learner = TrainableEngine(module, pixels(calibration(data.learn)), hardware)
         hooks = dataclasses.replace(hooks, learner=learner, on_epoch=lambda epoch: learner.refit())
     card = derived_card(card, save_as, recipe, data, stored, **facts)

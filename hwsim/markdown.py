@@ -15,15 +15,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def read(path: Path) -> str:
+    """The text of a file. Raises InputError if it is not there, or no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+
+
 def put(path: Path, name: str, text: str) -> None:
     """Put ``text`` between the two comments that carry ``name`` in a Markdown file.
 
     Raises InputError if the file is not there or has no such place.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
-    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    before, found, rest = read(path).partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise InputError(f"{path}: no place for a table between {begin} and {end}")

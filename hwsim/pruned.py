@@ -72,5 +72,6 @@ def augmented(start: str, tau: float, places: Places, data: Data, *, save_as: st
     module, card = open_trained(start)
     writable(places.out)
     recipe = card.recipe | {"augmentation": tau}
-    card = card.model_copy(update=dict(name=save_as, recipe=recipe, fixed_accuracy={}))
+    changes = dict(name=save_as, recipe=recipe, fixed_accuracy={})
+    card = zoo.Card.model_validate(card.model_dump() | changes)
     return finish(augment_module(module, tau), card, data.test, places)

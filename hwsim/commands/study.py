@@ -105,6 +105,9 @@ def command(
     if name == "list":
         _list()
         return
+    source = click.get_current_context().get_parameter_source("jobs")
+    if cluster is not None and source is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--jobs is for processes of this machine: leave it out of --cluster")
     chosen = list(STUDIES.values()) if name == "all" else [entry(name)]
     if name == "all" and (csv or parquet or json_path):
         raise click.UsageError(

@@ -23,7 +23,7 @@ from hwsim.commands.options import message_console
 )
 @options.adversarial_options
 @options.data_options
-@click.option("--name", "save_as", help="Name of the result  [default: NAME, with the attack]")
+@options.name_option("NAME, with the attack")
 @options.out_option
 def command(
     name: str,

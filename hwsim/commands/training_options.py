@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,6 +104,24 @@ def data_options(function: Function) -> Function:
     )
 
 
+def name_option(default: str) -> Callable[[Function], Function]:
+    """--name, which must be a name that ``zoo`` can find again."""
+
+    def checked(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        from models.zoo import NAME
+
+        if value is not None and not re.fullmatch(NAME, value):
+            raise click.BadParameter(
+                f"{value!r}: letters, digits, dots, dashes and underscores, and no folder: that "
+                "is what --out is for"
+            )
+        return value
+
+    return click.option(
+        "--name", "save_as", callback=checked, help=f"Name of the result  [default: {default}]"
+    )
+
+
 def out_option(function: Function) -> Function:
     """--out."""
     return click.option(
@@ -176,12 +195,14 @@ def training_bar(
         yield on_batch
 
 
-def measured(screen: Console, card: Card, data: Data, out: Path, bits: int = 8) -> None:
+def measured(
+    screen: Console, card: Card, data: Data, out: Path, bits: int = 8, config: str = "default"
+) -> None:
     """Count the hits on the engine, keep them in the card, and say all that there is to say."""
     from hwsim.measuring import measure
 
     with screen.status(f"running the test images on the {bits}-bit engine"):
-        card = measure(str(out / card.name), (bits,))
+        card = measure(str(out / card.name), (bits,), config)
     float_share, fixed_share = 100 * card.test_accuracy, 100 * card.fixed_accuracy[bits]
     click.echo(
         f"{out / card.name}.safetensors: {float_share:.2f}% of {len(data.test):,} images, "

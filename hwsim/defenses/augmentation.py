@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hwsim.defenses.choice import choose
-from hwsim.defenses.modules import biases_of, layers_of, weights_of
+from hwsim.defenses.modules import layers_of, outputs_of
 from hwsim.defenses.rewriting import OnOverflow, Scaling, rewrite
 from hwsim.errors import InputError
 from hwsim.program import MacLayer, Program
@@ -37,12 +37,15 @@ def augment(
 
 
 def augment_module(module: nn.Module, tau: float, layers: str = "last") -> nn.Module:
-    """A copy of a float module with weights and biases of the chosen layers times τ."""
+    """A copy of a float module whose chosen layers hand on τ times as much.
+
+    Weights and biases times τ; where a batch norm follows, those of the batch norm.
+    """
     check_tau(tau)
     module = copy.deepcopy(module)
     names = choose(layers_of(module), layers)
     with torch.no_grad():
-        for parameter in (*weights_of(module, names), *biases_of(module, names)):
+        for parameter in outputs_of(module, names):
             parameter.mul_(tau)
     return module
 

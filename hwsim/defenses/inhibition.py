@@ -24,6 +24,8 @@ def inhibit(
 
     tau: in the units of the weights, > 0. Zero words stay zero, since sign(0) = 0; the history
     says how many. Biases stay. A τ below half an LSB of a layer is refused: it would do nothing.
+    All others are within one LSB of the float network's rewrite, quantized, but for those that the
+    compiler clipped: what it took from them is not given back where ``rescale`` makes room.
     """
     _check(tau)
     names = choose([(layer.name, layer.kind) for layer in program.mac_layers], layers)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from hwsim.errors import InputError
 from models.layers import HashConv2d, HashLinear
 
 _FC, _CONV = (nn.Linear, HashLinear), (nn.Conv2d, HashConv2d)
@@ -30,9 +32,20 @@ def weights_of(module: nn.Module, names: list[str]) -> Iterator[nn.Parameter]:
         yield module.get_submodule(name).weight  # type: ignore[misc]
 
 
-def biases_of(module: nn.Module, names: list[str]) -> Iterator[nn.Parameter]:
-    """Their biases, where they have any."""
+def outputs_of(module: nn.Module, names: list[str]) -> Iterator[nn.Parameter]:
+    """The parameters that scale what each layer hands on: its own, or those of the batch norm
+    behind it, as the engine's requantizer has them.
+
+    Raises InputError for a batch norm without such parameters.
+    """
+    leaves = [(n, part) for n, part in module.named_modules() if not [*part.children()]]
+    behind = dict(zip([n for n, _ in leaves], [part for _, part in leaves[1:]], strict=False))
     for name in names:
-        bias = module.get_submodule(name).bias
-        if bias is not None:
-            yield bias  # type: ignore[misc]
+        part = behind.get(name)
+        if not isinstance(part, _BatchNorm):
+            part = module.get_submodule(name)
+        elif not part.affine:
+            raise InputError(f"{name}: its batch norm has no weight and bias that could be scaled")
+        yield part.weight  # type: ignore[misc]
+        if part.bias is not None:
+            yield part.bias  # type: ignore[misc]

@@ -30,7 +30,7 @@ class Step:
     def parse(cls, text: str) -> Step:
         """``NAME=VALUE`` or ``NAME=VALUE@LAYERS``; InputError for anything else."""
         name, _, rest = text.partition("=")
-        value, _, layers = rest.partition("@")
+        value, named, layers = rest.partition("@")
         if name not in DEFAULT_LAYERS:
             known = ", ".join(DEFAULT_LAYERS)
             raise InputError(f"unknown rewrite {text!r}: write NAME=VALUE with NAME of {known}")
@@ -38,6 +38,8 @@ class Step:
             number = float(value)
         except ValueError:
             raise InputError(f"{text!r}: {value!r} is not a number, as in {name}=0.1") from None
+        if named and not layers:
+            raise InputError(f"{text!r}: name layers behind the @, as in {name}={value}@last")
         return cls(name, number, layers or DEFAULT_LAYERS[name])
 
     def __call__(self, program: Program, on_overflow: OnOverflow) -> Program:

@@ -77,7 +77,7 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
     where dask is missing, the address makes no sense, or no scheduler answers.
     """
     local = re.fullmatch(r"local:([1-9][0-9]{0,3})", address)
-    if not local and not re.fullmatch(r"(tcp|tls|ws|wss)://\S+:[0-9]+", address):
+    if not local and not re.fullmatch(r"(tcp|ws)://\S+:[0-9]+", address):
         raise InputError(f"cluster {address!r}: give tcp://HOST:PORT of a scheduler, or local:N")
     try:
         import distributed

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.errors import InputError
-from hwsim.markdown import put
+from hwsim.markdown import put, read
 from hwsim.report import prepare_run_directory, render_page, to_json, write_output
 from hwsim.studies.study import Outcome
 
@@ -147,8 +147,8 @@ def markdown(made: Outcome) -> str:
     result = made.result
     parts = [f"`{_command(result)}` ({scope(result)})"]
     for network, how in result["missing"].items():
-        what, _, command = how.partition(": ")
-        parts.append(f"Missing: {network}; {what} `{command}`.")
+        what, found, command = how.partition("with: ")
+        parts.append(f"Missing: {network}; {what}{f'with `{command}`' if found else ''}.")
     if made.findings is not None:
         parts.append(_table(result["heads"], result["rows"]))
         parts.append(" ".join(result["notes"]))
@@ -170,6 +170,7 @@ def _command(result: Mapping[str, Any]) -> str:
     words += [f"--samples {plan['samples']}"] if plan["samples"] else []
     bits = ",".join(map(str, plan["bits"]))
     words += [f"--bits {bits}"] if bits != "8" else []
+    words += [f"--config {plan['config']}"] if plan["config"] != "default" else []
     return " ".join(words)
 
 
@@ -183,9 +184,7 @@ def _table(heads: list[str], rows: list[list[str]], text: bool = False) -> str:
 
 def check_docs(path: Path, studies: Sequence[str]) -> None:
     """Raise InputError, before any work, unless the file has a place for each study."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else None
-    if text is None:
-        raise InputError(f"{path} does not exist")
+    text = read(path)
     for name in studies:
         if f"<!-- {name}: begin -->" not in text or f"<!-- {name}: end -->" not in text:
             raise InputError(
@@ -197,10 +196,11 @@ def check_docs(path: Path, studies: Sequence[str]) -> None:
 def put_docs(made: Outcome, path: Path) -> None:
     """Put ``markdown`` between the study's comments, and the picture into ``img`` beside the file.
 
-    Raises InputError without such a place.
+    A study that found nothing leaves what is there. Raises InputError without such a place.
     """
-    name, text = made.result["study"], markdown(made)
-    if made.findings is not None:
-        write_output(path.parent / "img" / f"study-{name}.png", png(made, dpi=80))
-        text += f"\n\n![{made.result['title']}](img/study-{name}.png)"
-    put(path, name, text)
+    if made.findings is None:
+        return
+    name = made.result["study"]
+    write_output(path.parent / "img" / f"study-{name}.png", png(made, dpi=80))
+    picture = f"![{made.result['title']}](img/study-{name}.png)"
+    put(path, name, f"{markdown(made)}\n\n{picture}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from hwsim.errors import HwsimError, InputError
@@ -63,18 +63,34 @@ def run(
                 else:
                     rows[task.key] = row
                     done += task.cost
-            finished, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in finished:
-                task = flying.pop(future)
-                text, seconds = _result(future, task)
-                rows[task.key] = json.loads(text)
-                store.put(task, rows[task.key], seconds)
+            wait(flying, return_when=FIRST_COMPLETED)
+            for task, row in _harvest(flying, store):
+                rows[task.key] = row
                 done += task.cost
             on_progress(done, total)
     finally:
         for future in flying:
             future.cancel()
     return rows
+
+
+def _harvest(flying: dict[Future[tuple[str, float]], Task], store: Store) -> list[tuple[Task, Row]]:
+    """Keep every row that is finished, and take it from ``flying``; then raise what failed."""
+    found: list[tuple[Task, Row]] = []
+    failed: list[Exception] = []
+    for future in [one for one in flying if one.done()]:
+        task = flying.pop(future)
+        try:
+            text, seconds = _result(future, task)
+        except Exception as error:
+            failed.append(error)
+            continue
+        row = json.loads(text)
+        store.put(task, row, seconds)
+        found.append((task, row))
+    if failed:
+        raise failed[0]
+    return found
 
 
 def _result(future: Future[tuple[str, float]], task: Task) -> tuple[str, float]:
@@ -86,6 +102,11 @@ def _result(future: Future[tuple[str, float]], task: Task) -> tuple[str, float]:
         raise InputError(
             "a worker process died (out of memory?): finished rows are kept; run the same command "
             "again with fewer --jobs"
+        ) from None
+    except CancelledError:
+        raise InputError(
+            "the scheduler is gone, and with it the rows that it held: finished rows are kept; "
+            "run the same command again"
         ) from None
     except Exception as error:
         # Known by name: dask is an optional companion.

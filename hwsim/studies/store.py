@@ -48,19 +48,16 @@ class Store:
 
     def _open(self) -> None:
         ask = self._base.execute
+        self._ours()  # before the first change to somebody else's file
         ask("PRAGMA journal_mode=WAL")
         ask("PRAGMA synchronous=FULL")
         ask("BEGIN IMMEDIATE")  # two runs may meet a new file at once
         try:
-            (application,) = ask("PRAGMA application_id").fetchone()
             (found,) = ask("PRAGMA user_version").fetchone()
-            tables = ask("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if tables == 0 and application == 0:
+            if not self._ours():
                 ask(_TABLE)
                 ask(f"PRAGMA application_id={APPLICATION}")
                 ask(f"PRAGMA user_version={FORMAT}")
-            elif application != APPLICATION:
-                raise InputError(f"{self.path}: not a store of studies: choose another --store")
             elif found > FORMAT:
                 raise InputError(
                     f"{self.path}: written by a newer hwsim (format {found}, this one knows "
@@ -74,6 +71,17 @@ class Store:
         (state,) = ask("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise InputError(self._damaged(state))
+
+    def _ours(self) -> bool:
+        """Whether it is a store; False for an empty file. Raises InputError for anything else."""
+        ask = self._base.execute
+        (application,) = ask("PRAGMA application_id").fetchone()
+        (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
+        if application == APPLICATION:
+            return True
+        if application == 0 and tables == 0:
+            return False
+        raise InputError(f"{self.path}: not a store of studies: choose another --store")
 
     def _damaged(self, reason: object) -> str:
         what = " ".join(str(reason).replace("*", "").split())

@@ -18,6 +18,8 @@ from hwsim.studies.store import Store
 from hwsim.studies.subjects import card, dataset, place
 from hwsim.studies.task import Task
 from models import zoo
+from models.data import NoDataError
+from models.specs import PRUNED
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,37 @@ class Study:
 
 
 def lack(network: str) -> str | None:
-    """What to do so that a network can be used; None where it and its data are there."""
-    if place(network) is None:
+    """What to do so that a network can be used; None where it and its data are there.
+
+    Raises HwsimError for what is there and wrong: a damaged network or data set, a data folder that
+    does not exist.
+    """
+    where = place(network)
+    if where is None:
         return f"make it with: {zoo.RECIPES[network]}"
-    name = card(network).dataset
+    found = card(network)
+    if where != zoo.ZOO and (other := _otherwise(found)):
+        return f"{where / network} {other}; make it anew with: {zoo.RECIPES[network]}"
     try:
         for split in ("train", "test"):
-            dataset(name, split)
-    except InputError as error:
-        return f"it needs data: {error}"
+            dataset(found.dataset, split)
+    except NoDataError as error:
+        return f"data are missing: {error}"
+    return None
+
+
+def _otherwise(found: zoo.Card) -> str | None:
+    """How a network of that name was not made by its recipe; None where it was."""
+    spec = zoo.SPECS.get(found.name)
+    if spec is None:
+        pruned = PRUNED[found.name]
+        made = (found.recipe.get("start"), found.recipe.get("images"))
+        return None if made == (pruned.start, pruned.images) else "was made with other options"
+    wanted = spec.recipe.facts()
+    for key in sorted({*wanted, *found.recipe}):
+        if found.recipe.get(key) != wanted.get(key):
+            said = f"{key} {found.recipe.get(key)}, not {wanted.get(key)}"
+            return f"was made with {said}"
     return None
 
 

@@ -23,6 +23,7 @@ from hwsim.engine import Engine
 from hwsim.fixedpoint import nearest
 from hwsim.networks import CALIBRATION_IMAGES, pixels
 from hwsim.program import Program
+from hwsim.studies import sources
 from hwsim.studies.task import canonical
 from models import zoo
 from models.data import Dataset, load_dataset
@@ -90,16 +91,22 @@ def _dataset(name: str, split: Literal["train", "test"], _folder: str | None) ->
 
 
 def digests(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """What a task with these parameters reads: networks, data, engine configurations."""
-    found: dict[str, str] = {}
+    """What a task with these parameters reads: code, networks, data, engine configurations."""
+    found = {"code": sources.digest()}
     for one in _subjects(parameters):
         described = card(one.network)
-        found[f"network {one.network}"] = described.sha256
+        found[f"network {one.network}"] = _network(described)
         found[f"{described.dataset} test"] = dataset(described.dataset, "test").digest
         if one.side == "fixed":
             found[f"{described.dataset} train"] = dataset(described.dataset, "train").digest
             found[f"configuration {one.config}"] = _configuration(one.config)
     return found
+
+
+def _network(described: zoo.Card) -> str:
+    """Of its weights, and of what turns them into a network again."""
+    fields = {"sha256", "architecture", "scheme", "rate", "hash_banks", "hash_seed"}
+    return hashlib.sha256(canonical(described.model_dump(include=fields)).encode()).hexdigest()
 
 
 @lru_cache

@@ -37,7 +37,7 @@ class Task:
     """``function(**parameters)``, a pure function of them and of ``inputs``.
 
     function: ``package.module:name``, carrying a version (see ``version``). parameters: JSON
-    values. inputs: what it reads beside them, by name -> digest (networks, data sets, engine
+    values. inputs: what it reads beside them, by name -> digest (code, networks, data sets, engine
     configurations). cost: of the order of inferences, for the estimate only.
     """
 

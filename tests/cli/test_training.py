@@ -48,7 +48,7 @@ def test_finetuning_through_the_engine_changes_the_weights_and_the_card(
     assert found["recipe"]["start"] == H64
     assert found["recipe"]["start_sha256"] == zoo.card(H64).sha256
     assert found["recipe"]["images"] == 16
-    assert found["recipe"]["hardware"] == {"act_w": 4, "wgt_w": 4}
+    assert found["recipe"]["hardware"] == {"act_w": 4, "wgt_w": 4, "acc_w": 32, "mult_w": 16}
     assert found["recipe"]["precision"] == "float32"
     assert list(found["fixed_accuracy"]) == ["4"]
     before = zoo.load(H64).state_dict()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hwsim import rom
+from hwsim.compiler import compile
 from hwsim.config import EngineConfig, load_config
 from hwsim.defenses.augmentation import augment, augment_module
 from hwsim.defenses.inhibition import inhibit, inhibit_module
@@ -18,8 +19,11 @@ from hwsim.defenses.magnitude import rounds
 from hwsim.defenses.modules import layers_of
 from hwsim.defenses.pruning import prune, prune_module
 from hwsim.defenses.recipe import Step, apply
+from hwsim.defenses.rewriting import OnOverflow
 from hwsim.difference import Change, changes, layer_of, write_patch
+from hwsim.engine import Engine
 from hwsim.errors import InputError
+from hwsim.fixedpoint import quantize
 from hwsim.memories import MEMORIES, WEIGHTS
 from hwsim.program import Program
 from hwsim.registers import ADDRESS
@@ -65,6 +69,82 @@ def test_float_and_rom_inhibition_agree_on_the_decoded_weights() -> None:
     old, new = (m[3].virtual_weight() for m in (module, defended))  # type: ignore[index]
     assert torch.allclose(new, old + 0.1 * old.sign())
     assert torch.equal(module[5].weight, defended[5].weight)  # type: ignore[index]
+
+
+def _long_tailed() -> tuple[nn.Module, Program]:
+    """A network whose largest weights the compiler clips, and its program."""
+    module = _float()
+    with torch.no_grad():
+        for name, _ in layers_of(module):
+            weight = module.get_submodule(name).weight
+            assert isinstance(weight, nn.Parameter)
+            weight.view(-1)[:1] = 6 * weight.std()
+    narrow = load_config("small").with_bits(4)
+    return module, compile(module, torch.rand(64, 1, 6, 6), narrow)
+
+
+@pytest.mark.parametrize("policy", ["saturate", "rescale"])
+def test_the_rom_rewrite_is_within_one_step_of_the_quantized_float_rewrite(
+    policy: OnOverflow,
+) -> None:
+    module, before = _long_tailed()
+    limit = before.config.wgt_max
+    after = inhibit(before, 0.5, "all", policy)
+    clipped = moved = 0
+    for layer in after.mac_layers:
+        defended = inhibit_module(module, 0.5, "all").get_submodule(layer.name)
+        real = _in_rom_order(module.get_submodule(layer.name))
+        old = next(one for one in before.mac_layers if one.name == layer.name)
+        fits = np.abs(quantize(real, old.fw, 1 << 20)) <= limit
+        wanted = quantize(_in_rom_order(defended), layer.fw, limit)
+        gap = np.abs(layer.weights - wanted)
+        assert gap[fits & (old.weights != 0)].max() <= 1
+        if policy == "saturate":
+            assert gap[~fits].max(initial=0) == 0
+        clipped += int((~fits).sum())
+        moved += layer.fw != old.fw
+    assert clipped > 0  # or nothing was tested
+    assert (moved > 0) == (policy == "rescale")
+
+
+def _in_rom_order(layer: nn.Module) -> np.ndarray:
+    """Real weights as the ROM has them: of a plain layer neuron by neuron at each input."""
+    weight = layer.weight.detach().numpy()  # type: ignore[union-attr, operator]
+    return weight if weight.ndim == 1 else weight.reshape(len(weight), -1).T.ravel()
+
+
+@pytest.mark.parametrize("choice", ["0", "4", "all"])
+def test_float_and_rom_augmentation_agree_behind_a_batch_norm(choice: str) -> None:
+    torch.manual_seed(1)
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)
+    )
+    images = torch.rand(200, 1, 6, 6)
+    norm = module[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    with torch.no_grad():
+        module.train()(images)
+        nn.init.uniform_(norm.weight, 0.5, 1.0)
+        nn.init.uniform_(norm.bias, 0.1, 0.5)
+        module[4].weight.mul_(4)  # type: ignore[operator, union-attr]
+    module.eval()
+    # Half the size, so that the maps of the rewritten network do not saturate.
+    half = augment_module(module, 0.5, choice)
+    program = compile(module, images, load_config("default").with_bits(16))
+    engine = Engine(augment(program, 0.5, choice))
+    with torch.no_grad():
+        # The engine gives wide logits relative to the largest.
+        wanted, found, before = (z - z.max(1, keepdim=True).values
+                                 for z in (m(images[:8]) for m in (half, engine, module)))  # fmt: skip
+    assert torch.allclose(found, wanted, atol=2e-3)
+    assert not torch.allclose(before, wanted, atol=2e-2)
+
+
+def test_a_batch_norm_without_scale_cannot_be_augmented() -> None:
+    plain = nn.BatchNorm2d(2, affine=False)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), plain, nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+    with pytest.raises(InputError, match="0: its batch norm has no weight"):
+        augment_module(module, 2.0, "0")
 
 
 def test_float_augmentation_multiplies_the_logits() -> None:
@@ -124,8 +204,6 @@ def test_a_second_application_is_recorded_as_such(program: Program) -> None:
 
 
 def test_zero_words_stay_zero(program: Program) -> None:
-    words = program.output.weights.copy()
-    words[::3] = 0
     pruned = prune(program, 1.5)
     zeros = [layer.weights == 0 for layer in pruned.mac_layers]
     after = inhibit(pruned, 0.1, "all", "saturate")
@@ -143,6 +221,7 @@ def test_zero_words_stay_zero(program: Program) -> None:
         ("inhibition=0.9", "beyond ±127"),
         ("inhibition=0.1@nothing", "no layer 'nothing'"),
         ("inhibition=much", "not a number"),
+        ("inhibition=0.1@", "name layers behind the @"),
         ("shrinking=2", "unknown rewrite"),
         ("augmentation=0", "positive"),
         ("augmentation=1e30", "2.-32 and 2.32"),

@@ -16,6 +16,7 @@ from hwsim.errors import InputError
 from models import zoo
 from models.architectures import ARCHITECTURES, mnist_cnn
 from models.layers import compress
+from models.specs import PRUNED
 
 
 def tiny_net() -> nn.Module:
@@ -231,7 +232,9 @@ def test_every_shipped_network_loads_and_matches_its_spec(name: str) -> None:
         if spec.target is not None:
             assert card.test_accuracy >= spec.target
     else:
-        assert name in zoo.RECIPES
+        pruned = PRUNED[name]
+        assert (start, card.recipe["images"]) == (pruned.start, pruned.images)
+        assert card.recipe["pruning"]["to"] == pruned.compression
         assert card.recipe["start_sha256"] == zoo.card(start).sha256
     if card.dataset == "cifar10":
         assert card.dataset_note is not None
