@@ -61,6 +61,20 @@ def margin_suite(plan: Plan, only: tuple[int, ...] | None = None) -> dict[str, M
     }
 
 
+def telling(
+    plan: Plan, lines: Sequence[Line], epsilon: float, samples: int, chunk: int = CHUNK
+) -> Campaign:
+    """PGD on the margin at one ε, at which undefended networks still withstand it on some images.
+
+    At a large ε every network falls on every image, and no defense could show itself. Where ε is
+    below one step of the pixels, it is that step.
+    """
+    step = 1 / ((1 << min(plan.bits)) - 1)
+    method = margin_suite(plan)["pgd"]
+    budget = max(epsilon, step)
+    return Campaign(plan, lines, method, {}, (budget,), samples, chunk=chunk, name="telling")
+
+
 @dataclass(frozen=True)
 class Campaign:
     """``naive`` and every ``adaptive`` method on each line's machines, on the same images.
@@ -122,6 +136,10 @@ class Campaign:
         chosen = {"naive": self.naive, **self.adaptive}[method]
         return found.spread(self._places(chosen), len(self.budgets))
 
+    def complete(self, at: int) -> bool:
+        """Whether every adaptive method was made at this budget: else they are no worst case."""
+        return all(at in self._places(method) for method in self.adaptive.values())
+
     def _places(self, method: Method) -> Sequence[int]:
         return range(len(self.budgets)) if method.only is None else method.only
 
@@ -137,6 +155,7 @@ class Campaign:
                 every = self.all(answers, line.label, machine)
                 naive = every[0]
                 for at, budget in enumerate(self.budgets):
+                    whole = self.complete(at)
                     one, escalated, most = (
                         naive.single(at), naive.escalated(at), worst(every, at),
                     )  # fmt: skip
@@ -148,8 +167,10 @@ class Campaign:
                             "images": naive.images, "correct": int(naive.correct.sum()),
                             "success": one.value, "low": one.interval[0], "high": one.interval[1],
                             "algorithm1": escalated.value, "algorithm1_low": escalated.interval[0],
-                            "algorithm1_high": escalated.interval[1], "adaptive": most.value,
-                            "adaptive_low": most.interval[0], "adaptive_high": most.interval[1],
+                            "algorithm1_high": escalated.interval[1],
+                            "adaptive": most.value if whole else None,
+                            "adaptive_low": most.interval[0] if whole else None,
+                            "adaptive_high": most.interval[1] if whole else None,
                             "zero_gradient": naive.blind, "mean_l2": naive.mean_l2(at),
                         }
                     )  # fmt: skip

@@ -45,7 +45,10 @@ STUDIES = {
         Entry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B"),
         Entry("mechanism", "Where the paper's number appears, and what it hides",
               f"{LIU}, 87.99% to 4.77%"),
-        Entry("seeds", "The trends over training and hash seeds", f"{LIU}, Figs. 4 and 10a"),
+        Entry("seeds", "Success of attacks over training and hash seeds",
+              f"{LIU}, Figs. 4 and 10a"),
+        Entry("spread", "The other trends over training and hash seeds",
+              f"{LIU}, Figs. 3, 5, 6, 7 and 9"),
     )
 }  # fmt: skip
 

@@ -13,10 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from attacks.evaluate import Rate
 
 REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not tested"
+
+
+#: Fewer seeds than this say nothing about a trend.
+ENOUGH = 3
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,35 @@ def holds(
     if bad:
         why += f"; not for {', '.join(bad[:4])}{' …' if len(bad) > 4 else ''}"
     return Verdict(claim, paper, ours, verdict, why)
+
+
+def apart(claim: str, cases: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Verdict:
+    """``(what, lower, upper)``: each seed of ``lower`` is said to lie below each of ``upper``.
+
+    A case is confirmed where it does, reversed where every one lies above, open where the seeds
+    overlap. Verdicts as in ``ordered``; not tested with fewer than ENOUGH seeds a side.
+    """
+    some = [(w, a, b) for w, a, b in cases if min(len(a), len(b)) >= ENOUGH]
+    if not some:
+        return untested(claim, "one seed", f"fewer than {ENOUGH} seeds of each are there")
+    yes = [w for w, a, b in some if max(a) < min(b)]
+    no = [w for w, a, b in some if min(a) > max(b)]
+    if not no and 2 * len(yes) >= len(some):
+        verdict = REPRODUCED
+    elif not yes or len(no) > len(yes):
+        verdict = NOT
+    else:
+        verdict = PARTLY
+    why = (
+        f"of {len(some)} cases the seeds lie apart as claimed in {len(yes)}, the other way in "
+        f"{len(no)}, and overlap in {len(some) - len(yes) - len(no)}"
+    )
+    return Verdict(claim, "one seed", ", ".join(yes[:5]), verdict, why)
+
+
+def falls_by(before: Rate, after: Rate) -> Fraction:
+    """before − after, exactly: a limit in points is met where it is met, not where floats say."""
+    return Fraction(before.successes, before.total) - Fraction(after.successes, after.total)
 
 
 def untested(claim: str, paper: str, why: str) -> Verdict:

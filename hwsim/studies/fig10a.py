@@ -17,7 +17,7 @@ def sweep(plan: Plan, present: Sequence[str]) -> Sweep:
     labels = {n: RATES[n] for n in present}
     return Sweep(
         plan, labels, averaged=[RATES[n] for n in NETWORKS[1:]], expected=len(NETWORKS) - 1,
-        before=0.8799, after=0.0477, single=("1", 0.9581, 0.0124), samples=(1000, 60),
+        before=0.8799, after=0.0477, telling=0.1, single=("1", 0.9581, 0.0124), samples=(1000, 60),
     )  # fmt: skip
 
 

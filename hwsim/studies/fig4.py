@@ -80,7 +80,7 @@ def _verdicts(asked: Campaign, answers: Answers) -> list[Verdict]:
     labels = [line.label for line in asked.lines]
     hashed = [n for n in labels if n != DENSE]
     every = {(n, m): asked.all(answers, n, m)[0] for n in labels for m in asked.plan.names}
-    found = trends(asked, answers, "ε")
+    found = trends(asked, answers, "ε", nested=False)
     drops = [
         (f"{n} {m}, ε {epsilon:g}",
          every[DENSE, m].escalated(k).value - every[n, m].escalated(k).value <= 0.30)

@@ -73,7 +73,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             + ("every 5 iterations." if plan.quick else "in every iteration."),
             BLIND_NOTE, "The paper gives no numbers for Fig. 5 in its text.",
         ],
-        verdicts=trends(asked, answers, "the number of elements"),
+        verdicts=trends(asked, answers, "the number of elements", nested=True),
         records=asked.records(answers),
         draw=lambda figure: figures.curves(
             figure, names, labels, ELEMENTS,

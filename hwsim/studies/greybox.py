@@ -16,6 +16,8 @@ from hwsim.studies.plan import Answers, Plan, Point
 
 #: Points within which a success rate counts as the published one.
 NEAR = 0.05
+#: The same for a rate that is said to be another, small one.
+TIGHT = 0.005
 ATTACKS = ("FGSM", "FGSM targeted", "BIM targeted", "C&W")
 
 
@@ -63,7 +65,9 @@ class Table(Levels):
                 BLIND_NOTE,
             ],
             verdicts=self._verdicts(by),
-            records=[{k: v for k, v in r.items() if k != "rates"} for r in records],
+            records=[
+                {k: v for k, v in r.items() if k not in ("rates", "fooled")} for r in records
+            ],
             draw=lambda figure: self._draw(figure, by),
             size=(10.0, 4.4),
         )  # fmt: skip
@@ -112,7 +116,7 @@ class Table(Levels):
             holds(
                 f"(ours) grey-box, {two} is fooled exactly as {one} is: no image tells them apart",
                 f"{two} far below {one}",
-                [(f"{a} {m}", by[two, a, b, m]["grey"] == by[one, a, b, m]["grey"])
+                [(f"{a} {m}", by[two, a, b, m]["fooled"] == by[one, a, b, m]["fooled"])
                  for a, b, m in places],
             )
         )  # fmt: skip
@@ -121,7 +125,11 @@ class Table(Levels):
         return verdicts
 
     def _unmoved(self, by: dict[Any, dict[str, Any]]) -> Verdict:
-        """Whether images without any gradient explain a distortion far below the others'."""
+        """Whether images without any gradient explain a distortion far below the others'.
+
+        Ours alone could hardly differ, since FGSM moves just the images with a gradient: the
+        slides' distortion must have fallen, too.
+        """
         base, end = f"{self.letter}0", f"{self.letter}2"
         epsilon = EPSILONS[-1]
         paper = self.published[end]["FGSM"][-1][1] / self.published[base]["FGSM"][-1][1]
@@ -132,8 +140,10 @@ class Table(Levels):
             found.append((m, ratio, 1 - mine["zero_gradient"]))
         return holds(
             f"(ours) FGSM's mean distortion over all images of {end}, relative to {base}, is the "
-            "share of images that have any gradient (± 5 points)", f"{paper:.2f} of {base}'s",
-            [(m, abs(ratio - moved) <= NEAR) for m, ratio, moved in found],
+            "share of images that have any gradient (± 5 points), and so it falls in the slides",
+            f"{paper:.2f} of {base}'s",
+            [("the slides' own", paper <= 1 - NEAR)]
+            + [(m, abs(ratio - moved) <= NEAR) for m, ratio, moved in found],
             ", ".join(f"{m} {ratio:.2f} at {100 * moved:.0f}% moved" for m, ratio, moved in found),
         )  # fmt: skip
 
@@ -146,11 +156,12 @@ class Table(Levels):
             for epsilon in EPSILONS:
                 mine = by[end, "FGSM", epsilon, m]
                 error = 1 - mine["correct"] / mine["images"]
-                conditions.append((f"{m} ε {epsilon:g}", abs(mine["of_all"] - error) <= NEAR))
+                gap = abs(mine["of_all"] - error)
+                conditions.append((f"{m} ε {epsilon:g}", gap <= TIGHT + 0.1 * error))
                 ours.append(f"{100 * mine['of_all']:.1f}% at error {100 * error:.1f}%")
         return holds(
             f"(ours) FGSM's flat success on {end} is its error on clean images, counted as success "
-            "(± 5 points)", paper, conditions, ", ".join(ours),
+            "(± 0.5 points and a tenth of it)", paper, conditions, ", ".join(ours),
         )  # fmt: skip
 
     def _draw(self, figure: Figure, by: dict[Any, dict[str, Any]]) -> None:

@@ -108,5 +108,6 @@ class Levels:
                             "l2_all": float(every[0].l2_all[at]) / every[0].images,
                             "zero_gradient": every[0].blind,
                             "rates": (white, crafted, most),
+                            "fooled": (reached[at] & right).tobytes(),
                         })  # fmt: skip
         return found

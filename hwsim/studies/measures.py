@@ -20,6 +20,7 @@ from attacks.criteria import Goal, Targeted, Untargeted
 from attacks.losses import Loss, ProbabilityLoss
 from hwsim import crafting
 from hwsim.engine import Engine
+from hwsim.errors import HwsimError
 from hwsim.settings import Settings
 from hwsim.studies import subjects
 from hwsim.studies.subjects import Subject
@@ -212,6 +213,8 @@ def leads(subject: Mapping[str, Any], samples: int, part: Sequence[int]) -> Row:
 def decades(values: NDArray[np.float64]) -> dict[str, Any]:
     """Counts of magnitudes: {decades: one for each of DECADES, tiny, zero}."""
     flat = values.ravel()
+    if not np.isfinite(flat).all():
+        raise HwsimError("a gradient is not finite: the network or an attack's loss overflows")
     exact = flat > 0
     place = np.floor(np.log10(flat[exact])).astype(np.int64) - DECADES.start
     inside = np.clip(place[place >= 0], 0, len(DECADES) - 1)

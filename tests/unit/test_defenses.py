@@ -117,8 +117,9 @@ def _in_rom_order(layer: nn.Module) -> np.ndarray:
 def test_float_and_rom_augmentation_agree_behind_a_batch_norm(choice: str) -> None:
     torch.manual_seed(1)
     module = nn.Sequential(
-        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)
-    )
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Linear(64, 5),
+    )  # fmt: skip
     images = torch.rand(200, 1, 6, 6)
     norm = module[1]
     assert isinstance(norm, nn.BatchNorm2d)
@@ -133,9 +134,9 @@ def test_float_and_rom_augmentation_agree_behind_a_batch_norm(choice: str) -> No
     program = compile(module, images, load_config("default").with_bits(16))
     engine = Engine(augment(program, 0.5, choice))
     with torch.no_grad():
-        # The engine gives wide logits relative to the largest.
-        wanted, found, before = (z - z.max(1, keepdim=True).values
-                                 for z in (m(images[:8]) for m in (half, engine, module)))  # fmt: skip
+        every = [model(images[:8]) for model in (half, engine, module)]
+    # The engine gives wide logits relative to the largest.
+    wanted, found, before = (z - z.max(1, keepdim=True).values for z in every)
     assert torch.allclose(found, wanted, atol=2e-3)
     assert not torch.allclose(before, wanted, atol=2e-2)
 

@@ -9,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.evaluate import Rate
-from hwsim.studies.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Pair, holds, near, ordered
+from hwsim.studies.claims import (
+    NOT,
+    PARTLY,
+    REPRODUCED,
+    UNTESTED,
+    Pair,
+    apart,
+    falls_by,
+    holds,
+    near,
+    ordered,
+)
 from hwsim.studies.measures import DECADES, decades, pack, unpack
 from hwsim.studies.outcomes import Outcome, worst
-from hwsim.studies.seeds import apart
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
@@ -121,3 +131,11 @@ def test_seeds_must_lie_apart_and_be_enough() -> None:
     assert apart("c", [("x", upper, lower)]).verdict == NOT
     assert apart("c", [("x", [0.1, 0.2, 0.5], upper)]).verdict == NOT
     assert apart("c", [("x", lower[:2], upper)]).verdict == UNTESTED
+
+
+def test_a_fall_of_exactly_the_limit_is_within_it() -> None:
+    from fractions import Fraction
+
+    assert 0.995 - 0.985 > 0.01  # why floats will not do
+    assert falls_by(Rate(995, 1000), Rate(985, 1000)) <= Fraction(1, 100)
+    assert falls_by(Rate(995, 1000), Rate(984, 1000)) > Fraction(1, 100)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from attacks.evaluate import Rate
 from hwsim.studies import mechanism
 from hwsim.studies.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
 from hwsim.studies.plan import Answer, Answers, Plan
@@ -19,13 +20,17 @@ def record(network: str, rewrite: str, **changes: Any) -> dict[str, Any]:
     fields = {
         "network": network, "rewrite": rewrite, "machine": "float", "softmax": "float32",
         "images": 100, "clean": 0.99, "kept": 1.0, "margin": 10.0, "blind": 0.0, "naive": 0.9,
-        "adaptive": 1.0,
+        "step": 0.9, "adaptive": 1.0, "pgd": 0.4,
     }  # fmt: skip
     return fields | changes
 
 
 def verdict(records: list[dict[str, Any]], start: str) -> Verdict:
-    found = [v for v in mechanism._verdicts(records) if v.claim.startswith(start)]
+    pgd = {
+        (r["network"], r["rewrite"], r["machine"]): Rate(round(200 * r["pgd"]), 200)
+        for r in records
+    }
+    found = [v for v in mechanism._verdicts(records, pgd) if v.claim.startswith(start)]
     return found[0]
 
 
@@ -81,6 +86,23 @@ def test_a_number_in_a_network_that_lost_its_accuracy_is_not_the_papers() -> Non
     lost = [record(LONG, mechanism.NONE), record(LONG, mechanism.PUBLISHED, kept=0.9, **low)]
     assert verdict(kept, "(ours) some setting").verdict == REPRODUCED
     assert verdict(lost, "(ours) some setting").verdict == NOT
+
+
+@pytest.mark.parametrize(("defended", "said"), [(0.4, REPRODUCED), (0.35, REPRODUCED), (0.2, NOT)])
+def test_a_defense_that_seems_to_work_is_judged_where_an_attack_can_fail(
+    defended: float, said: str
+) -> None:
+    rows = [
+        record(LONG, mechanism.NONE, naive=0.9, pgd=0.4),
+        record(LONG, mechanism.PUBLISHED, naive=0.1, pgd=defended),
+    ]
+    assert verdict(rows, "(ours) wherever").verdict == said
+
+
+@pytest.mark.parametrize(("step", "said"), [(0.9, REPRODUCED), (0.5, NOT)])
+def test_one_step_on_the_margin_restores_success_or_does_not(step: float, said: str) -> None:
+    rows = [record(LONG, mechanism.NONE), record(LONG, mechanism.PUBLISHED, naive=0.01, step=step)]
+    assert verdict(rows, "(ours) where it appears").verdict == said
 
 
 def test_every_trained_network_is_measured_with_and_without_the_papers_rewrite() -> None:
