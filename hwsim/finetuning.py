@@ -48,6 +48,7 @@ def derived_card(
         "test_digest": data.test.digest,
         "dataset_note": note,
         "test_accuracy": 0.0,
+        "unrounded_accuracy": None,
         "fixed_accuracy": {},
         "paper_accuracy": None,
         "paper_note": None,

@@ -36,7 +36,8 @@ class Card(BaseModel):
     ``build``). stored: how the file keeps the weights (see models.specs).
     dataset_digest, test_digest: ``Dataset.digest`` of the training and the test split.
     dataset_note: ``Dataset.note``, to be shown with every number. recipe: fields of
-    models.recipe.Recipe, and of a network that was made from another one, how. fixed_accuracy: bits
+    models.recipe.Recipe, and of a network that was made from another one, how. test_accuracy: of
+    the weights as stored. unrounded_accuracy: of int8 files, before rounding. fixed_accuracy: bits
     of activations and weights -> accuracy on the engine. parameters: stored numbers, biases
     included. sha256: of the .safetensors file. ``save`` fills in the last two.
     """
@@ -57,6 +58,7 @@ class Card(BaseModel):
     dataset_note: str | None = None
     recipe: dict[str, Any]
     test_accuracy: Share
+    unrounded_accuracy: Share | None = None
     fixed_accuracy: dict[int, Share] = {}
     paper_accuracy: Share | None = None
     paper_note: str | None = None
