@@ -21,6 +21,8 @@ from hwsim.studies.output import check_docs
 from hwsim.studies.plan import Plan
 from hwsim.studies.subjects import Subject, digests, place, program
 from hwsim.studies.task import Task, execute
+from models import zoo
+from models.data import NoDataError
 from models.zoo import RECIPES
 from tests.cli.conftest import MODEL, Run, read
 from tests.cli.test_results import ENTRY
@@ -97,6 +99,37 @@ def test_tables_go_into_a_document(run: Run) -> None:
     assert text.startswith("# T\n")
     assert text.endswith("after\n")
     assert "no place for the study" in run("study", "fig3", "--docs", "paper.md").line
+
+
+def test_wrong_data_are_an_error_and_missing_data_leave_a_document_as_it_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = Path("paper.md")
+    paper.write_text("<!-- fig6: begin -->\nas it was\n<!-- fig6: end -->\n")
+    typed = ("study", "fig6", "--docs", "paper.md")
+    monkeypatch.setenv("HWSIM_DATA", "nowhere")
+    assert "HWSIM_DATA: there is no folder nowhere" in run(*typed).line
+
+    def absent(*_: object) -> None:
+        raise NoDataError("no MNIST data")
+
+    monkeypatch.setattr(study, "dataset", absent)
+    code, out, _ = run(*typed)
+    assert code == 0
+    assert f"missing: {MODEL}; data are missing: no MNIST data" in out
+    assert "as it was" in paper.read_text(encoding="utf-8")
+
+
+def test_a_network_that_was_trained_otherwise_does_not_stand_in_for_the_papers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("train", MODEL, "--samples", "16", "--batch", "16", "--epochs", "1").code == 0
+    monkeypatch.setattr(study, "place", lambda n: Path("runs/zoo") if n == MODEL else None)
+    monkeypatch.setattr(study, "card", lambda n: zoo.card(n, Path("runs/zoo")))
+    code, out, _ = run("study", "fig6")
+    assert code == 0
+    said = f"missing: {MODEL}; runs/zoo/{MODEL} was made with batch 16, not 256; make it anew with"
+    assert said in " ".join(out.split())
 
 
 def test_the_document_of_this_project_has_a_place_for_every_study() -> None:
@@ -178,11 +211,14 @@ def newer_store() -> None:
         (("fig4", "--store", "rows.sqlite"), "written by a newer hwsim"),
         (("fig4", "--out", "no.sqlite/x"), "no.sqlite"),
         (("all", "--csv", "a.csv"), "are for one study"),
-        (("fig4", "--docs", "none.md"), "none.md"),
+        (("fig4", "--docs", "none.md"), "none.md does not exist"),
+        (("fig4", "--docs", "binary.md"), "binary.md: not a text file in UTF-8"),
+        (("fig4", "--jobs", "2", "--cluster", "local:2"), "leave it out of --cluster"),
     ],
 )
 def test_bad_input_is_one_line(run: Run, arguments: tuple[str, ...], says: str) -> None:
     Path("no.sqlite").write_text("no database, but long enough to be taken for one\n" * 40)
+    Path("binary.md").write_bytes(b"\xff\xfe\x00")
     newer_store()
     assert says in run("study", *arguments).line
 

@@ -12,6 +12,7 @@ from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 H64 = "mnist-cnn-h64"
+CONFIGS = Path(__file__).parents[2] / "configs"
 FEW = ("--batch", "16", "--epochs", "1")
 
 
@@ -82,6 +83,29 @@ def test_pruning_leaves_the_share_that_was_asked_for_and_m2(run: Run, place: Pat
     assert left_over == []
 
 
+def test_a_network_is_measured_on_the_engine_that_taught_it(run: Run, place: Path) -> None:
+    words = (CONFIGS / "default.toml").read_text()
+    (place / "six.toml").write_text(words + "act_w = 6\nwgt_w = 6\n")
+    typed = ("finetune", H64, "--hardware", "--config", "six.toml", "--samples", "16", *FEW)
+    code, out, err = run(*typed)
+    assert (code, err) == (0, "")
+    assert "on the 6-bit engine" in out
+    assert list(card(place, f"{H64}-tuned")["fixed_accuracy"]) == ["6"]
+
+
+def test_a_card_that_does_not_tell_how_images_were_shifted_can_be_taken_further(
+    run: Run, place: Path
+) -> None:
+    assert run("train", H64, "--samples", "16", *FEW).code == 0
+    path = place / "runs/zoo" / f"{H64}.json"
+    found = json.loads(path.read_text())
+    del found["recipe"]["shift"], found["recipe"]["flip"]
+    path.write_text(json.dumps(found))
+    for words in (("finetune",), ("prune", "--to", "1.1")):
+        typed = (words[0], f"runs/zoo/{H64}", *words[1:], "--samples", "8", "--batch", "8")
+        assert run(*typed).code == 0
+
+
 def test_a_card_keeps_what_was_measured_at_each_width(run: Run, place: Path) -> None:
     assert run("train", H64, *FEW)[0] == 0
     code, out, err = run("zoo", "measure", f"runs/zoo/{H64}", "--bits", "4,6")
@@ -113,14 +137,25 @@ REFUSED = {
     "prune to nothing": (("prune", H64, "--to", "1e9"), "out of reach"),
     "a factor below zero": (("prune", H64, "--augment", "-3"), "tau must be a positive number"),
     "a network without weights": (
-        ("attack", "hfgsm", "--model", "cifar-vgg16"),
-        "cifar-vgg16: no trained weights ship; make them with: hwsim train cifar-vgg16",
+        ("attack", "hfgsm", "--model", "cifar-vgg16-h16"),
+        "cifar-vgg16-h16: no trained weights ship; make them with: hwsim train cifar-vgg16-h16",
     ),
-}
+    "hardware of two widths": (
+        ("finetune", H64, "--hardware", "--config", "mixed.toml"),
+        "has 8-bit activations and 4-bit weights: --hardware wants one width",
+    ),
+} | {
+    f"{name} named {called!r}": ((*words, "--name", called), "that is what --out is for")
+    for name, words in (("train", ("train", H64)), ("finetune", ("finetune", H64)),
+                        ("prune", ("prune", H64)))
+    for called in ("a b", "../x", "sub/x")
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_makes_no_sense_is_one_line(run: Run, place: Path, case: str) -> None:
     arguments, said = REFUSED[case]
+    words = (CONFIGS / "default.toml").read_text()
+    (place / "mixed.toml").write_text(words + "wgt_w = 4\n")
     assert said in run(*arguments).line
     assert not (place / "runs/zoo").exists() or not list((place / "runs/zoo").glob("*.json"))

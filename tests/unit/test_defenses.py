@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from hwsim import rom
+from hwsim.commands.rewrite import rewrite
 from hwsim.compiler import compile
 from hwsim.config import EngineConfig, load_config
 from hwsim.defenses.augmentation import augment, augment_module
@@ -298,3 +300,13 @@ def test_a_patch_turns_one_memory_into_the_other(program: Program) -> None:
     for change in found:
         width = files[change.memory].width
         assert memory[change.memory, change.line, change.field] == change.after % (1 << width)
+
+
+def test_a_patch_that_cannot_be_written_leaves_no_image(program: Program, tmp_path: Path) -> None:
+    rom.save(program, tmp_path / "a.hne")
+    (tmp_path / "folder").mkdir()
+    typed = [str(tmp_path / name) for name in ("a.hne", "b.hne")]
+    typed += ["--apply", "inhibition=0.02", "--patch", str(tmp_path / "folder")]
+    done = CliRunner().invoke(rewrite, typed)
+    assert isinstance(done.exception, InputError)
+    assert not (tmp_path / "b.hne").exists()

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from hwsim.errors import InputError
+from hwsim.studies import sources
 from hwsim.studies.executors import Inline, chosen, cluster
 from hwsim.studies.runner import run
 from hwsim.studies.store import FORMAT, Store
@@ -78,6 +79,50 @@ def test_what_a_row_raises_ends_the_run_and_keeps_what_was_done(
     with pytest.raises(ValueError, match="non-negative"):
         run([*tasks[:2], broken], store, Inline())
     assert len(store) == 2
+
+
+def test_rows_that_were_done_beside_a_failure_are_kept(store: Store, tmp_path: Path) -> None:
+    good = squares(3, tmp_path / "log")
+    broken = Task(good[0].function, {**good[2].parameters, "seconds": -1.0})
+    with pytest.raises(ValueError, match="non-negative"):
+        run([broken, *good[:2]], store, Inline(), width=3)
+    assert len(store) == 2
+
+
+def test_a_scheduler_that_is_gone_is_one_line_and_costs_no_finished_row(
+    store: Store, tmp_path: Path
+) -> None:
+    class Dying(Inline):
+        def submit(self, fn, /, *args, **kwargs):
+            if len(computed(tmp_path / "log")) < 2:
+                return super().submit(fn, *args, **kwargs)
+            gone: Future = Future()
+            gone.cancel()
+            gone.set_running_or_notify_cancel()
+            return gone
+
+    with pytest.raises(InputError, match=r"scheduler is gone.*finished rows are kept") as error:
+        run(squares(5, tmp_path / "log"), store, Dying(), width=2)
+    assert "\n" not in str(error.value)
+    assert len(store) == 2
+
+
+def test_the_key_of_a_row_knows_the_code_that_makes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = {name for name, _ in sources.files()}
+    assert {"attacks/fgsm.py", "hwsim/defenses/augmentation.py", "hwsim/compiler.py",
+            "hwsim/studies/measures.py", "models/layers.py"} <= names  # fmt: skip
+    assert not {"hwsim/studies/fig4.py", "hwsim/commands/study.py"} & names
+    source = tmp_path / "a.py"
+    found = set()
+    for text in ("x = 1\n", "x = 2\n"):
+        source.write_text(text, encoding="utf-8")
+        monkeypatch.setattr(sources, "files", lambda: iter([("a.py", source)]))
+        sources.digest.cache_clear()
+        found.add(sources.digest())
+    sources.digest.cache_clear()
+    assert len(found) == 2
 
 
 def test_progress_counts_cost_and_begins_with_what_is_there(store: Store, tmp_path: Path) -> None:
@@ -174,6 +219,16 @@ def test_a_store_that_cannot_be_used_is_refused_in_one_line(
     assert str(path) in str(error.value)
 
 
+def test_a_foreign_database_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "rows.sqlite"
+    foreign(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="not a store of studies"):
+        Store(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
 # ---------------------------------------------------------------- who computes
 
 
@@ -232,7 +287,9 @@ def test_a_worker_of_a_cluster_may_be_killed(tmp_path: Path) -> None:
             process.wait()
 
 
-@pytest.mark.parametrize("address", ["tcp://nowhere", "local:0", "local:x", "head:8786", ""])
+@pytest.mark.parametrize(
+    "address", ["tcp://nowhere", "local:0", "local:x", "head:8786", "tls://a:1", ""]
+)
 def test_an_address_that_makes_no_sense_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="give tcp://HOST:PORT of a scheduler, or local:N"):
         cluster(address).__enter__()
