@@ -109,7 +109,7 @@ class Sweep:
                     *(share(naive(label, tau, m)) for m in names),
                     *(share(adaptive(label, tau, m)) for m in names),
                     *(share(small.get((label, tau, m))) for m in names),
-                    *(share(one.blind) for one in some),
+                    share(max(one.blind for one in some)),
                 ])  # fmt: skip
         mean_of = [label for label in labels if label in self.averaged]
         if mean_of:
@@ -119,8 +119,7 @@ class Sweep:
                     share(self.before if tau == TAUS[0] else self.after), *("–" for _ in names),
                     *(share(_mean([naive(n, tau, m) for n in mean_of])) for m in names),
                     *(share(_mean([adaptive(n, tau, m) for n in mean_of])) for m in names),
-                    *(share(_mean([small[n, tau, m] for n in mean_of])) for m in names),
-                    *("–" for _ in names),
+                    *(share(_mean([small[n, tau, m] for n in mean_of])) for m in names), "–",
                 ])  # fmt: skip
         verdicts = self._verdicts(labels, naive, small)
         stars = {
@@ -131,7 +130,7 @@ class Sweep:
             heads=["network", "τ", "paper", *(f"clean {m}" for m in names), *names,
                    *(f"{m} adapt." for m in names),
                    *(f"{m} PGD {pgd.budgets[0]:.2g}" for m in names),
-                   *(f"blind {m}" for m in names)],
+                   "blind"],
             rows=rows,
             notes=[
                 f"Success in % of {asked.samples:,} test images at ε = 0.5, inhibition of the last "

@@ -118,12 +118,12 @@ TRENDS = (
           _hjsma),
     Trend("range of weights", "Fig. 6", "weights of 1/64 reach further", DENSE, "4× at 1/64",
           _range, 3),
-    Trend("large gradients, % of images", "Fig. 7", "1/64 has fewer large gradients", DEEPEST,
+    Trend("large gradients, %", "Fig. 7", "1/64 has fewer large gradients", DEEPEST,
           "68, 19", partial(_share, LARGE)),
-    Trend("small gradients, % of images", "Fig. 7", "1/64 has more small gradients", DENSE,
+    Trend("small gradients, %", "Fig. 7", "1/64 has more small gradients", DENSE,
           "1, 32", partial(_share, SMALL)),
     Trend("margin, nats", "(ours)", "1/64 has smaller margins", DEEPEST, "–", _margin),
-    Trend("large gradients at τ 0 and 0.1, % of images", "Fig. 9",
+    Trend("large gradients, %", "Fig. 9",
           "inhibition leaves fewer large gradients", "τ 0.1", "–", partial(_share, LARGE),
           taus=TAUS),
 )  # fmt: skip
@@ -140,9 +140,9 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     rows, records = [], []
     for trend in TRENDS:
         for tau in trend.taus:
-            title = trend.title if len(trend.taus) == 1 else f"{trend.title}: τ {tau:g}"
-            cells = []
+            title = trend.title if len(trend.taus) == 1 else f"{trend.title}, τ {tau:g}"
             for m in plan.names:
+                cells = []
                 for rate in SEEDS:
                     found = values(trend, rate, m, tau) if rate in rates else []
                     cells.append(_cell(found, trend.digits))
@@ -151,19 +151,20 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
                          "machine": m, "seed": k, "value": v}
                         for k, v in enumerate(found)
                     ]  # fmt: skip
-            rows.append([title, trend.figure, trend.paper, *cells])
+                rows.append([title, trend.figure, m, trend.paper, *cells])
     few = {
         "accuracy": plan.images(*ACCURACY), "gradients": plan.images(*GRADIENTS),
         "HJSMA": plan.images(*JSMA),
     }  # fmt: skip
     return Findings(
-        heads=["number", "figure", "paper", *(f"{r} {m}" for m in plan.names for r in SEEDS)],
+        heads=["number", "figure", "machine", "paper", *SEEDS],
         rows=rows,
         notes=[
             "Mean over three training and hash seeds of each network [least–largest]. Images: "
             + ", ".join(f"{count:,} for {name}" for name, count in few.items())
             + ". range: 99.9% of the virtual weights lie within ±range. large: mean |∂J/∂x| of an "
-            "image in 1e-10 … 1, small: in 1e-25 … 1e-15. margin: of the right class, median.",
+            "image in 1e-10 … 1, small: in 1e-25 … 1e-15, in % "
+            "of images. margin: of the right class, median.",
         ],
         verdicts=[_verdict(plan, trend, values, rates) for trend in TRENDS],
         records=records,
