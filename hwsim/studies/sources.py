@@ -13,8 +13,11 @@ import models
 
 #: Of hwsim/studies: what computes rows. The rest plans, judges and draws what is there.
 _ROWS = ("measures.py", "statics.py", "subjects.py")
-#: Folders of hwsim that no row passes through.
-_ASIDE = ("studies", "commands", "audit", "templates")
+#: Folders and files that no row passes through: what talks to users, what trains.
+_ASIDE = {
+    "hwsim": {"studies", "commands", "audit", "templates"},
+    "models": {"specs.py", "recipe.py", "train.py", "training.py"},
+}
 
 
 def files() -> Iterator[tuple[str, Path]]:
@@ -23,7 +26,7 @@ def files() -> Iterator[tuple[str, Path]]:
         root = Path(str(package.__file__)).parent
         for path in sorted(root.rglob("*.py")):
             inside = path.relative_to(root)
-            if package is not hwsim or inside.parts[0] not in _ASIDE:
+            if inside.parts[0] not in _ASIDE.get(package.__name__, ()):
                 yield f"{package.__name__}/{inside.as_posix()}", path
     for name in _ROWS:
         yield f"hwsim/studies/{name}", Path(__file__).parent / name
