@@ -144,19 +144,22 @@ SPECS = {name: replace(spec, epoch_seconds=_EPOCH_SECONDS[name]) for name, spec 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A network made from ``start`` by rounds of pruning; images: learnt from in each round."""
+    """A network made from ``start`` by rounds of pruning; images: learnt from in each round, None
+    for all.
+    """
 
     start: str
     compression: int
-    images: int
+    images: int | None = None
 
     @property
     def command(self) -> str:
-        return f"hwsim prune {self.start} --to {self.compression} --samples {self.images}"
+        samples = "" if self.images is None else f" --samples {self.images}"
+        return f"hwsim prune {self.start} --to {self.compression}{samples}"
 
 
 #: M1 and C1 of the slides.
-PRUNED = {"mnist-cnn-p7": Pruned("mnist-cnn", 7, 10_000), "c0-p7": Pruned("c0", 7, 10_000)}
+PRUNED = {"mnist-cnn-p7": Pruned("mnist-cnn", 7, 10_000), "c0-p7": Pruned("c0", 7)}
 
 #: The command that makes a network, for those that are made from others too.
 RECIPES: dict[str, str] = {name: f"hwsim train {name}" for name in SPECS} | {
