@@ -18,7 +18,6 @@ from models.architectures import ARCHITECTURES, mnist_cnn
 from models.layers import compress
 from models.specs import PRUNED
 
-
 #: Trained by a recipe that does not reach what it was meant to, as docs/networks.md says.
 MISSED = {"cifar-vgg16"}
 
