@@ -57,7 +57,7 @@ def command(
     \b
     Examples:
       hwsim prune mnist-cnn --to 7 --samples 10000         M1 of the zoo
-      hwsim prune mnist-cnn --to 7 --augment 8             M1 and M2, longer rounds
+      hwsim prune mnist-cnn --to 7 --augment 8             M1 and M2, all images
       hwsim prune c0 --to 7                                C1 of the zoo
     """
     from hwsim.report import prepare_run_directory
