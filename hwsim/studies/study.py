@@ -19,7 +19,7 @@ from hwsim.studies.subjects import card, dataset, place
 from hwsim.studies.task import Task
 from models import zoo
 from models.data import NoDataError
-from models.specs import PRUNED
+from models.specs import PRUNED, Pruned
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,10 @@ def _otherwise(found: zoo.Card) -> str | None:
     spec = zoo.SPECS.get(found.name)
     if spec is None:
         pruned = PRUNED[found.name]
-        made = (found.recipe.get("start"), found.recipe.get("images"))
-        return None if made == (pruned.start, pruned.images) else "was made with other options"
+        recipe = found.recipe
+        to = recipe.get("pruning", {}).get("to")
+        made = Pruned(str(recipe.get("start")), to, recipe.get("images"))
+        return None if made == pruned else "was made with other options"
     wanted = spec.recipe.facts()
     for key in sorted({*wanted, *found.recipe}):
         if found.recipe.get(key) != wanted.get(key):
