@@ -136,7 +136,8 @@ class Sweep:
                 f"Success in % of {asked.samples:,} test images at ε = 0.5, inhibition of the last "
                 f"layer. {ALGORITHM_NOTE} Here: Algorithm 1.", ADAPTIVE_NOTE,
                 f"PGD {pgd.budgets[0]:.2g}: on the margin, at that ε, where undefended networks "
-                "withstand it on some images; at 0.5 none does.", BLIND_NOTE,
+                "withstand it on some images; within 0.5 every image can become the same grey one.",
+                BLIND_NOTE,
                 "On the engine a τ below half a step of the layer's words changes nothing.",
             ],
             verdicts=verdicts,

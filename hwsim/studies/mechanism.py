@@ -167,7 +167,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             "without dropout, shifts or weight decay, for 4 or 24 epochs. mean: of the HashNets.",
             "on margin: the same attack on the margin of the logits, which no softmax can hide. "
             f"PGD {TELLING:g}: on the margin, at that ε, where an undefended network withstands it "
-            "on some images; at 0.5 none does, defended or not.",
+            "on some images; within 0.5 every image can become the same grey one.",
             f"low: the paper's number, naive success of at most {100 * LOW:g}% with at least "
             f"{100 * KEPT:g}% of the clean accuracy without rewrite. {ADAPTIVE_NOTE}", BLIND_NOTE,
         ],
