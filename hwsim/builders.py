@@ -1,7 +1,8 @@
 """From a module, or the arguments of a call, to the operation that it means.
 
 Geometry, weights and constants are read and checked here, whichever spelling they came in. A
-builder returns None for what does nothing, and NotImplemented for what the engine cannot run.
+builder returns NotImplemented for what the engine cannot run. What changes nothing does not come
+here: see identities.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, fx, nn
 
 from hwsim.errors import CompileError
 from hwsim.hashing import HashSpec
-from hwsim.operations import F64, Affine, Flatten, Mac, Op, Pool, Relu
+from hwsim.operations import F64, Affine, Copies, Flatten, Mac, Op, Pad, Pool, Relu
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Context:
     """A node of the chain: its path, module, arguments, and what it took and gave.
 
     before, shape: of input and output without the batch axis; same_batch: whether the batch axis
-    survived. args, kwargs: with constants resolved; the activation is still an ``fx.Node``.
+    survived. dtype: of the output. args, kwargs: with constants resolved; the activation is still
+    an ``fx.Node``. samples, samples_before: values of output and input.
     """
 
     node: fx.Node
@@ -36,7 +38,9 @@ class Context:
     before: tuple[int, ...]
     shape: tuple[int, ...]
     same_batch: bool
+    dtype: torch.dtype | None
     samples: NDArray[np.float32]
+    samples_before: NDArray[np.float32]
 
     @property
     def seen(self) -> tuple[str, tuple[int, ...], NDArray[np.float32]]:
@@ -69,11 +73,28 @@ def relu(at: Context) -> Op:
     return Relu(*at.seen)
 
 
-def flatten(at: Context) -> Op | None:
-    """Any reshape that keeps the batch and flattens the rest, or changes nothing."""
-    if at.shape == at.before and at.same_batch:
-        return None
-    if not at.same_batch or at.shape != (int(np.prod(at.before)),):
+def rectifier(at: Context) -> Any:
+    """A clamp, a leaky ReLU or a threshold whose numbers make it max(x, 0)."""
+    clamp = at.given("min", "max")
+    leaky = at.given("negative_slope").get("negative_slope")
+    threshold = at.given("threshold", "value")
+    name = getattr(at.node.target, "__name__", str(at.node.target)).strip("_")
+    if at.module is not None:
+        name = "threshold" if isinstance(at.module, nn.Threshold) else "leaky_relu"
+    zero = {
+        "clamp": clamp.get("min") == 0 and clamp.get("max") is None,
+        "clip": clamp.get("min") == 0 and clamp.get("max") is None,
+        "clamp_min": clamp.get("min") == 0,
+        "leaky_relu": leaky == 0,
+        "threshold": threshold.get("threshold") == 0 and threshold.get("value") == 0,
+    }[name]
+    return Relu(*at.seen) if zero else NotImplemented
+
+
+def flatten(at: Context) -> Op:
+    """Any reshape that keeps the batch and flattens the rest; axes of size 1 may stay behind."""
+    count = (int(np.prod(at.before)),)
+    if not at.same_batch or at.shape[:1] != count or set(at.shape[1:]) > {1}:
         raise CompileError(
             f"{at.path}: reshapes {at.before} to {at.shape}: only flattening to (N, features) is "
             "supported"
@@ -81,19 +102,73 @@ def flatten(at: Context) -> Op | None:
     return Flatten(*at.seen)
 
 
+def reduction(at: Context) -> Any:
+    """A mean, sum or maximum over axes of size 1: it drops them, and that is all."""
+    dims = numbers(at.given("dim").get("dim"))
+    axes = {dim % (len(at.before) + 1) for dim in dims}
+    if not axes or 0 in axes or any(at.before[axis - 1] != 1 for axis in axes):
+        return NotImplemented
+    return flatten(at)
+
+
 def average(at: Context) -> Any:
-    """Adaptive average pooling, which is the identity if the map has that size already."""
-    return None if at.before == at.shape else NotImplemented
+    """Average pooling with windows of one pixel: max-pooling is the same."""
+    given = at.given("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad",
+                     "divisor_override")  # fmt: skip
+    if numbers(given.get("kernel_size")) != {1} or given.get("divisor_override") not in (None, 1):
+        return NotImplemented
+    return _window(at, 1, _square(at, given, "stride", 1))
 
 
-def dropout(at: Context) -> None:
-    """A functional dropout; fx bakes in the flag of the call, which may be its default."""
+def adaptive_max(at: Context) -> Any:
+    """Max-pooling to a given size: windows of one size if that divides the map; copies of a pixel.
+
+    Returns NotImplemented for windows of different sizes.
+    """
+    if copies(at) is not NotImplemented:
+        return copies(at)
+    if len(at.before) != 3 or at.before[:1] != at.shape[:1]:
+        return NotImplemented
+    windows = {divmod(n, m) for n, m in zip(at.before[1:], at.shape[1:], strict=True)}
+    if len(windows) > 1:
+        return NotImplemented
+    kernel, rest = windows.pop()
+    return NotImplemented if rest or not kernel else Pool(*at.seen, kernel, kernel)
+
+
+def copies(at: Context) -> Any:
+    """What makes many pixels of a map of one: each is a copy of it."""
+    single = len(at.before) == 3 and at.before[1:] == (1, 1) and at.same_batch
+    if not single or len(at.shape) != 3 or at.shape[0] != at.before[0]:
+        return NotImplemented
+    return Copies(at.path, at.shape, at.samples_before, at.before)
+
+
+def pad(at: Context) -> Any:
+    """Zeros around a map."""
+    given = at.given("pad", "mode", "value")
+    if at.module is not None:
+        given |= at.given("padding", "value")
+        given["pad"] = given["padding"]
+    sides = list(given["pad"])
+    sides += [0] * (4 - len(sides))
+    if given.get("mode") not in (None, "constant") or given.get("value") or any(sides[4:]):
+        return NotImplemented
+    if min(sides) < 0:
+        raise CompileError(f"{at.path}: cuts the map off: use a convolution with less padding")
+    return Pad(at.path, at.shape, at.samples_before, tuple(sides[:4]), at.before)
+
+
+def dropout_is_active(at: Context) -> bool:
+    """Whether a functional dropout drops; fx bakes in the flag of the call, or its default."""
     default = at.node.target in (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
     given = at.given("p", "training")
-    if given.get("training", given.get("train", default)):
-        raise CompileError(
-            f"{at.path}: dropout is active at inference: pass training=self.training"
-        )
+    return bool(given.get("training", given.get("train", default)))
+
+
+def dropout(at: Context) -> Op:
+    """A functional dropout that drops; one that does not is an identity."""
+    raise CompileError(f"{at.path}: dropout is active at inference: pass training=self.training")
 
 
 def pool(at: Context) -> Op:
@@ -102,12 +177,30 @@ def pool(at: Context) -> Op:
     kernel = _square(at, given, "kernel_size", 0)
     stride = _square(at, given, "stride", 0) or kernel
     padding, dilation = _square(at, given, "padding", 0), _square(at, given, "dilation", 1)
-    if padding or dilation != 1 or given.get("ceil_mode") or given.get("return_indices"):
+    if padding or dilation != 1 or given.get("return_indices"):
         raise CompileError(
-            f"{at.path}: max-pooling with padding, dilation, ceil_mode or return_indices cannot "
-            "run on the engine: leave them at their defaults"
+            f"{at.path}: max-pooling with padding, dilation or return_indices cannot run on the "
+            "engine: leave them at their defaults"
+        )
+    return _window(at, kernel, stride)
+
+
+def _window(at: Context, kernel: int, stride: int) -> Op:
+    """A pool with all windows inside the map; ceil_mode says the same where nothing is left."""
+    inside = tuple((n - kernel) // stride + 1 for n in at.before[1:])
+    if at.shape[1:] != inside:
+        raise CompileError(
+            f"{at.path}: ceil_mode adds windows that reach beyond the map {at.before}: use "
+            "ceil_mode=False, or a map that the windows fill"
         )
     return Pool(*at.seen, kernel, stride)
+
+
+def numbers(value: Any) -> set[Any]:
+    """The different numbers in an argument: {} of None, {2} of 2 and of (2, 2)."""
+    if value is None:
+        return set()
+    return {value} if isinstance(value, int | float) else set(value)
 
 
 def _square(at: Context, given: dict[str, Any], name: str, default: int) -> int:
@@ -146,24 +239,30 @@ def conv(at: Context) -> Op:
     mode = getattr(at.module, "padding_mode", "zeros")
     if mode != "zeros":
         raise CompileError(f"{at.path}: padding_mode={mode!r} cannot run on the engine: use zeros")
-    if given.get("padding") == "valid":
-        given["padding"] = 0
-    if isinstance(given.get("padding"), str):
-        raise CompileError(
-            f"{at.path}: padding={given['padding']!r} cannot run on the engine: give the number of "
-            "zeros at each side"
-        )
     spec, real = _weights(at, given.get("weight"))
     # A hashed bank does not show its kernel, a call has no attribute for it.
     given["kernel_size"] = (
         at.module.kernel_size if is_hashed(at.module) else tuple(given["weight"].shape[2:])
     )
-    numbers = (
-        _square(at, given, "kernel_size", 0),
-        _square(at, given, "stride", 1),
-        _square(at, given, "padding", 0),
-    )
-    return Mac(*at.seen, spec, real, _bias(at, spec, given.get("bias")), True, *numbers)
+    kernel, stride = _square(at, given, "kernel_size", 0), _square(at, given, "stride", 1)
+    padding = _padding(at, given, kernel)
+    bias = _bias(at, spec, given.get("bias"))
+    return Mac(*at.seen, spec, real, bias, True, kernel, stride, padding)
+
+
+def _padding(at: Context, given: dict[str, Any], kernel: int) -> int:
+    """Zeros on each side of a convolution; "same" says (k − 1) / 2, whole for odd kernels only."""
+    if given.get("padding") == "valid":
+        return 0
+    if given.get("padding") != "same":
+        return _square(at, given, "padding", 0)
+    if kernel % 2 == 0:
+        raise CompileError(
+            f"{at.path}: padding='same' with kernel {kernel} puts {kernel // 2 - 1} zeros before "
+            f"the map and {kernel // 2} behind it: the engine pads all four sides alike: use an "
+            "odd kernel"
+        )
+    return kernel // 2
 
 
 def _check_finite(at: Context, *values: Tensor | F64 | None) -> None:

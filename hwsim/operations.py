@@ -93,3 +93,36 @@ class Flatten(Op):
 
     def apply(self, x: Tensor) -> Tensor:
         return x.flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Op):
+    """Zeros around a map; the engine has it as padding of a convolution only.
+
+    sides: of (left, right, top, bottom), each at least 0. before: the shape that it takes; samples
+    are those of its input, since zeros choose no binary point.
+    """
+
+    sides: tuple[int, ...]
+    before: tuple[int, ...]
+
+    def apply(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.sides)
+
+
+@dataclass(frozen=True, eq=False)
+class Copies(Op):
+    """(N, C, 1, 1) -> (N, C, H, W): every pixel of the output is the one of its channel.
+
+    before: the shape that it takes; samples are those of its input.
+    """
+
+    before: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Copies of each pixel."""
+        return self.shape[1] * self.shape[2]
+
+    def apply(self, x: Tensor) -> Tensor:
+        return x.expand(-1, *self.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Callable
@@ -12,16 +11,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
+from torch.ao.quantization import FakeQuantizeBase, ObserverBase
 
 from hwsim.builders import Context, is_hashed, is_normalize
 from hwsim.errors import CompileError
+from hwsim.folding import folded
 from hwsim.operations import Op
+from hwsim.preparing import COMPILE_FLOAT, line, runnable
 from hwsim.spellings import classify
 
 #: Values kept per operation to choose binary points from; more changes nothing measurable.
 MAX_SAMPLES = 400_000
 #: Images that run at once, and images on which the chain is compared with the module.
 CHUNK, COMPARED = 256, 8
+#: Where torch keeps layers that learn to be quantized.
+_AWARE = ("torch.ao.nn.qat", "torch.ao.nn.intrinsic.qat")
 _NO_BRANCHES = "the engine runs chains of layers, without branches or residual connections"
 
 
@@ -32,15 +36,8 @@ def trace_chain(module: nn.Module, calibration: Tensor) -> list[Op]:
     mode, and left as it was. Raises CompileError naming the module path for anything that is not
     a chain of supported operations, or that computes something else than that chain.
     """
-    if not isinstance(module, nn.Module):
-        raise CompileError(f"expected a torch.nn.Module, got {type(module).__name__}")
+    module = runnable(module)
     name = type(module).__name__
-    try:
-        module = copy.deepcopy(module).eval().cpu().float()
-    except Exception as error:
-        raise CompileError(
-            f"{name}: cannot be copied ({_line(error)}): remove hooks and computed parameters"
-        ) from None
     graph_module = _symbolic(module, name)
     recorder = _Recorder(graph_module, name, len(calibration))
     with torch.no_grad():
@@ -50,17 +47,12 @@ def trace_chain(module: nn.Module, calibration: Tensor) -> list[Op]:
         found = [classify(recorder.context(node)) for node in chain]
         operations = [op for op in found if op is not None]
         _compare(name, module, operations, calibration[:COMPARED])
-    return operations
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+        return folded(operations)
 
 
 def _untraceable(path: str, error: Exception) -> CompileError:
     return CompileError(
-        f"{path}: cannot be traced ({_line(error)}): write forward() without control flow that "
+        f"{path}: cannot be traced ({line(error)}): write forward() without control flow that "
         "depends on the data"
     )
 
@@ -71,6 +63,11 @@ class _Tracer(fx.Tracer):
         self.name = name
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, ObserverBase | FakeQuantizeBase):
+            return True
+        # Quantization-aware layers compute the weights that they use: forward() says how.
+        if type(m).__module__.startswith(_AWARE):
+            return False
         leaf = super().is_leaf_module(m, module_qualified_name)
         return leaf or is_hashed(m) or is_normalize(m)
 
@@ -122,6 +119,7 @@ class _Recorder(fx.Interpreter):
         self.name, self.images, self.batch = name, images, 0
         self.modules = dict(graph_module.named_modules())
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+        self.dtypes: dict[fx.Node, torch.dtype] = {}
         self.values: dict[fx.Node, Any] = {}
         self.samples: dict[fx.Node, list[NDArray[np.float32]]] = {}
 
@@ -142,14 +140,14 @@ class _Recorder(fx.Interpreter):
             shape = tuple(self.shapes[next(iter(self.shapes))][1:])
             raise CompileError(
                 f"{self.path(n)}: does not run on calibration images of shape {shape}: "
-                f"{_line(error)}"
+                f"{line(error)}"
             ) from None
         if n.op == "output":
             return value
         if not self._is_activation(n, value):
             self.values[n] = value
         elif isinstance(value, Tensor):
-            self.shapes[n] = tuple(value.shape)
+            self.shapes[n], self.dtypes[n] = tuple(value.shape), value.dtype
             self._sample(n, value)
         else:
             self.shapes[n] = ()
@@ -167,6 +165,15 @@ class _Recorder(fx.Interpreter):
         return (isinstance(value, Tensor) or several) and any(a in self.shapes for a in inputs)
 
     def _sample(self, node: fx.Node, value: Tensor) -> None:
+        if value.is_quantized:
+            raise CompileError(
+                f"{self.path(node)}: gives integers of torch's quantization: {COMPILE_FLOAT}"
+            )
+        if value.layout != torch.strided or value.is_complex():
+            raise CompileError(
+                f"{self.path(node)}: gives {value.dtype} values in {value.layout} layout: the "
+                "engine runs dense real numbers"
+            )
         # The extremes carry any NaN and infinity, and cost a tenth of isfinite.
         if value.numel() and not all(math.isfinite(float(v)) for v in torch.aminmax(value)):
             raise CompileError(
@@ -199,8 +206,13 @@ class _Recorder(fx.Interpreter):
             before=before[1:],
             shape=shape[1:],
             same_batch=shape[:1] == before[:1],
-            samples=np.concatenate(self.samples.get(node, [np.zeros(0, np.float32)])),
+            dtype=self.dtypes.get(node),
+            samples=self._samples(node),
+            samples_before=self._samples(source),
         )
+
+    def _samples(self, node: fx.Node) -> NDArray[np.float32]:
+        return np.concatenate(self.samples.get(node, [np.zeros(0, np.float32)]))
 
 
 def _chain(graph_module: fx.GraphModule, recorder: _Recorder) -> list[fx.Node]:
@@ -232,7 +244,7 @@ def _compare(name: str, module: nn.Module, operations: list[Op], images: Tensor)
         expected: Tensor = module(images.clone())
     except Exception as error:
         raise CompileError(
-            f"{name}: does not run on {len(images)} images ({_line(error)}): write forward() for "
+            f"{name}: does not run on {len(images)} images ({line(error)}): write forward() for "
             "any number of images"
         ) from None
     found = images

@@ -21,6 +21,7 @@ from hwsim.config import EngineConfig, load_config
 from hwsim.engine import Engine
 from hwsim.errors import InputError
 from hwsim.operations import Affine, Mac
+from hwsim.preparing import unwrapped
 from hwsim.program import Program
 from hwsim.stages import Stage, group
 from hwsim.tracing import trace_chain
@@ -137,10 +138,15 @@ class TrainableEngine(nn.Module):
 
     def _learner(self, stage: Stage, affine: list[Affine]) -> _Learner:
         path = stage.mac.path
-        modules = dict(self.module.named_modules())
+        modules = dict(unwrapped(self.module).named_modules())
         layer = modules.get(path)
         if layer is None or not isinstance(getattr(layer, "weight", None), nn.Parameter):
             raise InputError(f"{path}: is no module with weights, it cannot learn on the engine")
+        if layer.weight.numel() != stage.mac.real.size:
+            raise InputError(
+                f"{path}: weights that read copies of a pixel are one on the engine: remove what "
+                "repeats it, so that each can learn"
+            )
         norm = modules.get(affine[0].path) if len(affine) == 1 else None
         # One without affine parameters leaves it to the layer's own bias.
         normed = isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)) and norm.bias is not None

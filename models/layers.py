@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
+from hwsim.copying import copied
 from hwsim.errors import InputError
 from hwsim.hashing import HashSpec, Scheme, table
 
@@ -138,19 +141,28 @@ def _hashed_twin(layer: nn.Linear | nn.Conv2d, path: str, options: dict) -> Hash
         return HashLinear(layer.in_features, layer.out_features, bias, **options)
     square = len({*layer.kernel_size}) == len({*layer.stride}) == 1
     plain = layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
-    if isinstance(layer.padding, str) or not (square and plain):
+    if not (square and plain):
         raise InputError(
-            f"{path}: only square, ungrouped, undilated convolutions with numeric zero padding can "
-            "be hashed: change it, or name it in skip"
+            f"{path}: only square, ungrouped, undilated convolutions with zero padding can be "
+            "hashed: change it, or name it in skip"
         )
-    if len({*layer.padding}) != 1:
-        raise InputError(f"{path}: padding must be the same on both axes, got {layer.padding}")
+    kernel = layer.kernel_size[0]
+    if layer.padding == "same" and kernel % 2 == 0:
+        raise InputError(
+            f"{path}: padding='same' with an even kernel pads unequally, which the engine cannot: "
+            "use an odd kernel, or name it in skip"
+        )
+    # What the words of torch say in numbers.
+    words = {"same": (kernel // 2,), "valid": (0,)}
+    padding = words[layer.padding] if isinstance(layer.padding, str) else layer.padding
+    if len({*padding}) != 1:
+        raise InputError(f"{path}: padding must be the same on both axes, got {padding}")
     return HashConv2d(
         layer.in_channels,
         layer.out_channels,
-        layer.kernel_size[0],
+        kernel,
         layer.stride[0],
-        layer.padding[0],
+        padding[0],
         bias,
         **options,
     )
@@ -176,7 +188,7 @@ def compress(
     Raises InputError for a rate outside (0, 1], an unknown scheme, a name in ``skip`` that does
     not exist, a convolution that the engine cannot run, or nothing to compress.
     """
-    result = copy.deepcopy(module)
+    result = copied(module)
     names = dict(result.named_modules(remove_duplicate=False))
     for name in skip:
         if name not in names:
@@ -212,6 +224,7 @@ def _project(layer: nn.Linear | nn.Conv2d, twin: Hashed) -> Hashed:
     with torch.no_grad():
         real = twin.spec.real_weights
         slot = twin.slot.long()
+        _compute_weight(layer)
         weight = layer.weight.detach().to("cpu", torch.float32)
         signed = weight.reshape(-1) * torch.where(slot >= real, -1.0, 1.0)
         total = torch.zeros(real).index_add_(0, slot % real, signed)
@@ -227,11 +240,22 @@ def _project(layer: nn.Linear | nn.Conv2d, twin: Hashed) -> Hashed:
     return twin.to(layer.weight.device, layer.weight.dtype)
 
 
+def _compute_weight(layer: nn.Module) -> None:
+    """Bring ``weight`` up to date where a hook computes it, as it does before every forward pass.
+
+    torch's pruning, weight norm and spectral norm leave what the last pass computed; a step of
+    training later that is old.
+    """
+    for hook in layer._forward_pre_hooks.values():
+        if isinstance(hook, BasePruningMethod | WeightNorm | SpectralNorm):
+            hook(layer, ())
+
+
 def decode(module: nn.Module) -> nn.Module:
     """A copy of ``module`` with every hashed layer replaced by the plain layer it computes."""
     if isinstance(module, HashLinear | HashConv2d):
         return module.decoded()
-    result = copy.deepcopy(module)
+    result = copied(module)
     names = dict(result.named_modules(remove_duplicate=False))
     plain: dict[int, nn.Module] = {}
     for path, layer in names.items():

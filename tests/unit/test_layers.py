@@ -224,7 +224,7 @@ def test_mode_and_dtype_of_the_layer_are_kept() -> None:
         (nn.Conv2d(4, 4, (3, 5)), "0: only square"),
         (nn.Conv2d(4, 4, 3, groups=2), "0: only square"),
         (nn.Conv2d(4, 4, 3, dilation=2), "0: only square"),
-        (nn.Conv2d(4, 4, 3, padding="same"), "0: only square"),
+        (nn.Conv2d(4, 4, 4, padding="same"), "0: padding='same' with an even kernel"),
         (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "0: only square"),
         (nn.Conv2d(4, 4, 3, padding=(1, 2)), "0: padding must be the same"),
         (nn.ReLU(), "no Linear or Conv2d"),
