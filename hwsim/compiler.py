@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from hwsim.hashing import table
 from hwsim.operations import F64
 from hwsim.program import Layer, MacLayer, Program, Shape
 from hwsim.proof import check
+from hwsim.rounding import UnevenChannelsWarning, channel_loss
 from hwsim.stages import Front, Stage, group
 from hwsim.tracing import trace_chain
 
@@ -37,18 +39,45 @@ def compile(
 ) -> Program:
     """Compile a trained network for the engine.
 
-    module: a chain of Conv2d, Linear, their hashed versions, ReLU, MaxPool2d, BatchNorm, Flatten
-    and Dropout, in any of torch's spellings; it is left as it was. calibration: float images
-    (N, C, H, W) in [0, 1] from the training distribution; binary points are chosen from them.
-    config: an EngineConfig or the name of a shipped one. Returns a checked Program, the same for
-    the same arguments. Raises CompileError, naming the module path, for anything that the engine
-    cannot run exactly.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A chain of Conv2d, Linear, their hashed versions, ReLU, MaxPool2d, BatchNorm, Flatten and
+        Dropout, in any of torch's spellings, with whatever changes nothing between them. It is
+        left as it was. DataParallel, AveragedModel and what torch.compile gives are looked
+        through; pruned and parametrized layers have the weights that they compute.
+    calibration : torch.Tensor
+        Float images (N, C, H, W) in [0, 1] from the training distribution; binary points are
+        chosen from them.
+    config : EngineConfig or str
+        The engine, or the name of a shipped configuration.
+    provenance : dict, optional
+        Where the network came from; kept in the image.
+
+    Returns
+    -------
+    Program
+        Checked, and the same for the same arguments.
+
+    Raises
+    ------
+    CompileError
+        Naming the module path, for anything that the engine cannot run exactly.
+
+    Warns
+    -----
+    UnevenChannelsWarning
+        Where channels of one layer differ so much that its one binary point loses some of them.
     """
     engine = load_config(config) if isinstance(config, str) else config
     images = checked(calibration)
     shape: Shape = (images.shape[1], images.shape[2], images.shape[3])
     front, stages = group(trace_chain(module, images), shape)
-    return assemble(front, stages, engine, shape, provenance=provenance)
+    program = assemble(front, stages, engine, shape, provenance=provenance)
+    for stage, layer in zip(stages, program.mac_layers, strict=True):
+        if (loss := channel_loss(stage, layer, engine)).is_uneven:
+            warnings.warn(loss.told(layer.name), UnevenChannelsWarning, stacklevel=2)
+    return program
 
 
 def assemble(
@@ -175,6 +204,8 @@ def _requantized(
     post = []
     for channel, (r, b, reach) in enumerate(zip(ratio, offset.tolist(), bound, strict=True)):
         found = _requantize(r, b, fa_out, reach, config)
+        if found is None and reach == 0:
+            found = _requantize(0.0, b, fa_out, 0, config)  # its sums are 0, whatever scales them
         if found is None:
             raise CompileError(
                 f"{layer.name}: channel {channel} scales its accumulator by {r:.3g} and adds "

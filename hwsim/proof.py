@@ -19,7 +19,15 @@ from hwsim.program import MacLayer, PoolLayer, Program, Shape, encode
 MAX_VIRTUAL_WEIGHTS = 1 << 27
 #: Sides and channel counts are 16-bit fields of an instruction.
 MAX_SIDE = (1 << 16) - 1
-LARGER = "choose a larger configuration"
+#: What makes a network need less of a memory.
+LESS = {
+    "WGT_DEPTH": "let layers share weights (models.layers.compress, or a lower rate)",
+    "CHAN_DEPTH": "use fewer output channels",
+    "PROG_DEPTH": "use fewer layers",
+    "IDX_DEPTH": 'set index_mode = "hash", which computes addresses instead of storing them',
+    "ACT_DEPTH": "use smaller images, or stride and pool earlier",
+    "TILE_DEPTH": "use fewer input channels or a smaller kernel",
+}
 
 
 def check(program: Program) -> None:
@@ -73,7 +81,7 @@ def _check_map(config: EngineConfig, name: str, shape: Shape) -> None:
     if lines > config.act_depth:
         raise CompileError(
             f"{name}: feature map {shape} needs {lines} lines of the activation buffer, "
-            f"configuration {config.name} has {config.act_depth}: {LARGER}"
+            f"configuration {config.name} has {config.act_depth}: {_helps('ACT_DEPTH')}"
         )
 
 
@@ -107,7 +115,7 @@ def _expected(config: EngineConfig, layer: MacLayer) -> Shape:
     if fan_in > config.tile_depth:
         raise CompileError(
             f"{layer.name}: fan-in {fan_in} exceeds TILE_DEPTH {config.tile_depth} of "
-            f"configuration {config.name}: {LARGER} or fewer input channels"
+            f"configuration {config.name}: {_helps('TILE_DEPTH')}"
         )
     if layer.last:
         raise CompileError(f"{layer.name}: the last layer must be fully connected")
@@ -152,10 +160,15 @@ def _check_capacity(program: Program) -> None:
         if needed > there:
             raise CompileError(
                 f"the network needs {name} {needed}, configuration {config.name} has {there}: "
-                f"{LARGER} or a higher compression"
+                f"{_helps(name)}"
             )
     for row in program.instructions():
         encode(row)
+
+
+def _helps(memory: str) -> str:
+    """The two things that help where a memory is too small."""
+    return f"{LESS[memory]}, or choose a configuration with a larger {memory}"
 
 
 # --- words and sums -----------------------------------------------------------------------------
@@ -190,14 +203,26 @@ def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
     rows = zip(bound, layer.multiplier.tolist(), layer.bias.tolist(), strict=True)
     for neuron, (reach, m, b) in enumerate(rows):
         total = reach + abs(b) if layer.last else reach
+        # Of the two that add up the larger is to blame.
+        if total > acc_max and total - reach > reach:
+            raise CompileError(
+                f"{layer.name}: neuron {neuron} has a bias of {math.ldexp(b, -layer.fa_out):.6g}, "
+                f"{abs(b) / max(reach, 1):.3g} times what its weights can add, and reaches "
+                f"{total}, beyond ACC_W = {config.acc_w} bits (limit {acc_max}): use smaller biases (the "
+                f"same number off all of them changes no class){_wider(config)}"
+            )
         if total > acc_max:
             raise CompileError(
                 f"{layer.name}: neuron {neuron} can reach an accumulator of {total}, beyond ACC_W "
-                f"= {config.acc_w} bits (limit {acc_max}): use fewer bits, a smaller fan-in or a "
-                "wider accumulator"
+                f"= {config.acc_w} bits (limit {acc_max}): use fewer bits, a smaller fan-in"
+                f"{_wider(config)}"
             )
         if not layer.last and reach * abs(m) + abs(b) > post_max:
             raise CompileError(
                 f"{layer.name}: channel {neuron} can overflow the requantizer: {reach} * {m} + {b} "
                 f"exceeds {config.acc_w + config.mult_w} bits"
             )
+
+
+def _wider(config: EngineConfig) -> str:
+    return " or a wider accumulator (acc_w = 48)" if config.acc_w < 48 else ""

@@ -427,18 +427,32 @@ def test_a_fan_in_beyond_the_tile_is_refused_for_a_convolution_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "expected"),
+    ("module", "needed", "remedy"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 200)), "WGT_DEPTH 12800"),
-        (nn.Sequential(nn.Flatten(), HashLinear(64, 600, rate=0.01)), "CHAN_DEPTH 600"),
-        (nn.Sequential(nn.Flatten(), HashLinear(64, 500, rate=0.01)), "IDX_DEPTH 16000"),
-        (nn.Sequential(nn.Conv2d(1, 129, 1), nn.ReLU(), *head(8256)), "0: feature map (129, 8, 8)"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 200)), "WGT_DEPTH 12800", "let layers share"),
+        (nn.Sequential(nn.Flatten(), HashLinear(64, 600, rate=0.01)), "CHAN_DEPTH 600",
+         "use fewer output channels"),
+        (nn.Sequential(nn.Flatten(), HashLinear(64, 500, rate=0.01)), "IDX_DEPTH 16000",
+         'set index_mode = "hash"'),
+        (nn.Sequential(nn.Conv2d(1, 129, 1), nn.ReLU(), *head(8256)), "0: feature map (129, 8, 8)",
+         "use smaller images"),
     ],
-)
-def test_a_memory_that_is_too_small_is_named(module: nn.Module, expected: str) -> None:
+)  # fmt: skip
+def test_a_memory_that_is_too_small_is_named_with_what_needs_less_of_it(
+    module: nn.Module, needed: str, remedy: str
+) -> None:
     message = refusal(module, config=load_config("tiny"))
-    assert expected in message
-    assert "choose a larger configuration" in message
+    assert needed in message
+    assert f": {remedy}" in message
+    assert "choose a configuration with a larger" in message
+
+
+def test_the_remedies_for_a_full_index_memory_and_weight_memory_help() -> None:
+    hashed = nn.Sequential(nn.Flatten(), HashLinear(64, 500, rate=0.01))
+    tiny = load_config("tiny")
+    compile(hashed, IMAGES, tiny.replace(index_mode="hash"))
+    compile(hashed, IMAGES, tiny.replace(idx_depth=16000))
+    compile(compress(nn.Sequential(nn.Flatten(), nn.Linear(64, 200)), 0.1), IMAGES, tiny)
 
 
 def test_more_instructions_than_program_memory_are_refused() -> None:
@@ -536,7 +550,36 @@ def test_a_bias_beyond_the_accumulator_is_refused() -> None:
     assert refusal(module).startswith("1: its bias is far too large")
     with torch.no_grad():
         module[1].bias.fill_(1e6)
-    assert "can reach an accumulator of" in refusal(module)
+    message = refusal(module)
+    assert message.startswith("1: neuron 0 has a bias of 1e+06, ")
+    assert "times what its weights can add" in message
+    assert "fan-in" not in message
+
+
+def test_the_remedies_for_a_large_bias_help() -> None:
+    module = seeded(lambda: nn.Sequential(*head(64)))
+    with torch.no_grad():
+        module[1].bias.add_(1e6)
+    compile(module, IMAGES, DEFAULT.replace(acc_w=48))
+    with torch.no_grad():
+        module[1].bias.sub_(1e6)
+    compile(module, IMAGES)
+    with torch.no_grad():
+        module[1].bias.add_(1e12)
+    assert "acc_w = 48" not in refusal(module, config=DEFAULT.replace(acc_w=48))
+
+
+def test_a_hidden_layer_without_weights_gives_its_biases_however_it_is_scaled() -> None:
+    norm = nn.BatchNorm2d(4, eps=1e-10)
+    norm.running_var.zero_()
+    torch.nn.init.uniform_(norm.bias)
+    module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.ReLU(), *head(144)))
+    with torch.no_grad():
+        module[0].weight.zero_()
+        module[0].bias.zero_()
+    program = compile(module, IMAGES)
+    assert program.mac_layers[0].multiplier.tolist() == [0] * 4
+    assert error_of(module, IMAGES) < 1e-3
 
 
 def test_all_zero_weights_are_a_network_too() -> None:
