@@ -207,9 +207,9 @@ def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
         if total > acc_max and total - reach > reach:
             raise CompileError(
                 f"{layer.name}: neuron {neuron} has a bias of {math.ldexp(b, -layer.fa_out):.6g}, "
-                f"{abs(b) / max(reach, 1):.3g} times what its weights can add, and reaches "
-                f"{total}, beyond ACC_W = {config.acc_w} bits (limit {acc_max}): use smaller biases (the "
-                f"same number off all of them changes no class){_wider(config)}"
+                f"{abs(b) / max(reach, 1):.3g} times what its weights can add: {total} is beyond "
+                f"ACC_W = {config.acc_w} bits (limit {acc_max}): use smaller biases (the same "
+                f"number off all of them changes no class){_wider(config)}"
             )
         if total > acc_max:
             raise CompileError(

@@ -108,6 +108,9 @@ _ADVICE = {
         "fakequantize", "fusedmovingavgobsfakequantize", "fixedqparamsfakequantize",
         "fakequantizepertensoraffine", "fakequantizeperchannelaffine",
     ),
+    "remove the conversion: the engine has number formats of its own": (
+        "half", "bfloat16", "to", "type", "typeas", "int", "long", "byte", "bool",
+    ),
     COMPILE_FLOAT: ("quantizepertensor", "quantizeperchannel", "dequantize"),
 }  # fmt: skip
 
@@ -120,6 +123,11 @@ def classify(at: Context) -> Op | None:
     kind, name = _spelled(at)
     operation = _BUILDERS[kind](at) if kind else NotImplemented
     if operation is NotImplemented:
+        if isinstance(at.node.target, torch._ops.OpOverload):
+            raise CompileError(
+                f"{at.path}: is an operation of an exported graph ({name}): compile the nn.Module "
+                "that was exported"
+            )
         raise _refusal(at.path, name)
     found: Op = operation
     # A batch norm stays even then: its numbers may be trained.

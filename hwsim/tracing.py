@@ -40,7 +40,8 @@ def trace_chain(module: nn.Module, calibration: Tensor) -> list[Op]:
     name = type(module).__name__
     graph_module = _symbolic(module, name)
     recorder = _Recorder(graph_module, name, len(calibration))
-    with torch.no_grad():
+    # Also where the caller computes in another precision.
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         for images in calibration.split(CHUNK):
             recorder.run(images.clone())  # forward() may write into its input
         chain = _chain(graph_module, recorder)
@@ -59,7 +60,7 @@ def _untraceable(path: str, error: Exception) -> CompileError:
 
 class _Tracer(fx.Tracer):
     def __init__(self, name: str) -> None:
-        super().__init__()
+        super().__init__(param_shapes_constant=True)
         self.name = name
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:

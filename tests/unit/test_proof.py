@@ -109,7 +109,7 @@ def test_one_more_than_the_accumulator_holds_is_refused(extra: int) -> None:
     if extra:
         message = refusal(program)
         assert message.startswith("fc: neuron 0 has a bias of")
-        assert f"and reaches {limit + 1}, beyond ACC_W = 32" in message
+        assert f"times what its weights can add: {limit + 1} is beyond ACC_W = 32" in message
         with pytest.raises(AssertionError, match="exceeds 32 bits"):
             reference.run(program, image)
     else:
