@@ -43,7 +43,7 @@ def copied(module: nn.Module, instead: Mapping[nn.Module, nn.Module] | None = No
     memo: dict[int, Any] = {id(t): t.detach().clone() for t in _computed(module)}
     try:
         # Inner ones first, for wrappers of wrappers.
-        for part, other in reversed((instead or {}).items()):
+        for part, other in reversed(list((instead or {}).items())):
             memo[id(part)] = copy.deepcopy(other, memo)
         found: nn.Module = copy.deepcopy(module, memo)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 
 from hwsim.compiler import _requantize, compile
 from hwsim.config import EngineConfig, load_config
@@ -25,7 +27,8 @@ from hwsim.fixedpoint import (
 )
 from hwsim.program import MacLayer, Program
 from hwsim.proof import check
-from models.layers import compress
+from models.layers import HashConv2d, compress
+from tests.same import assert_same
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 FEWER = settings(SETTINGS, max_examples=30)
@@ -87,6 +90,100 @@ def networks(draw: Draw) -> tuple[nn.Module, Tensor]:
     if scheme is not None:
         module = compress(module, draw(st.sampled_from([1.0, 0.5, 0.1])), scheme, seed=seed)
     return module, x
+
+
+def _nothing(draw: Draw, flat: bool) -> nn.Module:
+    """A layer that changes nothing, on maps or on features."""
+    spellings: list[Any] = [nn.Identity, nn.Dropout]
+    if flat:
+        spellings.append(nn.Flatten)
+    else:
+        spellings += [
+            lambda: nn.AvgPool2d(1), lambda: nn.MaxPool2d(1), lambda: nn.ZeroPad2d(0),
+            lambda: nn.AdaptiveAvgPool2d((None, None)), lambda: nn.AdaptiveMaxPool2d((None, None)),
+            lambda: nn.Upsample(scale_factor=1), lambda: nn.PixelShuffle(1),
+        ]  # fmt: skip
+    found: nn.Module = draw(st.sampled_from(spellings))()
+    return found
+
+
+def _computed(draw: Draw, layer: nn.Module, plain: nn.Module) -> None:
+    """Let ``layer`` compute its weights, and give ``plain`` what comes out."""
+    how = draw(st.sampled_from(["not", "pruned", "weight norm", "old weight norm", "spectral"]))
+    if how == "not" or not isinstance(layer, nn.Linear | nn.Conv2d):
+        return
+    if how == "pruned":
+        prune.l1_unstructured(layer, "weight", amount=0.3)
+    elif how == "weight norm":
+        parametrizations.weight_norm(layer)
+    elif how == "old weight norm":
+        nn.utils.weight_norm(layer)
+    else:
+        parametrizations.spectral_norm(layer).eval()
+    with torch.no_grad():
+        plain.weight.copy_(layer.weight)
+
+
+def _respelt(draw: Draw, layer: nn.Module, side: int) -> list[nn.Module]:
+    """Layers that say the same as ``layer``, which may be changed, on maps of this side."""
+    padding = getattr(layer, "padding", 0)
+    padding = padding if isinstance(padding, int) else padding[0]
+    kernel, stride = (
+        value if isinstance(value, int) else value[0]
+        for value in (getattr(layer, "kernel_size", 0), getattr(layer, "stride", 0))
+    )
+    if isinstance(layer, nn.MaxPool2d):
+        if (side - kernel) % stride == 0:
+            layer.ceil_mode = draw(st.booleans())
+        return [layer]
+    if not isinstance(layer, nn.Conv2d | HashConv2d) or draw(st.booleans()):
+        return [layer]
+    if kernel % 2 and stride == 1 and padding == kernel // 2:
+        layer.padding = "same"
+        return [layer]
+    outside = draw(st.integers(0, padding))
+    inside = padding - outside
+    layer.padding = inside if isinstance(layer, HashConv2d) else (inside, inside)
+    # Where the last windows do not reach the far side, the zeros there are free.
+    rest = (side + 2 * padding - kernel) % stride
+    far = draw(st.integers(max(0, outside - rest), outside))
+    return [nn.ZeroPad2d((outside, far, outside, far)), layer]
+
+
+#: AveragedModel copies what it wraps, which torch refuses for computed weights.
+_WRAPPERS: list[Any] = [
+    lambda m: m, nn.DataParallel, nn.Sequential,
+    lambda m: m.double(), lambda m: m.train(),
+]  # fmt: skip
+
+
+@st.composite
+def spellings(draw: Draw) -> tuple[nn.Module, nn.Module, Tensor]:
+    """A network, and another that says the same in more words."""
+    plain, x = draw(networks())
+    assert isinstance(plain, nn.Sequential)
+    layers: list[nn.Module] = []
+    found = x
+    for original, layer in zip(plain, copy.deepcopy(plain), strict=True):
+        if draw(st.booleans()):
+            layers.append(_nothing(draw, flat=found.ndim == 2))
+        _computed(draw, layer, original)
+        layers += _respelt(draw, layer, found.shape[-1])
+        with torch.no_grad():
+            found = original(found)
+    dressed = nn.Sequential(*layers).eval()
+    if draw(st.booleans()):
+        dressed(x).sum().backward()
+    return plain.eval(), draw(st.sampled_from(_WRAPPERS))(dressed), x
+
+
+@SETTINGS
+@given(spellings())
+def test_the_same_network_in_other_words_is_the_same_program(
+    case: tuple[nn.Module, nn.Module, Tensor],
+) -> None:
+    plain, dressed, x = case
+    assert_same(compile(dressed, x), compile(plain, x), names=False)
 
 
 def _difference(module: nn.Module, x: Tensor, config: EngineConfig) -> float:
