@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from hwsim.copying import UncopyableError, copied, line
@@ -127,7 +126,7 @@ def _check_readable(module: nn.Module) -> None:
                 f"{where}: {name} holds integers of torch's quantization, with scales of its own: "
                 f"{COMPILE_FLOAT}"
             )
-        if isinstance(part, LazyModuleMixin) and any(map(is_lazy, part.parameters())):
+        if any(map(is_lazy, part.parameters(recurse=False))):
             raise CompileError(
                 f"{where}: {name} has no weights yet: run the module once on an image, and train it"
             )
