@@ -1,0 +1,30 @@
+"""Which table stands in which page, and what writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from docs.tables import cycles, formats, measured, networks
+from hwsim.zoo_table import page_table
+
+ROOT = Path(__file__).parents[2]
+
+#: (page, name of the place) -> the text that belongs there.
+BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
+    ("docs/images.md", "widths"): formats.widths,
+    ("docs/images.md", "fields"): formats.fields,
+    ("docs/timing.md", "constants"): formats.constants,
+    ("docs/rtl.md", "cycles-banked"): partial(cycles.table, "mnist-cnn-h16-banked"),
+    ("docs/rtl.md", "cycles-xxh32"): partial(cycles.table, "mnist-cnn-h16"),
+    ("docs/rtl.md", "rtl-full"): measured.rtl_full,
+    ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
+    ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
+    ("docs/networks.md", "architectures"): networks.architectures,
+    ("README.md", "configurations"): formats.configurations,
+    ("README.md", "networks"): networks.mnist,
+    ("README.md", "cifar10"): networks.cifar10,
+    ("README.md", "hfgsm"): measured.hfgsm,
+    ("README.md", "bench"): measured.bench,
+}
