@@ -8,6 +8,7 @@ from pathlib import Path
 
 from docs.tables import cycles, formats, measured, networks
 from hwsim.zoo_table import page_table
+from tests.formal import table as proofs
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +23,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
     ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
     ("docs/networks.md", "architectures"): networks.architectures,
+    ("docs/formal.md", "proofs"): proofs.page_table,
     ("README.md", "configurations"): formats.configurations,
     ("README.md", "networks"): networks.mnist,
     ("README.md", "cifar10"): networks.cifar10,
