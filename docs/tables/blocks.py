@@ -12,6 +12,19 @@ from tests.formal import table as proofs
 
 ROOT = Path(__file__).parents[2]
 
+#: Tables that a measurement printed, kept in docs/measured, and their pages.
+PRINTED = {
+    "attack-table": "docs/attacks.md",
+    "jsma-speed": "docs/attacks.md",
+    "jsma-options": "docs/attacks.md",
+    "jsma-pairs": "docs/attacks.md",
+    "hjsma-elements": "docs/attacks.md",
+    "transfer": "docs/attacks.md",
+    "audit-one-step": "docs/audit.md",
+    "audit-worst-case": "docs/audit.md",
+    "detection": "docs/detection.md",
+}
+
 #: (page, name of the place) -> the text that belongs there.
 BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/images.md", "widths"): formats.widths,
@@ -29,4 +42,5 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "cifar10"): networks.cifar10,
     ("README.md", "hfgsm"): measured.hfgsm,
     ("README.md", "bench"): measured.bench,
+    **{(page, name): partial(measured.table, name) for name, page in PRINTED.items()},
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim import markdown
+from hwsim.errors import InputError
 
 FOLDER = Path(__file__).parents[1] / "measured"
 
@@ -14,6 +15,33 @@ FOLDER = Path(__file__).parents[1] / "measured"
 def read(name: str) -> dict[str, Any]:
     """A measurement: ``command``, which makes it again, and what it found."""
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def table(name: str) -> str:
+    """A table whose cells were kept as its command printed them."""
+    found = read(name)
+    return markdown.table(found["head"], found["rows"])
+
+
+def take(name: str, printed: str) -> None:
+    """Keep a Markdown table that a command printed, beside the command that is there already.
+
+    Raises InputError if there is no table, or one with other columns.
+    """
+    lines = [line.strip() for line in printed.splitlines() if line.lstrip().startswith("|")]
+    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+    found = read(name)
+    if len(rows) < 3 or any(len(row) != len(found["head"]) for row in rows):
+        raise InputError(f"{name}: expected a Markdown table of {len(found['head'])} columns")
+    head, body = rows[0], ",\n".join(f"  {_json(row)}" for row in rows[2:])
+    text = (
+        f' "command": {_json(found["command"])},\n "head": {_json(head)},\n "rows": [\n{body}\n ]'
+    )
+    (FOLDER / f"{name}.json").write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def hfgsm() -> str:
