@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,13 +16,20 @@ from typing import Any
 
 import pytest
 
-from docs.tables import cycles, formats
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from docs.tables import cycles, formats, measured, rtl
 from docs.tables.blocks import BLOCKS, ROOT
 from hwsim import markdown
-from hwsim.config import config_names, load_config
+from hwsim.config import EngineConfig, config_names, load_config
 from hwsim.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR
+from hwsim.manifest import FORMAT_VERSION, MacEntry, Manifest, PoolEntry
 from hwsim.networks import open_program
 from hwsim.program import FIELDS, WORDS_PER_INSTRUCTION
+from hwsim.proof import MAX_VIRTUAL_WEIGHTS
 from hwsim.timing import analyze
 from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
 from models import zoo
@@ -58,6 +66,32 @@ def test_the_documented_instruction_is_the_instruction() -> None:
     """The reader's table was typed from the page, and the page was written from FIELDS."""
     assert DOCUMENTED == FIELDS
     assert formats.MEANINGS.keys() == FIELDS.keys()
+
+
+def test_the_keys_of_a_manifest_are_those_of_its_schema() -> None:
+    text = (ROOT / "docs/images.md").read_text(encoding="utf-8")
+    text = text.partition("## manifest.json")[2].partition("**The spelling")[0]
+    tables = [_first_cells(part) for part in text.split("\n\n") if part.startswith("| key")]
+    whole, config, layer = tables
+    assert whole == set(Manifest.model_fields)
+    assert config == set(EngineConfig.model_fields)
+    assert layer == set(MacEntry.model_fields) >= set(PoolEntry.model_fields)
+
+
+def _first_cells(table: str) -> set[str]:
+    rows = table.splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_the_coverage_report_is_of_todays_modules() -> None:
+    """Otherwise: make coverage"""
+    text = (ROOT / "docs/coverage.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| (hne_\w+) \|", text, re.MULTILINE)) == {
+        path.stem for path in (ROOT / "rtl").glob("hne_*.v")
+    }
+    holes = tomllib.loads((ROOT / "tests/rtl/coverage_holes.toml").read_text(encoding="utf-8"))
+    reasons = {" ".join(hole["reason"].split()) for hole in holes["hole"]}
+    assert all(reason in text for reason in reasons)
 
 
 # --- measured ------------------------------------------------------------------------------------
@@ -115,6 +149,13 @@ def _images() -> Iterator[str]:
     yield words[WORDS_PER_INSTRUCTION]
     first = int((softmax.EXP_LUT == 0).argmax())
     yield f"0 from n = {first} on"
+    schema = EngineConfig.model_json_schema()["properties"]
+    for name in ("rows", "cols", "act_w", "mult_w", "prog_depth"):
+        yield f"{schema[name]['minimum']} … {schema[name]['maximum']}"
+    yield f"at most {schema['banks']['maximum']}"
+    yield f"at most 2^{MAX_VIRTUAL_WEIGHTS.bit_length() - 1} each"
+    yield f"integer, 1 … 2^{schema['wgt_depth']['maximum'].bit_length() - 1}"
+    yield f"`format_version` | {FORMAT_VERSION} |"
     state, word = xxhash32((2, 3), 1), xxhash32((3,), 1 ^ ROTATION_SEED_XOR)
     yield f"u of (i, j) = (2, 3) is 0x{state:08X} and v of j = 3 is 0x{word:08X}"
     for prime in (PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR):
@@ -137,6 +178,17 @@ def _rtl() -> Iterator[str]:
     yield names[len(config_names())]
 
 
+def _readme() -> Iterator[str]:
+    yield f"`small` on an ECP5 of the slowest speed grade reaches {rtl.routed()['clock']}"
+    found = measured.read("hfgsm")
+    at = 1 + found["epsilons"]["8"].index(0.2)
+    falls = [found["rows"][name][at] for name in ("mnist-cnn", "mnist-cnn-h64")]
+    yield f"Here it falls at ε = 0.2 only, from {falls[0]:.0f}% to {falls[1]:.0f}%"
+    yield f"{found['samples']:,} test images, one training and hash seed"
+    reached = zoo.card("cifar-vgg16").fixed_accuracy[8]
+    yield f"VGG-16 reaches {reached:.1%}"
+
+
 def _networks() -> Iterator[str]:
     card = zoo.card("cifar-vgg16")
     assert card.test_accuracy is not None
@@ -148,6 +200,7 @@ def _networks() -> Iterator[str]:
 
 
 CLAIMS: dict[str, Callable[[], Iterator[str]]] = {
+    "README.md": _readme,
     "docs/timing.md": _timing,
     "docs/images.md": _images,
     "docs/rtl.md": _rtl,

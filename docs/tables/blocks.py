@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from docs.tables import cycles, formats, measured, networks
+from docs.tables import cycles, formats, measured, networks, rtl
 from hwsim.zoo_table import page_table
 from tests.formal import table as proofs
 
@@ -32,6 +32,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/timing.md", "constants"): formats.constants,
     ("docs/rtl.md", "cycles-banked"): partial(cycles.table, "mnist-cnn-h16-banked"),
     ("docs/rtl.md", "cycles-xxh32"): partial(cycles.table, "mnist-cnn-h16"),
+    ("docs/rtl.md", "configurations"): rtl.configurations,
     ("docs/rtl.md", "rtl-full"): measured.rtl_full,
     ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
     ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),

@@ -66,6 +66,36 @@ FIELDS = {
 }  # fmt: skip
 
 
+# --- section "manifest.json" ---------------------------------------------------------------------
+
+SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f", "\b": "\\b"}
+
+
+def _escaped(character: str) -> str:
+    if character in SHORT:
+        return SHORT[character]
+    if 0x20 <= ord(character) <= 0x7E:
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
+
+
+def spelled(value: Any) -> str:
+    """The spelling under the digest."""
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda item: [ord(c) for c in item[0]])
+        return "{" + ",".join(f"{spelled(key)}:{spelled(one)}" for key, one in items) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(spelled, value)) + "]"
+    if isinstance(value, str):
+        return '"' + "".join(map(_escaped, value)) + '"'
+    return {None: "null", True: "true", False: "false"}[value] if _is_word(value) else repr(value)
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
 # --- section "What the words compute" -----------------------------------------------------------
 
 
@@ -147,8 +177,7 @@ class Image:
         rest["config"] = {**self.config, "clock_mhz": float(self.config["clock_mhz"])}
         bounds = [float(bound) for bound in self.manifest["input"]["bounds"]]
         rest["input"] = {**self.manifest["input"], "bounds": bounds}
-        text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(text.encode("ascii")).hexdigest()
+        digest = hashlib.sha256(spelled(rest).encode("ascii")).hexdigest()
         require(digest == self.manifest["digest"], "the digest of the manifest")
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from models.data import load_dataset
 from tests.property import document_reader
 from tests.property.document_reader import Image, code
 from tests.property.networks import EXAMPLES, Case, cases
+from tests.property.test_rom_roundtrip import json_objects
 
 ours = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -56,6 +58,21 @@ def test_an_image_read_from_the_documents_answers_as_the_engine(case: Case) -> N
             assert answer.probabilities == probabilities[n].tolist()
 
 
+@ours
+@given(json_objects, st.lists(json_objects, max_size=2), st.floats(1e-9, 1e9))
+def test_the_digest_of_any_manifest_is_what_the_documents_say(
+    provenance: dict[str, Any], history: list[dict[str, Any]], clock: float
+) -> None:
+    program = _identity(8)
+    read(
+        program.replace(
+            provenance=provenance,
+            history=tuple(history),
+            config=program.config.replace(clock_mhz=clock),
+        )
+    )
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.integers(4, 16), st.integers(0, 2**16 - 1), st.integers(-2, 2), st.sampled_from("fd"))
 def test_pixels_next_to_a_tie_round_as_the_documents_say(
@@ -67,12 +84,12 @@ def test_pixels_next_to_a_tie_round_as_the_documents_say(
     for _ in range(abs(steps)):
         x = np.nextafter(x, dtype.type(np.sign(steps) * np.inf))
     expected = code(float(x), act_w)
-    engine = _one_pixel(act_w)
+    engine = Engine(_identity(act_w))
     pixel = torch.from_numpy(np.full((1, 1, 1, 1), x))
     assert engine.integer_logits(pixel).tolist() == [[expected, 0]]
 
 
-def _one_pixel(act_w: int) -> Engine:
+def _identity(act_w: int) -> Program:
     """A network whose first logit is the code of its only pixel."""
     config = load_config("tiny").replace(act_w=act_w)
     none = np.zeros(2, np.int32)
@@ -82,7 +99,7 @@ def _one_pixel(act_w: int) -> Engine:
         weights=np.array([1, 0], np.int32), fw=0, fa_in=act_w, fa_out=act_w, multiplier=none,
         shift=none, bias=none.astype(np.int64), last=True,
     )  # fmt: skip
-    return Engine(Program(config, (layer,), (1, 1, 1)))
+    return Program(config, (layer,), (1, 1, 1))
 
 
 @pytest.mark.slow
