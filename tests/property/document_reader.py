@@ -1,8 +1,8 @@
 """A reader of memory images that was written from docs/images.md alone, and runs what they hold.
 
 It imports nothing of hwsim, so that an agreement with the engine says two things: the page leaves
-nothing to guess, and the machine does what the page says. Plain Python integers, one image at a
-time; where it says "section", a section of docs/images.md is meant.
+nothing to guess, and the machine does what the page says. Integers, one image at a time; where it
+says "section", a section of docs/images.md is meant.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -19,6 +18,8 @@ from itertools import product
 from operator import mul
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 Map = list[list[list[int]]]  # [channel][row][column]
 Json = dict[str, Any]
@@ -99,8 +100,8 @@ def _is_word(value: Any) -> bool:
 # --- section "What the words compute" -----------------------------------------------------------
 
 
-def xxhash32(words: Iterable[int], seed: int) -> int:
-    """xxHash32 of one or two 32-bit words, the lowest byte first."""
+def xxhash32(words: Iterable[Any], seed: int) -> Any:
+    """xxHash32 of one or two 32-bit words, the lowest byte first; integers or uint64 arrays."""
     mask = 0xFFFFFFFF
     words = list(words)
     state = (seed + 0x165667B1 + 4 * len(words)) & mask
@@ -118,8 +119,8 @@ def code(x: float, act_w: int) -> int:
     return math.floor(Fraction(x) * (2**act_w - 1) + Fraction(1, 2))
 
 
-def address_and_negative(layer: Json, i: int, j: int) -> tuple[int, bool]:
-    """h(i, j), and whether ξ(i, j) is −1."""
+def address_and_negative(layer: Json, i: int, j: Any) -> tuple[Any, Any]:
+    """h(i, j), and whether ξ(i, j) is −1; j is an integer or a uint64 array."""
     if layer["scheme"] == "dense":
         return j * layer["n_out"] + i, False
     u = xxhash32((i, j), layer["seed"])
@@ -262,24 +263,21 @@ class Image:
         for layer in self.mac_layers:
             if layer["scheme"] == "dense":
                 continue
-            tiles = -(-layer["n_out"] // rows)
-            for t, j, r in product(range(tiles), range(layer["fan_in"]), range(rows)):
-                i, expected = t * rows + r, 0
-                if i < layer["n_out"]:
-                    address, negative = divmod(self.index[layer["name"]][i][j], 2)
-                    expected = address | negative << address_w
-                line = layer["index_base"] + t * layer["fan_in"] + j
-                require(lines[line][r] == expected, f"index.mem of {layer['name']}")
-            count += tiles * layer["fan_in"]
+            for top in range(0, layer["n_out"], rows):
+                tile = self.index[layer["name"]][top : top + rows]
+                first = layer["index_base"] + top // rows * layer["fan_in"]
+                for j, pairs in enumerate(zip(*tile, strict=True)):
+                    expected = [pair >> 1 | (pair & 1) << address_w for pair in pairs]
+                    beyond = [0] * (rows - len(tile))
+                    require(lines[first + j] == expected + beyond, f"index.mem of {layer['name']}")
+                count += layer["fan_in"]
         require(count == len(lines), "the lines of index.mem")
 
     # section "What the words compute"
-    def _index(self, layer: Json) -> list[array[int]]:
-        rows = []
-        for i in range(layer["n_out"]):
-            pairs = (address_and_negative(layer, i, j) for j in range(layer["fan_in"]))
-            rows.append(array("q", [2 * address + negative for address, negative in pairs]))
-        return rows
+    def _index(self, layer: Json) -> list[list[int]]:
+        columns = np.arange(layer["fan_in"], dtype=np.uint64)
+        rows = (address_and_negative(layer, i, columns) for i in range(layer["n_out"]))
+        return [(2 * address + negative).tolist() for address, negative in rows]
 
     def _virtual_weights(self, layer: Json) -> list[list[int]]:
         """W(i, j)."""
