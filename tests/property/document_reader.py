@@ -1,4 +1,4 @@
-"""A reader of memory images that was written from docs/images.md alone, and runs what they hold.
+"""A reader of memory images that uses only what docs/images.md says, and runs what they hold.
 
 It imports nothing of hwsim, so that an agreement with the engine says two things: the page leaves
 nothing to guess, and the machine does what the page says. Integers, one image at a time; where it
