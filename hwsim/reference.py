@@ -1,6 +1,6 @@
 """The slow, obvious oracle: one image at a time, Python integers and fractions, plain loops.
 
-Follows docs/architecture.md (Numbers, Hashing, Gradients), not the fast paths. It shares the descriptors of
+Follows docs/architecture.md (Numbers, Hashing, Gradients). It shares the descriptors of
 hwsim.program with the fast paths and none of their arithmetic, so that an agreement between the two
 means something.
 """
