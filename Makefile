@@ -35,7 +35,7 @@ QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings synth pnr bench clean help
+.PHONY: sim audit wave paper test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings tables synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -105,6 +105,9 @@ lint: $(TESTENV)  ## ruff and mypy
 
 drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
 	$(BIN)/python -m docs.draw
+
+tables: $(TESTENV)  ## tables of README and docs, from the program, its cards and docs/measured
+	$(BIN)/python -m docs.tables
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench

@@ -33,13 +33,25 @@ Result = TypeVar("Result")
 
 @njit(nogil=True, cache=True)
 def _to_grid(images, act_max, out):  # type: ignore[no-untyped-def]
-    """⌊x·(2^A − 1) + ½⌋ of NCHW float images into NHWC integers, computed in float64 (exactly)."""
+    """⌊x·(2^A − 1) + ½⌋ of NCHW float images into NHWC integers, exactly.
+
+    The product of a float32 and act_max < 2^16 fits a float64. That of a float64 does not: near a
+    tie it is compared with the tie in two halves, whose products do.
+    """
     count, channels, height, width = images.shape
     for n in range(count):
         for c in range(channels):
             for y in range(height):
                 for x in range(width):
-                    value = np.floor(np.float64(images[n, c, y, x]) * act_max + 0.5)
+                    pixel = np.float64(images[n, c, y, x])
+                    value = np.floor(pixel * act_max + 0.5)
+                    high = np.float64(np.float32(pixel))
+                    low = pixel - high
+                    if low != 0:
+                        if (high * act_max - (value - 0.5)) + low * act_max < 0:
+                            value -= 1
+                        elif (high * act_max - (value + 0.5)) + low * act_max >= 0:
+                            value += 1
                     out[n, y, x, c] = min(max(value, 0), act_max)
 
 

@@ -27,15 +27,34 @@ def read(path: Path) -> str:
         raise InputError(f"{path}: not a text file in UTF-8") from None
 
 
+def get(path: Path, name: str) -> str:
+    """The text between the two comments that carry ``name``, without white space around it.
+
+    Raises InputError if the file is not there or has no such place.
+    """
+    return _parts(path, name)[1].strip()
+
+
+def _parts(path: Path, name: str) -> tuple[str, str, str]:
+    """Before, between and after the comments, which belong to none."""
+    begin, end = _marks(name)
+    before, found, rest = read(path).partition(begin)
+    inside, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise InputError(f"{path}: no place for a table between {begin} and {end}")
+    return before, inside, after
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
 def put(path: Path, name: str, text: str) -> None:
     """Put ``text`` between the two comments that carry ``name`` in a Markdown file.
 
     Raises InputError if the file is not there or has no such place.
     """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, found, rest = read(path).partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise InputError(f"{path}: no place for a table between {begin} and {end}")
+    begin, end = _marks(name)
+    before, _, after = _parts(path, name)
     with replacing(path) as temporary:
         temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")

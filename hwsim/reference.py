@@ -1,7 +1,8 @@
 """The slow, obvious oracle: one image at a time, Python integers and fractions, plain loops.
 
-Written from DESIGN.md sections 2, 3 and 7 alone. It shares the descriptors of hwsim.program with
-the fast paths and none of their arithmetic, so that an agreement between the two means something.
+Follows docs/architecture.md (Numbers, Hashing, Gradients). It shares the descriptors of
+hwsim.program with the fast paths and none of their arithmetic, so that an agreement between the two
+means something.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Map = list[list[list[int]]]  # [channel][row][column]
 Tap = tuple[int, int, int, int]  # fan-in position j, and the channel, row, column it reads
 
 
-# --- hashing (section 3) ------------------------------------------------------------------------
+# --- hashing --------------------------------------------------------------------------------------
 
 
 def xxh32(data: bytes, seed: int) -> int:
@@ -68,7 +69,7 @@ def _virtual_weights(layer: MacLayer) -> list[list[int]]:
     return [[sign * words[address] for address, sign in row] for row in _index(layer.spec)]
 
 
-# --- numbers (section 2) ------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def grid(x: float, act_w: int) -> int:
@@ -101,7 +102,7 @@ def _fits(value: int, bits: int) -> bool:
     return -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
 
 
-# --- geometry -----------------------------------------------------------------------------------
+# --- geometry -------------------------------------------------------------------------------------
 
 
 def _taps(layer: MacLayer, y: int, x: int) -> list[Tap]:
@@ -136,7 +137,7 @@ def _first_maximum(layer: PoolLayer, plane: list[list[int]], y: int, x: int) -> 
     return best
 
 
-# --- forward ------------------------------------------------------------------------------------
+# --- forward --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def run(program: Program, image: Sequence[Any] | NDArray[Any]) -> Trace:
     )
 
 
-# --- backward (section 7, `ste`) ----------------------------------------------------------------
+# --- backward (docs/architecture.md, Gradients: `ste`) --------------------------------------------
 
 
 def gradient(

@@ -16,8 +16,8 @@ def describe(program: Program) -> dict[str, Any]:
     """Layers, sizes, memory in bits, provenance and history; plain JSON values.
 
     ``memory_bits``: what the network's weights cost as ``dense`` words, as real weights with
-    stored indices (``index_sram``: ceil(log2 K) + 1 bits per hashed virtual weight, DESIGN
-    section 3), and as real weights whose indices are computed (``hash``).
+    stored indices (``index_sram``: ceil(log2 K) + 1 bits per hashed virtual weight), and
+    as real weights whose indices are computed (``hash``): docs/architecture.md, Hashing.
     """
     layers = [_layer(layer, program.config.wgt_w) for layer in program.layers]
     weight_bits = sum(row["weight_bits"] for row in layers)

@@ -66,7 +66,7 @@ def conv_schedule(
     pixel_tiles: int,
     start: int = 0,
 ) -> Schedule:
-    """A convolution from boundary ``start``, where its first index may be read (DESIGN section 5).
+    """A convolution (docs/timing.md) from boundary ``start``, where its first index may be read.
 
     tile_rows, tile_cycles: rows in and Σ_j X_j of each row-tile. row_tile_cycles: its i-round.
     slot: T, cycles of a pixel tile. Per row-tile r:
