@@ -5,31 +5,15 @@ Import this module after ``tests.examples.use("new")``: the tests' settings buil
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.fuzz.rounds import Property, Test
 from tests.property import test_engine_equals_oracle as engine
 from tests.property import test_rewrites as rewrites
 from tests.property import test_rom_roundtrip as rom
 from tests.property import test_timing_properties as timing
 from tests.unit import test_reference as oracle
-
-#: A test under ``hypothesis.given``, that takes ``arguments`` beside what is drawn.
-Test = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Property:
-    """One property: its name on the command line, its area, and the test that draws examples."""
-
-    name: str
-    area: str
-    test: Test
-    arguments: tuple[Any, ...] = ()
-
-    def end(self) -> None:
-        """Give back what the test holds."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import hypothesis
 from hypothesis.errors import UnsatisfiedAssumption
 
-from tests.fuzz.properties import Property
-
 SEEDS = 2**32
+
+#: A test under ``hypothesis.given``, that takes ``arguments`` beside what is drawn.
+Test = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property: its name on the command line, its area, and the test that draws examples."""
+
+    name: str
+    area: str
+    test: Test
+    arguments: tuple[Any, ...] = ()
+
+    def end(self) -> None:
+        """Give back what the test holds."""
 
 
 def following(seed: int) -> int:

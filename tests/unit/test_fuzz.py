@@ -12,8 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.properties import Property
-from tests.fuzz.rounds import SEEDS, Fuzz, Progress, following
+from hwsim.rtl import RtlError
+from tests.fuzz import properties
+from tests.fuzz.command import main
+from tests.fuzz.rounds import SEEDS, Fuzz, Progress, Property, following
 
 
 def drawing(name: str, area: str, body: Callable[[int], None], count: int = 5) -> Property:
@@ -129,16 +131,6 @@ def test_seeds_follow_one_another_without_an_early_circle() -> None:
     assert all(0 <= seed < SEEDS for seed in seeds)
 
 
-def fuzz(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    """``python -m tests.fuzz``; ``code`` runs before it."""
-    start = (
-        f"{code}; from tests.fuzz.__main__ import main; import sys; sys.exit(main(sys.argv[1:]))"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", start.lstrip("; "), *arguments], capture_output=True, text=True
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -151,38 +143,73 @@ def fuzz(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
         (["--often"], "unrecognized arguments: --often"),
     ],
 )
-def test_a_wrong_argument_is_one_line_and_exit_code_2(arguments: list[str], reason: str) -> None:
-    done = fuzz(*arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"fuzz: {reason}")
-    assert done.stderr.count("\n") == 1
+def test_a_wrong_argument_is_one_line_and_exit_code_2(
+    arguments: list[str], reason: str, no_verilog: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"fuzz: {reason}")
+    assert printed.count("\n") == 1
 
 
-#: A gradient that forgets that saturated outputs pass nothing.
-WRONG_GATE = "import hwsim.units.post as post; post.UNSATURATED = 0"
+@pytest.fixture
+def no_verilog(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> list[Property]:
+        raise RtlError("the RTL backend needs Verilator")
+
+    monkeypatch.setattr(properties, "verilog", none)
+
+
+def test_without_verilator_the_rest_runs_and_says_so(
+    no_verilog: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(properties, "software", lambda: [drawing("a", "x", ignore)])
+    with pytest.raises(SystemExit) as stop:
+        main(["--only", "rtl", "--minutes", "0"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "fuzz: the RTL backend needs Verilator\n"
+    assert main(["--minutes", "0", "--seed", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("seed 3\nrtl is left out: the RTL backend needs Verilator\n")
+    assert "5 examples of 1 properties, 0 failed" in printed
+
+
+def test_an_interruption_prints_what_was_covered(
+    no_verilog: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+
+    def body(number: int) -> None:
+        seen.append(number)
+        if len(seen) == 12:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(properties, "software", lambda: [drawing("a", "x", body)])
+    assert main(["--minutes", "60", "--seed", "3"]) == 130
+    printed = capsys.readouterr().out
+    assert "interrupted\n\ncovered:\n  x          a " in printed
+    assert " 2 rounds " in printed
+
+
+#: A gradient that forgets that saturated outputs pass nothing; nobody reads the smallest example.
+WRONG_GATE = """
+import runpy
+from hypothesis import Phase, settings
+import hwsim.units.post as post
+from tests import examples
+post.UNSATURATED = 0
+settings.register_profile("new", settings.get_profile("new"), phases=[Phase.generate])
+runpy.run_module("tests.fuzz", run_name="__main__")
+"""
 
 
 def test_a_wrong_engine_is_found_and_its_command_finds_it_again() -> None:
-    done = fuzz("--only", "gradients-equal-the-oracle", "--seed", "5", "--minutes", "0",
-                code=WRONG_GATE)  # fmt: skip
+    only = ["--only", "gradients-equal-the-oracle", "--seed", "5", "--minutes", "0"]
+    done = subprocess.run([sys.executable, "-c", WRONG_GATE, *only], capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.startswith("seed 5\n")
     assert "roundings of the terms" in done.stdout
     assert "the same again: make fuzz SEED=5 ONLY=gradients-equal-the-oracle" in done.stdout
     assert "FAILED at seed 5" in done.stdout
-
-
-def test_without_verilator_the_rest_runs_and_says_so() -> None:
-    """None of the networks: only what is asked for by its area."""
-    broken = (
-        "import hwsim.rtl as rtl\n"
-        "def none(): raise rtl.RtlError('the RTL backend needs Verilator')\n"
-        "rtl.verilator = none\n"
-        "import tests.fuzz.properties as p; p.software = lambda: []\n"
-        "pass"
-    )
-    done = fuzz("--only", "rtl", "--minutes", "0", code=broken)
-    assert done.returncode == 2
-    assert done.stderr == "fuzz: the RTL backend needs Verilator\n"
-    done = fuzz("--minutes", "0", code=broken)
-    assert "rtl is left out: the RTL backend needs Verilator\n" in done.stdout
