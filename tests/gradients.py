@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hwsim import reference
 from hwsim.datapath import Datapath
+from hwsim.engine import Engine
 from hwsim.gradient import Backward
 from hwsim.program import Program
-from tests.rounding import assert_within, roundings
+from tests.rounding import assert_within, gamma, roundings
 
 
 def computed(
@@ -46,3 +50,37 @@ def assert_oracles(
 ) -> None:
     """Fail unless ``found`` is the oracle's gradient of every image, up to float32 roundings."""
     assert_within(found, *exact(program, images, seed, unclamped), roundings(program))
+
+
+def terms(engine: Engine, x: Tensor, seed: Tensor) -> Tensor:
+    """Σ|terms| of the engine's input gradient for seeds (N, classes): (N, C, H, W), float64.
+
+    From the fast path with the size of every factor, for networks that the oracle would take long
+    for. Its gates are the engine's own, so it says how far two runs of an engine may be apart, not
+    whether a gate is right.
+    """
+    backward = copy.copy(engine._backward)
+    backward._weights = [weight.abs() for weight in backward._weights]
+    states: list[Any] = []
+    engine._datapath.run(engine._grid(x), states)
+    return torch.from_numpy(backward.run(seed.abs().float().numpy(), states)).double()
+
+
+def assert_same(
+    found: Tensor,
+    expected: Tensor,
+    engine: Engine,
+    x: Tensor,
+    seed: Tensor,
+    factor: Tensor | None = None,
+) -> None:
+    """Fail unless two float32 gradients for seeds (N, classes) differ by roundings only.
+
+    Each is within γ_n of its terms from the exact one. Eight more roundings allow for seeds that
+    are themselves computed in float32, as a softmax is, or for a ``factor`` behind the gradient.
+    """
+    size = terms(engine, x, seed) * (1 if factor is None else factor.abs())
+    allowed = 2 * float(gamma(roundings(engine.program) + 8)) * size
+    assert found.shape == expected.shape == allowed.shape
+    beyond = (found.double() - expected.double()).abs() - allowed
+    assert float(beyond.max()) <= 0, f"{float(beyond.max()):.3g} more than roundings allow"
