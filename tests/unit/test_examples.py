@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,3 +55,34 @@ def test_no_test_remembers_examples_or_is_judged_by_its_time() -> None:
     assert current.database is None
     assert current.deadline is None
     assert HealthCheck.too_slow in current.suppress_health_check
+
+
+# --- generators that everything shares -----------------------------------------------------------
+
+AT_IMPORT = torch.rand(3)
+
+
+@pytest.fixture(scope="module")
+def of_the_module() -> torch.Tensor:
+    return torch.rand(3)
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_every_test_starts_from_the_same_random_state(
+    run: int, of_the_module: torch.Tensor
+) -> None:
+    torch.manual_seed(0)
+    first = torch.rand(3)
+    assert torch.equal(AT_IMPORT, first)
+    assert torch.equal(of_the_module, first)
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_what_a_test_draws_does_not_depend_on_what_ran_before(run: int) -> None:
+    drawn = torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
+    assert torch.equal(drawn[0], torch.rand(3))
+    assert drawn[1].tolist() == np.random.rand(3).tolist()  # noqa: NPY002
+    assert drawn[2] == random.random()
