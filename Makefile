@@ -28,6 +28,9 @@ OPTIONS       ?=
 BACKEND       ?=
 IMAGES        ?=
 DRAWS         ?=
+MINUTES       ?=
+SEED          ?=
+ONLY          ?=
 IMAGE         ?=
 CYCLES        ?=
 JSON          ?=
@@ -35,7 +38,7 @@ QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast lint unit clients rtl rtl-full rtl-lint coverage formal drawings tables synth pnr bench clean help
+.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal drawings tables synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -76,6 +79,10 @@ clients: $(TESTENV)
 
 test-fast: $(TESTENV)  ## the tests that take less than two minutes together
 	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl and not formal'
+
+fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (an area or property)
+	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \
+	  $(call option,ONLY,only)
 
 rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
 	$(BIN)/python -m pytest tests/rtl tests/cli/test_rtl_backend.py

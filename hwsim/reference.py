@@ -8,7 +8,7 @@ means something.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -23,6 +23,7 @@ from hwsim.hashing import HashSpec
 from hwsim.program import Layer, MacLayer, PoolLayer, Program
 
 Map = list[list[list[int]]]  # [channel][row][column]
+Flow = list[list[list[Fraction]]]  # a gradient by each place of a map
 Tap = tuple[int, int, int, int]  # fan-in position j, and the channel, row, column it reads
 
 
@@ -271,28 +272,73 @@ def gradient(
     Returns (C, H, W) Fractions, dtype object. Raises as ``run``, and InputError if the number of
     seeds is not the number of classes.
     """
+    return gradient_and_size(program, image, seed_logits, unclamped=unclamped)[0]
+
+
+def gradient_and_size(
+    program: Program,
+    image: Sequence[Any] | NDArray[Any],
+    seed_logits: Sequence[Fraction | float],
+    *,
+    unclamped: bool = False,
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """``gradient``, and beside it the sum of the magnitudes of the terms that it is a sum of.
+
+    A gradient is a sum over all paths from a logit to the pixel, and may cancel to any small part
+    of its terms. What an implementation with rounding can be held to is a share of their size, so
+    the second array is the same pull-back, through the same gates and winners, of |seed| by |w| and
+    |m| · 2^-s.
+
+    Parameters
+    ----------
+    program, image, seed_logits, unclamped
+        As for ``gradient``.
+
+    Returns
+    -------
+    gradient, size : (C, H, W) arrays of Fraction, dtype object
+        By pixels x in [0, 1]; |gradient| <= size everywhere, and size is 0 where no path is open.
+
+    Raises
+    ------
+    InputError
+        If the image is none of the program's, or the seeds are not one per class.
+    """
     if len(seed_logits) != program.classes:
         raise InputError(f"{len(seed_logits)} seeds for {program.classes} classes")
     unit = Fraction(2) ** -program.logit_frac
-    flow = [[[Fraction(seed) * unit]] for seed in seed_logits]
-    for step in reversed(_execute(program, image)):
+    seeds = [Fraction(seed) * unit for seed in seed_logits]
+    steps = _execute(program, image)
+    signed = _pulled_back(program, steps, [[[g]] for g in seeds], unclamped, _itself)
+    size = _pulled_back(program, steps, [[[abs(g)]] for g in seeds], unclamped, abs)
+    top = program.config.act_max
+    return np.array(signed, object) * top, np.array(size, object) * top
+
+
+def _itself(factor: Any) -> Any:
+    return factor
+
+
+def _pulled_back(
+    program: Program, steps: list[_Step], flow: Flow, unclamped: bool, of: Callable[[Any], Any]
+) -> Flow:
+    """``flow`` at the logits taken to the pixels by ``of`` every factor: itself, or its size."""
+    for step in reversed(steps):
         if isinstance(step.layer, PoolLayer):
             flow = _pool_backward(step.layer, step.source, flow)
         else:
             if not step.layer.last:
-                flow = _post_backward(program, step.layer, step.wide, flow, unclamped)
-            flow = _mac_backward(step.layer, flow)
-    return np.array(flow, object) * program.config.act_max
+                flow = _post_backward(program, step.layer, step.wide, flow, unclamped, of)
+            flow = _mac_backward(step.layer, flow, of)
+    return flow
 
 
-def _zeros(layer: Layer) -> list[list[list[Fraction]]]:
+def _zeros(layer: Layer) -> Flow:
     channels, height, width = layer.in_shape
     return [[[Fraction(0)] * width for _ in range(height)] for _ in range(channels)]
 
 
-def _pool_backward(
-    layer: PoolLayer, source: Map, flow: list[list[list[Fraction]]]
-) -> list[list[list[Fraction]]]:
+def _pool_backward(layer: PoolLayer, source: Map, flow: Flow) -> Flow:
     result = _zeros(layer)
     for c, plane in enumerate(flow):
         for y, line in enumerate(plane):
@@ -306,9 +352,10 @@ def _post_backward(
     program: Program,
     layer: MacLayer,
     wide: Map,
-    flow: list[list[list[Fraction]]],
+    flow: Flow,
     unclamped: bool,
-) -> list[list[list[Fraction]]]:
+    of: Callable[[Any], Any],
+) -> Flow:
     multiplier, shift = layer.multiplier.tolist(), layer.shift.tolist()
 
     def passes(p: int, s: int) -> bool:
@@ -318,7 +365,9 @@ def _post_backward(
     return [
         [
             [
-                g * Fraction(multiplier[i], 2 ** shift[i]) if passes(p, shift[i]) else Fraction(0)
+                g * of(Fraction(multiplier[i], 2 ** shift[i]))
+                if passes(p, shift[i])
+                else Fraction(0)
                 for g, p in zip(gradients, line, strict=True)
             ]
             for gradients, line in zip(flow[i], wide[i], strict=True)
@@ -327,7 +376,7 @@ def _post_backward(
     ]
 
 
-def _mac_backward(layer: MacLayer, flow: list[list[list[Fraction]]]) -> list[list[list[Fraction]]]:
+def _mac_backward(layer: MacLayer, flow: Flow, of: Callable[[Any], Any]) -> Flow:
     weights = _virtual_weights(layer)
     result = _zeros(layer)
     for y in range(layer.out_shape[1]):
@@ -337,5 +386,5 @@ def _mac_backward(layer: MacLayer, flow: list[list[list[Fraction]]]) -> list[lis
                 g = flow[i][y][x]
                 if g:
                     for j, c, row, column in taps:
-                        result[c][row][column] += weights[i][j] * g
+                        result[c][row][column] += of(weights[i][j]) * g
     return result

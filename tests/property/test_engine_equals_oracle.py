@@ -13,12 +13,13 @@ from hwsim import reference
 from hwsim.config import load_config
 from hwsim.datapath import Datapath
 from hwsim.engine import Engine
-from hwsim.gradient import Backward
 from hwsim.hashing import HashSpec
 from hwsim.program import MacLayer, Program
 from hwsim.proof import check
 from hwsim.units.softmax import probabilities
+from tests.gradients import assert_oracles, computed
 from tests.property.networks import Case, cases
+from tests.rounding import stays_normal
 
 EXAMPLES = int(os.environ.get("HWSIM_EXAMPLES", "500"))
 
@@ -65,41 +66,17 @@ def test_every_kernel_equals_the_oracle(case: Case) -> None:
                 np.testing.assert_array_equal(mine[n], theirs)
 
 
-def _within_float32(case: Case) -> bool:
-    """Whether no product of layers' slopes can leave float32: the gradient is computed in it."""
-    low = high = 0.0
-    for layer in case.program.mac_layers:
-        m = np.abs(layer.multiplier.astype(np.float64))
-        shift = layer.fa_in - layer.fa_out - layer.shift.astype(np.float64)
-        scale = np.full(1, -float(layer.fw)) if layer.last else np.log2(m[m > 0]) + shift[m > 0]
-        bits = np.log2(max(int(np.abs(layer.weights).max()), 1)) + np.log2(layer.fan_in)
-        low += min(0.0, float(scale.min(initial=0.0)))
-        high += max(0.0, float(scale.max(initial=0.0)) + bits)
-    return low > -120 and high < 120
-
-
 @property_test(0.5)
 @given(case=cases(), data=st.data())
 def test_gradients_equal_the_oracle(case: Case, data: st.DataObject) -> None:
-    assume(_within_float32(case))
+    assume(stays_normal(case.program))
     unclamped = data.draw(st.booleans())
-    datapath = Datapath(case.program, frozenset(("float64",)))
-    backward = Backward(datapath, "ste-unclamped" if unclamped else "ste")
-    maps = case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)
-    states: list = []
-    logits = datapath.run(maps, states)
     weights = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0])
-    size = logits.shape[1]
-    seed = np.array(
-        [data.draw(st.lists(weights, min_size=size, max_size=size)) for _ in logits], np.float32
-    )
-    found = backward.run(seed, states)
-    for n, image in enumerate(case.images):
-        exact = reference.gradient(case.program, image, seed[n].tolist(), unclamped=unclamped)
-        truth = np.array(exact, dtype=np.float64)
-        # float32 sums of terms that may cancel: compare on the scale of the largest entry.
-        scale = max(float(np.abs(truth).max(initial=0)), 1e-30)
-        np.testing.assert_allclose(found[n], truth, rtol=2e-4, atol=2e-4 * scale)
+    size = case.program.classes
+    drawn = [data.draw(st.lists(weights, min_size=size, max_size=size)) for _ in case.images]
+    seed = np.array(drawn, np.float32)
+    found = computed(case.program, case.images, seed, unclamped)
+    assert_oracles(found, case.program, case.images, seed, unclamped)
 
 
 @property_test(0.2)
@@ -129,11 +106,7 @@ def test_a_slope_below_float32_is_met_by_a_weight_above_it() -> None:
     )  # fmt: skip
     program = Program(load_config("tiny"), layers, (1, 1, 1))
     check(program)
-    datapath = Datapath(program, frozenset(("float64",)))
-    states: list = []
-    datapath.run(np.full((1, 1, 1, 1), 255, np.uint8), states)
-    found = Backward(datapath, "ste").run(np.ones((1, 1), np.float32), states)
-    exact = reference.gradient(program, np.full((1, 1, 1), 255), [1.0])
-    truth = np.array(exact, dtype=np.float64)
-    assert truth.item() > 0
-    np.testing.assert_allclose(found[0], truth, rtol=1e-6)
+    image, seed = np.full((1, 1, 1, 1), 255), np.ones((1, 1), np.float32)
+    found = computed(program, image, seed)
+    assert found.item() > 0
+    assert_oracles(found, program, image, seed)

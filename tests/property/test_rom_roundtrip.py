@@ -87,11 +87,17 @@ def _load_or_refuse(image: Path) -> Program | None:
     return None
 
 
+def saved() -> dict[str, bytes]:
+    """The files of a small image, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "x.hne"
+        rom.save(small_program(), image)
+        return contents(image)
+
+
 @pytest.fixture(scope="module")
-def intact(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    image = tmp_path_factory.mktemp("intact") / "x.hne"
-    rom.save(small_program(), image)
-    return contents(image)
+def intact() -> dict[str, bytes]:
+    return saved()
 
 
 def _restore(intact: dict[str, bytes], folder: str) -> Path:

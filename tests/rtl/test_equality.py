@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -63,9 +63,8 @@ class Bench:
             self.engine = None
 
 
-@pytest.mark.parametrize("config", ENGINES, ids=lambda config: config.name)
-def test_random_networks_agree_in_every_value_and_every_counter(config: EngineConfig) -> None:
-    bench = Bench()
+def agreement(config: EngineConfig, bench: Bench) -> Callable[[], None]:
+    """The property of one engine: random networks have the simulator's values and counters."""
 
     @settings(
         max_examples=40 if FULL else 15,
@@ -84,8 +83,14 @@ def test_random_networks_agree_in_every_value_and_every_counter(config: EngineCo
             check(program, run, oracle(program, image), report)
         RANDOM[config.name].add(program, run)
 
+    return agree
+
+
+@pytest.mark.parametrize("config", ENGINES, ids=lambda config: config.name)
+def test_random_networks_agree_in_every_value_and_every_counter(config: EngineConfig) -> None:
+    bench = Bench()
     try:
-        agree()
+        agreement(config, bench)()
     finally:
         bench.close()
 

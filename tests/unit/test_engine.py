@@ -21,6 +21,7 @@ from hwsim.errors import InputError
 from hwsim.gradient import GRADIENT_MODES
 from hwsim.hashing import HashSpec
 from hwsim.program import MacLayer, Program
+from tests.gradients import assert_same
 from tests.images import small_program
 
 CLASSES = 3
@@ -53,6 +54,11 @@ def gradient(engine: Engine, images: Tensor) -> Tensor:
     x = images.detach().clone().requires_grad_()
     (found,) = torch.autograd.grad(engine(x).logsumexp(1).sum(), x)
     return found
+
+
+def softmax(engine: Engine, images: Tensor) -> Tensor:
+    """The seed of ``gradient``."""
+    return engine(images).softmax(1)
 
 
 # --- nn.Module ----------------------------------------------------------------------------------
@@ -171,8 +177,9 @@ def test_gradients_of_a_larger_graph_go_through_the_engine(engine: Engine) -> No
     w = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
     x = (torch.tanh(w) + 1) / 2
     (found,) = torch.autograd.grad(engine(x)[:, 1].sum(), w)
-    expected = jacobian(engine, x)[:, 1] * (1 - torch.tanh(w.detach()) ** 2) / 2
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    factor = (1 - torch.tanh(w.detach()) ** 2) / 2
+    seed = torch.eye(CLASSES)[1].expand(2, -1)
+    assert_same(found, jacobian(engine, x)[:, 1] * factor, engine, x, seed, factor)
 
 
 def test_checkpointing_recomputes_the_same_gradient(engine: Engine) -> None:
@@ -227,7 +234,11 @@ def test_every_way_to_a_jacobian_equals_the_loop_over_classes(mode: Any) -> None
         *(torch.stack([full[n, :, n] for n in range(3)]) for full in whole),
     ]
     for way in found:
-        torch.testing.assert_close(way, expected, rtol=1e-5, atol=1e-7)
+        if mode == "finite-difference":  # of exact logits: nothing is summed
+            assert torch.equal(way, expected)
+            continue
+        for k, seed in enumerate(seeds):
+            assert_same(way[:, k], expected[:, k], engine, images, seed)
     for full in whole:  # images of a batch do not touch each other
         assert all(not full[a, :, b].any() for a in range(3) for b in range(3) if a != b)
 
@@ -238,8 +249,11 @@ def test_func_grad_equals_autograd(engine: Engine) -> None:
 
     images = pictures(4)
     expected = gradient(engine, images)
-    torch.testing.assert_close(torch.func.grad(loss)(images[0]), expected[0])
-    torch.testing.assert_close(torch.func.vmap(torch.func.grad(loss))(images), expected)
+    alone, all_at_once = images[:1], softmax(engine, images)
+    found = torch.func.grad(loss)(images[0])[None]
+    assert_same(found, expected[:1], engine, alone, all_at_once[:1])
+    found = torch.func.vmap(torch.func.grad(loss))(images)
+    assert_same(found, expected, engine, images, all_at_once)
 
 
 @pytest.mark.parametrize("bits", [8, 12])
@@ -280,7 +294,8 @@ def test_results_do_not_depend_on_the_batch(engine: Engine, count: int) -> None:
     for n in {0, count // 2, count - 1}:
         alone = images[n : n + 1]
         assert torch.equal(engine(alone)[0], logits[n])
-        torch.testing.assert_close(gradient(engine, alone)[0], slopes[n], rtol=1e-5, atol=1e-7)
+        seed = softmax(engine, alone)
+        assert_same(gradient(engine, alone), slopes[n : n + 1], engine, alone, seed)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +349,7 @@ def test_the_callers_thread_count_is_obeyed_and_kept(
     logits, slopes = engine(images), gradient(engine, images)
     torch.set_num_threads(count)
     assert torch.equal(engine(images), logits)
-    torch.testing.assert_close(gradient(engine, images), slopes, rtol=1e-5, atol=1e-7)
+    assert_same(gradient(engine, images), slopes, engine, images, softmax(engine, images))
     assert torch.get_num_threads() == count
 
 
@@ -367,7 +382,8 @@ def test_python_threads_may_share_an_engine(engine: Engine) -> None:
         assert len(found[number]) == 5
         for mine in found[number]:
             assert torch.equal(mine[0], logits)
-            torch.testing.assert_close(mine[1], slopes, rtol=1e-5, atol=1e-7)
+            images = batches[number]
+            assert_same(mine[1], slopes, engine, images, softmax(engine, images))
 
 
 class _Judged(Dataset):

@@ -1,0 +1,1 @@
+"""``make fuzz``: the property tests on new examples, for as long as asked."""

@@ -1,0 +1,72 @@
+"""The property tests that are run on new examples, by the area that they belong to.
+
+Import this module after ``tests.examples.use("new")``: the tests' settings build on that profile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fuzz.rounds import Property, Test
+from tests.property import test_engine_equals_oracle as engine
+from tests.property import test_rewrites as rewrites
+from tests.property import test_rom_roundtrip as rom
+from tests.property import test_timing_properties as timing
+from tests.unit import test_reference as oracle
+
+
+@dataclass(frozen=True)
+class Verilated(Property):
+    """Random networks in the Verilog of one engine configuration."""
+
+    bench: Any = None
+
+    def end(self) -> None:
+        self.bench.close()
+
+
+def software() -> list[Property]:
+    """Everything but the Verilog."""
+    intact = rom.saved()
+    damage = (
+        rom.test_damage_to_any_file_is_refused,
+        rom.test_damage_under_correct_digests_is_refused_or_a_valid_program,
+        rom.test_a_manifest_with_odd_values_is_refused_or_a_valid_program,
+    )
+    tests: list[tuple[str, Test, tuple[Any, ...]]] = [
+        ("values", engine.test_every_kernel_equals_the_oracle, ()),
+        ("values", engine.test_the_module_returns_exact_logits, ()),
+        ("values", oracle.test_random_networks_pass_the_proof_and_never_overflow_in_the_oracle, ()),
+        ("gradients", engine.test_gradients_equal_the_oracle, ()),
+        ("gradients", oracle.test_gradient_is_linear_in_its_seed, ()),
+        ("cycles", timing.test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle, ()),
+        ("cycles", timing.test_the_parts_of_a_layer_add_up_and_are_never_negative, ()),
+        ("cycles", timing.test_doubling_the_banks_never_costs_a_cycle, ()),
+        ("cycles", timing.test_hashing_indices_costs_at_most_a_latency_and_the_i_rounds, ()),
+        ("images", rom.test_load_of_save_is_the_same_program, ()),
+        *(("images", test, (intact,)) for test in damage),
+        ("images", rom.test_a_forged_layer_with_matching_instructions_is_refused_or_a_valid_program,
+         ()),
+        ("rewrites", rewrites.test_inhibition_moves_every_word_by_the_rounded_tau, ()),
+        ("rewrites", rewrites.test_augmentation_rounds_each_word_and_bias_once, ()),
+        ("rewrites", rewrites.test_pruning_zeroes_the_smallest_words_and_nothing_else, ()),
+    ]  # fmt: skip
+    return [
+        Property(test.__name__.removeprefix("test_").replace("_", "-"), area, test, arguments)
+        for area, test, arguments in tests
+    ]
+
+
+def verilog() -> list[Property]:
+    """One property an engine configuration. Raises RtlError where nothing can be simulated here."""
+    from hwsim.rtl import build
+    from tests.rtl.configs import ENGINES
+    from tests.rtl.test_equality import Bench, agreement
+
+    build(ENGINES[0])  # the others in their turn; this one says whether that is possible
+    benches = [(config, Bench()) for config in ENGINES]
+    return [
+        Verilated(f"rtl-{config.name}", "rtl", agreement(config, bench), bench=bench)
+        for config, bench in benches
+    ]

@@ -1,0 +1,248 @@
+"""The bound that gradients are compared within: sums that cancel pass, and nothing wrong does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from numpy.typing import NDArray
+
+from hwsim import gradient, reference
+from hwsim.config import load_config
+from hwsim.datapath import Datapath
+from hwsim.gradient import Backward
+from hwsim.hashing import HashSpec
+from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.proof import check
+from hwsim.units import post as post_unit
+from tests.gradients import assert_oracles, computed, exact
+from tests.property.networks import Case, cases
+from tests.rounding import assert_within, gamma, roundings, stays_normal, worst_share
+
+# --- sums that cancel ---------------------------------------------------------------------------
+
+
+def cancelling() -> Program:
+    """One pixel -> two hidden channels -> one logit, whose two paths nearly cancel.
+
+    The gradient is 2^-8 · 255 · (32767 · 32765 − 32766 · 32766) · 2^-s: terms of a billion, and a
+    sum of −1, which float32 cannot see: both terms need 30 bits, and 24 are kept.
+    """
+    config = load_config("tiny").replace(act_w=8, wgt_w=16, mult_w=16, acc_w=32)
+    dense = HashSpec("dense", 2, 1, 2)
+    none = np.zeros(1, np.int32)
+    hidden = MacLayer(
+        "hidden", "fc", (1, 1, 1), (2, 1, 1), 1, 1, 0, dense, np.array([32767, 32766], np.int32),
+        15, 8, 8, np.array([32765, 32766], np.int32), np.array([30, 30], np.int32),
+        np.array([1 << 29, 1 << 29], np.int64), False,
+    )  # fmt: skip
+    last = MacLayer(
+        "last", "fc", (2, 1, 1), (1, 1, 1), 1, 1, 0, HashSpec("dense", 1, 2, 2),
+        np.array([32767, -32767], np.int32), 0, 8, 8, none, none, np.zeros(1, np.int64), True,
+    )  # fmt: skip
+    program = Program(config, (hidden, last), (1, 1, 1))
+    check(program)
+    return program
+
+
+IMAGE, ONE = np.full((1, 1, 1, 1), 200), np.ones((1, 1), np.float32)
+
+
+def test_a_sum_that_cancels_is_judged_by_its_terms() -> None:
+    program = cancelling()
+    found = computed(program, IMAGE, ONE)
+    truth, size = exact(program, IMAGE, ONE)
+    assert 0 < abs(truth.item()) < size.item() / 10**8
+    error = abs(found.item() - float(truth.item()))
+    assert error > 1e-2 * abs(float(truth.item())), "no share of the result would be met"
+    assert_oracles(found, program, IMAGE, ONE)
+
+
+def test_a_sum_that_cancels_is_not_forgiven_a_lost_term() -> None:
+    program = cancelling()
+    truth, size = exact(program, IMAGE, ONE)
+    with pytest.raises(AssertionError, match="roundings of the terms"):
+        assert_oracles(np.float32(truth + size / 2), program, IMAGE, ONE)
+
+
+def test_the_bound_is_a_thousandth_of_a_percent_where_a_term_is_everything() -> None:
+    assert 3 * 2**-24 < gamma(3) < 3.000001 * 2**-24
+    program = cancelling()
+    assert roundings(program) == 1 + (1 + 2) + 1
+
+
+def test_nothing_but_zero_is_right_where_no_path_is_open() -> None:
+    closed = np.zeros((1, 1, 1, 1), np.int64)
+    program = cancelling()
+    truth, size = exact(program, closed, ONE)
+    assert not truth.any()
+    assert not size.any()
+    least = np.full((1, 1, 1, 1), np.float32(2.0**-149))
+    assert worst_share(least, truth, size, 5) == float("inf")
+    assert worst_share(np.zeros_like(least), truth, size, 5) == 0
+    assert worst_share(np.full_like(least, np.nan), truth, size, 5) == float("inf")
+
+
+def test_the_size_of_the_terms_is_the_gradient_of_a_network_without_signs() -> None:
+    """By hand: paths 2·3 and −5·7 to one pixel, and nothing else."""
+    program = cancelling()
+    hidden, last = program.mac_layers
+    program = program.replace(layers=(
+        dataclasses.replace(hidden, weights=np.array([2, -5], np.int32) * 4096,
+                            multiplier=np.array([1, -1], np.int32), shift=np.array([12, 12]),
+                            bias=np.array([2048, 2048], np.int64)),
+        dataclasses.replace(last, weights=np.array([3, -7], np.int32)),
+    ))  # fmt: skip
+    image = np.full((1, 1, 1, 1), 10)
+    truth, size = exact(program, image, -ONE)
+    unit = 255 * 2.0**-program.logit_frac
+    assert float(truth.item()) == -(2 * 3 - 5 * 7) * unit
+    assert float(size.item()) == (2 * 3 + 5 * 7) * unit
+
+
+# --- mutants ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Run:
+    """One forward pass and the backward pass to come, for a mutant to spoil."""
+
+    case: Case
+    backward: Backward
+    states: list[Any]
+
+    @property
+    def stages(self) -> list[tuple[int, Any]]:
+        return list(enumerate(self.backward.datapath.stages))
+
+
+def saturated_passes(run: Run) -> None:
+    run.backward.mask &= ~post_unit.UNSATURATED
+
+
+def negative_passes(run: Run) -> None:
+    run.backward.mask &= ~post_unit.POSITIVE
+
+
+def shift_off_by_one(run: Run) -> None:
+    """In one channel of the first hidden layer."""
+    for index, stage in run.stages:
+        if stage.layer is not None and not stage.layer.last:
+            shift = stage.layer.shift.copy()
+            shift[int(np.argmax(np.abs(stage.layer.multiplier)))] += 1
+            wrong = dataclasses.replace(stage.layer, shift=shift)
+            run.backward._weights[index] = gradient._weight(wrong)
+            return
+
+
+def swapped_sign(run: Run) -> None:
+    """Of the largest weight of the first layer."""
+    for index, stage in run.stages:
+        if stage.layer is not None:
+            weight = run.backward._weights[index].clone()
+            weight[np.unravel_index(int(weight.abs().argmax()), weight.shape)] *= -1
+            run.backward._weights[index] = weight
+            return
+
+
+def dropped_pixel(run: Run) -> None:
+    """The place behind the first layer that sends most back sends nothing."""
+    original = run.backward._unmac
+
+    def unmac(layer: MacLayer, weight: torch.Tensor, flow: NDArray[np.float32]) -> Any:
+        if layer is run.backward.datapath.program.mac_layers[0]:
+            flow = flow.copy()
+            places = flow.reshape(len(flow), -1, layer.n_out)
+            places[:, int(np.abs(places).sum((0, 2)).argmax())] = 0
+        return original(layer, weight, flow)
+
+    run.backward._unmac = unmac  # type: ignore[method-assign]
+
+
+def last_of_ties(run: Run) -> None:
+    """Pools send to the last maximum of a window instead of the first."""
+    program = run.case.program
+    for n, image in enumerate(run.case.images):
+        maps = [image, *reference.run(program, image).feature_maps]
+        for index, stage in run.stages:
+            pool: PoolLayer | None = stage.pool
+            if pool is None:
+                continue
+            source, k, s = maps[program.layers.index(pool)], pool.kernel, pool.stride
+            for c, y, x in np.ndindex(*pool.out_shape):
+                window = source[c, y * s : y * s + k, x * s : x * s + k].ravel()
+                last = k * k - 1 - int(np.argmax(window[::-1]))
+                state = run.states[index]
+                if stage.layer is None:
+                    state[n, y, x, c] = last
+                else:
+                    state[n, y, x, c] = int(state[n, y, x, c]) & ~post_unit.WINNER | last
+
+
+#: Each with the number of the networks below that it spoils.
+MUTANTS: list[Callable[[Run], None]] = [
+    saturated_passes, negative_passes, shift_off_by_one, swapped_sign, dropped_pixel, last_of_ties,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Case]:
+    """The same random networks in every run."""
+    found: list[Case] = []
+
+    @settings(max_examples=150)
+    @given(cases(largest=2))
+    def collect(case: Case) -> None:
+        if stays_normal(case.program):
+            found.append(case)
+
+    collect()
+    return found
+
+
+def _backward_of(case: Case, spoil: Callable[[Run], None] | None) -> NDArray[np.float32]:
+    datapath = Datapath(case.program, frozenset(("float64",)))
+    run = Run(case, Backward(datapath, "ste"), [])
+    datapath.run(case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype), run.states)
+    if spoil is not None:
+        spoil(run)
+    return run.backward.run(_seeds(case), run.states)
+
+
+def _seeds(case: Case) -> NDArray[np.float32]:
+    one = np.linspace(-1, 2, case.program.classes, dtype=np.float32)
+    return np.tile(np.where(one == 0, np.float32(0.5), one), (len(case.images), 1))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_wrong_backward_pass_is_caught(drawn: list[Case], mutant: Callable[[Run], None]) -> None:
+    spoilt = caught = 0
+    for case in drawn:
+        right, wrong = _backward_of(case, None), _backward_of(case, mutant)
+        if np.array_equal(right, wrong):
+            continue
+        spoilt += 1
+        try:
+            assert_oracles(wrong, case.program, case.images, _seeds(case))
+        except AssertionError:
+            caught += 1
+    assert spoilt >= 5
+    assert caught == spoilt
+
+
+def test_the_right_backward_pass_is_within_the_bound_on_the_same_networks(
+    drawn: list[Case],
+) -> None:
+    shares = []
+    for case in drawn:
+        parts = exact(case.program, case.images, _seeds(case))
+        found, count = _backward_of(case, None), roundings(case.program)
+        assert_within(found, *parts, count)
+        shares.append(worst_share(found, *parts, count))
+    # A bound that is never nearly reached would be none.
+    assert max(shares) > 0.05
