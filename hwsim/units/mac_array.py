@@ -193,7 +193,7 @@ def windows(maps: NDArray[Any], layer: MacLayer) -> NDArray[Any]:
         (dn[0], dn[1] * s, dn[2] * s, dn[1], dn[2], dn[3]),
         writeable=False,
     )
-    return np.ascontiguousarray(view).reshape(n * out_h * out_w, -1)
+    return np.array(view, order="C").reshape(n * out_h * out_w, -1)
 
 
 @njit(nogil=True, cache=True)
