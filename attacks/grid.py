@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +19,9 @@ from attacks.errors import AttackError
 #: An ε this close (in LSB) below a whole number of LSB counts as that number: float64 makes
 #: 28.999999999999996 of 0.29 · 100, float32 3.99999988 of 4/31 · 31, and 29 and 4 are meant.
 LSB_TOLERANCE = 1e-4
+
+#: Splits a float64 into 26 upper and 27 lower bits (Veltkamp 1968).
+_SPLITTER = float((1 << 27) + 1)
 
 
 def _check_epsilon(epsilon: float) -> None:
@@ -46,17 +51,38 @@ class Grid:
         return cls((1 << bits) - 1)
 
     def lsb(self, x: Tensor) -> Tensor:
-        """⌊x·levels + 1/2⌋ as int32, computed in float64, where float32 pixels lose nothing."""
-        return torch.floor(x.double() * self.levels + 0.5).to(torch.int32)
+        """⌊x·levels + 1/2⌋ as int32, exactly, for every float dtype and x in [0, 1].
+
+        In float64 the products of narrower dtypes lose nothing. A float64 x is split in two whose
+        products lose nothing either: the upper one names the level, the lower one may move it by
+        one.
+        """
+        wide = x.double()
+        if x.dtype != torch.float64:
+            return torch.floor(wide * self.levels + 0.5).to(torch.int32)
+        scaled = wide * _SPLITTER
+        upper = scaled - (scaled - wide)
+        product, rest = upper * self.levels, (wide - upper) * self.levels
+        level = torch.floor(product + 0.5)
+        above = product - (level - 0.5)  # in [0, 1), exact as all before
+        level = level - (above < -rest).double() + (rest >= 1.0 - above).double()
+        return level.to(torch.int32)
 
     def snap(self, x: Tensor) -> Tensor:
         """⌊x·levels + 1/2⌋ / levels as float32."""
         return self.lsb(x).to(torch.float32) / self.levels
 
     def step(self, epsilon: float) -> int:
-        """⌊ε·levels⌋ LSB, within LSB_TOLERANCE; AttackError outside 0 … 1 or below one LSB."""
+        """⌊ε·levels⌋ LSB in exact arithmetic; AttackError outside 0 … 1 or below one LSB.
+
+        An ε that is the float32 nearest to a whole number of LSB means that number, and so does
+        one within LSB_TOLERANCE below it.
+        """
         _check_epsilon(epsilon)
-        step = math.floor(epsilon * self.levels + LSB_TOLERANCE)
+        exact = Fraction(epsilon) * self.levels
+        step = math.floor(exact + Fraction(LSB_TOLERANCE))
+        if step < self.levels and float(np.float32((step + 1) / self.levels)) == float(epsilon):
+            step += 1
         if step < 1:
             raise AttackError(
                 f"epsilon {epsilon:g} is below one step of the input grid, "

@@ -23,7 +23,8 @@ from torch import Tensor
 from hwsim.program import MacLayer, PoolLayer, Program
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
-from hwsim.units.mac_array import Accumulate, Kernel, choose_kernel
+from hwsim.units.mac_array import Kernel
+from hwsim.units.mac_proof import Checked
 
 #: Images per chunk: feature maps of the MNIST network then stay inside the L2/L3 caches.
 CHUNK = 64
@@ -33,25 +34,39 @@ Result = TypeVar("Result")
 
 @njit(nogil=True, cache=True)
 def _to_grid(images, act_max, out):  # type: ignore[no-untyped-def]
-    """⌊x·(2^A − 1) + ½⌋ of NCHW float images into NHWC integers, exactly.
+    """⌊x·(2^A − 1) + ½⌋ of NCHW float32 images into NHWC integers, in float64: exactly."""
+    count, channels, height, width = images.shape
+    for n in range(count):
+        for c in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    value = np.floor(np.float64(images[n, c, y, x]) * act_max + 0.5)
+                    out[n, y, x, c] = min(max(value, 0), act_max)
 
-    The product of a float32 and act_max < 2^16 fits a float64. That of a float64 does not: near a
-    tie it is compared with the tie in two halves, whose products do.
+
+@njit(nogil=True, cache=True)
+def _to_grid_double(images, act_max, out):  # type: ignore[no-untyped-def]
+    """The same of float64 images, whose products with 2^A − 1 do not fit float64.
+
+    A pixel is split in two (Veltkamp 1968) whose products do: the upper one names the level, the
+    lower one may move it by one. Every other step is exact too.
     """
     count, channels, height, width = images.shape
     for n in range(count):
         for c in range(channels):
             for y in range(height):
                 for x in range(width):
-                    pixel = np.float64(images[n, c, y, x])
-                    value = np.floor(pixel * act_max + 0.5)
-                    high = np.float64(np.float32(pixel))
-                    low = pixel - high
-                    if low != 0:
-                        if (high * act_max - (value - 0.5)) + low * act_max < 0:
-                            value -= 1
-                        elif (high * act_max - (value + 0.5)) + low * act_max >= 0:
-                            value += 1
+                    pixel = images[n, c, y, x]
+                    scaled = pixel * 134217729.0  # 2^27 + 1
+                    upper = scaled - (scaled - pixel)
+                    product = upper * act_max
+                    rest = (pixel - upper) * act_max
+                    value = np.floor(product + 0.5)
+                    above = product - (value - 0.5)
+                    if above < -rest:
+                        value -= 1
+                    elif rest >= 1.0 - above:
+                        value += 1
                     out[n, y, x, c] = min(max(value, 0), act_max)
 
 
@@ -65,7 +80,7 @@ class Stage:
 
     layer: MacLayer | None
     pool: PoolLayer | None
-    accumulate: Accumulate | None
+    accumulate: Checked | None
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
@@ -90,14 +105,14 @@ class Datapath:
                 else:
                     self.stages.append(Stage(None, layer, None))
                 continue
-            kernel = choose_kernel(layer, self.config, trusted)
-            self.stages.append(Stage(layer, None, Accumulate(layer, self.config.act_max, kernel)))
+            self.stages.append(Stage(layer, None, Checked(layer, self.config, trusted)))
 
     def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
         """Float images (N, C, H, W) in [0, 1] -> integers 0 … 2^A − 1, (N, H, W, C)."""
         count, channels, height, width = images.shape
         out = np.empty((count, height, width, channels), self.map_dtype)
-        _to_grid(images, self.config.act_max, out)
+        convert = _to_grid_double if images.dtype == np.float64 else _to_grid
+        convert(images, self.config.act_max, out)
         return out
 
     def run(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hwsim.datapath import Datapath, in_chunks
 from hwsim.errors import InputError
 from hwsim.gradient import GRADIENT_MODES, Backward, GradientMode, finite_difference
+from hwsim.precision import full_float32
 from hwsim.program import Program
 from hwsim.selfcheck import trusted_kernels
 from hwsim.units.softmax import probabilities
@@ -266,5 +267,6 @@ def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Run) -> Tensor:
 
 def _contract(seed: Tensor, jacobian: Tensor) -> Tensor:
     """seed (…, N, classes) times the Jacobian (N, classes, C, H, W) -> (…, N, C, H, W)."""
-    flat = seed.to(jacobian.dtype).unsqueeze(-2) @ jacobian.flatten(2)
+    with _full_precision(), full_float32():
+        flat = seed.to(jacobian.dtype).unsqueeze(-2) @ jacobian.flatten(2)
     return flat.reshape(*seed.shape[:-1], *jacobian.shape[2:])

@@ -19,9 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.datapath import Datapath, Stage
+from hwsim.float_proof import proved_product
+from hwsim.precision import full_float32
 from hwsim.program import MacLayer
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
+from hwsim.units.mac_array import is_thin
+from hwsim.units.mac_proof import geometry
 
 GradientMode = Literal["ste", "ste-unclamped", "finite-difference"]
 OnLayer = Callable[[int, NDArray[np.float32]], None]
@@ -85,7 +89,23 @@ class Backward:
         return out
 
     def _unmac(self, layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> Any:
-        channels, height, width = layer.in_shape
+        def exact(some: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+            return _by_columns(layer, some, matrix)
+
+        return proved_product(
+            f"input gradient of {geometry(layer)}",
+            lambda some: _by_library(layer, weight, some),
+            exact,
+            flow,
+            lambda: _matrix(layer, weight),
+            layer.n_out * max(1, layer.kernel) ** 2,
+        )
+
+
+def _by_library(layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Flow (N, OH, OW, n_out) back through a layer, (N, H, W, C), in full float32."""
+    channels, height, width = layer.in_shape
+    with full_float32():
         if layer.kind == "fc":
             back = torch.from_numpy(flow.reshape(len(flow), -1)) @ weight
             return back.numpy().reshape(len(flow), height, width, channels)
@@ -106,6 +126,26 @@ class Backward:
             torch.from_numpy(flow).permute(0, 3, 1, 2), weight, None, s, p, extra
         )
         return back.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _matrix(layer: MacLayer, weight: Tensor) -> NDArray[np.float64]:
+    """The weights of ``_weight`` as one matrix (n_out, k·k·C) or (n_out, H·W·C), float64."""
+    if weight.ndim == 4:
+        weight = weight.permute(0, 2, 3, 1).reshape(layer.n_out, -1)
+    return weight.double().numpy()
+
+
+def _by_columns(layer: MacLayer, flow: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+    """The same in float64 by NumPy and a loop of our own, which know no blockings by shape."""
+    channels, height, width = layer.in_shape
+    columns = flow.reshape(-1, layer.n_out).astype(np.float64) @ matrix
+    if layer.kind == "fc":
+        return columns.reshape(len(flow), height, width, channels)
+    out = np.zeros((len(flow), height, width, channels))
+    k, (_, out_h, out_w) = layer.kernel, layer.out_shape
+    shape = (len(flow), out_h, out_w, k, k, channels)
+    _scatter_columns(columns.reshape(shape), layer.stride, layer.padding, out)
+    return out
 
 
 #: Up to here a convolution's input gradient is one matrix product and a scatter.
@@ -152,7 +192,7 @@ def _weight(layer: MacLayer | None) -> Tensor:
         matrix = real.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return torch.from_numpy(np.ascontiguousarray(matrix.reshape(len(real), -1)))
     kernel = torch.from_numpy(real.reshape(-1, channels, layer.kernel, layer.kernel))
-    if channels <= FEW_CHANNELS:
+    if channels <= FEW_CHANNELS or is_thin(layer):
         return kernel.permute(0, 2, 3, 1).reshape(len(real), -1).contiguous()
     return kernel.contiguous(memory_format=torch.channels_last)
 

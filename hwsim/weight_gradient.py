@@ -18,7 +18,9 @@ from torch.nn.grad import conv2d_weight
 
 from hwsim.datapath import in_chunks
 from hwsim.engine import Engine
+from hwsim.precision import full_float32
 from hwsim.program import MacLayer
+from hwsim.units.mac_array import is_thin, windows
 
 F32 = NDArray[np.float32]
 
@@ -104,17 +106,24 @@ def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32) -> Tensor:
     # The activations as integers: their binary point goes into the slope.
     activations = torch.from_numpy(maps.astype(np.float32))
     flows = torch.from_numpy(flow)
-    if layer.kind == "fc":
-        matrix = flows.reshape(len(flow), -1).T @ activations.reshape(len(maps), -1)
-        matrix = matrix.view(-1, height, width, channels).permute(0, 3, 1, 2)
-        return matrix.reshape(layer.n_out, -1) * slope
-    kernel = conv2d_weight(
-        activations.permute(0, 3, 1, 2),
-        (layer.n_out, channels, layer.kernel, layer.kernel),
-        flows.permute(0, 3, 1, 2),
-        layer.stride,
-        layer.padding,
-    )
+    with full_float32():
+        if layer.kind == "fc":
+            matrix = flows.reshape(len(flow), -1).T @ activations.reshape(len(maps), -1)
+            matrix = matrix.view(-1, height, width, channels).permute(0, 3, 1, 2)
+            return matrix.reshape(layer.n_out, -1) * slope
+        if is_thin(layer):
+            # Libraries' convolutions change their way here: one matrix product instead.
+            seen = torch.from_numpy(windows(activations.numpy(), layer))
+            k = layer.kernel
+            product = (flows.reshape(-1, layer.n_out).T @ seen).view(-1, k, k, channels)
+            return product.permute(0, 3, 1, 2).reshape(layer.n_out, -1) * slope
+        kernel = conv2d_weight(
+            activations.permute(0, 3, 1, 2),
+            (layer.n_out, channels, layer.kernel, layer.kernel),
+            flows.permute(0, 3, 1, 2),
+            layer.stride,
+            layer.padding,
+        )
     return kernel.reshape(layer.n_out, -1) * slope
 
 

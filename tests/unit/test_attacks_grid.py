@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from attacks.errors import AttackError
 from attacks.grid import LSB_TOLERANCE, Continuous, Grid
+from hwsim.datapath import _to_grid, _to_grid_double
 
 bits = st.integers(1, 16)
 pixel = st.floats(0.0, 1.0, width=32)
@@ -108,3 +109,36 @@ def test_an_epsilon_below_one_lsb_is_refused_with_the_size_of_the_lsb():
 def test_impossible_grids_are_refused(levels):
     with pytest.raises(AttackError, match="levels"):
         Grid(levels)
+
+
+@pytest.mark.parametrize("width", range(4, 17))
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_pixels_at_and_beside_a_tie_fall_where_fractions_put_them(width, precision):
+    levels = (1 << width) - 1
+    chosen = np.unique(np.linspace(0, levels - 1, 400).astype(int))
+    tie = ((chosen + 0.5) / levels).astype(precision)
+    zero, one = precision(0), precision(1)
+    pixels = np.concatenate([tie, np.nextafter(tie, zero), np.nextafter(tie, one)])
+    tiny = np.array([np.nextafter(zero, one), 0, 1, np.nextafter(one, zero)], precision)
+    pixels = np.concatenate([pixels, tiny])
+    expected = [math.floor(Fraction(float(p)) * levels + Fraction(1, 2)) for p in pixels]
+    assert Grid(levels).lsb(torch.from_numpy(pixels)).tolist() == expected
+    on_grid = np.empty((1, 1, len(pixels), 1), np.int32)
+    convert = _to_grid_double if precision is np.float64 else _to_grid
+    convert(pixels.reshape(1, 1, 1, -1), levels, on_grid)
+    assert on_grid.reshape(-1).tolist() == expected
+
+
+@pytest.mark.parametrize("width", range(4, 17))
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_a_whole_number_of_lsb_survives_its_precision_at_every_width(width, precision):
+    grid = Grid.of_bits(width)
+    steps = np.unique(np.linspace(1, grid.levels, 2000).astype(int)).tolist()
+    assert [grid.step(float(precision(k / grid.levels))) for k in steps] == steps
+
+
+@pytest.mark.parametrize("width", [13, 14, 15, 16])
+def test_an_epsilon_between_two_steps_is_cut_to_the_lower(width):
+    grid = Grid.of_bits(width)
+    for k in range(1, grid.levels, 97):
+        assert grid.step((k + 0.99) / grid.levels) == k

@@ -318,3 +318,19 @@ def test_ste_of_the_engine_points_where_the_float_network_points(
     floating = pulled_back(network.module, images, seed)
     each = F.cosine_similarity(found.flatten(1), floating.flatten(1))
     assert float(each.min()) > 0.95
+
+
+def test_batched_products_under_autocast_are_those_without_it() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    engine = Engine(compile(net, torch.rand(16, 1, 8, 8)))
+    x = torch.rand(4, 1, 8, 8, requires_grad=True)
+    seeds = torch.randn(7, 4, 10)
+
+    def products() -> torch.Tensor:
+        (found,) = torch.autograd.grad(engine(x), x, seeds, is_grads_batched=True)
+        return found
+
+    plain = products()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(products(), plain)

@@ -1,0 +1,123 @@
+"""Single layers of the shapes in which kernels change their way, with operands for them.
+
+Their sums are compared with integers of NumPy, not with the oracle, so that channels and fan-ins
+beyond every blocking are affordable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hwsim.config import EngineConfig, load_config
+from hwsim.hashing import HashSpec
+from hwsim.program import MacLayer
+
+#: Multiply-accumulates of one batch: some hundredths of a second in NumPy's integers.
+BUDGET = 12_000_000
+#: Around the sizes in which libraries cut channels, outputs, fan-ins and batches.
+EDGES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 128, 129, 255, 257]
+BATCHES = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 70]
+
+Draw = Any
+
+
+@dataclass(frozen=True)
+class LayerCase:
+    """A layer and a batch for it, uint8 or int32 (N, C, H, W), of any strides."""
+
+    config: EngineConfig
+    layer: MacLayer
+    maps: Tensor
+
+    def truth(self) -> NDArray[np.int64]:
+        """Sums (N, OH, OW, n_out) by NumPy's integer products, window by window."""
+        layer, maps = self.layer, self.maps.numpy().astype(np.int64)
+        if layer.kind == "fc":
+            sums = maps.reshape(len(maps), -1) @ layer.virtual_weights.T.astype(np.int64)
+            return sums.reshape(len(maps), 1, 1, -1)
+        k, s, p = layer.kernel, layer.stride, layer.padding
+        channels = layer.in_shape[0]
+        weight = layer.virtual_weights.reshape(-1, channels, k, k).astype(np.int64)
+        _, out_h, out_w = layer.out_shape
+        padded = np.pad(maps, ((0, 0), (0, 0), (p, p), (p, p)))
+        sums = np.zeros((len(maps), out_h, out_w, layer.n_out), np.int64)
+        for dy in range(k):
+            for dx in range(k):
+                seen = padded[:, :, dy : dy + s * out_h : s, dx : dx + s * out_w : s]
+                seen = seen[:, :, :out_h, :out_w]
+                sums += np.einsum("nchw,oc->nhwo", seen, weight[:, :, dy, dx], optimize=False)
+        return sums
+
+
+def _sizes(most: int) -> st.SearchStrategy[int]:
+    most = max(1, most)
+    return st.sampled_from([n for n in EDGES if n <= most]) | st.integers(1, min(most, 300))
+
+
+@st.composite
+def _view(draw: Draw, maps: NDArray[Any]) -> Tensor:
+    """The maps (N, H, W, C) as (N, C, H, W): channels last as the engine's, or any other view."""
+    count = len(maps)
+    kind = draw(st.sampled_from(["last", "first", "sliced", "reversed", "strided", "expanded"]))
+    nchw = torch.from_numpy(maps).permute(0, 3, 1, 2)
+    if kind == "first":
+        return nchw.contiguous()
+    if kind == "sliced":
+        wide = torch.from_numpy(np.pad(maps, ((1, 2), (0, 1), (1, 0), (1, 1)), constant_values=1))
+        return wide[1:-2, :-1, 1:, 1:-1].permute(0, 3, 1, 2)
+    if kind == "reversed":  # stored image dimension last
+        return nchw.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+    if kind == "strided":
+        return nchw.repeat_interleave(2, 0)[::2]
+    return nchw[:1].expand(count, -1, -1, -1) if kind == "expanded" else nchw
+
+
+@st.composite
+def single_layers(draw: Draw, bits: int | None = None) -> LayerCase:
+    """A convolution or fully connected layer that the engine accepts, with 1 … 70 images."""
+    width = bits or draw(st.sampled_from([8, 8, 8, 4, 9, 16]))
+    config = load_config("default").with_bits(width)
+    side = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 33])
+    height, broad = draw(side), draw(side)
+    batch = draw(st.sampled_from(BATCHES))
+    conv = draw(st.sampled_from([True, True, True, False]))
+    if conv:
+        kernel, stride = draw(st.integers(1, 7)), draw(st.integers(1, 2))
+        least = max(0, (kernel - min(height, broad) + 1) // 2)
+        padding = draw(st.integers(least, kernel - 1)) if kernel > 1 else 0
+        out = tuple((n + 2 * padding - kernel) // stride + 1 for n in (height, broad))
+        work = kernel * kernel * out[0] * out[1]
+    else:
+        kernel, stride, padding, out, work = 0, 1, 0, (1, 1), height * broad
+    channels = draw(_sizes(BUDGET // (batch * work)))
+    outputs = draw(_sizes(BUDGET // (batch * work * channels)))
+    fan_in = channels * (kernel * kernel if conv else height * broad)
+    noise = np.random.default_rng(draw(st.integers(0, 2**16 - 1)))
+    top = config.wgt_max
+    style = draw(st.sampled_from(["noise", "extreme", "positive", "sparse"]))
+    words = noise.integers(-top, top + 1, outputs * fan_in)
+    if style == "extreme":
+        words = noise.choice([-top, top], outputs * fan_in)
+    elif style == "positive":
+        words = np.full(outputs * fan_in, top)
+    elif style == "sparse":
+        words[noise.random(outputs * fan_in) < 0.9] = 0
+    none = np.zeros(outputs, np.int32)
+    layer = MacLayer(
+        "layer", "conv" if conv else "fc", (channels, height, broad), (outputs, *out), kernel,
+        stride, padding, HashSpec("dense", outputs, fan_in, outputs * fan_in),
+        words.astype(np.int32), 0, width, width, none, none, none.astype(np.int64), True,
+    )  # fmt: skip
+    shape = (batch, height, broad, channels)
+    dtype = np.uint8 if width <= 8 else np.int32
+    maps = noise.integers(0, config.act_max + 1, shape).astype(dtype)
+    if draw(st.booleans()):
+        maps[0] = config.act_max
+    return LayerCase(config, layer, draw(_view(maps)))
