@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attacks.checks import as_number
 from attacks.errors import AttackError
 
 #: An ε this close (in LSB) below a whole number of LSB counts as that number: float64 makes
@@ -19,11 +20,11 @@ from attacks.errors import AttackError
 LSB_TOLERANCE = 1e-4
 
 
-def _check_epsilon(epsilon: float) -> None:
-    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
-        raise AttackError(f"epsilon must be a number, got {epsilon!r}")
+def _checked(epsilon: float) -> float:
+    epsilon = as_number(epsilon, "epsilon")
     if not 0.0 <= epsilon <= 1.0:  # NaN too
         raise AttackError(f"epsilon must lie between 0 and 1, got {epsilon}")
+    return epsilon
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Grid:
 
     def step(self, epsilon: float) -> int:
         """⌊ε·levels⌋ LSB, within LSB_TOLERANCE; AttackError outside 0 … 1 or below one LSB."""
-        _check_epsilon(epsilon)
+        epsilon = _checked(epsilon)
         step = math.floor(epsilon * self.levels + LSB_TOLERANCE)
         if step < 1:
             raise AttackError(
@@ -84,7 +85,7 @@ class Continuous:
 
     def effective(self, epsilon: float) -> float:
         """ε itself; AttackError unless 0 < ε <= 1."""
-        _check_epsilon(epsilon)
+        epsilon = _checked(epsilon)
         if epsilon == 0.0:
             raise AttackError("epsilon 0 perturbs nothing: give a positive number")
         return float(epsilon)
