@@ -7,43 +7,24 @@ network, the Engine, or the RTL (which can judge but gives no gradient).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from attacks.budget import Norm, effective
-from attacks.checks import check_batch_size, check_inputs, check_logits
-from attacks.criteria import Goal
+from attacks.checks import as_epsilons, as_inputs, as_number, check_batch_size, check_logits
+from attacks.criteria import Goal, as_goal
 from attacks.errors import AttackError
 from attacks.grid import Grid, Space
+from attacks.inference import at_inference
+from attacks.labels import Labels
 from attacks.losses import CrossEntropy, Loss, goal_loss
 from attacks.result import AttackResult
 
 #: Called with (images done, images in all).
 Progress = Callable[[int, int], None]
-
-
-@contextmanager
-def at_inference(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode with frozen parameters; every flag is put back at the end.
-
-    Frozen parameters spare the backward pass their gradients and the memory kept for them.
-    """
-    training = [module for module in model.modules() if module.training]
-    trained = [p for p in model.parameters() if p.requires_grad and p.is_leaf]
-    try:
-        model.eval()
-        for p in trained:
-            p.requires_grad_(False)
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for p in trained:
-            p.requires_grad_(True)
 
 
 def judge(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
@@ -83,6 +64,19 @@ def input_gradient(
     return gradient, logits.detach()
 
 
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """Raw images (N, C, H, W) of one budget and what they took.
+
+    zero_gradient: (N,) bool. forward, backward: passes per example, one number or (N,) int64.
+    """
+
+    raw: Tensor
+    zero_gradient: Tensor
+    forward: int | Tensor
+    backward: int | Tensor
+
+
 @dataclass(eq=False)
 class Aim:
     """An attack pointed at one batch: ``at(budget)`` gives the raw (unclipped) images.
@@ -98,9 +92,22 @@ class Aim:
     forward: int | Tensor
     backward: int | Tensor
 
+    def spend(self, epsilon: float, inputs: Tensor) -> Spent:
+        """``at(epsilon)`` and its passes, whatever budgets came before.
+
+        ε = 0 is no attack: the inputs as they are, for nothing.
+        """
+        if epsilon == 0.0:
+            return Spent(inputs, torch.zeros_like(self.zero_gradient), 0, 0)
+        shared = self.forward, self.backward
+        raw = self.at(epsilon)
+        spent = Spent(raw, self.zero_gradient, self.forward, self.backward)
+        self.forward, self.backward = shared
+        return spent
+
 
 class Attack(ABC):
-    """An attack with a budget ε in ``norm``. Subclasses write only ``aim``.
+    """An attack with a budget ε in ``norm``. Subclasses write only ``prepare``.
 
     Families: an attack that spends a given budget (FixedBudgetAttack), and one that looks for the
     nearest adversarial image (minimizing.MinimizingAttack), whose ``at(ε)`` is that image where
@@ -117,50 +124,91 @@ class Attack(ABC):
         self.space: Space = Grid(255) if space is None else space
 
     def effective(self, epsilon: float) -> float:
-        """The ε that is really applied; AttackError for one that makes no sense."""
-        return effective(self.norm, self.space, epsilon)
+        """The ε that is really applied, 0 for 0; AttackError for one that makes no sense."""
+        epsilon = as_number(epsilon, "epsilon")
+        return 0.0 if epsilon == 0.0 else effective(self.norm, self.space, epsilon)
 
     @abstractmethod
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """Do the work that all budgets share; ``inputs`` are admissible in ``self.space``."""
 
+    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+        """``prepare``, and a look whether the classes of the goal are the model's.
+
+        Raises
+        ------
+        AttackError
+            For labels or targets that the model has no class for, in every attack.
+        """
+        aim = self.prepare(model, inputs, goal)
+        goal.check(len(inputs), aim.logits.shape[1])
+        return aim
+
     def __call__(
-        self, model: nn.Module, inputs: Tensor, goal: Goal, *, epsilon: float, batch_size: int = 256
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        goal: Goal | Labels,
+        *,
+        epsilon: float,
+        batch_size: int = 256,
     ) -> AttackResult:
-        """Attack with one ε; AttackError for input that makes no sense."""
-        return self.sweep(model, inputs, goal, epsilons=[epsilon], batch_size=batch_size)[0]
+        """Attack with one ε; arguments and errors as in ``sweep``."""
+        one = as_number(epsilon, "epsilon")
+        return self.sweep(model, inputs, goal, epsilons=[one], batch_size=batch_size)[0]
 
     def sweep(
         self,
         model: nn.Module,
         inputs: Tensor,
-        goal: Goal,
+        goal: Goal | Labels,
         *,
-        epsilons: Sequence[float],
+        epsilons: Iterable[float],
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> list[AttackResult]:
-        """One result per ε; what they share is computed once."""
-        check_inputs(inputs)
+        """One result per ε, in the order given; what they share is computed once.
+
+        Parameters
+        ----------
+        model : nn.Module
+            (N, C, H, W) float32 in [0, 1] -> (N, classes) logits, at least 2 classes.
+        inputs : Tensor
+            (N, C, H, W) float32 in [0, 1].
+        goal : Goal or labels
+            Labels alone, (N,) whole numbers as a tensor, an array or a list, mean
+            ``Untargeted(labels)``.
+        epsilons : numbers
+            A list, a one-dimensional array or tensor, in ``norm``, in any order. ε = 0 perturbs
+            nothing: its ``success`` are the inputs that are wrong from the start, so it is the
+            clean accuracy.
+        batch_size : int
+            Images at a time, at least 1.
+
+        Raises
+        ------
+        AttackError
+            For input that makes no sense, in one line.
+        """
+        inputs, epsilons = as_inputs(inputs), as_epsilons(epsilons)
         check_batch_size(batch_size)
+        goal = as_goal(goal)
         goal.check(len(inputs))
-        if not epsilons:
-            raise AttackError("the list of epsilons is empty: give at least one")
         applied = [self.effective(e) for e in epsilons]
         columns: list[list[tuple[Tensor, ...]]] = [[] for _ in epsilons]
         for start in range(0, len(inputs), batch_size):
             batch = slice(start, start + batch_size)
             x, part = self.space.snap(inputs[batch]), goal[batch]
             aim = self.aim(model, x, part)
-            shared = (aim.forward, aim.backward)
             for column, epsilon in zip(columns, epsilons, strict=True):
-                aim.forward, aim.backward = shared
-                raw = aim.at(epsilon)
-                clipped = raw.clamp(0.0, 1.0)
+                spent = aim.spend(epsilon, x)
+                clipped = spent.raw.clamp(0.0, 1.0)
                 success = part.is_adversarial(judge(model, clipped, batch_size=batch_size))
-                forward = _per_example(aim.forward + 1, len(x))
-                backward = _per_example(aim.backward, len(x))
-                column.append((x, raw, clipped, success, aim.zero_gradient, forward, backward))
+                forward = _per_example(spent.forward + 1, len(x))
+                backward = _per_example(spent.backward, len(x))
+                column.append(
+                    (x, spent.raw, clipped, success, spent.zero_gradient, forward, backward)
+                )
             if progress is not None:
                 progress(min(start + batch_size, len(inputs)), len(inputs))
         return [

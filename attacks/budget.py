@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from attacks.checks import as_number
 from attacks.errors import AttackError
 from attacks.grid import Space
 
@@ -23,8 +24,7 @@ def effective(norm: Norm, space: Space, epsilon: float) -> float:
     linf: whole steps of the grid, 0 < ε <= 1. l2: any ε > 0. l0: a whole number >= 1 of values
     (channels counted apart). A minimizing attack may also be given inf: whatever it found.
     """
-    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
-        raise AttackError(f"epsilon must be a number, got {epsilon!r}")
+    epsilon = as_number(epsilon, "epsilon")
     if norm == "linf":
         return space.effective(epsilon)
     if not epsilon > 0.0:  # NaN too

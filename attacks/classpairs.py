@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attacks.base import Progress, judge
-from attacks.checks import check_batch_size, check_inputs
+from attacks.checks import as_inputs, check_batch_size
 from attacks.criteria import Targeted, Untargeted
 from attacks.errors import AttackError
 from attacks.greedy import REACHED
 from attacks.jsma import JSMA
+from attacks.labels import Labels, as_labels
 from attacks.saliency import jacobian, saliency
 
 #: Υ of Papernot's hardness measure, as shares of all values.
@@ -134,7 +135,7 @@ def class_pairs(
     attack: JSMA,
     model: nn.Module,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Labels,
     *,
     levels: Sequence[float] = (*HARDNESS_LEVELS[:7], HEADLINE, *HARDNESS_LEVELS[7:]),
     batch_size: int = 16,
@@ -147,8 +148,9 @@ def class_pairs(
     a time; each is searched classes − 1 times. start: images done by an earlier run, a multiple of
     batch_size. Raises AttackError.
     """
-    check_inputs(inputs)
+    inputs = as_inputs(inputs)
     check_batch_size(batch_size)
+    labels = as_labels(labels, "labels")
     Untargeted(labels).check(len(inputs))
     if not levels or list(levels) != sorted(set(levels)) or levels[-1] != attack.max_distortion:
         raise AttackError(

@@ -7,18 +7,21 @@ goals by difficulty: confidence reduction (``ConfidenceReduction``), misclassifi
 another (``Targeted``).
 
 A goal is a value with one entry per example; ``goal[index]`` is the goal of some of them.
+Labels and targets may be tensors or arrays of any integer dtype, or lists; it keeps them as int64.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from attacks.checks import check_labels, check_number
 from attacks.errors import AttackError
+from attacks.labels import Labels, as_labels
 
 
 class Goal(ABC):
@@ -29,6 +32,10 @@ class Goal(ABC):
 
     direction: int
     loss_labels: Tensor
+
+    def __post_init__(self) -> None:
+        what = "targets" if self.targeted else "labels"
+        object.__setattr__(self, "loss_labels", as_labels(self.loss_labels, what))
 
     @property
     def targeted(self) -> bool:
@@ -119,6 +126,10 @@ class Targeted(Goal):
     sources: Tensor
     direction = -1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "sources", as_labels(self.sources, "source labels"))
+
     def __getitem__(self, index: slice | Tensor) -> Targeted:
         return Targeted(self.loss_labels[index], self.sources[index])
 
@@ -137,3 +148,8 @@ class Targeted(Goal):
     def is_adversarial(self, logits: Tensor) -> Tensor:
         """Predicted class = target."""
         return logits.argmax(1) == self.loss_labels
+
+
+def as_goal(goal: Goal | Labels) -> Goal:
+    """The goal itself; labels alone mean ``Untargeted(labels)``. Raises AttackError."""
+    return goal if isinstance(goal, Goal) else Untargeted(cast(Tensor, goal))

@@ -14,10 +14,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from attacks.base import at_inference, judge
+from attacks.base import judge
 from attacks.checks import check_count, check_number
 from attacks.criteria import Goal
 from attacks.grid import Space
+from attacks.inference import at_inference
 from attacks.margin import Margins, margin_gradient, margins
 from attacks.minimizing import Found, MinimizingAttack
 from attacks.result import distances

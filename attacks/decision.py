@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from attacks.base import judge
 from attacks.budget import Norm
-from attacks.checks import check_count, check_inputs, check_number
+from attacks.checks import as_inputs, check_count, check_number
 from attacks.criteria import ConfidenceReduction, Goal
 from attacks.errors import AttackError
 from attacks.grid import Space
@@ -58,7 +58,7 @@ class HopSkipJump(MinimizingAttack):
         check_count(seed, "seed", 0)
         check_number(theta, "theta", 0.0, 1.0)
         if starting_images is not None:
-            check_inputs(starting_images)
+            starting_images = as_inputs(starting_images)
         self.norm, self.theta, self.starting_images = norm, theta, starting_images
         self.steps, self.evaluations, self.tries, self.seed = steps, evaluations, tries, seed
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Aim, Attack, Progress, judge
+from attacks.base import Attack, Progress, judge
 from attacks.budget import Norm
-from attacks.checks import check_batch_size, check_inputs, check_schedule
+from attacks.checks import (
+    as_epsilons,
+    as_inputs,
+    check_batch_size,
+    check_labels,
+    check_schedule,
+)
 from attacks.criteria import Goal, Targeted, Untargeted
 from attacks.errors import AttackError
+from attacks.labels import Labels, as_labels
 from attacks.result import distances
 from attacks.schedule import cumulative
 
@@ -137,11 +144,11 @@ class Tally:
 def cross_evaluate(
     models: Mapping[str, nn.Module],
     inputs: Tensor,
-    labels: Tensor,
+    labels: Labels,
     *,
     attack: Attack | Mapping[str, Attack],
-    epsilons: Sequence[float],
-    targets: Tensor | None = None,
+    epsilons: Iterable[float],
+    targets: Labels | None = None,
     judge_only: Sequence[str] = (),
     counterpart: Mapping[str, Attack] | None = None,
     batch_size: int = 256,
@@ -150,18 +157,22 @@ def cross_evaluate(
 ) -> Iterator[Tally]:
     """Every model crafts, every model judges; yields the Tally of one batch after the other.
 
-    models: by name, e.g. {"float": …, "engine": …}. attack: one for all, or one per crafting
-    model (they may differ in loss, not in space). epsilons: rising. targets: (N,) int64 for
-    targeted attacks. judge_only: models without a gradient, such as the RTL. counterpart: by name
-    of a crafting model, the adaptive attack whose success stands beside that of a naive one; it is
-    judged by the model it is crafted on. start: inputs done by an earlier run, a multiple of
-    batch_size; add its tally yourself. Sum with ``total``.
+    models: by name, e.g. {"float": …, "engine": …}. labels, targets (of targeted attacks): (N,)
+    class indices. attack: one for all, or one per crafting model (they may differ in loss, not in
+    space). epsilons: rising, 0 for no attack. judge_only: models without a gradient, such as the
+    RTL. counterpart: by name of a crafting model, the adaptive attack whose success stands beside
+    that of a naive one; it is judged by the model it is crafted on. start: inputs done by an
+    earlier run, a multiple of batch_size; add its tally yourself. Sum with ``total``.
     Raises AttackError at once for arguments that make no sense.
     """
-    check_inputs(inputs)
+    inputs, epsilons = as_inputs(inputs), as_epsilons(epsilons)
     check_batch_size(batch_size)
     check_schedule(epsilons)
-    goal: Goal = Untargeted(labels) if targets is None else Targeted(targets, labels)
+    labels = as_labels(labels, "labels")
+    check_labels(labels, len(inputs), "labels")
+    goal: Goal = Untargeted(labels)
+    if targets is not None:
+        goal = Targeted(as_labels(targets, "targets"), labels)
     goal.check(len(inputs))
     unknown = [name for name in judge_only if name not in models]
     crafters = [name for name in models if name not in judge_only]
@@ -230,7 +241,8 @@ def _one_batch(
     escalated: dict[str, tuple[int, ...]] = {}
     distortion: dict[str, tuple[tuple[float, ...], ...]] = {}
     passes: dict[str, list[tuple[int, int]]] = {name: [] for name in aims}
-    zero = {name: torch.ones_like(labels).bool() for name in aims}
+    asked = any(epsilon > 0.0 for epsilon in epsilons)
+    zero = {name: torch.full_like(labels, asked, dtype=torch.bool) for name in aims}
     for craft, aim in aims.items():
         # Its line 2 takes the crafting model's own answer for Y; that differs from the label,
         # and so does the gradient, only where the model is wrong.
@@ -242,10 +254,15 @@ def _one_batch(
         hits: dict[str, list[int]] = {name: [] for name in models}
         flips: dict[str, list[Tensor]] = {name: [] for name in models}
         moved: list[tuple[float, ...]] = []
-        for epsilon, images, (forward, backward) in _at_each(aim, epsilons, len(x)):
+        for epsilon in epsilons:
+            spent = aim.spend(epsilon, x)
+            images = spent.raw.clamp(0.0, 1.0)
+            forward, backward = _sum_of(spent.forward + 1, len(x)), _sum_of(spent.backward, len(x))
             passes[craft].append((forward, backward))
-            zero[craft] &= aim.zero_gradient
-            own_images = own_aim.at(epsilon).clamp(0.0, 1.0) if redo else images[:0]
+            zero[craft] &= spent.zero_gradient | (epsilon == 0.0)  # where no gradient is asked for
+            own_images = images[:0]
+            if redo:
+                own_images = own_aim.spend(epsilon, x[wrong]).raw.clamp(0.0, 1.0)
             for name, model in models.items():
                 logits = judge(model, torch.cat([images, own_images]), batch_size=len(images))
                 reached = goal.is_adversarial(logits[: len(images)])
@@ -267,7 +284,7 @@ def _one_batch(
         beside = attack.aim(models[name], x, goal)
         adaptive[name] = tuple(
             int((goal.is_adversarial(judge(models[name], images)) & correct[name]).sum())
-            for _, images, _ in _at_each(beside, epsilons, len(x))
+            for images in (beside.spend(epsilon, x).raw.clamp(0.0, 1.0) for epsilon in epsilons)
         )
     return Tally(
         epsilons=tuple(epsilons),
@@ -283,17 +300,6 @@ def _one_batch(
         backward={name: tuple(b for _, b in rows) for name, rows in passes.items()},
         adaptive=adaptive,
     )
-
-
-def _at_each(
-    aim: Aim, epsilons: Sequence[float], examples: int
-) -> Iterator[tuple[float, Tensor, tuple[int, int]]]:
-    """ε, its clipped images, and the forward (final check included) and backward passes."""
-    shared = aim.forward, aim.backward
-    for epsilon in epsilons:
-        aim.forward, aim.backward = shared
-        images = aim.at(epsilon).clamp(0.0, 1.0)
-        yield epsilon, images, (_sum_of(aim.forward + 1, examples), _sum_of(aim.backward, examples))
 
 
 def _sum_of(count: int | Tensor, examples: int) -> int:

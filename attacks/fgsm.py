@@ -42,7 +42,7 @@ class FGSM(FixedBudgetAttack):
     exactly zero stays as it is and is reported in ``zero_gradient``.
     """
 
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """One gradient serves every ε."""
         way = directions(model, inputs, goal, loss=self.loss)
         return Aim(

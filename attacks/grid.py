@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.checks import as_number
 from attacks.errors import AttackError
 
 #: An ε this close (in LSB) below a whole number of LSB counts as that number: float64 makes
@@ -24,11 +25,11 @@ LSB_TOLERANCE = 1e-4
 _SPLITTER = float((1 << 27) + 1)
 
 
-def _check_epsilon(epsilon: float) -> None:
-    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
-        raise AttackError(f"epsilon must be a number, got {epsilon!r}")
+def _checked(epsilon: float) -> float:
+    epsilon = as_number(epsilon, "epsilon")
     if not 0.0 <= epsilon <= 1.0:  # NaN too
         raise AttackError(f"epsilon must lie between 0 and 1, got {epsilon}")
+    return epsilon
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Grid:
         An ε that is the float32 nearest to a whole number of LSB means that number, and so does
         one within LSB_TOLERANCE below it.
         """
-        _check_epsilon(epsilon)
+        epsilon = _checked(epsilon)
         exact = Fraction(epsilon) * self.levels
         step = math.floor(exact + Fraction(LSB_TOLERANCE))
         if step < self.levels and float(np.float32((step + 1) / self.levels)) == float(epsilon):
@@ -110,7 +111,7 @@ class Continuous:
 
     def effective(self, epsilon: float) -> float:
         """ε itself; AttackError unless 0 < ε <= 1."""
-        _check_epsilon(epsilon)
+        epsilon = _checked(epsilon)
         if epsilon == 0.0:
             raise AttackError("epsilon 0 perturbs nothing: give a positive number")
         return float(epsilon)

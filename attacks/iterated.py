@@ -122,7 +122,7 @@ class IteratedAttack(FixedBudgetAttack):
         """The step in units of α; ``gradient`` leads towards the goal."""
         return gradient.sign()
 
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """The clean answer serves every ε; the iteration is made for each."""
         logits = judge(model, inputs, batch_size=len(inputs))
 

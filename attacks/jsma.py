@@ -99,7 +99,7 @@ class JSMA(FixedBudgetAttack):
         with torch.inference_mode(False):  # what it keeps is changed where gradients are on
             return GreedySearch(self, model, inputs, goal)
 
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """One search serves every ε; it is carried only as far as the largest ε asked for."""
         search = self.search(model, inputs, goal)
         forward, backward = search.passes(0)

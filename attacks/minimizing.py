@@ -47,7 +47,7 @@ class MinimizingAttack(Attack):
         """As for every attack, and inf in any norm."""
         return math.inf if epsilon == math.inf else super().effective(epsilon)
 
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """One search serves every radius."""
         result = self.search(model, inputs, goal)
         distance = distances(result.images, inputs, self.norm)

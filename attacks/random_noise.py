@@ -41,7 +41,7 @@ class RandomNoise(FixedBudgetAttack):
         check_count(seed, "seed", 0)
         self.kind, self.draws, self.seed = kind, draws, seed
 
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """Nothing is shared by two budgets but the clean logits."""
         logits = judge(model, inputs)
         goal.check(len(inputs), logits.shape[1])

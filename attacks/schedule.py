@@ -10,15 +10,16 @@ classified inputs, is another number: evaluate.py gives both under their own nam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from attacks import base
-from attacks.checks import check_batch_size, check_inputs, check_schedule
+from attacks.checks import as_epsilons, as_inputs, check_batch_size, check_labels
 from attacks.criteria import Goal, Targeted, Untargeted
+from attacks.labels import Labels, as_labels
 
 
 def cumulative(flipped: Tensor) -> Tensor:
@@ -32,8 +33,8 @@ class Escalation:
 
     prediction: (N,) int64, the judge's own Y. epsilon: (N,) float64, the first ε that flipped
     it, NaN if none did. adversarial: (N, C, H, W), the image at that ε, or at the bound.
-    success_escalated: successes up to and including each ε. judged: (N,) images that the judge
-    was asked about, the original included.
+    success_escalated: successes up to and including each ε, in the order given. judged: (N,)
+    images that the judge was asked about, the original included.
     """
 
     prediction: Tensor
@@ -53,22 +54,26 @@ def escalate(
     model: nn.Module,
     inputs: Tensor,
     *,
-    epsilons: Sequence[float],
+    epsilons: Iterable[float],
     judge: nn.Module | None = None,
-    targets: Tensor | None = None,
+    targets: Labels | None = None,
     batch_size: int = 256,
     progress: base.Progress | None = None,
 ) -> Escalation:
     """Craft on ``model``, raise ε through ``epsilons`` until ``judge`` (default: model) flips.
 
-    targets: (N,) int64; then success is a change to the target, which must differ from what
-    ``model`` predicts. Examples that flipped leave the loop. Raises AttackError.
+    epsilons: in any order, they are raised from the smallest; ε = 0 flips nothing. targets: (N,)
+    class indices; then success is a change to the target, which must differ from what ``model``
+    predicts. Examples that flipped leave the loop. Raises AttackError.
     """
-    check_inputs(inputs)
-    check_schedule(epsilons)
+    inputs, epsilons = as_inputs(inputs), as_epsilons(epsilons)
     check_batch_size(batch_size)
     for epsilon in epsilons:
         attack.effective(epsilon)
+    rising = sorted({epsilon for epsilon in epsilons if epsilon != 0.0})
+    if targets is not None:
+        targets = as_labels(targets, "targets")
+        check_labels(targets, len(inputs), "targets")
     judge = model if judge is None else judge
     rows = []
     for start in range(0, len(inputs), batch_size):
@@ -81,7 +86,7 @@ def escalate(
         reached = torch.full((len(x),), float("nan"), dtype=torch.float64)
         images = x.clone()
         judged = torch.ones(len(x), dtype=torch.int64)
-        for epsilon in epsilons:
+        for epsilon in rising:
             left = torch.nonzero(reached.isnan()).flatten()
             if not len(left):
                 break

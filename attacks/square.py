@@ -46,7 +46,7 @@ class Square(FixedBudgetAttack):
         check_number(p_init, "p_init", 0.0, 1.0)
         self.steps, self.p_init, self.restarts, self.seed = steps, p_init, restarts, seed
 
-    def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
+    def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """Nothing is shared by two budgets but the clean logits."""
         logits = judge(model, inputs)
         goal.check(len(inputs), logits.shape[1])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from attacks.base import Attack, Progress, judge
-from attacks.checks import check_batch_size, check_inputs
+from attacks.checks import as_epsilons, as_inputs, check_batch_size, check_labels
 from attacks.criteria import Untargeted
 from attacks.errors import AttackError
+from attacks.labels import Labels, as_labels
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Transferred:
 
 
 def correct(
-    models: Mapping[str, nn.Module], inputs: Tensor, labels: Tensor, *, batch_size: int = 256
+    models: Mapping[str, nn.Module], inputs: Tensor, labels: Labels, *, batch_size: int = 256
 ) -> dict[str, Tensor]:
     """(N,) bool per model: which of the (gridded) inputs it classifies as labelled."""
-    check_inputs(inputs)
+    inputs, labels = as_inputs(inputs), as_labels(labels, "labels")
+    check_labels(labels, len(inputs), "labels")
     return {
         name: judge(model, inputs, batch_size=batch_size).argmax(1) == labels
         for name, model in models.items()
@@ -42,11 +44,11 @@ def correct(
 def transfer(
     models: Mapping[str, nn.Module],
     inputs: Tensor,
-    labels: Tensor,
+    labels: Labels,
     *,
     crafted_on: str,
     attack: Attack,
-    epsilons: Sequence[float],
+    epsilons: Iterable[float],
     right: Mapping[str, Tensor] | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
@@ -57,12 +59,12 @@ def transfer(
     computed if absent. Attacks with ``early_exit`` stop at the crafting model's own boundary and
     transfer badly, so give them without. progress: (images done, in all). Raises AttackError.
     """
-    check_inputs(inputs)
+    inputs, labels = as_inputs(inputs), as_labels(labels, "labels")
+    check_labels(labels, len(inputs), "labels")
+    epsilons = as_epsilons(epsilons)
     check_batch_size(batch_size)
     if crafted_on not in models:
         raise AttackError(f"no model {crafted_on!r} to craft on: {', '.join(models)}")
-    if not epsilons:
-        raise AttackError("the list of epsilons is empty: give at least one")
     inputs = attack.space.snap(inputs)
     right = correct(models, inputs, labels) if right is None else right
     success = {name: [0] * len(epsilons) for name in models}

@@ -178,6 +178,20 @@ def _as_nchw(maps: NDArray[Any]) -> Tensor:
     return torch.from_numpy(maps).permute(0, 3, 1, 2)
 
 
+#: Whether this process was forked from one that may have had torch threads. They did not come
+#: along, torch's OpenMP waits for them for ever, and so no product may be made where it would.
+_FORKED = False
+
+
+def _note_fork() -> None:
+    global _FORKED
+    _FORKED = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
 def _single_threaded() -> None:
     torch.set_num_threads(1)
     torch.get_num_threads()  # torch's lazy set-up of this thread, before the default changes back
@@ -195,10 +209,13 @@ def _workers(count: int, process: int) -> ThreadPoolExecutor:
 
 
 def in_chunks(total: int, task: Callable[[slice], Result], chunk: int = CHUNK) -> Sequence[Result]:
-    """``task`` over slices of range(total), on as many threads as torch may use, in order."""
+    """``task`` over slices of range(total), on as many threads as torch may use, in order.
+
+    In a forked process even a single one runs in a worker of this process.
+    """
     count = torch.get_num_threads()
     size = max(1, min(chunk, -(-total // count)))
     slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
-    if len(slices) <= 1 or count == 1:
+    if count == 1 or (len(slices) <= 1 and not _FORKED):
         return [task(piece) for piece in slices]
     return list(_workers(count, os.getpid()).map(task, slices))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from hwsim.datapath import Datapath, in_chunks
 from hwsim.errors import InputError
 from hwsim.gradient import GRADIENT_MODES, Backward, GradientMode, finite_difference
+from hwsim.images import check_ordinary
 from hwsim.precision import full_float32
 from hwsim.program import Program
+from hwsim.program_digest import check_digest, program_digest
 from hwsim.selfcheck import trusted_kernels
 from hwsim.units.softmax import probabilities
 
+#: What becomes of pixels outside [0, 1].
+Outside = Literal["error", "clamp"]
 #: float32 holds every integer up to here.
 EXACT_FLOAT32 = 1 << 24
 
@@ -35,11 +40,26 @@ class Engine(nn.Module):
     1 … 2^A − 1. One LSB is mostly rounding of the layers behind; a wider step averages over it.
     Gradients exist for the input only.
 
-    Raises InputError for an input of the wrong shape or dtype, with NaN, or outside [0, 1].
+    outside: what becomes of pixels outside [0, 1], which no pixel pin can carry. ``error`` refuses
+    them. ``clamp`` saturates them, as the pin's driver does, and passes their gradient straight
+    through (the clamp's is taken for 1, as in ``ste``), for attacks of other libraries that look
+    beyond the box on their way: what they return is inside it.
+
+    It pickles (also by ``torch.save``) as its program and is built anew where it is loaded, so that
+    nothing packed for one processor runs on another. ``state_dict`` holds no weights but a digest
+    of the program: only the state of an engine with the same program can be loaded.
+
+    Raises InputError for an input of the wrong shape or dtype, with NaN or infinity, that is not an
+    ordinary tensor in memory (sparse, quantized, meta, …), or outside [0, 1] unless ``clamp``.
     """
 
     def __init__(
-        self, program: Program, gradient: GradientMode = "ste", *, difference_step: int = 1
+        self,
+        program: Program,
+        gradient: GradientMode = "ste",
+        *,
+        difference_step: int = 1,
+        outside: Outside = "error",
     ) -> None:
         super().__init__()
         if gradient not in GRADIENT_MODES:
@@ -50,17 +70,40 @@ class Engine(nn.Module):
         whole = isinstance(difference_step, int) and not isinstance(difference_step, bool)
         if not whole or not 1 <= difference_step <= limit:
             raise InputError(f"difference_step must be 1 … {limit} LSB, got {difference_step!r}")
+        if outside not in get_args(Outside):
+            raise InputError(f"outside must be error or clamp, got {outside!r}")
         self.program, self.gradient = program, gradient
-        self.difference_step = difference_step
-        self._datapath = Datapath(program, trusted_kernels())
-        self._backward = Backward(self._datapath, gradient)
+        self.difference_step, self.outside = difference_step, outside
+        self._build()
         output = program.output
         bound = output.accumulator_bound(program.config.act_max) + np.abs(output.bias)
         self._shifted = int(bound.max()) > EXACT_FLOAT32
         # Libraries ask next(model.parameters()) for the device.
         scale = torch.tensor(2.0**-program.logit_frac)
         self.logit_scale = nn.Parameter(scale, requires_grad=False)
+        self.register_buffer("program_digest", program_digest(program))
         self.eval()
+
+    def _build(self) -> None:
+        """Pack the weights for this processor."""
+        self._datapath = Datapath(self.program, trusted_kernels())
+        self._backward = Backward(self._datapath, self.gradient)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Packed weights are opaque to torch and made for this processor.
+        state = self.__dict__.copy()
+        del state["_datapath"], state["_backward"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._build()
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        check_digest(state_dict, prefix, self.program)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Engine:
         # torch cannot copy packed weights; they never change, so copies share them.
@@ -107,8 +150,7 @@ class Engine(nn.Module):
         )
 
     def _grid(self, x: Tensor) -> NDArray[Any]:
-        if not isinstance(x, Tensor):
-            raise InputError(f"images must be a torch tensor, got {type(x).__name__}")
+        check_ordinary(x)
         expected = self.program.input_shape
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
             raise InputError(
@@ -117,20 +159,24 @@ class Engine(nn.Module):
             )
         if not x.is_floating_point():
             raise InputError(f"images must be floating point in [0, 1], got {x.dtype}")
-        images = x.detach().to("cpu")
+        images = x.detach().to("cpu").resolve_neg()
         if images.dtype not in (torch.float32, torch.float64):
             images = images.float()
-        if images.numel():
-            low, high = (float(v) for v in torch.aminmax(images))
+        pixels = images.numpy()
+        if pixels.size:
+            # NumPy: in a forked process torch's threads, which torch would wait for, are gone.
+            low, high = float(pixels.min()), float(pixels.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise InputError("images contain NaN or infinity")
             # Optimizers that work in tanh or other spaces return to the box only to rounding.
-            if low < -1e-5 or high > 1 + 1e-5:
+            if self.outside == "error" and (low < -1e-5 or high > 1 + 1e-5):
                 raise InputError(
                     f"images must lie in [0, 1], got {low:.4g} … {high:.4g}: give raw pixels, "
-                    "normalization is part of the compiled network"
+                    "normalization is part of the compiled network; for an attack that looks "
+                    'beyond on its way there is Engine(program, outside="clamp")'
                 )
-        return self._datapath.grid(images.numpy())
+        # The grid saturates, which is all that ``clamp`` asks for.
+        return self._datapath.grid(pixels)
 
     def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
         if len(maps) == 0:

@@ -20,7 +20,7 @@ from attacks.criteria import Untargeted
 from attacks.pgd import BIM, PGD
 from hwsim.engine import Engine
 from hwsim.networks import open_network
-from tests.bench.measure import Line, seconds
+from tests.bench.measure import Line, check_reached, seconds
 
 EPSILON, IMAGES = 0.2, 128
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -64,15 +64,22 @@ def _compare(
     for key, (module, x) in forms.items():
         tasks[f"Foolbox {key}"] = _foolbox(module, x, labels, peer)
         if not on_engine:
-            tasks[f"ours {key}"] = lambda m=module, x=x: full(m, x, target, epsilon=EPSILON)  # type: ignore[misc]
+            tasks[f"ours {key}"] = lambda m=module, x=x: (
+                full(m, x, target, epsilon=EPSILON).adversarial
+            )  # type: ignore[misc]
     if on_engine:
         engine = Engine(network.program)
-        tasks["ours"] = lambda: full(engine, images, target, epsilon=EPSILON)
+        tasks["ours"] = lambda: full(engine, images, target, epsilon=EPSILON).adversarial
         tasks["early exit"] = lambda: early(engine, images, target, epsilon=EPSILON)
+    for key, task in tasks.items():
+        if key != "early exit":  # which stops where the image is adversarial, and says so
+            check_reached(key, images, task(), EPSILON)
     taken = {key: IMAGES / t for key, t in seconds(tasks, 2).items()}
     ours = max(speed for key, speed in taken.items() if key.startswith("ours"))
     best = max((key for key in taken if key.startswith("Foolbox")), key=lambda key: taken[key])
-    note = ", ".join(f"{key} {speed:.3g}" for key, speed in taken.items())
+    _, steps, step = peer
+    note = f"{steps} steps of {step:.3g} to a distance of {EPSILON:g}, reached by all; "
+    note += ", ".join(f"{key} {speed:.3g}" for key, speed in taken.items())
     return Line(name, ours, taken[best], "img/s", ours / taken[best], f"{best} float", goal, note)
 
 
@@ -94,4 +101,4 @@ def _foolbox(
     name, steps, step = peer
     model = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
     attack = getattr(foolbox.attacks, name)(steps=steps, abs_stepsize=step)
-    return lambda: attack(model, x, labels, epsilons=EPSILON)
+    return lambda: attack(model, x, labels, epsilons=EPSILON)[1]

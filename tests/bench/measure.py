@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import torch
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,17 @@ class Line:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def check_reached(name: str, originals: Any, found: Any, epsilon: float) -> None:
+    """Exit unless images stand at L∞ ``epsilon`` (to one 8-bit step), so that speeds compare.
+
+    Libraries have step sizes of their own: torchattacks' iterated attacks step 2/255 ten times
+    whatever ε is, and so stop at 0.078.
+    """
+    far = float(abs(torch.as_tensor(found) - originals).amax())
+    if not epsilon - 1 / 255 <= far <= epsilon + 1e-5:
+        sys.exit(f"{name} stands at a distance of {far:.4g} where {epsilon:g} was asked for")
 
 
 def seconds(
