@@ -21,6 +21,7 @@ def command() -> None:
     Examples:
       hwsim zoo list
       hwsim zoo show mnist-cnn-h16
+      hwsim zoo upgrade runs/zoo/mnist-cnn-h16
     """
 
 
@@ -81,6 +82,23 @@ def show(name: str) -> None:
         if value not in (None, {}):
             table.add_row(key.replace("_", " "), _words(key, value))
     result_console().print(table)
+
+
+@command.command("upgrade")
+@click.argument("name", nargs=-1, required=True)
+def upgrade(name: tuple[str, ...]) -> None:
+    """Give the cards of NAME ..., made by an older hwsim, a digest of their content.
+
+    The weights must be those of the card. That nobody changed the rest of it since, only you know.
+
+    Example: hwsim zoo upgrade runs/zoo/mnist-cnn-h16
+    """
+    from hwsim.networks import place
+
+    for one in name:
+        made = zoo.upgrade(*place(one))
+        said = "its card has a digest already, and matches it" if made is None else "upgraded"
+        click.echo(f"{one}: {said}")
 
 
 @command.command("measure")
