@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from threading import Barrier
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from hwsim.program import MacLayer, PoolLayer, Program
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
 from hwsim.units.mac_array import Accumulate, Kernel, choose_kernel
+from hwsim.workspace import at_once, layer_bytes
 
 #: Images per chunk: feature maps of the MNIST network then stay inside the L2/L3 caches.
 CHUNK = 64
@@ -80,6 +81,17 @@ class Datapath:
                 continue
             kernel = choose_kernel(layer, self.config, trusted)
             self.stages.append(Stage(layer, None, Accumulate(layer, self.config.act_max, kernel)))
+
+    @cached_property
+    def image_bytes(self) -> int:
+        """Working memory of one image with the kernels that were chosen."""
+        pools = [layer_bytes(stage.pool, 4) for stage in self.stages if stage.pool]
+        sums = [
+            layer_bytes(stage.layer, 8 if stage.accumulate.kernel == "float64" else 4)
+            for stage in self.stages
+            if stage.layer and stage.accumulate
+        ]
+        return max(pools + sums)
 
     def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
         """Float images (N, C, H, W) in [0, 1] -> integers 0 … 2^A − 1, (N, H, W, C)."""
@@ -167,11 +179,17 @@ def _workers(count: int, process: int) -> ThreadPoolExecutor:
     return pool
 
 
-def in_chunks(total: int, task: Callable[[slice], Result], chunk: int = CHUNK) -> Sequence[Result]:
-    """``task`` over slices of range(total), on as many threads as torch may use, in order."""
+def in_chunks(
+    total: int, task: Callable[[slice], Result], chunk: int = CHUNK, each: int = 0
+) -> Sequence[Result]:
+    """``task`` over slices of range(total), on as many threads as torch may use, in order.
+
+    each: bytes that one of ``total`` needs; all at work together keep to ``workspace.BUDGET``.
+    """
     count = torch.get_num_threads()
-    size = max(1, min(chunk, -(-total // count)))
+    most, at_work = at_once(each, chunk, count)
+    size = max(1, min(most, -(-total // count)))
     slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
-    if len(slices) <= 1 or count == 1:
+    if len(slices) <= 1 or at_work < count or count == 1:
         return [task(piece) for piece in slices]
     return list(_workers(count, os.getpid()).map(task, slices))
