@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from hwsim.commands.options import message_console, result_console
+from hwsim.shown import say
 from hwsim.zoo_table import rate, share
 from models import zoo
 
@@ -98,7 +100,7 @@ def upgrade(name: tuple[str, ...]) -> None:
     for one in name:
         made = zoo.upgrade(*place(one))
         said = "its card has a digest already, and matches it" if made is None else "upgraded"
-        click.echo(f"{one}: {said}")
+        say(f"{one}: {said}")
 
 
 @command.command("measure")
@@ -119,8 +121,10 @@ def measure(name: str, bits: list[int]) -> None:
     with screen.status(f"compiling {name}") as status:
         from hwsim.measuring import measure as counted
 
-        card = counted(name, bits, on_bits=lambda width: status.update(f"{name}: {width} bits"))
-    click.echo(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
+        card = counted(
+            name, bits, on_bits=lambda width: status.update(Text(f"{name}: {width} bits"))
+        )
+    say(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
 
 
 def parse_widths(text: str) -> list[int]:
