@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hwsim.errors import ConfigError
+from hwsim.errors import ConfigError, InputError
+from hwsim.reading import MAX_TEXT, read_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +18,8 @@ else:
     import tomli as tomllib
 
 PowerOfTwo = Annotated[int, Field(ge=1, le=4096)]
+#: What is printed as a name is one: no control characters, no spaces, no folder.
+NAME = r"^[A-Za-z0-9._-]+$"
 Depth = Annotated[int, Field(ge=1, le=2**26)]
 
 #: Configurations travel inside the wheel; in a checkout they stand at the top level.
@@ -26,6 +29,7 @@ _FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "c
 class EngineConfig(BaseModel):
     """Parameters of the engine; each field but ``name`` and ``clock_mhz`` is a Verilog parameter.
 
+    name: letters, digits, dots, dashes and underscores.
     rows: output channels computed at once. cols: neighbouring output pixels of one output row
     computed at once. banks: weight banks, a power of two >= rows. act_w, wgt_w: bits of an
     activation and of a real weight, 4 … 16. acc_w: accumulator bits; left out, 32 up to 10-bit
@@ -40,7 +44,7 @@ class EngineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = "custom"
+    name: Annotated[str, Field(pattern=NAME, max_length=100)] = "custom"
     rows: Annotated[int, Field(ge=1, le=256)]
     cols: Annotated[int, Field(ge=1, le=256)]
     banks: PowerOfTwo
@@ -56,7 +60,7 @@ class EngineConfig(BaseModel):
     chan_depth: Depth
     prog_depth: Annotated[int, Field(ge=2, le=4096)]
     softmax: bool = False
-    clock_mhz: Annotated[float, Field(gt=0)]
+    clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     @model_validator(mode="before")
     @classmethod
@@ -138,7 +142,7 @@ def load_config(name: str) -> EngineConfig:
     """
     if name.endswith(".toml"):
         path = Path(name)
-        if not path.is_file():
+        if not path.exists():
             raise ConfigError(f"configuration file {name} does not exist")
     else:
         if name not in config_names():
@@ -149,7 +153,11 @@ def load_config(name: str) -> EngineConfig:
         candidates = [folder / f"{name}.toml" for folder in _FOLDERS]
         path = next(p for p in candidates if p.is_file())
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(read_regular(path, MAX_TEXT).decode("utf-8"))
+    except InputError as error:
+        raise ConfigError(str(error)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not a readable TOML file: nested too deeply") from None
+    except (OSError, ValueError) as error:  # also of numbers with thousands of digits
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from None
     return _validated({"name": path.stem, **data}, str(path.name))

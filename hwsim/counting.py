@@ -16,9 +16,10 @@ from attacks.base import judge
 from attacks.errors import AttackError
 from attacks.evaluate import Tally, cross_evaluate
 from hwsim import results
+from hwsim.errors import InputError
+from hwsim.kept import keep, kept
 from hwsim.networks import versions
 from hwsim.program import Program
-from hwsim.report import write_json
 from hwsim.settings import Estimate
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def count(
         batch = counted if experiment.judge is None else results.judged_by_rtl(counted)
         tally = batch if tally is None else tally + batch
         known = {} if experiment.judge is None else {"judged": experiment.judge.known}
-        write_json({"key": experiment.key, "tally": tally.as_dict(), **known}, partial)
+        keep(partial, experiment.key, {"tally": tally.as_dict(), **known})
     assert tally is not None
     return tally
 
@@ -107,8 +108,8 @@ def _batches(
 def resumed(experiment: Experiment, partial: Path) -> Tally | None:
     """The counts of an earlier run with the same key; None unless they can be added to."""
     try:
-        data = json.loads(partial.read_text(encoding="utf-8"))
-        if data["key"] != experiment.key:
+        data = kept(partial, experiment.key)
+        if data is None:
             return None
         tally = Tally.from_dict(data["tally"])
         done, total = int(tally.samples), len(experiment.inputs)
@@ -125,7 +126,9 @@ def resumed(experiment: Experiment, partial: Path) -> Tally | None:
                 return None
             experiment.judge.known |= known
         return tally
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, AttackError):
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, AttackError):
         return None  # nothing usable is kept: start anew
 
 

@@ -25,7 +25,10 @@ from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
 from hwsim.units.mac_array import Kernel
 from hwsim.units.mac_proof import Checked
+from hwsim.workspace import at_once, layer_bytes
 
+#: Kernels whose sums take 8 bytes; those of the others take 4.
+WIDE = ("float64", "int64")
 #: Images per chunk: feature maps of the MNIST network then stay inside the L2/L3 caches.
 CHUNK = 64
 
@@ -106,6 +109,17 @@ class Datapath:
                     self.stages.append(Stage(None, layer, None))
                 continue
             self.stages.append(Stage(layer, None, Checked(layer, self.config, trusted)))
+
+    @property
+    def image_bytes(self) -> int:
+        """Working memory of one image with the kernels that are in use now."""
+        pools = [layer_bytes(stage.pool, 4) for stage in self.stages if stage.pool]
+        sums = [
+            layer_bytes(stage.layer, 8 if stage.accumulate.way.kernel in WIDE else 4)
+            for stage in self.stages
+            if stage.layer and stage.accumulate
+        ]
+        return max(pools + sums)
 
     def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
         """Float images (N, C, H, W) in [0, 1] -> integers 0 … 2^A − 1, (N, H, W, C)."""
@@ -208,14 +222,18 @@ def _workers(count: int, process: int) -> ThreadPoolExecutor:
     return pool
 
 
-def in_chunks(total: int, task: Callable[[slice], Result], chunk: int = CHUNK) -> Sequence[Result]:
+def in_chunks(
+    total: int, task: Callable[[slice], Result], chunk: int = CHUNK, each: int = 0
+) -> Sequence[Result]:
     """``task`` over slices of range(total), on as many threads as torch may use, in order.
 
+    each: bytes that one of ``total`` needs; all at work together keep to ``workspace.BUDGET``.
     In a forked process even a single one runs in a worker of this process.
     """
     count = torch.get_num_threads()
-    size = max(1, min(chunk, -(-total // count)))
+    most, at_work = at_once(each, chunk, count)
+    size = max(1, min(most, -(-total // count)))
     slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
-    if count == 1 or (len(slices) <= 1 and not _FORKED):
+    if count == 1 or at_work < count or (len(slices) <= 1 and not _FORKED):
         return [task(piece) for piece in slices]
     return list(_workers(count, os.getpid()).map(task, slices))

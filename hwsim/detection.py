@@ -6,8 +6,6 @@ attack by someone who knows the detector and aims below its threshold.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,12 +23,13 @@ from attacks.evaluate import Rate
 from attacks.grid import Grid
 from attacks.losses import Margin
 from hwsim.catalog import ENTRIES
+from hwsim.content import digest
 from hwsim.counting import fingerprint
 from hwsim.detectors import Detector, Guarded, Hiding, Labels, Neighbours, Probabilities
 from hwsim.engine import Engine
 from hwsim.errors import InputError
+from hwsim.kept import keep, kept
 from hwsim.networks import Network, pixels, versions
-from hwsim.report import write_json
 from hwsim.roc import auc, curve, threshold
 from models.data import Dataset
 
@@ -78,16 +77,18 @@ class Study:
         """Digest of everything that the rows depend on, the choice of attacks apart."""
         facts = [fingerprint(self.network.program), self.test.digest, self.train.digest]
         settings = [FALSE_ALARMS, AIMS, CALIBRATION, repr(ATTACKS), versions()]
-        return hashlib.sha256(json.dumps([*facts, *settings]).encode()).hexdigest()
+        return digest([*facts, *settings])
 
     def _kept(self, partial: Path | None) -> dict[str, Any]:
         """The rows of an earlier run of the same study; none where there is nothing usable."""
         try:
-            data = json.loads(partial.read_text(encoding="utf-8")) if partial else {}
-            if data.get("key") != self.key:
+            data = kept(partial, self.key) if partial else None
+            if data is None:
                 return {}
             return {name: data["rows"][name] for name in self.attacks if name in data["rows"]}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError):
             return {}
 
     def run(self, partial: Path | None = None) -> dict[str, Any]:
@@ -120,7 +121,7 @@ class Study:
                 continue
             rows[name] = self._attack(name, x, labels, logits, clean, negatives, weight, step)
             if partial is not None:
-                write_json({"key": self.key, "rows": rows}, partial)
+                keep(partial, self.key, {"rows": rows})
         self.on_progress("done", total, total)
         config = self.network.program.config
         return {

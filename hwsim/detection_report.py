@@ -19,8 +19,7 @@ from hwsim.report import (
     percent,
     prepare_run_directory,
     to_json,
-    write_atomically,
-    write_json,
+    write_together,
 )
 
 _COLORS = {"unaware": "#0072B2", "aware": "#D55E00"}
@@ -121,9 +120,7 @@ def write(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
 
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
-    write_json(result, paths["json"])
     picture = roc_png(result)
-    write_atomically(paths["png"], picture)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -132,5 +129,5 @@ def write(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
         r=result, title=title(result), caption=caption(result), heads=HEADS, rows=rows(result),
         png=base64.b64encode(picture).decode(), raw=to_json(result),
     )  # fmt: skip
-    write_atomically(paths["html"], page.encode())
+    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
     return paths

@@ -187,7 +187,7 @@ class Engine(nn.Module):
             return piece, self._datapath.run(maps[piece], kept), kept
 
         with _full_precision():
-            results = in_chunks(len(maps), task)
+            results = in_chunks(len(maps), task, each=self._datapath.image_bytes)
         if states is not None:
             states.extend((piece, kept) for piece, _, kept in results)
         return np.concatenate([logits for _, logits, _ in results])
@@ -233,7 +233,9 @@ class Engine(nn.Module):
             return self._backward.run(flow[piece], kept)
 
         with _full_precision():
-            return torch.from_numpy(np.concatenate(in_chunks(len(starts), task, 1))).to(x)
+            each = self._datapath.image_bytes * max(len(flow[piece]) for piece, _ in run.states)
+            parts = in_chunks(len(starts), task, 1, each)
+            return torch.from_numpy(np.concatenate(parts)).to(x)
 
 
 def _full_precision() -> torch.autocast:

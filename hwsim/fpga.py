@@ -22,7 +22,9 @@ from platformdirs import user_cache_path
 
 from hwsim.atomic import replacing
 from hwsim.config import EngineConfig
+from hwsim.content import digest
 from hwsim.errors import HwsimError
+from hwsim.reading import MAX_KEPT, parse_json, read_regular
 from hwsim.rtl import content_digest, sources
 
 #: What the tools are doing, and seconds since the start.
@@ -121,14 +123,25 @@ def kept(kind: str, recipe: str, make: Callable[[], Mapping[str, Any]]) -> dict[
     for path in sources():
         parts += [path.name.encode(), path.read_bytes()]
     path = user_cache_path("hwsim") / kind / f"{content_digest(iter(parts))}.json"
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        assert isinstance(found, dict)
+    found = _whole(path)
+    if found is not None:
         return found
-    result = dict(make())
+    # Through JSON, so that a result is the same whether it was just made or kept.
+    result: dict[str, Any] = parse_json(json.dumps(dict(make())))
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({"result": result, "digest": digest(result)}, indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")
     return result
+
+
+def _whole(path: Path) -> dict[str, Any] | None:
+    """What the cache holds, if it is as it was written; else it is made again."""
+    try:
+        content = parse_json(read_regular(path, MAX_KEPT))
+        result: dict[str, Any] = content["result"]
+        return result if digest(result) == content["digest"] else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def version(name: str) -> str:

@@ -15,7 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.report import FILES, percent, prepare_run_directory, render_page, to_json, write_output
+from hwsim.report import FILES, percent, prepare_run_directory, render_page, to_json, write_together
 
 
 def write_study(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
@@ -28,8 +28,7 @@ def write_study(result: Mapping[str, Any], directory: Path | str) -> dict[str, P
 
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
-    write_output(paths["json"], to_json(result).encode())
-    write_output(paths["png"], heatmaps_png(result))
+    whole = heatmaps_png(result)
     # On a page two columns at a time can be read.
     pictures = {
         "success": heatmaps_png(result, ["success_by_pair", "distortion_by_pair"]),
@@ -44,7 +43,7 @@ def write_study(result: Mapping[str, Any], directory: Path | str) -> dict[str, P
         headline=headline(result),
         extremes={name: extremes(result, name) for name in result["machines"]},
     )
-    write_output(paths["html"], page.encode())
+    write_together(paths, {"png": whole, "html": page.encode(), "json": to_json(result).encode()})
     return paths
 
 

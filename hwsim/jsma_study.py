@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +20,12 @@ from attacks.criteria import Untargeted
 from attacks.greedy import REACHED
 from attacks.grid import Grid
 from attacks.jsma import HJSMA, JSMA
+from hwsim.content import digest
 from hwsim.counting import fingerprint
 from hwsim.engine import Engine
 from hwsim.errors import InputError
+from hwsim.kept import keep, kept
 from hwsim.networks import Network, pixels, versions
-from hwsim.report import write_json
 from models.data import Dataset
 
 #: Source images between two updates of the progress bar and of what an interrupted run keeps.
@@ -109,7 +108,7 @@ class JsmaStudy:
         """Digest of everything that the counts depend on."""
         chosen = {k: v for k, v in asdict(self.settings).items() if k not in ("command", "model")}
         facts = [chosen, BATCH, self.test.digest, fingerprint(self.network.program), versions()]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return digest(facts)
 
     # ---------------------------------------------------------------- counting
 
@@ -127,7 +126,7 @@ class JsmaStudy:
             on_progress(position * size + mine["done"], total)
             while mine["done"] < size:
                 self._one_batch(model, mine)
-                write_json({"key": self.key, "state": state}, partial)
+                keep(partial, self.key, {"state": state})
                 on_progress(position * size + mine["done"], total)
         return state
 
@@ -150,8 +149,8 @@ class JsmaStudy:
     def _resumed(self, partial: Path) -> _State:
         """The state of an earlier run with the same key; empty unless it can be gone on with."""
         try:
-            data = json.loads(partial.read_text(encoding="utf-8"))
-            if data["key"] != self.key:
+            data = kept(partial, self.key)
+            if data is None:
                 return {}
             state: _State = {}
             for name in self.machines:
@@ -166,7 +165,9 @@ class JsmaStudy:
                 correct = int(mine["correct"])
                 state[name] = {"done": done, "correct": correct, "pairs": pairs, "flipped": flipped}
             return state
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError):
             return {}  # nothing usable is kept: start anew
 
     # ---------------------------------------------------------------- the result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Annotated, Any, Literal
 
@@ -10,10 +9,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hwsim.config import EngineConfig
+from hwsim.content import digest
 from hwsim.errors import ImageError
 from hwsim.hashing import HashSpec, Scheme
 from hwsim.memfile import ADVICE
 from hwsim.program import Layer, MacLayer, PoolLayer, Program
+from hwsim.reading import parse_json
 
 FORMAT_VERSION = 1
 
@@ -178,8 +179,7 @@ def describe(program: Program, sha256: dict[str, str]) -> bytes:
 def content_digest(body: dict[str, Any]) -> str:
     """SHA-256 of the manifest's content without ``digest``, independent of layout and key order."""
     rest = {key: value for key, value in body.items() if key != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(rest)
 
 
 class _Version(BaseModel):
@@ -190,6 +190,10 @@ class _Version(BaseModel):
 
 def parse(data: bytes) -> Manifest:
     """Read and check a manifest. Raises ImageError, naming the first thing that is wrong."""
+    try:
+        parse_json(data)  # of one meaning, before anything is believed
+    except ValueError as error:
+        raise ImageError(f"manifest.json: text: Invalid JSON: {error}: {ADVICE}") from None
     try:
         version = _Version.model_validate_json(data).format_version
         if version != FORMAT_VERSION:
@@ -210,10 +214,10 @@ def parse(data: bytes) -> Manifest:
     if manifest.input.bounds != (0.0, 1.0) or manifest.input.codes != codes:
         raise ImageError(f"manifest.json: input: bounds must be [0, 1] and codes {list(codes)}")
     try:
-        digest = content_digest(manifest.model_dump())
+        found = content_digest(manifest.model_dump())
     except (ValueError, RecursionError):
         raise ImageError("manifest.json: provenance or history is not plain JSON") from None
-    if digest != manifest.digest:
+    if found != manifest.digest:
         raise ImageError(
             "manifest.json: its content does not match its own digest, so it was edited or "
             f"damaged: {ADVICE}"

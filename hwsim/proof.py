@@ -14,6 +14,7 @@ import numpy as np
 from hwsim.config import EngineConfig
 from hwsim.errors import CompileError
 from hwsim.program import MacLayer, PoolLayer, Program, Shape, encode
+from hwsim.workspace import MAX_IMAGE_BYTES, layer_bytes
 
 #: Virtual weights of a network: decoding them takes about 20 bytes each.
 MAX_VIRTUAL_WEIGHTS = 1 << 27
@@ -50,6 +51,7 @@ def check(program: Program) -> None:
             frac = layer.fa_out
         shape = layer.out_shape
     _check_capacity(program)
+    _check_workspace(program)
     for layer in program.mac_layers:
         _check_words(program.config, layer)
         _check_bounds(program.config, layer)
@@ -169,6 +171,18 @@ def _check_capacity(program: Program) -> None:
 def _helps(memory: str) -> str:
     """The two things that help where a memory is too small."""
     return f"{LESS[memory]}, or choose a configuration with a larger {memory}"
+
+
+def _check_workspace(program: Program) -> None:
+    """What no memory of the engine bounds, because a configuration may be as forged as the rest."""
+    for layer in program.layers:
+        needed = layer_bytes(layer)
+        if needed > MAX_IMAGE_BYTES:
+            raise CompileError(
+                f"{layer.name}: {layer.in_shape} to {layer.out_shape} needs {needed} bytes of "
+                f"working memory for one image, hwsim takes at most {MAX_IMAGE_BYTES}: use smaller "
+                "images or fewer channels"
+            )
 
 
 # --- words and sums -----------------------------------------------------------------------------

@@ -40,6 +40,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -300,16 +301,16 @@ def write_run(
 ) -> dict[str, Path]:
     """Write result.json, result.png and report.html into ``directory``; return their paths.
 
-    Each file appears whole or not at all, and replaces an older one in one step; result.json
-    comes first, so that a failing picture cannot lose the numbers. Raises InputError.
+    All three are drawn and on the disk before the first takes its place, and result.json does so
+    last: whatever fails, an older run's folder stays as it was, and a folder with a new result.json
+    is complete. The numbers are not lost then: the run's partial.json has them. Raises InputError.
     """
     # Here and not above: matplotlib and jinja2 take longer to load than most commands take to run.
     from hwsim import plots
 
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
-    write_output(paths["json"], to_json(result).encode())
-    write_output(paths["png"], plots.combined_png(result, examples))
+    picture = plots.combined_png(result, examples)
     # One picture for each table, narrow enough for a phone.
     pictures = {
         "success": plots.success_png(result, "success"),
@@ -317,7 +318,8 @@ def write_run(
     }
     if examples is not None and len(examples):
         pictures["examples"] = plots.examples_png(examples)
-    write_output(paths["html"], render_html(result, pictures).encode())
+    page = render_html(result, pictures)
+    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
     return paths
 
 
@@ -407,6 +409,21 @@ def write_output(path: Path, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def write_together(paths: Mapping[str, Path], files: Mapping[str, bytes]) -> None:
+    """Write ``files``, by the names of ``paths``, all or none; the last one takes its place last.
+
+    Raises InputError, before any file is replaced, where one of them cannot be written.
+    """
+    try:
+        with ExitStack() as stack:
+            for name in reversed(list(files)):  # what is entered first is left last
+                paths[name].parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(replacing(paths[name])).write_bytes(files[name])
+    except OSError as error:
+        where = error.filename or next(iter(paths.values())).parent
+        raise InputError(f"cannot write {where}: {error.strerror or error}") from None
 
 
 def _refuse_non_file(path: Path) -> None:

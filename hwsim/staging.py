@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from hwsim.errors import ImageError
+from hwsim.leftovers import beside, remove, sweep
 
 
 @contextmanager
@@ -18,15 +18,15 @@ def replaced_directory(path: Path, overwrite: bool, allowed: Set[str]) -> Iterat
 
     If the block fails or is interrupted, nothing is left of it and what stood at ``path`` stands
     there still. With ``overwrite`` an existing directory is replaced by two renames, provided that
-    it holds only files named in ``allowed``, so that a mistyped path deletes nobody's data.
+    it holds only files named in ``allowed``, so that a mistyped path deletes nobody's data. What a
+    killed process left is cleaned up by the next that writes the same path.
 
     Raises ImageError if ``path`` exists and may not be replaced, OSError if it cannot be written.
     """
-    _check_replaceable(path, overwrite, allowed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ours = secrets.token_hex(4)  # two writers of one path must not share a name
-    staging = path.with_name(f".{path.name}.{ours}.new")
-    retired = path.with_name(f".{path.name}.{ours}.old")
+    _recover(path)
+    _check_replaceable(path, overwrite, allowed)
+    staging, retired = beside(path, ".new"), beside(path, ".old")
     try:
         staging.mkdir()
         yield staging
@@ -39,6 +39,14 @@ def replaced_directory(path: Path, overwrite: bool, allowed: Set[str]) -> Iterat
             os.rename(retired, path)
         for leftover in (staging, retired):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _recover(path: Path) -> None:
+    """Clean up behind a killed process; one that died between its two renames gets its old back."""
+    retired = sweep(path, ".old")
+    if retired and not os.path.lexists(path):
+        os.rename(retired.pop(), path)
+    remove([*sweep(path, ".new"), *retired])
 
 
 def _check_replaceable(path: Path, overwrite: bool, allowed: Set[str]) -> None:

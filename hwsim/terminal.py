@@ -29,6 +29,7 @@ from hwsim.report import (
     pair_label,
     percent,
 )
+from hwsim.screen import Screen
 
 #: Wider screens gain nothing: the eye loses the line.
 WIDTH = 100
@@ -79,7 +80,7 @@ def show(parts: list[RenderableType], console: Console, width: int) -> None:
     if (console.encoding or "utf-8").lower().startswith("utf"):
         console.print(Group(*parts), width=width)
         return
-    plain = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    plain = Screen(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with plain.capture() as capture:
         plain.print(Group(*parts))
     text = capture.get().translate(_ASCII).encode("ascii", "replace").decode()

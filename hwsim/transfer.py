@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -23,11 +21,12 @@ from attacks.pgd import PGD
 from attacks.sfgrm import SFGRM
 from attacks.transfer import correct, transfer
 from attacks.transforms import Diverse, Nesterov, Scales, Smoothed, Transform
+from hwsim.content import digest
 from hwsim.counting import fingerprint
 from hwsim.engine import Engine
 from hwsim.errors import InputError
+from hwsim.kept import keep, kept
 from hwsim.networks import Network, pixels, versions
-from hwsim.report import write_json
 from models.data import Dataset
 
 #: Images between two updates of the progress bar.
@@ -128,7 +127,7 @@ class TransferStudy:
         chosen = {k: v for k, v in asdict(self.settings).items() if k not in ("command", "attacks")}
         programs = [fingerprint(network.program) for network in self.networks]
         facts = [chosen, BATCH, self.test.digest, self.names, programs, versions()]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return digest(facts)
 
     def count(
         self, partial: Path, on_progress: Callable[[int], None] = lambda done: None
@@ -137,34 +136,36 @@ class TransferStudy:
 
         on_progress(images done, of ``work``). An interrupted study goes on after the last of them.
         """
-        kept = self._resumed(partial)
+        cells = self._resumed(partial)
         right = correct(self.models, self.inputs, self.labels)
         done = 0
         for name, attack in self.attacks.items():
             for crafted_on in self.models:
                 place = f"{name} on {crafted_on}"
-                if place not in kept:
+                if place not in cells:
                     counter = _on_top(on_progress, done)
                     found = transfer(
                         self.models, self.inputs, self.labels, crafted_on=crafted_on,
                         attack=attack, epsilons=self.settings.epsilons, right=right,
                         batch_size=BATCH, progress=counter,
                     )  # fmt: skip
-                    kept[place] = asdict(found)
-                    write_json({"key": self.key, "cells": kept}, partial)
+                    cells[place] = asdict(found)
+                    keep(partial, self.key, {"cells": cells})
                 done += len(self.inputs)
                 on_progress(done)
         wanted = {f"{name} on {model}" for name in self.attacks for model in self.models}
-        cells = {place: cell for place, cell in kept.items() if place in wanted}
-        return {"correct": {k: int(v.sum()) for k, v in right.items()}, "cells": cells}
+        chosen = {place: cell for place, cell in cells.items() if place in wanted}
+        return {"correct": {k: int(v.sum()) for k, v in right.items()}, "cells": chosen}
 
     def _resumed(self, partial: Path) -> dict[str, Any]:
         """What an interrupted study with the same key has finished."""
         try:
-            data = json.loads(partial.read_text(encoding="utf-8"))
-            cells = dict(data["cells"]) if data["key"] == self.key else {}
+            data = kept(partial, self.key)
+            cells = dict(data["cells"]) if data is not None else {}
             return {place: cell for place, cell in cells.items() if self._whole(cell)}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError):
             return {}  # nothing usable is kept: start anew
 
     def _whole(self, cell: Any) -> bool:

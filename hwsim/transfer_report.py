@@ -26,7 +26,7 @@ from hwsim.report import (
     percent,
     prepare_run_directory,
     to_json,
-    write_atomically,
+    write_together,
 )
 
 F64 = NDArray[np.float64]
@@ -150,10 +150,9 @@ def write_transfer(result: Mapping[str, Any], directory: Path) -> dict[str, Path
     folder = prepare_run_directory(directory)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / name for kind, name in FILES.items()}
-    write_atomically(paths["json"], to_json(result).encode())
     pictures = [heatmaps(result, i) for i in range(len(result["epsilons"]))]
-    write_atomically(paths["png"], pictures[len(pictures) // 2])
-    write_atomically(paths["html"], render_html(result, pictures).encode())
+    middle, page = pictures[len(pictures) // 2], render_html(result, pictures).encode()
+    write_together(paths, {"png": middle, "html": page, "json": to_json(result).encode()})
     return paths
 
 

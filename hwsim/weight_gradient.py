@@ -53,7 +53,8 @@ class Tape:
             return logits, states, inputs
 
         with torch.autocast("cpu", enabled=False):
-            self._chunks = in_chunks(len(maps), task)
+            each = engine._datapath.image_bytes
+            self._chunks = in_chunks(len(maps), task, each=each)
         self.logits = np.concatenate([logits for logits, _, _ in self._chunks])
 
     def backward(self, seed: Tensor, weights: bool = True) -> Gradients:
@@ -66,7 +67,9 @@ class Tape:
             return self._chunk(index, flow[starts[index] : starts[index + 1]], weights)
 
         with torch.autocast("cpu", enabled=False):
-            parts = in_chunks(len(self._chunks), task, 1)
+            longest = max((len(logits) for logits, _, _ in self._chunks), default=0)
+            each = longest * self.engine._datapath.image_bytes
+            parts = in_chunks(len(self._chunks), task, 1, each)
         return Gradients(
             np.concatenate([part.images for part in parts]),
             [_sum(each) for each in zip(*(part.weights for part in parts), strict=True)],

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwsim.errors import InputError
 from hwsim.fixedpoint import quantize, weight_frac
 from models.layers import HashConv2d, HashLinear
 from models.specs import Stored
@@ -19,6 +20,8 @@ Weighted = nn.Linear | nn.Conv2d | HashLinear | HashConv2d
 LIMIT = 127
 #: Suffix of the tensor that holds a weight tensor's binary point.
 POINT = ".point"
+#: Largest binary point of a memory image either way (hwsim.manifest).
+MAX_POINT = 128
 
 
 def _weights(module: nn.Module) -> dict[str, Weighted]:
@@ -81,10 +84,47 @@ def packed(module: nn.Module, stored: Stored) -> dict[str, Tensor]:
     return tensors
 
 
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of what ``packed`` made. Raises KeyError for words without their point."""
-    state = {key: value for key, value in tensors.items() if not key.endswith(POINT)}
-    for key, value in state.items():
-        if value.dtype == torch.int8:
-            state[key] = _decoded(value, int(tensors[key + POINT]))
+def unpacked(tensors: Mapping[str, Tensor], module: nn.Module, stored: Stored) -> dict[str, Tensor]:
+    """The state dict of what ``packed(module, stored)`` made, float32 again.
+
+    Raises InputError, naming the tensor, for one that is missing or not the network's, of another
+    type or shape than ``packed`` writes, or not finite: nothing is converted silently.
+    """
+    like = _likes(module, stored)
+    if other := sorted(like.keys() ^ tensors.keys()):
+        word = "no" if other[0] in like else "a tensor that it should not have:"
+        raise InputError(f"has {word} {other[0]}")
+    state: dict[str, Tensor] = {}
+    for key, (dtype, shape) in like.items():
+        value = tensors[key]
+        if (value.dtype, value.shape) != (dtype, shape):
+            raise InputError(
+                f"{key} is {value.dtype} of shape {tuple(value.shape)}, not {dtype} of "
+                f"{tuple(shape)}"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(f"{key} is not finite")
+        if key.endswith(POINT):
+            if not abs(int(value)) <= MAX_POINT:
+                raise InputError(f"{key} is {int(value)}, beyond ±{MAX_POINT}")
+        elif dtype == torch.int8:
+            if int(value.min()) < -LIMIT:
+                raise InputError(f"{key} holds {int(value.min())}, beyond ±{LIMIT}")
+            point = tensors[key + POINT]
+            state[key] = _decoded(value, int(point))
+        else:
+            state[key] = value
     return state
+
+
+def _likes(module: nn.Module, stored: Stored) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    """Type and shape of every tensor of the file of ``module``."""
+    like = {key: (value.dtype, value.shape) for key, value in module.state_dict().items()}
+    if stored != "float32":
+        for key in _weights(module):
+            shape = like[key][1]
+            like[key] = (torch.bfloat16 if stored == "bfloat16" else torch.int8, shape)
+            if stored == "int8":
+                like[key + POINT] = (torch.int32, torch.Size())
+    # Points first: words are decoded by them.
+    return dict(sorted(like.items(), key=lambda item: not item[0].endswith(POINT)))

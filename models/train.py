@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hwsim.atomic import replacing
+from hwsim import checkpoint
 from hwsim.errors import InputError
 from models.recipe import Recipe
 
@@ -49,60 +47,67 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500)
 
 
 class _Checkpoint:
-    """Model, optimizer and position in one safetensors file, replaced atomically."""
+    """Model, optimizer and position in one file, replaced atomically (see hwsim.checkpoint)."""
 
-    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        self.path, self.facts = path, json.dumps(facts, sort_keys=True)
+    def __init__(self, path: Path, facts: Mapping[str, Any], epochs: int) -> None:
+        self.path, self.epochs = path, epochs
+        self.recipe = json.dumps(facts, sort_keys=True)
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-        tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
+        tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in state.items()}
-        meta = {"epoch": str(epoch), "recipe": self.facts}
-        with replacing(self.path) as temporary:
-            save_file(tensors, temporary, meta)
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        checkpoint.save(self.path, tensors, {"epoch": epoch, "recipe": self.recipe})
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Restore and return the number of finished epochs; 0 if there is no checkpoint."""
-        if not self.path.exists():
+        state = sum(value.nbytes for value in model.state_dict().values())
+        found = checkpoint.load(self.path, 4 * state)  # two moments, and steps, beside the weights
+        if found is None:
             return 0
-        try:
-            with safe_open(self.path, "pt") as file:
-                meta = file.metadata()
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            self._restore(model, optimizer, meta, tensors)
-            return int(meta["epoch"])
-        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError):
-            raise InputError(
-                f"{self.path}: damaged, or the checkpoint of another network: delete it"
-            ) from None
-
-    def _restore(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        meta: dict[str, str],
-        tensors: dict[str, Tensor],
-    ) -> None:
-        if meta["recipe"] != self.facts:
+        tensors, facts = found
+        if facts.get("recipe") != self.recipe:
             raise InputError(
                 f"{self.path} was made by another recipe: delete it, or train with that recipe"
             )
-        model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        )
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        epoch = facts.get("epoch")
+        if type(epoch) is not int or not 1 <= epoch <= self.epochs:
+            raise InputError(
+                f"{self.path}: says that {epoch!r} of {self.epochs} epochs are done: "
+                f"{checkpoint.AGAIN}"
+            )
+        moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
+        weights = {k.removeprefix("model."): tensors[k] for k in tensors.keys() - moments.keys()}
+        state_of = self._optimizer_state(optimizer, moments)
+        checkpoint.restore(model, weights, self.path)
         whole = optimizer.state_dict()
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".")
-                parameter = parameters[int(index)]
-                if value.shape == parameter.shape:
+        whole["state"] = state_of
+        optimizer.load_state_dict(whole)
+        return epoch
+
+    def _optimizer_state(
+        self, optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]
+    ) -> dict[int, dict[str, Tensor]]:
+        """Step and both moments of every parameter, exactly; InputError for anything else."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        found: dict[int, dict[str, Tensor]] = {}
+        for index, parameter in enumerate(parameters):
+            own = parameter.detach()
+            likes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
+            for name, like in likes.items():
+                key = f"optimizer.{index}.{name}"
+                if key not in moments:
+                    raise InputError(f"{self.path}: has no {key}: {checkpoint.AGAIN}")
+                value = moments[key]
+                checkpoint.check_like(value, like, f"{self.path}: {key}")
+                if name != "step":
                     # The fused optimizer walks moments and weights in memory order: a moment must
                     # get the channels_last strides of its weight back.
                     value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-                whole["state"].setdefault(int(index), {})[name] = value
-        optimizer.load_state_dict(whole)
+                found.setdefault(index, {})[name] = value
+        if len(moments) != 3 * len(parameters):
+            raise InputError(f"{self.path}: the checkpoint of another network: {checkpoint.AGAIN}")
+        return found
 
 
 def train(
@@ -131,7 +136,7 @@ def train(
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learnt, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     steps = -(-len(images) // recipe.batch)
-    keeper = _Checkpoint(checkpoint, facts or recipe.facts()) if checkpoint else None
+    keeper = _Checkpoint(checkpoint, facts or recipe.facts(), recipe.epochs) if checkpoint else None
     first = keeper.load(model, optimizer) if keeper else 0
     warm = 0.25 * steps * recipe.epochs
     low_precision = recipe.precision == "bfloat16"

@@ -147,21 +147,17 @@ def with_checkpoint(
     hooks: Hooks,
 ) -> None:
     """``models.train.train`` on a data set. Raises InputError where ``checkpoint`` cannot be."""
-    try:
-        train(
-            hooks.learner or module,
-            as_tensor(learn),
-            torch.from_numpy(learn.labels),
-            recipe,
-            checkpoint=checkpoint,
-            facts=card.recipe,
-            perturb=hooks.perturb,
-            on_epoch=hooks.on_epoch,
-            on_batch=hooks.on_batch,
-        )
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{checkpoint}: cannot write the checkpoint: {reason}") from None
+    train(
+        hooks.learner or module,
+        as_tensor(learn),
+        torch.from_numpy(learn.labels),
+        recipe,
+        checkpoint=checkpoint,
+        facts=card.recipe,
+        perturb=hooks.perturb,
+        on_epoch=hooks.on_epoch,
+        on_batch=hooks.on_batch,
+    )
 
 
 def finish(module: nn.Module, card: zoo.Card, test: Dataset, places: Places) -> zoo.Card:

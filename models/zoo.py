@@ -1,12 +1,14 @@
 """The model zoo: named networks, their trained weights, and a card that says where they are from.
 
-``<name>.safetensors`` holds a state dict (see models.storage), ``<name>.json`` its card. torch is
-imported only where weights are touched, so that listing the zoo is quick.
+``<name>.safetensors`` holds a state dict (see models.storage), ``<name>.json`` its card: the
+fields of ``Card``, ``format``, and ``digest``, which covers them and, by ``sha256``, the weights.
+torch is imported only where weights are touched, so that listing the zoo is quick.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwsim.atomic import replacing
+from hwsim.content import digest
 from hwsim.errors import InputError
 from hwsim.hashing import Scheme
+from hwsim.reading import MAX_TEXT, parse_json, read_regular
 from models.specs import RECIPES, SPECS, Spec, Stored
 
 if TYPE_CHECKING:
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 
 #: The networks that ship with hwsim.
 ZOO = Path(__file__).parent / "zoo"
+#: Of the cards; those without a number are older and have no digest.
+FORMAT = 2
+#: Bytes that a weight file may have beside its tensors.
+HEADER = 1 << 20
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,8 +56,8 @@ class Card(BaseModel):
     architecture: str
     scheme: Scheme
     rate: Annotated[float, Field(gt=0, le=1)]
-    seed: Annotated[int, Field(ge=0)]
-    hash_banks: int = 32
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    hash_banks: Annotated[int, Field(ge=1, lt=2**32)] = 32
     hash_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     stored: Stored = "float32"
     dataset: str
@@ -62,7 +70,7 @@ class Card(BaseModel):
     fixed_accuracy: dict[int, Share] = {}
     paper_accuracy: Share | None = None
     paper_note: str | None = None
-    parameters: Annotated[int, Field(ge=0)] = 0
+    parameters: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
@@ -74,7 +82,35 @@ def names(directory: Path = ZOO) -> list[str]:
 
 
 def card(name: str, directory: Path = ZOO) -> Card:
-    """The card of a network. Raises InputError for an unknown name and for a damaged card."""
+    """The card of a network.
+
+    Raises InputError for an unknown name, and for a card that is damaged, edited, or so old that it
+    carries no digest.
+    """
+    content = _content(name, directory)
+    path = directory / f"{name}.json"
+    found = _card(path, {k: v for k, v in content.items() if k not in ("format", "digest")})
+    if "format" not in content:
+        raise InputError(
+            f"{path}: a card of an older hwsim, without a digest of its content: check it with "
+            f"hwsim zoo upgrade {directory / name}"
+        )
+    if content["format"] != FORMAT:
+        raise InputError(f"{path}: format {content['format']!r}, this hwsim reads {FORMAT}")
+    if content.get("digest") != _digest(content):
+        raise InputError(
+            f"{path}: damaged card: its content does not match its digest, so it was edited or "
+            "damaged: restore it, or train the network again"
+        )
+    return found
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return digest({key: value for key, value in content.items() if key != "digest"})
+
+
+def _content(name: str, directory: Path) -> dict[str, Any]:
+    """The values of a card file, not yet believed."""
     known = names(directory)
     if name in RECIPES and name not in known and directory == ZOO:
         raise InputError(
@@ -86,17 +122,44 @@ def card(name: str, directory: Path = ZOO) -> Card:
         raise InputError(f"unknown model {name!r}: {choice}")
     path = directory / f"{name}.json"
     try:
-        found = Card.model_validate_json(path.read_bytes())
+        content = parse_json(read_regular(path, MAX_TEXT))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path}: damaged card: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged card: not an object")
+    return content
+
+
+def _card(path: Path, fields: dict[str, Any]) -> Card:
+    try:
+        found = Card.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}" if where else first["msg"]
         raise InputError(f"{path}: damaged card: {reason}") from None
-    if found.name != name:
+    if found.name != path.stem:
         raise InputError(f"{path}: damaged card: it is the card of {found.name!r}")
     return found
+
+
+def upgrade(name: str, directory: Path = ZOO) -> Card | None:
+    """Give a card of an older hwsim its digest; None if it has one.
+
+    Nothing in an old card says that it is as it was written: the weights must match it and load,
+    and whoever calls this says that the rest is right. Raises InputError as ``load`` does.
+    """
+    content = _content(name, directory)
+    if "format" in content:
+        card(name, directory)
+        return None
+    found = _card(directory / f"{name}.json", content)
+    _weights(found, directory)
+    return save_card(found, directory)
 
 
 def spec(name: str) -> Spec:
@@ -140,15 +203,20 @@ def load(name: str, directory: Path = ZOO) -> nn.Module:
     Raises InputError for an unknown name, and for a weight file that is missing, damaged, or not
     the one that the card describes.
     """
+    return _weights(card(name, directory), directory)
+
+
+def _weights(described: Card, directory: Path) -> nn.Module:
     import safetensors.torch
     from safetensors import SafetensorError
 
     from models.storage import unpacked
 
-    described = card(name, directory)
-    path = directory / f"{name}.safetensors"
+    path = directory / f"{described.name}.safetensors"
+    module = _build(described, described.seed)
+    whole = sum(value.nbytes for value in module.state_dict().values())
     try:
-        payload = path.read_bytes()
+        payload = read_regular(path, whole + HEADER)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     found = hashlib.sha256(payload).hexdigest()
@@ -157,11 +225,12 @@ def load(name: str, directory: Path = ZOO) -> nn.Module:
             f"{path}: damaged, or not the file of its card: SHA-256 is {found}, "
             f"the card says {described.sha256 or 'nothing'}"
         )
-    module = _build(described, described.seed)
     try:
-        module.load_state_dict(unpacked(safetensors.torch.load(payload)))
-    except (SafetensorError, RuntimeError, KeyError):
-        raise InputError(f"{path}: does not hold the weights of a {described.name}") from None
+        tensors = safetensors.torch.load(payload)
+        module.load_state_dict(unpacked(tensors, module, described.stored))
+    except (SafetensorError, RuntimeError, KeyError, InputError) as error:
+        why = f": {error}" if isinstance(error, InputError) else ""
+        raise InputError(f"{path}: does not hold the weights of a {described.name}{why}") from None
     return module.eval()
 
 
@@ -195,9 +264,13 @@ def save(module: nn.Module, card: Card, directory: Path) -> Card:
 
 def save_card(card: Card, directory: Path) -> Card:
     """Write ``<card.name>.json``; returns the card. Raises InputError if that is not possible."""
+    content = {"format": FORMAT, **card.model_dump(mode="json")}
     try:
+        text = json.dumps({**content, "digest": digest(content)}, indent=2, ensure_ascii=False)
         with replacing(directory / f"{card.name}.json") as temporary:
-            temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(text + "\n", encoding="utf-8")
+    except ValueError as error:
+        raise InputError(f"{card.name}: its card cannot be written as JSON: {error}") from None
     except OSError as error:
         raise _unwritable(directory, error) from None
     return card

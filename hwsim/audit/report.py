@@ -31,8 +31,7 @@ from hwsim.report import (
     percent,
     prepare_run_directory,
     to_json,
-    write_atomically,
-    write_json,
+    write_together,
 )
 
 
@@ -90,10 +89,9 @@ def write_audit(result: Mapping[str, Any], directory: Path | str) -> dict[str, P
 
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
-    write_json(result, paths["json"])
     picture = audit_png(result)
-    write_atomically(paths["png"], picture)
-    write_atomically(paths["html"], render_html(result, picture).encode())
+    page = render_html(result, picture).encode()
+    write_together(paths, {"png": picture, "html": page, "json": to_json(result).encode()})
     return paths
 
 

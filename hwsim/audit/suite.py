@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +24,12 @@ from hwsim.audit.evidence import Evidence
 from hwsim.audit.flags import judge_all
 from hwsim.audit.gradients import NAIVE, examine, usable_losses
 from hwsim.audit.meaning import BY_KEY
+from hwsim.content import digest
 from hwsim.counting import fingerprint
 from hwsim.engine import Engine
 from hwsim.errors import InputError
+from hwsim.kept import keep, kept
 from hwsim.networks import Network, pixels, versions
-from hwsim.report import write_json
 from models.data import Dataset
 
 #: Draws of random directions on an image, for each depth and step width.
@@ -128,8 +128,7 @@ class Audit:
                 continue
             evidence.merge(stage.run(evidence))
             finished.append(stage.name)
-            kept = {"key": self.key, "finished": finished, "evidence": evidence.as_dict()}
-            write_json(kept, partial)
+            keep(partial, self.key, {"finished": finished, "evidence": evidence.as_dict()})
         on_progress("done", total, total)
         return evidence
 
@@ -139,15 +138,16 @@ class Audit:
         effort = asdict(self.settings.effort)
         sources = {name: _digest(module) for name, module in self.sources.items()}
         facts = [effort, self.test.digest, fingerprint(self.network.program), sources, skipped()]
-        text = json.dumps([*facts, versions()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest([*facts, versions()])
 
     def _resumed(self, partial: Path, known: set[str]) -> tuple[Evidence, list[str]]:
         try:
-            data = json.loads(partial.read_text(encoding="utf-8"))
-            if data["key"] == self.key and set(data["finished"]) <= known:
+            data = kept(partial, self.key)
+            if data is not None and set(data["finished"]) <= known:
                 return Evidence.from_dict(data["evidence"]), list(data["finished"])
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError):
             pass  # nothing usable is kept: start anew
         return self._nothing(), []
 

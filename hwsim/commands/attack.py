@@ -23,6 +23,7 @@ from hwsim.commands.options import (
     result_console,
     typed_command,
 )
+from hwsim.shown import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -284,7 +285,7 @@ def _count(experiment: Experiment, partial: Path, screen: Console) -> Tally:
         with screen.status("compiling the RTL (once for each engine configuration), one image"):
             estimate = experiment.estimate(partial)
         if estimate is not None:
-            click.echo(f"Verilog: {estimate}", err=True)
+            say(f"Verilog: {estimate}", err=True)
     with progress_bar(screen) as bar:
         if estimate is None or experiment.judge is None:
             task = bar.add_task(title, total=len(experiment.inputs))

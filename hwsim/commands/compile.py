@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hwsim.commands.options import bits_option, config_option, loading, message_console
+from hwsim.shown import say
 
 
 @click.command("compile")
@@ -40,9 +41,9 @@ def command(
         rom.save(program, target, overwrite=force)
     words = sum(layer.spec.real_weights for layer in program.mac_layers)
     engine = program.config
-    click.echo(
+    say(
         f"{target}: {len(program.layers)} layers, {words:,} real weights, "
         f"{engine.act_w}-bit activations, {engine.wgt_w}-bit weights, configuration {engine.name}"
     )
     if note := program.provenance["calibration"].get("note"):
-        click.echo(f"note: calibrated on {note}")
+        say(f"note: calibrated on {note}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -22,9 +21,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from hwsim import budgets
 from hwsim.errors import InputError
+from hwsim.screen import Screen
+from hwsim.shown import shown, usable_columns
 
 Function = Callable[..., Any]
 
@@ -98,13 +100,13 @@ def backend_option(function: Function) -> Function:
 
 def result_console() -> Console:
     """Where results go: stdout, and nothing else goes there."""
-    fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if fixed else PIPE_WIDTH)
+    fixed = sys.stdout.isatty() or usable_columns()
+    return Screen(width=None if fixed else PIPE_WIDTH)
 
 
 def message_console() -> Console:
     """Where progress goes: stderr; spinners and bars show in a terminal only."""
-    return Console(stderr=True)
+    return Screen(stderr=True)
 
 
 def progress_bar(console: Console, steps: bool = True) -> Progress:
@@ -113,7 +115,7 @@ def progress_bar(console: Console, steps: bool = True) -> Progress:
     steps: what is counted has a meaning of its own; else its share of the whole is shown.
     """
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn() if steps else TaskProgressColumn(),
         TimeElapsedColumn(),
@@ -133,7 +135,7 @@ def loading(console: Console, what: str) -> Iterator[Callable[[str, int, int], N
         def on_progress(source: str, done: int, total: int) -> None:
             size = f" of {total / 1e6:.1f}" if total else ""
             amount = f" {done / 1e6:.1f}{size} MB" if done else ""
-            status.update(f"{what}: {source}{amount}")
+            status.update(Text(shown(f"{what}: {source}{amount}")))
 
         yield on_progress
 

@@ -8,6 +8,7 @@ import click
 
 from hwsim.commands.options import result_console
 from hwsim.commands.rewrite import diff, rewrite
+from hwsim.shown import say
 
 
 @click.group("rom")
@@ -52,6 +53,6 @@ def verify(image: Path, config: str | None) -> None:
 
     engine = load_config(config) if config else None
     for finding in rom.verify(image, config=engine):
-        click.echo(f"ok  {finding.name}: {finding.holds}")
+        say(f"ok  {finding.name}: {finding.holds}")
     if engine is not None:
-        click.echo(f"ok  engine: {engine.name} runs it")
+        say(f"ok  engine: {engine.name} runs it")

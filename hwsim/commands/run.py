@@ -13,6 +13,7 @@ from hwsim.commands.options import (
     message_console,
     progress_bar,
 )
+from hwsim.shown import say
 
 BATCH = 500
 
@@ -78,12 +79,12 @@ def command(
     shares |= {name: count / samples for name, count in hits.items()}
     said = ", ".join(f"{100 * share:.2f}% in {name}" for name, share in shares.items())
     engine = network.program.config
-    click.echo(
+    say(
         f"{network.name}: {said}, of {samples:,} test images of {test.name} ({test.source}); "
         f"engine {engine.name}, {engine.act_w}-bit words"
     )
     if test.note:
-        click.echo(f"note: {test.note}")
+        say(f"note: {test.note}")
 
 
 def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
@@ -96,13 +97,13 @@ def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
     from hwsim.rtl import build
     from hwsim.rtl_backend import RtlBackend
 
-    click.echo("compiling the RTL (once for each engine configuration) and loading it ...")
+    say("compiling the RTL (once for each engine configuration) and loading it ...")
     build(network.program.config)
     with RtlBackend(network.program) as engine, torch.inference_mode():
         first = engine.integer_logits(images[:1])
         cycles, seconds = engine.simulated
         rest = len(images) - 1
-        click.echo(
+        say(
             f"{cycles:,} cycles an image at {cycles / seconds:,.0f} cycles/s: about "
             f"{rest * seconds / min(rest or 1, os.cpu_count() or 1):.0f} s for the other {rest}"
         )
@@ -111,5 +112,5 @@ def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
     logits = torch.cat([first, others])
     twin = Engine(network.program).integer_logits(images)
     same = int((logits == twin).all(1).sum())
-    click.echo(f"logits equal to the simulator's on {same} of {len(images)} images, cycles on all")
+    say(f"logits equal to the simulator's on {same} of {len(images)} images, cycles on all")
     return float((logits.argmax(1) == labels).float().mean())

@@ -14,6 +14,7 @@ from hwsim.commands.options import (
     message_console,
     result_console,
 )
+from hwsim.shown import say
 
 
 @click.command("timing")
@@ -79,4 +80,4 @@ def command(
     if json_path is not None:
         report.write_json(result, json_path)
     if trace is not None:
-        click.echo(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")
+        say(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from hwsim.commands.options import finite, loading, progress_bar
+from hwsim.shown import say
 
 if TYPE_CHECKING:
     from models.recipe import Adversarial
@@ -204,9 +205,9 @@ def measured(
     with screen.status(f"running the test images on the {bits}-bit engine"):
         card = measure(str(out / card.name), (bits,), config)
     float_share, fixed_share = 100 * card.test_accuracy, 100 * card.fixed_accuracy[bits]
-    click.echo(
+    say(
         f"{out / card.name}.safetensors: {float_share:.2f}% of {len(data.test):,} images, "
         f"{fixed_share:.2f}% on the {bits}-bit engine"
     )
     if card.dataset_note:
-        click.echo(f"note: {card.dataset_note}")
+        say(f"note: {card.dataset_note}")

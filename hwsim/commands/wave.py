@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwsim.commands.options import bits_option, config_option, loading, message_console
+from hwsim.shown import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,13 +73,13 @@ def command(
     about = f"{last - first:,} of {total:,} cycles, about {size / 1e6:,.1f} MB"
     if size > waves.LARGE and not force:
         raise click.ClickException(f"{about}: choose fewer --cycles, or add --force")
-    click.echo(f"{target}: {what}; {about}", err=True)
+    say(f"{target}: {what}; {about}", err=True)
     # Up to the end: the estimate of the length leaves out a few cycles at the edges.
     run = waves.record(program, chosen, target, first, last if cycles else 1 << 40)
     made = target.stat().st_size
     answer = f", class {run.argmax}" if not run.status else ""
-    click.echo(f"{target}: {run.simulated - first:,} cycles, {made / 1e6:,.1f} MB{answer}")
-    click.echo(f"look at it: gtkwave {target} {waves.save_path(target)}")
+    say(f"{target}: {run.simulated - first:,} cycles, {made / 1e6:,.1f} MB{answer}")
+    say(f"look at it: gtkwave {target} {waves.save_path(target)}")
 
 
 def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from hwsim.commands.options import message_console, result_console
+from hwsim.shown import say
 from hwsim.zoo_table import rate, share
 from models import zoo
 
@@ -21,6 +23,7 @@ def command() -> None:
     Examples:
       hwsim zoo list
       hwsim zoo show mnist-cnn-h16
+      hwsim zoo upgrade runs/zoo/mnist-cnn-h16
     """
 
 
@@ -83,6 +86,23 @@ def show(name: str) -> None:
     result_console().print(table)
 
 
+@command.command("upgrade")
+@click.argument("name", nargs=-1, required=True)
+def upgrade(name: tuple[str, ...]) -> None:
+    """Give the cards of NAME ..., made by an older hwsim, a digest of their content.
+
+    The weights must be those of the card. That nobody changed the rest of it since, only you know.
+
+    Example: hwsim zoo upgrade runs/zoo/mnist-cnn-h16
+    """
+    from hwsim.networks import place
+
+    for one in name:
+        made = zoo.upgrade(*place(one))
+        said = "its card has a digest already, and matches it" if made is None else "upgraded"
+        say(f"{one}: {said}")
+
+
 @command.command("measure")
 @click.argument("name")
 @click.option(
@@ -101,8 +121,10 @@ def measure(name: str, bits: list[int]) -> None:
     with screen.status(f"compiling {name}") as status:
         from hwsim.measuring import measure as counted
 
-        card = counted(name, bits, on_bits=lambda width: status.update(f"{name}: {width} bits"))
-    click.echo(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
+        card = counted(
+            name, bits, on_bits=lambda width: status.update(Text(f"{name}: {width} bits"))
+        )
+    say(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
 
 
 def parse_widths(text: str) -> list[int]:

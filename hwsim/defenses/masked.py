@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from hwsim.atomic import replacing
+from hwsim import checkpoint
 from hwsim.defenses.magnitude import Masks, Round, plan, rounds
 from hwsim.defenses.modules import layers_of, weights_of
 from hwsim.errors import InputError
@@ -101,38 +99,29 @@ def _values(module: nn.Module, names: list[str]) -> dict[str, NDArray[np.float32
 
 
 class _Keeper:
-    """The network after a round, in one safetensors file, replaced whole."""
+    """The network after a round, in one file, replaced whole (see hwsim.checkpoint)."""
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         self.path, self.facts = path, json.dumps(facts, sort_keys=True)
 
     def save(self, module: nn.Module, now: Round) -> None:
-        tensors = {key: value.contiguous() for key, value in module.state_dict().items()}
-        meta = {"facts": self.facts, "round": json.dumps(dataclasses.asdict(now))}
-        try:
-            with replacing(self.path) as temporary:
-                save_file(tensors, temporary, meta)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(f"{self.path}: cannot write the checkpoint: {reason}") from None
+        facts = {"facts": self.facts, "round": dataclasses.asdict(now)}
+        checkpoint.save(self.path, module.state_dict(), facts)
 
     def load(self, module: nn.Module) -> Round | None:
-        if not self.path.exists():
+        state = sum(value.nbytes for value in module.state_dict().values())
+        found = checkpoint.load(self.path, state)
+        if found is None:
             return None
+        tensors, facts = found
+        if facts.get("facts") != self.facts:
+            raise InputError(f"{self.path} was made with other options: delete it, or use those")
         try:
-            with safe_open(self.path, "pt") as file:
-                meta = file.metadata()
-                tensors: dict[str, Tensor] = {
-                    key: file.get_tensor(key)
-                    for key in file.keys()  # noqa: SIM118
-                }
-            if meta["facts"] != self.facts:
-                raise InputError(
-                    f"{self.path} was made with other options: delete it, or use those"
-                )
-            module.load_state_dict(tensors)
-            return Round(**json.loads(meta["round"]))
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{self.path}: damaged, or of another network: delete it") from None
+            done = Round(**facts["round"])
+            sound = done.number >= 1 and done.compression >= 1.0
+        except (KeyError, TypeError):
+            sound = False
+        if not sound:
+            raise InputError(f"{self.path}: names no round: {checkpoint.AGAIN}")
+        checkpoint.restore(module, tensors, self.path)
+        return done

@@ -37,6 +37,18 @@ class Inline(Executor):
         return future
 
 
+class _Pool(ProcessPoolExecutor):
+    """Its processes never see Ctrl-C, from their first instruction on."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As its base, which may start a process: that inherits what is blocked meanwhile."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(threads: int) -> None:
     """In a new worker process: Ctrl-C is its parent's business, and so is its life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,7 +69,7 @@ def processes(jobs: int) -> Iterator[tuple[Executor, int]]:
     """``jobs`` processes that share the cores; they end with the block, and with this process."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     # Spawned: a fork of a process with threads may hang.
-    pool = ProcessPoolExecutor(
+    pool = _Pool(
         jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,)
     )
     try:

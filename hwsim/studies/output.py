@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hwsim.errors import InputError
 from hwsim.markdown import put, read
-from hwsim.report import prepare_run_directory, render_page, to_json, write_output
+from hwsim.report import prepare_run_directory, render_page, to_json, write_output, write_together
 from hwsim.studies.study import Outcome
 
 #: How verdicts look on a screen.
@@ -33,23 +33,23 @@ def write(made: Outcome, directory: Path) -> dict[str, Path]:
     """
     folder = prepare_run_directory(directory)
     paths = {"json": folder / "result.json", "csv": folder / "rows.csv"}
-    export(made, paths["json"], "json")
-    export(made, paths["csv"], "csv")
+    files = {"csv": exported(made, "csv")}
     if have_parquet():
         paths["parquet"] = folder / "rows.parquet"
-        export(made, paths["parquet"], "parquet")
+        files["parquet"] = exported(made, "parquet")
     picture = None
     if made.findings is not None:
         picture = png(made)
         paths["png"] = folder / "result.png"
-        write_output(paths["png"], picture)
+        files["png"] = picture
     paths["html"] = folder / "report.html"
     page = render_page(
         "study.html", made.result,
         png=base64.b64encode(picture).decode() if picture else None,
         looks={name: name.split()[0] for name in LOOKS},
     )  # fmt: skip
-    write_output(paths["html"], page.encode())
+    files |= {"html": page.encode(), "json": exported(made, "json")}
+    write_together(paths, files)
     return paths
 
 
@@ -65,24 +65,28 @@ def png(made: Outcome, dpi: int = 150) -> bytes:
 
 def export(made: Outcome, path: Path, kind: str) -> None:
     """``json``: the whole result; ``csv`` and ``parquet``: its records. Raises InputError."""
+    write_output(path, exported(made, kind))
+
+
+def exported(made: Outcome, kind: str) -> bytes:
+    """The bytes of such a file."""
     if kind == "json":
-        write_output(path, to_json(made.result).encode())
-        return
+        return to_json(made.result).encode()
     records = made.result["records"]
     if kind == "csv":
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(records[0]) if records else ["study"])
         writer.writeheader()
         writer.writerows(records)
-        write_output(path, text.getvalue().encode())
-        return
+        return text.getvalue().encode()
     need_parquet()
     import pyarrow
     import pyarrow.parquet
 
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), sink)
-    write_output(path, sink.getvalue().to_pybytes())
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def have_parquet() -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from hwsim.errors import HwsimError, InputError
+from hwsim.reading import parse_json
 from hwsim.studies.store import Store
 from hwsim.studies.task import Row, Task, execute
 
@@ -85,7 +85,7 @@ def _harvest(flying: dict[Future[tuple[str, float]], Task], store: Store) -> lis
         except Exception as error:
             failed.append(error)
             continue
-        row = json.loads(text)
+        row = parse_json(text)
         store.put(task, row, seconds)
         found.append((task, row))
     if failed:

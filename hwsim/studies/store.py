@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from hwsim.content import canonical, digest
 from hwsim.errors import InputError
-from hwsim.studies.task import Row, Task, canonical
+from hwsim.reading import check_regular, parse_json
+from hwsim.studies.task import Row, Task
 
-#: Of the tables below. A store of a higher one was written by a newer hwsim.
-FORMAT = 1
+#: Of the tables below. A store of a higher one was written by a newer hwsim; rows of format 1 have
+#: no digest.
+FORMAT = 2
+#: Bytes of a store; a row takes about a thousand.
+MAX_STORE = 1 << 32
 #: Marks the file as ours ("HNES"), where SQLite keeps such a mark.
 APPLICATION = 0x484E4553
 
@@ -27,7 +32,8 @@ CREATE TABLE rows (
     inputs TEXT NOT NULL,
     row TEXT NOT NULL,
     seconds REAL NOT NULL,
-    made TEXT NOT NULL
+    made TEXT NOT NULL,
+    digest TEXT NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -36,15 +42,25 @@ class Store:
     """The file, opened for one run; a row is in it whole or not at all, whatever kills the run.
 
     Write-ahead logging keeps readers and one writer apart, and every row is its own transaction.
-    Raises InputError for a file that is no store, damaged, of a newer hwsim, or not writable.
+    Every row carries a digest over all its columns; one that does not match is named in a warning,
+    dropped, and counts as never computed.
+    Raises InputError for a file that is no store, damaged, of another format, or not writable.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                check_regular(path, MAX_STORE)
             self._base = sqlite3.connect(path, timeout=30.0, isolation_level=None)
-            self._open()
+            # A flipped bit may leave no UTF-8: then it is the digest that says so.
+            self._base.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+            try:
+                self._open()
+            except BaseException:
+                self._base.close()
+                raise
 
     def _open(self) -> None:
         ask = self._base.execute
@@ -62,6 +78,11 @@ class Store:
                 raise InputError(
                     f"{self.path}: written by a newer hwsim (format {found}, this one knows "
                     f"{FORMAT}): update hwsim or choose another --store"
+                )
+            elif found < FORMAT:
+                raise InputError(
+                    f"{self.path}: written by an older hwsim (format {found}), whose rows carry no "
+                    "digest, so damage would go unnoticed: delete it, or choose another --store"
                 )
             ask("COMMIT")
         except BaseException:
@@ -95,45 +116,55 @@ class Store:
             raise InputError(f"{self.path}: cannot be used: {error}") from None
         except sqlite3.DatabaseError as error:
             raise InputError(self._damaged(error)) from None
+        except UnicodeDecodeError:  # SQLite quotes what is damaged
+            raise InputError(self._damaged("its tables")) from None
 
     def get(self, task: Task) -> Row | None:
-        """Its row, if there is one."""
+        """Its row, if there is one that is as it was written."""
+        found = self._read(task)
+        return None if found is None else found[0]
+
+    def _read(self, task: Task) -> tuple[Row, float] | None:
         with self._explained():
-            found = self._base.execute(
-                "SELECT row, parameters FROM rows WHERE key = ?", (task.key,)
-            ).fetchone()
+            found = self._base.execute("SELECT * FROM rows WHERE key = ?", (task.key,)).fetchone()
         if found is None:
             return None
+        *columns, kept = found
         try:
-            if found[1] == canonical(dict(task.parameters)):
-                row: Row = json.loads(found[0])
-                return row
-        except ValueError:
-            pass
-        raise InputError(self._damaged(f"row {task.key[:12]}"))
+            if digest(columns) == kept and columns[:5] == self._head(task):
+                row: Row = parse_json(columns[5])
+                return row, float(columns[6])
+        except (TypeError, ValueError):
+            pass  # a flipped bit may leave anything
+        with self._explained():
+            self._base.execute("DELETE FROM rows WHERE key = ?", (task.key,))
+        warnings.warn(
+            f"{self.path}: row {task.key[:12]} of {task.function} is damaged: it is computed again",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
+
+    @staticmethod
+    def _head(task: Task) -> list[object]:
+        """The columns that follow from a task."""
+        parameters, inputs = canonical(dict(task.parameters)), canonical(dict(task.inputs))
+        return [task.key, task.function, task.version, parameters, inputs]
 
     def put(self, task: Task, row: Row, seconds: float) -> None:
         """Keep a row, on disk when this returns; one that is there already stays."""
         made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        columns = [*self._head(task), canonical(row), float(seconds), made]
+        marks = ", ".join("?" * (len(columns) + 1))
         with self._explained():
             self._base.execute(
-                "INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    task.key, task.function, task.version, canonical(dict(task.parameters)),
-                    canonical(dict(task.inputs)), canonical(row), seconds, made,
-                ),
-            )  # fmt: skip
+                f"INSERT OR IGNORE INTO rows VALUES ({marks})", (*columns, digest(columns))
+            )
 
     def seconds(self, tasks: Iterable[Task]) -> float:
         """What the rows of these tasks took to compute, added up."""
-        total = 0.0
-        with self._explained():
-            for task in tasks:
-                found = self._base.execute(
-                    "SELECT seconds FROM rows WHERE key = ?", (task.key,)
-                ).fetchone()
-                total += found[0] if found else 0.0
-        return total
+        rows = map(self._read, tasks)
+        return sum((found[1] for found in rows if found), 0.0)
 
     def __len__(self) -> int:
         with self._explained():

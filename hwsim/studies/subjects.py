@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from attacks.grid import Grid
 from hwsim.compiler import compile
 from hwsim.config import load_config
+from hwsim.content import canonical, digest
 from hwsim.defenses.choice import choose
 from hwsim.defenses.recipe import Step, apply, apply_module
 from hwsim.engine import Engine
@@ -24,7 +25,6 @@ from hwsim.fixedpoint import nearest
 from hwsim.networks import CALIBRATION_IMAGES, pixels
 from hwsim.program import Program
 from hwsim.studies import sources
-from hwsim.studies.task import canonical
 from models import zoo
 from models.data import Dataset, load_dataset
 from models.layers import decode
@@ -106,7 +106,7 @@ def digests(parameters: Mapping[str, Any]) -> dict[str, str]:
 def _network(described: zoo.Card) -> str:
     """Of its weights, and of what turns them into a network again."""
     fields = {"sha256", "architecture", "scheme", "rate", "hash_banks", "hash_seed"}
-    return hashlib.sha256(canonical(described.model_dump(include=fields)).encode()).hexdigest()
+    return digest(described.model_dump(include=fields))
 
 
 @lru_cache

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import Any, TypeVar
 
+from hwsim.content import canonical, digest
 from hwsim.errors import InputError
+from hwsim.reading import parse_json
 
 #: What a function answers: JSON values by name.
 Row = dict[str, Any]
@@ -25,11 +25,6 @@ def version(number: int) -> Callable[[_F], _F]:
         return function
 
     return mark
-
-
-def canonical(value: Any) -> str:
-    """One text for one value. Raises ValueError for NaN and infinities, TypeError for objects."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Task:
     def key(self) -> str:
         """SHA-256 of all that the row depends on."""
         facts = [self.function, self.version, dict(self.parameters), dict(self.inputs)]
-        return hashlib.sha256(canonical(facts).encode()).hexdigest()
+        return digest(facts)
 
     def text(self) -> str:
         """The whole task as JSON, as it travels to whoever computes it."""
@@ -79,7 +74,7 @@ def execute(text: str) -> str:
 
     Raises InputError where this process has other code or other files than the one that asked.
     """
-    task = json.loads(text)
+    task = parse_json(text)
     function = resolve(task["function"])
     here = int(function.version)  # type: ignore[attr-defined]
     if here != task["version"]:

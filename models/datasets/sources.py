@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hwsim.atomic import replacing
 from hwsim.errors import InputError
+from hwsim.reading import read_regular
 from models.datasets import fetch, formats
 from models.datasets.catalog import CATALOG, Entry, Split, foreign
 from models.datasets.fetch import Progress, UnavailableError
@@ -133,7 +134,7 @@ def from_network(
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, formats.UNPACKED_LIMIT)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -141,7 +142,8 @@ def _read(path: Path) -> bytes:
 def _present(folder: Path, part: str) -> Path | None:
     """The file that holds ``part`` in ``folder``: itself, or gzipped."""
     candidates = (folder / part, folder / f"{part}.gz")
-    return next((path for path in candidates if path.is_file()), None)
+    # Whatever else stands there, a pipe or a device, is refused when it is read.
+    return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 
 
 def _unpacked(entry: Entry, split: Split, body: bytes, where: str) -> dict[str, bytes]:

@@ -30,7 +30,15 @@ class Answer(NamedTuple):
     @property
     def line(self) -> str:
         """The one line of an error: nothing else was printed, and the exit code is 2."""
-        assert self.code == 2
+        return self._line(2)
+
+    @property
+    def interrupted(self) -> str:
+        """The same of a command that was interrupted, whose exit code is 130."""
+        return self._line(130)
+
+    def _line(self, code: int) -> str:
+        assert self.code == code
         assert self.out == ""
         assert self.err.startswith("hwsim: ")
         assert self.err.endswith("\n")

@@ -258,11 +258,11 @@ def test_the_process_itself_answers_with_one_line_and_code_2(place: Path) -> Non
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hwsim import cli
+    from hwsim import cli, group
 
     def broken(**_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli.hwsim, "main", broken)
+    monkeypatch.setattr(group.hwsim, "main", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -96,7 +96,7 @@ def test_a_minimizing_attack_can_be_interrupted_and_goes_on(
     monkeypatch.setattr(experiment, "BATCH", 2)
     command = ("attack", "cw-l2", "--model", "small", "--samples", "6", *QUICK["cw-l2"])
     assert run(*command, "--json", "whole.json").code == 0
-    write, done = counting.write_json, [0]
+    write, done = counting.keep, [0]
 
     def stop(*arguments: Any) -> Any:
         write(*arguments)
@@ -104,9 +104,9 @@ def test_a_minimizing_attack_can_be_interrupted_and_goes_on(
         if done[0] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(counting, "write_json", stop)
-    assert "interrupted" in run(*command).line
-    monkeypatch.setattr(counting, "write_json", write)
+    monkeypatch.setattr(counting, "keep", stop)
+    assert "interrupted" in run(*command).interrupted
+    monkeypatch.setattr(counting, "keep", write)
     assert run(*command, "--json", "resumed.json").code == 0
     whole, resumed = read(place / "whole.json"), read(place / "resumed.json")
     for key in ("success", "epsilons", "distortion", "passes"):

@@ -16,6 +16,7 @@ from hwsim import experiment as module
 from hwsim import networks, report
 from hwsim.counting import fingerprint, resumed
 from hwsim.experiment import Experiment
+from hwsim.kept import keep
 from hwsim.networks import Network
 from hwsim.settings import Settings
 from models.data import Dataset, load_dataset
@@ -242,7 +243,7 @@ def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(
         tally | {"correct": {"float": 1, "engine": 1}},
     )  # fmt: skip
     for wrong in damages:
-        partial.write_text(json.dumps({"key": chosen.key, "tally": wrong}))
+        keep(partial, chosen.key, {"tally": wrong})  # its digest is right
         assert resumed(chosen, partial) is None, wrong
 
 

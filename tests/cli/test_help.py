@@ -11,7 +11,7 @@ import pytest
 
 from hwsim import budgets
 from hwsim.catalog import ENTRIES
-from hwsim.cli import COMMANDS, hwsim
+from hwsim.group import COMMANDS, hwsim
 from tests.cli.conftest import Run
 
 

@@ -85,11 +85,11 @@ def test_an_attack_prints_its_result_and_leaves_json_picture_and_page(
 
 INTERRUPTED_ATTACK = (
     f"{ENTRY} import os, threading, hwsim.counting as c, hwsim.experiment as e\n"
-    "write = c.write_json; e.BATCH = 16\n"
+    "write = c.keep; e.BATCH = 16\n"
     "def later(*a):\n"  # a first batch has been kept: interrupt what follows
     "    write(*a)\n"
     "    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-    "c.write_json = later\n"
+    "c.keep = later\n"
     "main()"
 )
 
@@ -104,7 +104,7 @@ def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
         [sys.executable, "-c", INTERRUPTED_ATTACK, *command],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (stopped.returncode, stopped.stdout) == (2, "")
+    assert (stopped.returncode, stopped.stdout) == (130, "")
     assert stopped.stderr.count("\n") == 1
     assert "interrupted" in stopped.stderr
     partial = place / RUN / "partial.json"
@@ -141,7 +141,7 @@ def test_training_that_is_interrupted_goes_on_to_the_same_weights(
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         monkeypatch.setattr(train, "shifted", interrupted)
-        assert "interrupted" in run(*command, "out").line
+        assert "interrupted" in run(*command, "out").interrupted
     finally:
         signal.signal(signal.SIGINT, usual)
     left = [path for path in (place / "out").rglob("*") if path.is_file()]

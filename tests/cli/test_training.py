@@ -100,7 +100,10 @@ def test_a_card_that_does_not_tell_how_images_were_shifted_can_be_taken_further(
     path = place / "runs/zoo" / f"{H64}.json"
     found = json.loads(path.read_text())
     del found["recipe"]["shift"], found["recipe"]["flip"]
+    del found["format"], found["digest"]  # as an older hwsim would have written it
     path.write_text(json.dumps(found))
+    assert f"hwsim zoo upgrade runs/zoo/{H64}" in run("prune", f"runs/zoo/{H64}").line
+    assert run("zoo", "upgrade", f"runs/zoo/{H64}").out == f"runs/zoo/{H64}: upgraded\n"
     for words in (("finetune",), ("prune", "--to", "1.1")):
         typed = (words[0], f"runs/zoo/{H64}", *words[1:], "--samples", "8", "--batch", "8")
         assert run(*typed).code == 0

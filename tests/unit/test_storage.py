@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hwsim.compiler import compile
 from hwsim.config import load_config
@@ -96,9 +98,67 @@ def test_words_without_their_binary_point_are_refused(
     round_weights(module, "int8")
     tensors = packed(module, "int8")
     del tensors["0.weight" + POINT]
-    with pytest.raises(KeyError):
-        unpacked(tensors)
+    with pytest.raises(InputError, match=r"has no 0\.weight\.point"):
+        unpacked(tensors, module, "int8")
     monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
     zoo.save(module, card("net", "int8", None), tmp_path)
     with pytest.raises(InputError, match="does not hold the weights of a net"):
+        zoo.load("net", tmp_path)
+
+
+def test_every_network_comes_back_from_what_packed_made() -> None:
+    for rate in (None, 0.25):
+        for stored in get_args(Stored):
+            module = trained(rate)
+            round_weights(module, stored)
+            again = unpacked(packed(module, stored), module, stored)
+            own = module.state_dict()
+            assert again.keys() == own.keys()
+            assert all(torch.equal(again[key], own[key]) for key in own)
+
+
+BIAS, WEIGHT = "0.bias", "0.weight"
+WRONG: dict[str, tuple[Stored, str, Callable[[Tensor], Tensor], str]] = {
+    "complex bias": ("float32", BIAS, lambda v: v.to(torch.complex64), "0.bias is torch.complex64"),
+    "boolean bias": ("float32", BIAS, lambda v: v.bool(), "0.bias is torch.bool"),
+    "8-bit float bias": ("float32", BIAS, lambda v: v.to(torch.float8_e4m3fn), "is torch.float8_"),
+    "double bias": ("float32", BIAS, lambda v: v.double(), "0.bias is torch.float64"),
+    "half weights": ("bfloat16", WEIGHT, lambda v: v.half(), "0.weight is torch.float16"),
+    "words for floats": ("float32", WEIGHT, lambda v: v.to(torch.int8), "0.weight is torch.int8"),
+    "NaN": ("float32", BIAS, lambda v: v * float("nan"), "0.bias is not finite"),
+    "infinity": ("bfloat16", WEIGHT, lambda v: v / 0, "0.weight is not finite"),
+    "another shape": ("float32", BIAS, lambda v: v[:1], r"shape \(1,\), not torch.float32 of \(4,"),
+    "the word -128": ("int8", WEIGHT, lambda v: torch.full_like(v, -128), "holds -128, beyond"),
+    "a far point": ("int8", WEIGHT + POINT, lambda v: v * 0 + 129, "is 129, beyond ±128"),
+    "a wide point": ("int8", WEIGHT + POINT, lambda v: v.long(), "is torch.int64"),
+    "a list of points": ("int8", WEIGHT + POINT, lambda v: v.reshape(1), r"shape \(1,\)"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_file_with_any_other_type_or_shape_or_value_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: str
+) -> None:
+    stored, key, change, says = WRONG[wrong]
+    monkeypatch.setitem(ARCHITECTURES, "net", net)
+    module = trained(None)
+    round_weights(module, stored)
+    tensors = packed(module, stored)
+    tensors[key] = change(tensors[key]).contiguous()
+    monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
+    zoo.save(module, card("net", stored, None), tmp_path)
+    with pytest.raises(InputError, match=f"does not hold the weights of a net: .*{says}") as error:
+        zoo.load("net", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_tensor_that_no_network_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "net", net)
+    module = trained(None)
+    tensors = {**packed(module, "float32"), "9.bias": torch.zeros(1)}
+    monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
+    zoo.save(module, card("net", "float32", None), tmp_path)
+    with pytest.raises(InputError, match=r"a tensor that it should not have: 9\.bias"):
         zoo.load("net", tmp_path)

@@ -205,7 +205,7 @@ def foreign(path: Path) -> None:
         (newer, "written by a newer hwsim"),
         (foreign, "not a store of studies"),
         (lambda path: path.write_text("no database at all, but some text\n" * 99), "damaged"),
-        (lambda path: path.mkdir(), "cannot be used"),
+        (lambda path: path.mkdir(), "is a folder, not a file"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_refused_in_one_line(
