@@ -14,15 +14,15 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.checks import check_count, check_number
-from attacks.criteria import Goal
-from attacks.grid import Space
-from attacks.inference import at_inference
-from attacks.margin import Margins, margin_gradient, margins
-from attacks.minimizing import Found, MinimizingAttack
-from attacks.result import distances
-from attacks.tanh import from_tanh, shrink, to_tanh
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.checks import check_count, check_number
+from hwsim.attacks.core.criteria import Goal
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.inference import at_inference
+from hwsim.attacks.core.margin import Margins, margin_gradient, margins
+from hwsim.attacks.core.minimizing import Found, MinimizingAttack
+from hwsim.attacks.core.result import distances
+from hwsim.attacks.tanh import from_tanh, shrink, to_tanh
 
 #: The last of ten or more searches of CWL2 tries this where none before has succeeded.
 LARGEST_CONST = 1e10

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.checks import check_number
-from attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
-from attacks.grid import Space
+from hwsim.attacks.core.checks import check_number
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
 
 
 @dataclass(eq=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.checks import check_count
-from attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
-from attacks.grid import Space
-from attacks.tanh import to_tanh
+from hwsim.attacks.core.checks import check_count
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
+from hwsim.attacks.tanh import to_tanh
 
 
 @dataclass(eq=False)

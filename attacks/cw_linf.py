@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.checks import check_number
-from attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
-from attacks.grid import LSB_TOLERANCE, Grid, Space
+from hwsim.attacks.core.checks import check_number
+from hwsim.attacks.core.grid import LSB_TOLERANCE, Grid, Space
+from hwsim.attacks.cw import LARGEST_CONST, CarliniWagner, Look, Runs
 
 #: τ below which the search is over: 8-bit pixels have no smaller step.
 SMALLEST_TAU = 1.0 / 256.0

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.budget import Norm
-from attacks.checks import as_inputs, check_count, check_number
-from attacks.criteria import ConfidenceReduction, Goal
-from attacks.errors import AttackError
-from attacks.grid import Space
-from attacks.minimizing import Found, MinimizingAttack
-from attacks.noise import Noise
-from attacks.oracle import Oracle, numpy_seed
-from attacks.result import distances
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.budget import Norm
+from hwsim.attacks.core.checks import as_inputs, check_count, check_number
+from hwsim.attacks.core.criteria import ConfidenceReduction, Goal
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.minimizing import Found, MinimizingAttack
+from hwsim.attacks.core.noise import Noise
+from hwsim.attacks.core.result import distances
+from hwsim.attacks.oracle import Oracle, numpy_seed
 
 #: Questions of the last bisection between the original and the nearest image found.
 BISECTIONS = 8

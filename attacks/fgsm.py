@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Aim, FixedBudgetAttack, input_gradient
-from attacks.criteria import Goal
-from attacks.losses import CrossEntropy, Loss
+from hwsim.attacks.core.base import Aim, FixedBudgetAttack, input_gradient
+from hwsim.attacks.core.criteria import Goal
+from hwsim.attacks.core.losses import CrossEntropy, Loss
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.criteria import Goal
-from attacks.pairs import best_pairs
-from attacks.saliency import derivatives, differentiating, forward, saliency
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.criteria import Goal
+from hwsim.attacks.pairs import best_pairs
+from hwsim.attacks.saliency import derivatives, differentiating, forward, saliency
 
 if TYPE_CHECKING:
-    from attacks.jsma import JSMA
+    from hwsim.attacks.jsma import JSMA
 
 #: Images that run through the model at once: enough to fill it, few enough for the memory.
 CHUNK = 128

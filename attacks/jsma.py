@@ -8,12 +8,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Aim, FixedBudgetAttack
-from attacks.criteria import Goal
-from attacks.errors import AttackError
-from attacks.greedy import GreedySearch
-from attacks.grid import Space
-from attacks.saliency import Output
+from hwsim.attacks.core.base import Aim, FixedBudgetAttack
+from hwsim.attacks.core.criteria import Goal
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.greedy import GreedySearch
+from hwsim.attacks.saliency import Output
 
 #: What an untargeted attack differentiates; see JSMA.
 Untarget = Literal["source", "runner-up"]

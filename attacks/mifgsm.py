@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from attacks.base import input_gradient
-from attacks.errors import AttackError
-from attacks.grid import Space
-from attacks.iterated import IteratedAttack, Position
-from attacks.losses import Loss
-from attacks.transforms import Field, Transform
+from hwsim.attacks.core.base import input_gradient
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.iterated import IteratedAttack, Position
+from hwsim.attacks.core.losses import Loss
+from hwsim.attacks.transforms import Field, Transform
 
 
 class MIFGSM(IteratedAttack):

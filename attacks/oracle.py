@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.errors import AttackError
-from attacks.grid import Space
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
 
 #: Called with the admissible images (n, C, H, W) and the logits of one question.
 Listener = Callable[[Tensor, Tensor], None]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attacks.errors import AttackError
-from attacks.grid import Space
-from attacks.iterated import IteratedAttack
-from attacks.losses import Loss
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.iterated import IteratedAttack
+from hwsim.attacks.core.losses import Loss
 
 
 class BIM(IteratedAttack):

@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Aim, FixedBudgetAttack, judge
-from attacks.checks import check_count
-from attacks.criteria import Goal
-from attacks.errors import AttackError
-from attacks.grid import Space
-from attacks.noise import Noise
+from hwsim.attacks.core.base import Aim, FixedBudgetAttack, judge
+from hwsim.attacks.core.checks import check_count
+from hwsim.attacks.core.criteria import Goal
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.noise import Noise
 
 Kind = Literal["sign", "uniform"]
 

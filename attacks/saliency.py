@@ -13,9 +13,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from attacks.checks import check_logits
-from attacks.errors import AttackError
-from attacks.inference import at_inference
+from hwsim.attacks.core.checks import check_logits
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.inference import at_inference
 
 #: What F stands for.
 Output = Literal["logits", "probabilities"]

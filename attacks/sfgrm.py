@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attacks.checks import check_number
-from attacks.grid import Space
-from attacks.iterated import Position
-from attacks.losses import Loss
-from attacks.mifgsm import MIFGSM
-from attacks.transforms import DepthFirst, Transform
+from hwsim.attacks.core.checks import check_number
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.iterated import Position
+from hwsim.attacks.core.losses import Loss
+from hwsim.attacks.mifgsm import MIFGSM
+from hwsim.attacks.transforms import DepthFirst, Transform
 
 #: Standard deviation of log₂|g| below which an image's gradients count as equally large.
 EQUAL = 1e-6

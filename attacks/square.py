@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.base import Aim, FixedBudgetAttack, judge
-from attacks.checks import check_count, check_number
-from attacks.criteria import Goal
-from attacks.errors import AttackError
-from attacks.grid import Space
-from attacks.oracle import Oracle, numpy_seed
+from hwsim.attacks.core.base import Aim, FixedBudgetAttack, judge
+from hwsim.attacks.core.checks import check_count, check_number
+from hwsim.attacks.core.criteria import Goal
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.oracle import Oracle, numpy_seed
 
 
 class Square(FixedBudgetAttack):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks.grid import Grid, Space
+from hwsim.attacks.core.grid import Grid, Space
 
 #: arctanh is infinite at ±1, so the original is drawn in by this factor first.
 SHRINK = 0.999999

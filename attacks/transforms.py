@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.checks import check_count, check_number
-from attacks.errors import AttackError
-from attacks.iterated import Position
+from hwsim.attacks.core.checks import check_count, check_number
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.iterated import Position
 
 Field = Callable[[Tensor], Tensor]
 

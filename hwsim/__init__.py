@@ -10,15 +10,15 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Engine": "hwsim.engine",
-    "EngineConfig": "hwsim.config",
+    "Engine": "hwsim.engine.module",
+    "EngineConfig": "hwsim.numbers.config",
     "HwsimError": "hwsim.errors",
-    "Program": "hwsim.program",
-    "analyze": "hwsim.timing",
-    "compile": "hwsim.compiler",
-    "load": "hwsim.rom",
-    "load_config": "hwsim.config",
-    "save": "hwsim.rom",
+    "Program": "hwsim.program.program",
+    "analyze": "hwsim.cost.timing",
+    "compile": "hwsim.compiler.compiler",
+    "load": "hwsim.rom.image",
+    "load_config": "hwsim.numbers.config",
+    "save": "hwsim.rom.image",
 }
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"

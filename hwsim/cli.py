@@ -24,7 +24,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _at_once)
     try:
         _open_streams()
-        from hwsim.ending import run
+        from hwsim.commands.ending import run
     except BaseException:
         signal.signal(signal.SIGINT, before)
         raise

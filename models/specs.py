@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hwsim.hashing import Scheme
-from models.recipe import Recipe
+from hwsim.models.recipe import Recipe
+from hwsim.numbers.hashing import Scheme
 
-#: How a weight file keeps the weights, see models.storage.
+#: How a weight file keeps the weights, see hwsim.models.weight_format.
 Stored = Literal["float32", "bfloat16", "int8"]
 
 
@@ -16,10 +16,10 @@ Stored = Literal["float32", "bfloat16", "int8"]
 class Spec:
     """What a named network is before training.
 
-    architecture: a key of models.architectures. scheme, rate: passed to ``compress``; ``dense``
-    is the plain network. hash_banks: H of the banked scheme. hash_seed: layer k hashes with
-    hash_seed + k. dataset: what it is trained on. recipe: how, its seed included. stored: how its
-    file keeps the weights. target: accuracy on the test images that its training is expected to
+    architecture: a key of hwsim.models.architectures. scheme, rate: passed to ``compress``;
+    ``dense`` is the plain network. hash_banks: H of the banked scheme. hash_seed: layer k hashes
+    with hash_seed + k. dataset: what it is trained on. recipe: how, its seed included. stored: how
+    its file keeps the weights. target: accuracy on the test images that its training is expected to
     reach. epoch_seconds: CPU time of one epoch, measured. paper_accuracy: share of test images,
     where the paper gives the number. paper_note: where it stands.
     """

@@ -1,8 +1,8 @@
 """The model zoo: named networks, their trained weights, and a card that says where they are from.
 
-``<name>.safetensors`` holds a state dict (see models.storage), ``<name>.json`` its card: the
-fields of ``Card``, ``format``, and ``digest``, which covers them and, by ``sha256``, the weights.
-torch is imported only where weights are touched, so that listing the zoo is quick.
+``<name>.safetensors`` holds a state dict (see hwsim.models.weight_format), ``<name>.json`` its
+card: the fields of ``Card``, ``format``, and ``digest``, which covers them and, by ``sha256``, the
+weights. torch is imported only where weights are touched, so that listing the zoo is quick.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hwsim.atomic import replacing
-from hwsim.content import digest
 from hwsim.errors import InputError
-from hwsim.hashing import Scheme
-from hwsim.reading import MAX_TEXT, parse_json, read_regular
-from models.specs import RECIPES, SPECS, Spec, Stored
+from hwsim.files.content import digest
+from hwsim.files.file import replacing
+from hwsim.files.reading import MAX_TEXT, parse_json, read_regular
+from hwsim.models.specs import RECIPES, SPECS, Spec, Stored
+from hwsim.numbers.hashing import Scheme
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,10 +41,11 @@ class Card(BaseModel):
     """Where a network comes from and how well it does; accuracies are shares in 0 … 1.
 
     architecture, scheme, rate, hash_banks, hash_seed, seed: rebuild the untrained network (see
-    ``build``). stored: how the file keeps the weights (see models.specs).
+    ``build``). stored: how the file keeps the weights (see hwsim.models.specs).
     dataset_digest, test_digest: ``Dataset.digest`` of the training and the test split.
     dataset_note: ``Dataset.note``, to be shown with every number. recipe: fields of
-    models.recipe.Recipe, and of a network that was made from another one, how. test_accuracy: of
+    hwsim.models.recipe.Recipe, and of a network that was made from another one, how.
+    test_accuracy: of
     the weights as stored. unrounded_accuracy: of int8 files, before rounding. fixed_accuracy: bits
     of activations and weights -> accuracy on the engine. parameters: stored numbers, biases
     included. sha256: of the .safetensors file. ``save`` fills in the last two.
@@ -180,8 +181,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
 def _build(spec: Spec | Card, seed: int) -> nn.Module:
     import torch
 
-    from models.architectures import ARCHITECTURES
-    from models.layers import compress
+    from hwsim.models.architectures import ARCHITECTURES
+    from hwsim.models.layers import compress
 
     if spec.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -210,7 +211,7 @@ def _weights(described: Card, directory: Path) -> nn.Module:
     import safetensors.torch
     from safetensors import SafetensorError
 
-    from models.storage import unpacked
+    from hwsim.models.weight_format import unpacked
 
     path = directory / f"{described.name}.safetensors"
     module = _build(described, described.seed)
@@ -238,14 +239,14 @@ def save(module: nn.Module, card: Card, directory: Path) -> Card:
     """Write ``<card.name>.safetensors`` and ``.json`` into ``directory``; returns the full card.
 
     Unless ``card.stored`` is float32, the weights must have been through
-    ``models.storage.round_weights``, so that the file holds exactly what was measured; they load as
-    float32 all the same.
+    ``hwsim.models.weight_format.round_weights``, so that the file holds exactly what was measured;
+    they load as float32 all the same.
     Each file is replaced whole. If the process dies between the two, ``load`` refuses the pair.
     Raises InputError if the folder cannot be written.
     """
     import safetensors.torch
 
-    from models.storage import packed
+    from hwsim.models.weight_format import packed
 
     payload = safetensors.torch.save(packed(module, card.stored))
     full = card.model_copy(

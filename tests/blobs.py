@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import compress
+from hwsim.models.layers import compress
 
 CLASSES, SIDE = 10, 12
 

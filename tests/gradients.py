@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwsim import reference
-from hwsim.datapath import Datapath
-from hwsim.engine import Engine
-from hwsim.gradient import Backward
-from hwsim.program import Program
+from hwsim.engine import reference
+from hwsim.engine.backward import Backward
+from hwsim.engine.forward import Datapath
+from hwsim.engine.module import Engine
+from hwsim.program.program import Program
 from tests.rounding import assert_within, gamma, roundings
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.config import EngineConfig, load_config
-from hwsim.hashing import HashSpec
-from hwsim.manifest import content_digest
-from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.rom.manifest import content_digest
 
 
 def small_program(config: EngineConfig | None = None) -> Program:

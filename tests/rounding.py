@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.program.program import MacLayer, PoolLayer, Program
 
 #: Unit roundoff of float32: round to nearest is off by at most this share of the exact result.
 UNIT = Fraction(1, 2**24)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwsim.program import MacLayer, Program
+from hwsim.program.program import MacLayer, Program
 
 
 def assert_same(found: Program, expected: Program, names: bool = True) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from hwsim.studies.task import Row, Task, version
+from hwsim.studies.runner.task import Row, Task, version
 
 
 @version(1)

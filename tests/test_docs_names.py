@@ -66,7 +66,9 @@ def test_named_modules_can_be_run_and_imported(page: Path) -> None:
 
 
 def _module(name: str) -> bool:
-    """``hwsim.rom``, ``hwsim`` and ``hwsim.config.EngineConfig`` without its last part."""
+    """``hwsim.rom.image``, ``hwsim`` and ``hwsim.numbers.config.EngineConfig`` without its last
+    part.
+    """
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError:

@@ -21,21 +21,21 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from docs.tables import cycles, formats, measured, rtl
-from docs.tables.blocks import BLOCKS, ROOT
-from hwsim import markdown
-from hwsim.config import EngineConfig, load_config
-from hwsim.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR
-from hwsim.manifest import FORMAT_VERSION, MacEntry, Manifest, PoolEntry
-from hwsim.networks import open_program
-from hwsim.program import FIELDS, WORDS_PER_INSTRUCTION
-from hwsim.proof import MAX_VIRTUAL_WEIGHTS
-from hwsim.timing import analyze
+from hwsim.cost.timing import analyze
+from hwsim.files import markdown
+from hwsim.models import zoo
+from hwsim.networks.open import open_program
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR
+from hwsim.program.program import FIELDS, WORDS_PER_INSTRUCTION
+from hwsim.program.proof import MAX_VIRTUAL_WEIGHTS
+from hwsim.rom.manifest import FORMAT_VERSION, MacEntry, Manifest, PoolEntry
 from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
-from models import zoo
 from tests.property.document_reader import FIELDS as DOCUMENTED
 from tests.property.document_reader import xxhash32
 from tests.rtl.configs import MANY
+from tools.tables import cycles, formats, measured, rtl
+from tools.tables.blocks import BLOCKS, ROOT
 
 
 @pytest.mark.parametrize(("page", "name"), BLOCKS)

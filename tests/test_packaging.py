@@ -24,6 +24,10 @@ def test_the_wheel_holds_every_module_configuration_template_and_network(tmp_pat
             assert path.relative_to(ROOT).as_posix() in inside
     for path in (ROOT / "configs").glob("*.toml"):
         assert f"hwsim/configs/{path.name}" in inside
-    for pattern in ("hwsim/templates/*.html", "models/zoo/*.safetensors", "models/zoo/*.json"):
+    for pattern in (
+        "hwsim/report/templates/*.html",
+        "models/zoo/*.safetensors",
+        "models/zoo/*.json",
+    ):
         for path in ROOT.glob(pattern):
             assert path.relative_to(ROOT).as_posix() in inside

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.audit.evidence import Agreement, Probe
-from hwsim.engine import Engine
-from hwsim.gradient import GradientMode
-from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.engine.backward import GradientMode
+from hwsim.engine.module import Engine
+from hwsim.program.program import MacLayer, PoolLayer, Program
 
 #: The gradients that an attacker can take; finite differences are what they are held against.
 MODES: tuple[GradientMode, ...] = ("ste", "ste-unclamped")

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack, judge
-from attacks.criteria import Untargeted
-from attacks.cw_l2 import CWL2
-from attacks.fgsm import FGSM
-from attacks.grid import Grid
-from attacks.minimizing import MinimizingAttack
-from attacks.pgd import BIM, PGD
-from attacks.random_noise import RandomNoise
-from attacks.square import Square
+from hwsim.attacks.core.base import Attack, judge
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.minimizing import MinimizingAttack
+from hwsim.attacks.cw_l2 import CWL2
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.pgd import BIM, PGD
+from hwsim.attacks.random_noise import RandomNoise
+from hwsim.attacks.square import Square
 from hwsim.audit.evidence import GAINED, Attempt, Convergence, Family, bits
 from hwsim.audit.gradients import NAIVE, make_loss, usable_losses
-from hwsim.engine import Engine
+from hwsim.engine.module import Engine
 
 #: ε at which a pixel may take any value.
 UNBOUNDED = 1.0

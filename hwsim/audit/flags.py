@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from attacks.evaluate import Rate
+from hwsim.attacks.evaluate.cross import Rate
 from hwsim.audit.agreement import MODES
 from hwsim.audit.evidence import GAINED, Attempt, Evidence
+from hwsim.audit.flag_texts import FLAGS
 from hwsim.audit.gradients import ADAPTIVE, CHIP, NAIVE
-from hwsim.audit.meaning import FLAGS
 from hwsim.audit.statistics import ALPHA, Comparison, compare
 
 #: Share of images without any gradient that is more than an accident.

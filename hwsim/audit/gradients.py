@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attacks.base import input_gradient, judge
-from attacks.criteria import Untargeted
-from attacks.dlr import DLR
-from attacks.losses import CrossEntropy, Loss, Margin, ProbabilityLoss
-from attacks.rescaled import Rescaled
+from hwsim.attacks.core.base import input_gradient, judge
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.dlr import DLR
+from hwsim.attacks.core.losses import CrossEntropy, Loss, Margin, ProbabilityLoss
+from hwsim.attacks.core.rescaled import Rescaled
 from hwsim.audit.evidence import Gradients
-from hwsim.engine import Engine
+from hwsim.engine.module import Engine
 
 #: The loss of the naive attacker.
 NAIVE = "ce-float32"

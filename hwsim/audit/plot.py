@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from hwsim.audit.flags import COSINE
 from hwsim.audit.gradients import NAIVE
-from hwsim.plots import BLUE, GREY, INK, VERMILLION
+from hwsim.report.plots import BLUE, GREY, INK, VERMILLION
 
 _MODES = {"ste": (BLUE, "o", "-"), "ste-unclamped": (VERMILLION, "s", "--")}
 

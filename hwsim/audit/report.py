@@ -25,8 +25,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwsim.audit.meaning import BY_KEY, FLAGS
-from hwsim.report import (
+from hwsim.audit.flag_texts import BY_KEY, FLAGS
+from hwsim.report.report import (
     FILES,
     percent,
     prepare_run_directory,

@@ -15,22 +15,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from attacks.base import judge
-from attacks.evaluate import Rate
-from attacks.grid import Grid
-from hwsim.audit import agreement, datapath
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.evaluate.cross import Rate
+from hwsim.audit import agreement
+from hwsim.audit import integers as datapath
 from hwsim.audit.attempts import Effort, Trial, attempt, converge, skipped, trials
 from hwsim.audit.evidence import Evidence
+from hwsim.audit.flag_texts import BY_KEY
 from hwsim.audit.flags import judge_all
 from hwsim.audit.gradients import NAIVE, examine, usable_losses
-from hwsim.audit.meaning import BY_KEY
-from hwsim.content import digest
-from hwsim.counting import fingerprint
-from hwsim.engine import Engine
+from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.kept import keep, kept
-from hwsim.networks import Network, pixels, versions
-from models.data import Dataset
+from hwsim.files.content import digest
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.networks.open import Network, pixels, versions
+from hwsim.runs.count import fingerprint
+from hwsim.runs.unfinished import keep, kept
 
 #: Draws of random directions on an image, for each depth and step width.
 DIRECTIONS = 16

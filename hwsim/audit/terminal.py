@@ -12,10 +12,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.audit.meaning import BY_KEY
+from hwsim.audit.flag_texts import BY_KEY
 from hwsim.audit.report import headline, span
-from hwsim.report import percent
-from hwsim.terminal import WIDTH, show
+from hwsim.report.report import percent
+from hwsim.report.terminal import WIDTH, show
 
 _SIGNS = {True: ("RAISED", "bold red"), False: ("clear", "green"), None: ("no data", "yellow")}
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim import budgets
-from hwsim.catalog import ENTRIES, Entry, Option, norm_of
 from hwsim.commands.options import (
     backend_option,
     bits_option,
@@ -23,14 +21,16 @@ from hwsim.commands.options import (
     result_console,
     typed_command,
 )
-from hwsim.shown import say
+from hwsim.files.shown import say
+from hwsim.report import budgets
+from hwsim.runs.attack_catalog import ENTRIES, Entry, Option, norm_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from attacks.evaluate import Tally
-    from hwsim.experiment import Experiment
-    from hwsim.settings import Settings
+    from hwsim.attacks.evaluate.cross import Tally
+    from hwsim.runs.experiment import Experiment
+    from hwsim.runs.settings import Settings
 
 #: Images where the Verilog judges, unless the attack takes fewer.
 SAMPLES_RTL = 20
@@ -223,18 +223,18 @@ def _run(
     """Count, draw, write and print one run. more: what only some attacks take."""
     norm = norm_of(entry, options)
     spent = budgets.parse(entry.budgets_in(norm) if eps is None else eps, norm)
-    from hwsim import report
+    from hwsim.report import report
 
     report.prepare_run_directory(out)
     if json_path is not None:
         report.prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.experiment import Experiment
-        from hwsim.networks import open_network
-        from hwsim.settings import Settings
-        from hwsim.terminal import render_terminal
-        from models.data import load_dataset
+        from hwsim.models.datasets.dataset import load_dataset
+        from hwsim.networks.open import open_network
+        from hwsim.report.terminal import render_terminal
+        from hwsim.runs.experiment import Experiment
+        from hwsim.runs.settings import Settings
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)

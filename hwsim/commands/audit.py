@@ -23,7 +23,7 @@ from hwsim.commands.options import (
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwsim.networks import Network
+    from hwsim.networks.open import Network
 
 
 @click.command("audit")
@@ -85,7 +85,7 @@ def command(
       hwsim audit inhibited.hne --images 256 --draws 10000
       hwsim audit mnist-cnn --bits 4 --surrogate mnist-cnn-h16
     """
-    from hwsim import report
+    from hwsim.report import report
 
     report.prepare_run_directory(out)
     if json_path is not None:
@@ -96,8 +96,8 @@ def command(
         from hwsim.audit.report import write_audit
         from hwsim.audit.suite import Audit, Settings
         from hwsim.audit.terminal import render_terminal
-        from hwsim.networks import open_network
-        from models.data import load_dataset
+        from hwsim.models.datasets.dataset import load_dataset
+        from hwsim.networks.open import open_network
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
@@ -132,9 +132,9 @@ def _sources(
     """What transfer attacks are crafted on: the float network, the ROM before it was rewritten,
     and what the user names.
     """
-    from hwsim.engine import Engine
+    from hwsim.engine.module import Engine
     from hwsim.errors import InputError
-    from hwsim.networks import open_network
+    from hwsim.networks.open import open_network
 
     sources: dict[str, Any] = {"float": network.module}
     program = network.program

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hwsim.commands.options import bits_option, config_option, loading, message_console
-from hwsim.shown import say
+from hwsim.files.shown import say
 
 
 @click.command("compile")
@@ -31,9 +31,9 @@ def command(
     if target.exists() and not force:  # said before the work, and again by rom.save after it
         raise click.ClickException(f"{target} already exists: add --force, or choose another -o")
     with loading(message_console(), "compiling") as on_progress:
-        from hwsim import rom
         from hwsim.errors import InputError
-        from hwsim.networks import is_image, open_network
+        from hwsim.networks.open import is_image, open_network
+        from hwsim.rom import image as rom
 
         if is_image(model):
             raise InputError(f"{model} is compiled already: name the network it was made from")

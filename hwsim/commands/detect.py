@@ -58,17 +58,17 @@ def command(
       hwsim detect mnist-cnn --bits 4
       hwsim detect mnist-cnn-h16 --attacks hfgsm,pgd --samples 20
     """
-    from hwsim import report
+    from hwsim.report import report
 
     report.prepare_run_directory(out)
     if json_path is not None:
         report.prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.detection import Study
-        from hwsim.detection_report import render, write
-        from hwsim.networks import open_network
-        from models.data import load_dataset
+        from hwsim.models.datasets.dataset import load_dataset
+        from hwsim.networks.open import open_network
+        from hwsim.report.detection_report import render, write
+        from hwsim.runs.detection import Study
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)

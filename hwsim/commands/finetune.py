@@ -51,8 +51,8 @@ def command(
       hwsim finetune mnist-cnn-h64 --hardware --bits 4 --samples 10000
       hwsim finetune mnist-cnn --adversarial pgd --epsilon 0.1 --epochs 3
     """
-    from hwsim.config import load_config
-    from hwsim.report import prepare_run_directory
+    from hwsim.numbers.config import load_config
+    from hwsim.report.report import prepare_run_directory
 
     if not hardware and (config or bits):
         raise click.UsageError("--config and --bits are options of --hardware: name that too")
@@ -67,8 +67,8 @@ def command(
         )
     screen = message_console()
     with screen.status("loading torch"):
-        from hwsim.finetuning import finetune, folder_of, open_trained
-        from models.recipe import Recipe
+        from hwsim.models.recipe import Recipe
+        from hwsim.training.finetuning import finetune, folder_of, open_trained
     start = open_trained(model)[1]
     facts = start.recipe
     fields = {"epochs": EPOCHS, "batch": BATCH, "lr": LR, "seed": start.seed} | options.given(

@@ -82,15 +82,15 @@ def command(
       hwsim jsma-study --model mnist-cnn --per-class 20
       hwsim jsma-study --output logits --theta -1 --per-class 2
     """
-    from hwsim import report
+    from hwsim.report import report
 
     report.prepare_run_directory(out)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.jsma_report import render_study, write_study
-        from hwsim.jsma_study import JsmaStudy, StudySettings
-        from hwsim.networks import open_network
-        from models.data import load_dataset
+        from hwsim.models.datasets.dataset import load_dataset
+        from hwsim.networks.open import open_network
+        from hwsim.report.jsma_report import render_study, write_study
+        from hwsim.runs.classpairs import JsmaStudy, StudySettings
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)

@@ -23,10 +23,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hwsim import budgets
 from hwsim.errors import InputError
-from hwsim.screen import Screen
-from hwsim.shown import shown, usable_columns
+from hwsim.files.shown import shown, usable_columns
+from hwsim.report import budgets
+from hwsim.report.screen import Screen
 
 Function = Callable[..., Any]
 

@@ -35,11 +35,11 @@ def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -
       hwsim pnr
       hwsim pnr small --json runs/pnr.json
     """
-    from hwsim import report
-    from hwsim.config import load_config
-    from hwsim.markdown import put
-    from hwsim.placement import place
-    from hwsim.synthesis_table import markdown_placement, render_placement
+    from hwsim.files.markdown import put
+    from hwsim.fpga.place_route import place
+    from hwsim.fpga.synthesis_table import markdown_placement, render_placement
+    from hwsim.numbers.config import load_config
+    from hwsim.report import report
 
     if json_path is not None:
         report.prepare_json_path(json_path)

@@ -11,7 +11,7 @@ from hwsim.commands import training_options as options
 from hwsim.commands.options import finite, message_console, progress_bar
 
 if TYPE_CHECKING:
-    from hwsim.defenses.magnitude import Round
+    from hwsim.defenses.pruning_rounds import Round
 
 BATCH, LR = 128, 3e-4
 
@@ -60,16 +60,16 @@ def command(
       hwsim prune mnist-cnn --to 7 --augment 8             M1 and M2, all images
       hwsim prune c0 --to 7                                C1 of the zoo
     """
-    from hwsim.report import prepare_run_directory
+    from hwsim.report.report import prepare_run_directory
 
     prepare_run_directory(out)
     screen = message_console()
     with screen.status("loading torch"):
         from hwsim.defenses.augmentation import check_tau
-        from hwsim.defenses.magnitude import check_compression
-        from hwsim.finetuning import folder_of, open_trained
-        from hwsim.pruned import augmented, prune_network
-        from models.recipe import Recipe
+        from hwsim.defenses.pruning_rounds import check_compression
+        from hwsim.models.recipe import Recipe
+        from hwsim.training.finetuning import folder_of, open_trained
+        from hwsim.training.prune import augmented, prune_network
     check_compression(compression)
     if augment is not None:
         check_tau(augment)  # now rather than after an hour of training

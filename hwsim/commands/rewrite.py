@@ -66,12 +66,12 @@ def rewrite(
       hwsim rom rewrite a.hne b.hne --apply pruning=7 --apply inhibition=0.02
       hwsim rom rewrite a.hne b.hne --apply inhibition=0.02@fc --patch axi.txt
     """
-    from hwsim import rom
-    from hwsim.atomic import replacing
-    from hwsim.defenses.recipe import Step, apply
-    from hwsim.difference import changes, write_patch
+    from hwsim.bus.patch import changes, write_patch
+    from hwsim.defenses.steps import Step, apply
     from hwsim.errors import ImageError
-    from hwsim.report import prepare_json_path
+    from hwsim.files.file import replacing
+    from hwsim.report.report import prepare_json_path
+    from hwsim.rom import image as rom
 
     chosen = [Step.parse(text) for text in steps]
     if layers is not None:
@@ -143,8 +143,8 @@ def diff(a: Path, b: Path, words: int) -> None:
     """
     from rich.table import Table
 
-    from hwsim import rom
-    from hwsim.difference import changes, layer_of
+    from hwsim.bus.patch import changes, layer_of
+    from hwsim.rom import image as rom
 
     first, second = rom.load(a), rom.load(b)
     answer = result_console()

@@ -8,7 +8,7 @@ import click
 
 from hwsim.commands.options import result_console
 from hwsim.commands.rewrite import diff, rewrite
-from hwsim.shown import say
+from hwsim.files.shown import say
 
 
 @click.group("rom")
@@ -35,7 +35,7 @@ def show(image: Path) -> None:
 
     Example: hwsim rom show h16.hne
     """
-    from hwsim import rom
+    from hwsim.rom import image as rom
 
     result_console().print(rom.render(image))
 
@@ -48,8 +48,8 @@ def verify(image: Path, config: str | None) -> None:
 
     Example: hwsim rom verify h16.hne --config default
     """
-    from hwsim import rom
-    from hwsim.config import load_config
+    from hwsim.numbers.config import load_config
+    from hwsim.rom import image as rom
 
     engine = load_config(config) if config else None
     for finding in rom.verify(image, config=engine):

@@ -13,14 +13,14 @@ from hwsim.commands.options import (
     message_console,
     progress_bar,
 )
-from hwsim.shown import say
+from hwsim.files.shown import say
 
 BATCH = 500
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hwsim.networks import Network
+    from hwsim.networks.open import Network
 
 
 @click.command("run")
@@ -54,10 +54,10 @@ def command(
     with loading(screen, "loading the network") as on_progress:
         import torch
 
-        from hwsim.engine import Engine
-        from hwsim.networks import open_network, pixels
-        from models.data import load_dataset
-        from models.train import accuracy
+        from hwsim.engine.module import Engine
+        from hwsim.models.datasets.dataset import load_dataset
+        from hwsim.models.loop import accuracy
+        from hwsim.networks.open import open_network, pixels
 
         network = open_network(image, config, bits, on_progress)
         samples = samples or (20 if backend == "rtl" else 1000)
@@ -93,9 +93,9 @@ def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
 
     import torch
 
-    from hwsim.engine import Engine
-    from hwsim.rtl import build
-    from hwsim.rtl_backend import RtlBackend
+    from hwsim.engine.module import Engine
+    from hwsim.rtl.backend import RtlBackend
+    from hwsim.rtl.simulator import build
 
     say("compiling the RTL (once for each engine configuration) and loading it ...")
     build(network.program.config)

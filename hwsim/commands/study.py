@@ -100,7 +100,7 @@ def command(
       hwsim study all --jobs 8
       hwsim study fig10a --bits 8,4 --cluster tcp://head:8786
     """
-    from hwsim.studies.catalog import STUDIES, entry
+    from hwsim.studies.index import STUDIES, entry
 
     if name == "list":
         _list()
@@ -113,7 +113,7 @@ def command(
         raise click.UsageError(
             "--csv, --parquet and --json are for one study; of all, each leaves them in its folder"
         )
-    from hwsim import report
+    from hwsim.report import report
 
     for path in (csv, parquet, json_path, docs):
         if path is not None:
@@ -122,9 +122,9 @@ def command(
     screen, console = message_console(), result_console()
     with screen.status("loading networks and data"):
         from hwsim.studies import output
-        from hwsim.studies.executors import chosen as executors
-        from hwsim.studies.plan import Plan
-        from hwsim.studies.store import Store
+        from hwsim.studies.grid.plan import Plan
+        from hwsim.studies.runner.executors import chosen as executors
+        from hwsim.studies.runner.store import Store
         from hwsim.studies.study import Study, check_bits
 
         check_bits(bits)
@@ -160,7 +160,7 @@ def _show(bar: Progress, task: TaskID, done: float, total: float) -> None:
 def _list() -> None:
     from rich.table import Table
 
-    from hwsim.studies.catalog import STUDIES
+    from hwsim.studies.index import STUDIES
 
     table = Table("name", "what it shows", "source", box=None, header_style="bold")
     for one in STUDIES.values():

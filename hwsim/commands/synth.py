@@ -43,11 +43,11 @@ def command(configs: tuple[str, ...], json_path: Path | None, docs: Path | None)
       hwsim synth small
       hwsim synth --json runs/synth.json
     """
-    from hwsim import report
-    from hwsim.config import config_names, load_config
-    from hwsim.markdown import put
-    from hwsim.synthesis import synthesize
-    from hwsim.synthesis_table import markdown, render
+    from hwsim.files.markdown import put
+    from hwsim.fpga.synthesis import synthesize
+    from hwsim.fpga.synthesis_table import markdown, render
+    from hwsim.numbers.config import config_names, load_config
+    from hwsim.report import report
 
     if json_path is not None:
         report.prepare_json_path(json_path)

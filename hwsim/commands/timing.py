@@ -14,7 +14,7 @@ from hwsim.commands.options import (
     message_console,
     result_console,
 )
-from hwsim.shown import say
+from hwsim.files.shown import say
 
 
 @click.command("timing")
@@ -50,16 +50,16 @@ def command(
       hwsim timing mnist-cnn-h16 --config wide
       hwsim timing mnist-cnn-h16-banked --backend rtl
     """
-    from hwsim import report
+    from hwsim.report import report
 
     for path in (trace, json_path):
         if path is not None:
             report.prepare_json_path(path)
     with loading(message_console(), "loading and counting cycles") as on_progress:
-        from hwsim.networks import open_program
-        from hwsim.timing import analyze
-        from hwsim.timing_table import render
-        from hwsim.trace import write_trace
+        from hwsim.cost.perfetto import write_trace
+        from hwsim.cost.timing import analyze
+        from hwsim.cost.timing_table import render
+        from hwsim.networks.open import open_program
 
         program = open_program(image, config, bits, on_progress)
         found = analyze(program)
@@ -69,7 +69,7 @@ def command(
     console = result_console()
     console.print(render(found))
     if backend == "rtl":
-        from hwsim import rtl_table
+        from hwsim.rtl import rtl_table
 
         with loading(message_console(), "compiling the RTL (once a configuration) and running it"):
             run = rtl_table.count(program)

@@ -48,8 +48,8 @@ def command(
       hwsim train mnist-cnn --adversarial pgd --epsilon 0.1
       hwsim attack hfgsm --model runs/zoo/mnist-cnn-h16
     """
-    from hwsim.report import prepare_run_directory
-    from models import zoo
+    from hwsim.models import zoo
+    from hwsim.report.report import prepare_run_directory
 
     if name not in zoo.SPECS:
         raise click.ClickException(f"unknown model {name!r}: choose from {', '.join(zoo.SPECS)}")
@@ -62,9 +62,9 @@ def command(
     title = save_as or name + (f"-{adversarial}" if adversarial else "")
     data = options.load_data(screen, zoo.SPECS[name].dataset, samples, data_note)
     with screen.status("loading torch"):
-        from hwsim.adversarial import perturbation
-        from hwsim.finetuning import folder_of
-        from models.training import Hooks, train_model
+        from hwsim.models.train_network import Hooks, train_model
+        from hwsim.training.adversarial import perturbation
+        from hwsim.training.finetuning import folder_of
     images = len(data.learn)
     with options.training_bar(screen, title, images, recipe.batch, recipe.epochs) as on_batch:
         card = train_model(

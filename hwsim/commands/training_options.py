@@ -12,12 +12,12 @@ import click
 from rich.console import Console
 
 from hwsim.commands.options import finite, loading, progress_bar
-from hwsim.shown import say
+from hwsim.files.shown import say
 
 if TYPE_CHECKING:
-    from models.recipe import Adversarial
-    from models.training import Data
-    from models.zoo import Card
+    from hwsim.models.recipe import Adversarial
+    from hwsim.models.train_network import Data
+    from hwsim.models.zoo import Card
 
 Function = Callable[..., Any]
 OnBatch = Callable[[int, int, float], None]
@@ -109,7 +109,7 @@ def name_option(default: str) -> Callable[[Function], Function]:
     """--name, which must be a name that ``zoo`` can find again."""
 
     def checked(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        from models.zoo import NAME
+        from hwsim.models.zoo import NAME
 
         if value is not None and not re.fullmatch(NAME, value):
             raise click.BadParameter(
@@ -144,7 +144,7 @@ def adversary(
     adversarial: str | None, epsilon: float | None, steps: int | None, share: float | None
 ) -> Adversarial | None:
     """What the four options say together; click.UsageError where they contradict each other."""
-    from models.recipe import Adversarial
+    from hwsim.models.recipe import Adversarial
 
     if adversarial is None:
         given = {"--epsilon": epsilon, "--steps": steps, "--share": share}
@@ -168,10 +168,10 @@ def load_data(
     screen: Console, name: str, samples: int | None = None, note: str | None = None
 ) -> Data:
     """Both splits, with a spinner; learning from ``samples`` images."""
-    from models.training import Data
+    from hwsim.models.train_network import Data
 
     with loading(screen, "loading the data") as on_progress:
-        from models.data import load_dataset
+        from hwsim.models.datasets.dataset import load_dataset
 
         learn = load_dataset(name, "train", on_progress=on_progress)
         test = load_dataset(name, "test", on_progress=on_progress)
@@ -183,7 +183,7 @@ def load_data(
 def training_bar(
     screen: Console, name: str, images: int, batch: int, epochs: int
 ) -> Iterator[OnBatch]:
-    """A progress bar over all batches; yields the on_batch of ``models.train.train``."""
+    """A progress bar over all batches; yields the on_batch of ``hwsim.models.loop.train``."""
     steps = -(-images // batch)
     with progress_bar(screen) as bar:
         task = bar.add_task(name, total=steps * epochs)
@@ -200,7 +200,7 @@ def measured(
     screen: Console, card: Card, data: Data, out: Path, bits: int = 8, config: str = "default"
 ) -> None:
     """Count the hits on the engine, keep them in the card, and say all that there is to say."""
-    from hwsim.measuring import measure
+    from hwsim.networks.fixed_accuracy import measure
 
     with screen.status(f"running the test images on the {bits}-bit engine"):
         card = measure(str(out / card.name), (bits,), config)

@@ -70,17 +70,17 @@ def command(
       hwsim transfer
       hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks mi,sfgrm
     """
-    from hwsim import report
+    from hwsim.report import report
 
     report.prepare_run_directory(out)
     if json_path is not None:
         report.prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the networks") as on_progress:
-        from hwsim.networks import open_network
-        from hwsim.transfer import TransferSettings, TransferStudy
-        from hwsim.transfer_report import render_screen, write_transfer
-        from models.data import load_dataset
+        from hwsim.models.datasets.dataset import load_dataset
+        from hwsim.networks.open import open_network
+        from hwsim.report.transfer_report import render_screen, write_transfer
+        from hwsim.runs.transfer import TransferSettings, TransferStudy
 
         networks = [open_network(name, config, bits, on_progress) for name in models]
         test = load_dataset(networks[0].dataset, "test", on_progress=on_progress)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwsim.commands.options import bits_option, config_option, loading, message_console
-from hwsim.shown import say
+from hwsim.files.shown import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hwsim.program import Program
+    from hwsim.program.program import Program
 
 
 @click.command("wave")
@@ -50,15 +50,15 @@ def command(
       hwsim wave mnist-cnn-h64 --cycles 5000 -o h64.fst
       hwsim wave tiny.hne --index 3 && gtkwave tiny.fst tiny.gtkw
     """
-    from hwsim import report
+    from hwsim.report import report
 
     target = output or Path(Path(image.rstrip("/")).stem + ".fst")
     if target.suffix != ".fst":
         raise click.ClickException(f"{target}: a trace must end in .fst")
     with loading(message_console(), "loading the network, compiling the RTL") as on_progress:
-        from hwsim import waves
-        from hwsim.networks import open_program
-        from hwsim.rtl import build
+        from hwsim.networks.open import open_program
+        from hwsim.rtl import waves
+        from hwsim.rtl.simulator import build
 
         for path in (target, waves.save_path(target)):
             report.prepare_json_path(path)
@@ -86,10 +86,10 @@ def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:
     """Integers (C, H, W), and what they are."""
     import numpy as np
 
-    from hwsim.engine import Engine
+    from hwsim.engine.module import Engine
     from hwsim.errors import InputError
-    from hwsim.networks import pixels
-    from models.data import load_dataset
+    from hwsim.models.datasets.dataset import load_dataset
+    from hwsim.networks.open import pixels
 
     name = program.provenance.get("dataset")
     if not isinstance(name, str):

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.commands.options import message_console, result_console
-from hwsim.shown import say
-from hwsim.zoo_table import rate, share
-from models import zoo
+from hwsim.files.shown import say
+from hwsim.models import zoo
+from hwsim.networks.zoo_table import rate, share
 
 
 @click.group("zoo")
@@ -39,8 +39,8 @@ def list_(docs: Path | None) -> None:
     Example: hwsim zoo list
     """
     if docs is not None:
-        from hwsim.markdown import put
-        from hwsim.zoo_table import page_table
+        from hwsim.files.markdown import put
+        from hwsim.networks.zoo_table import page_table
 
         for dataset in sorted({spec.dataset for spec in zoo.SPECS.values()}):
             put(docs, dataset, page_table(dataset))
@@ -95,7 +95,7 @@ def upgrade(name: tuple[str, ...]) -> None:
 
     Example: hwsim zoo upgrade runs/zoo/mnist-cnn-h16
     """
-    from hwsim.networks import place
+    from hwsim.networks.open import place
 
     for one in name:
         made = zoo.upgrade(*place(one))
@@ -119,7 +119,7 @@ def measure(name: str, bits: list[int]) -> None:
     """
     screen = message_console()
     with screen.status(f"compiling {name}") as status:
-        from hwsim.measuring import measure as counted
+        from hwsim.networks.fixed_accuracy import measure as counted
 
         card = counted(
             name, bits, on_bits=lambda width: status.update(Text(f"{name}: {width} bits"))

@@ -10,11 +10,11 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from hwsim.defenses.choice import choose
-from hwsim.defenses.modules import layers_of, outputs_of
+from hwsim.defenses.float_layers import layers_of, outputs_of
+from hwsim.defenses.layer_choice import choose
 from hwsim.defenses.rewriting import OnOverflow, Scaling, rewrite
 from hwsim.errors import InputError
-from hwsim.program import MacLayer, Program
+from hwsim.program.program import MacLayer, Program
 
 
 def augment(

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwsim.defenses.choice import choose
-from hwsim.defenses.magnitude import rounds
-from hwsim.defenses.modules import layers_of, weights_of
+from hwsim.defenses.float_layers import layers_of, weights_of
+from hwsim.defenses.layer_choice import choose
+from hwsim.defenses.pruning_rounds import rounds
 from hwsim.defenses.rewriting import counts, finish
-from hwsim.program import Layer, MacLayer, Program
+from hwsim.program.program import Layer, MacLayer, Program
 
 
 def prune(program: Program, compression: float, layers: str = "all") -> Program:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CompileError, InputError
-from hwsim.program import Layer, MacLayer, Program
-from hwsim.proof import check
+from hwsim.program.program import Layer, MacLayer, Program
+from hwsim.program.proof import check
 
 OnOverflow = Literal["error", "saturate", "rescale"]
 ON_OVERFLOW: tuple[str, ...] = get_args(OnOverflow)

@@ -15,8 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.errors import InputError
-from hwsim.markdown import put, read
-from hwsim.report import prepare_run_directory, render_page, to_json, write_output, write_together
+from hwsim.files.markdown import put, read
+from hwsim.report.report import (
+    prepare_run_directory,
+    render_page,
+    to_json,
+    write_output,
+    write_together,
+)
 from hwsim.studies.study import Outcome
 
 #: How verdicts look on a screen.

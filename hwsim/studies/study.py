@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwsim.errors import InputError
-from hwsim.networks import versions
-from hwsim.studies.catalog import Entry
-from hwsim.studies.findings import Findings
-from hwsim.studies.plan import Answer, Answers, Plan, Point
-from hwsim.studies.runner import run
-from hwsim.studies.store import Store
-from hwsim.studies.subjects import card, dataset, place
-from hwsim.studies.task import Task
-from models import zoo
-from models.data import NoDataError
-from models.specs import PRUNED, Pruned
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import NoDataError
+from hwsim.models.specs import PRUNED, Pruned
+from hwsim.networks.open import versions
+from hwsim.studies.grid.plan import Answer, Answers, Plan, Point
+from hwsim.studies.index import Entry
+from hwsim.studies.judge.findings import Findings
+from hwsim.studies.runner.machines import card, dataset, place
+from hwsim.studies.runner.runner import run
+from hwsim.studies.runner.store import Store
+from hwsim.studies.runner.task import Task
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Expander (twin: rtl/hne_expander.v): turns a column of addresses into a column of weights.
+"""Expander (twin: rtl/units/hne_expander.v): turns a column of addresses into a column of weights.
 
 Column-synchronous. Every cycle each bank picks the lowest pending row that wants it and reads that
 row's word; all pending rows that want the *same* word are served with it. A column is done when
 no row is pending, so it costs X_j = max over banks of the number of distinct addresses wanted
 there, at least 1. Rows beyond the layer are masked and request nothing. The Verilog knows the cycle
-in which each row is served, its turn, before the column arrives (rtl/hne_turns.v).
+in which each row is served, its turn, before the column arrives (rtl/units/hne_turns.v).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwsim.hashing import HashSpec
+from hwsim.numbers.hashing import HashSpec
 from hwsim.units import index
 
 #: Pipeline between the index source and the column register, which moves with the index source.

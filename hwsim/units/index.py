@@ -1,4 +1,4 @@
-"""Index source (twin: rtl/hne_index.v): the (address, sign) pairs of one column per cycle.
+"""Index source (twin: rtl/units/hne_index.v): the (address, sign) pairs of one column per cycle.
 
 A column is position j of the fan-in for the rows of one row-tile. Three sources, one per layer:
 ``sram`` reads the pairs from the index memory; ``hash`` computes them, one pipelined xxHash32 unit
@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwsim.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR, HashSpec
+from hwsim.numbers.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR, HashSpec
 
 Source = Literal["counter", "sram", "hash"]
 
@@ -71,7 +71,9 @@ def _avalanche(u):  # type: ignore[no-untyped-def]
 def _pairs(  # type: ignore[no-untyped-def]
     first_row, pair_start, word_start, scale, banked, log2_banks, address, negative
 ):
-    """Fill address uint32 and negative bool_, both (fan_in, rows); see hwsim.hashing.table."""
+    """Fill address uint32 and negative bool_, both (fan_in, rows); see
+    hwsim.numbers.hashing.table.
+    """
     fan_in, rows = address.shape
     state = np.empty(rows, np.uint32)
     for r in range(rows):
@@ -98,7 +100,8 @@ def columns(
     """All columns of the row-tile that holds output rows first_row … first_row + rows − 1.
 
     Returns (address, negative), both (fan_in, rows): line j is what the source delivers in one
-    cycle, the order of index.mem. Equal to ``hwsim.hashing.table``, computed as hardware does.
+    cycle, the order of index.mem. Equal to ``hwsim.numbers.hashing.table``, computed as hardware
+    does.
     """
     address = np.empty((spec.fan_in, rows), np.uint32)
     if spec.scheme == "dense":

@@ -1,4 +1,4 @@
-"""MAC array (twin: rtl/hne_mac_array.v): ROWS x COLS output-stationary accumulators.
+"""MAC array (twin: rtl/units/hne_mac_array.v): ROWS x COLS output-stationary accumulators.
 
 A weight is broadcast along an array row (one output channel), an activation along an array column
 (one output pixel). The accumulators of a finished pixel tile are copied to a shadow bank, from
@@ -20,9 +20,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwsim.config import EngineConfig
-from hwsim.precision import full_float32
-from hwsim.program import MacLayer
+from hwsim.engine.precision import full_float32
+from hwsim.numbers.config import EngineConfig
+from hwsim.program.program import MacLayer
 
 Kernel = Literal["int8", "float32", "float64", "int64"]
 #: ``direct`` asks the library for a convolution, ``columns`` copies the windows and asks for a

@@ -1,4 +1,4 @@
-"""Max-pool (twin: rtl/hne_pool.v): COLS lanes, each a comparator and the maximum so far.
+"""Max-pool (twin: rtl/units/hne_pool.v): COLS lanes, each a comparator and the maximum so far.
 
 Integer maximum, kernel k <= 3, any stride, no padding; leftovers at the right and the bottom are
 dropped. Loop order: channel, output row, x-tile, ky, kx.

@@ -1,4 +1,4 @@
-"""Post-processing (twin: rtl/hne_post.v): COLS lanes that requantize one array row per cycle.
+"""Post-processing (twin: rtl/units/hne_post.v): COLS lanes that requantize one array row per cycle.
 
 Hidden layers: y = clamp((acc · m_c + b_c) >> s_c, 0, 2^A − 1). The last layer: v = acc + b_c, in
 the same number of cycles; its argmax compares in the cycle that writes the logit.

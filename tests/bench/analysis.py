@@ -8,12 +8,12 @@ import sys
 import torch
 
 import hwsim
-from hwsim.engine import Engine
-from hwsim.networks import open_network
-from hwsim.program import Program
-from hwsim.timing import analyze
-from models.architectures import vgg16
-from models.layers import compress
+from hwsim.cost.timing import analyze
+from hwsim.engine.module import Engine
+from hwsim.models.architectures import vgg16
+from hwsim.models.layers import compress
+from hwsim.networks.open import open_network
+from hwsim.program.program import Program
 from tests.bench.measure import Line, seconds
 
 #: Reports the peak resident memory, in bytes, of a forward and backward pass.

@@ -16,13 +16,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hwsim import budgets
-from hwsim.catalog import ENTRIES, norm_of
-from hwsim.experiment import Experiment
-from hwsim.networks import open_network
-from hwsim.report import write_json
-from hwsim.settings import Settings
-from models.data import load_dataset
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_network
+from hwsim.report import budgets
+from hwsim.report.report import write_json
+from hwsim.runs.attack_catalog import ENTRIES, norm_of
+from hwsim.runs.experiment import Experiment
+from hwsim.runs.settings import Settings
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-h16", "mnist-cnn-h64")
 WIDTHS = (8, 4)

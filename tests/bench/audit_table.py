@@ -17,10 +17,10 @@ from torch import nn
 from hwsim.audit.attempts import Effort
 from hwsim.audit.suite import Audit, Settings
 from hwsim.defenses.inhibition import inhibit
-from hwsim.engine import Engine
-from hwsim.networks import open_network
-from hwsim.report import write_json
-from models.data import load_dataset
+from hwsim.engine.module import Engine
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_network
+from hwsim.report.report import write_json
 
 #: network:bits:τ, 0 for an undefended one.
 NETWORKS = [

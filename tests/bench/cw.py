@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.budget import Norm
-from attacks.criteria import Untargeted
-from attacks.cw_l0 import CWL0
-from attacks.cw_l2 import CWL2
-from attacks.cw_linf import CWLinf
-from attacks.grid import Grid
-from attacks.minimizing import MinimizingAttack
-from attacks.result import distances
-from hwsim.networks import open_network, pixels
-from models.data import load_dataset
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.budget import Norm
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.minimizing import MinimizingAttack
+from hwsim.attacks.core.result import distances
+from hwsim.attacks.cw_l0 import CWL0
+from hwsim.attacks.cw_l2 import CWL2
+from hwsim.attacks.cw_linf import CWLinf
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_network, pixels
 from tests.bench.measure import Line
 
 SEARCHES, STEPS, STEP_SIZE = 9, 100, 0.05

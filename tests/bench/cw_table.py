@@ -18,18 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.criteria import Goal, Targeted, Untargeted
-from attacks.cw_l0 import CWL0
-from attacks.cw_l2 import CWL2
-from attacks.cw_linf import CWLinf
-from attacks.grid import Grid
-from attacks.minimizing import MinimizingAttack
-from attacks.result import AttackResult, distances
-from hwsim.engine import Engine
-from hwsim.networks import open_network, pixels
-from hwsim.report import write_json
-from models.data import load_dataset
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.minimizing import MinimizingAttack
+from hwsim.attacks.core.result import AttackResult, distances
+from hwsim.attacks.cw_l0 import CWL0
+from hwsim.attacks.cw_l2 import CWL2
+from hwsim.attacks.cw_linf import CWLinf
+from hwsim.engine.module import Engine
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_network, pixels
+from hwsim.report.report import write_json
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-h16", "mnist-cnn-h64")
 WIDTHS = (8, 4)

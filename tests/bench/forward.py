@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 import hwsim
-from hwsim.engine import Engine
-from hwsim.networks import open_network
-from models.architectures import vgg16
+from hwsim.engine.module import Engine
+from hwsim.models.architectures import vgg16
+from hwsim.networks.open import open_network
 from tests.bench.measure import Line, seconds
 
 

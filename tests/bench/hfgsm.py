@@ -8,10 +8,10 @@ import warnings
 import numpy as np
 import torch
 
-from attacks.criteria import Untargeted
-from attacks.fgsm import HFGSM
-from hwsim.engine import Engine
-from hwsim.networks import open_network
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.fgsm import HFGSM
+from hwsim.engine.module import Engine
+from hwsim.networks.open import open_network
 from tests.bench.measure import Line, check_reached, seconds
 
 EPSILON = 0.2

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack
-from attacks.criteria import Untargeted
-from attacks.pgd import BIM, PGD
-from hwsim.engine import Engine
-from hwsim.networks import open_network
+from hwsim.attacks.core.base import Attack
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.pgd import BIM, PGD
+from hwsim.engine.module import Engine
+from hwsim.networks.open import open_network
 from tests.bench.measure import Line, check_reached, seconds
 
 EPSILON, IMAGES = 0.2, 128

@@ -20,11 +20,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from attacks.criteria import Targeted
-from attacks.jsma import JSMA
-from attacks.pairs import best_pairs
-from hwsim.networks import open_network, pixels
-from models.data import load_dataset
+from hwsim.attacks.core.criteria import Targeted
+from hwsim.attacks.jsma import JSMA
+from hwsim.attacks.pairs import best_pairs
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_network, pixels
 from tests.bench.measure import Line, seconds
 
 MODEL, THETA, LEVEL = "mnist-cnn", 1.0, 0.145
@@ -40,9 +40,9 @@ OURS = {
 #: Reports the peak resident memory, in bytes, of a batch of 256.
 _BATCH = """
 import resource, torch
-from attacks.criteria import Untargeted
-from attacks.jsma import JSMA
-from hwsim.networks import open_network
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.jsma import JSMA
+from hwsim.networks.open import open_network
 module = open_network("mnist-cnn").module
 x = torch.rand(256, 1, 28, 28)
 JSMA(max_distortion=0.02, output="logits")(module, x, Untargeted(module(x).argmax(1)), epsilon=16)

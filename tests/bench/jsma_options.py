@@ -9,10 +9,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from attacks.criteria import Goal, Targeted, Untargeted
-from attacks.jsma import HJSMA, JSMA
-from hwsim.networks import open_network, pixels
-from models.data import load_dataset
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.jsma import HJSMA, JSMA
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_network, pixels
 
 ROWS: dict[str, tuple[JSMA, bool]] = {
     "JSMA logits": (JSMA(output="logits"), True),

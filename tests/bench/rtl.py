@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from cocotb_tools.runner import get_runner
 
-from hwsim.rtl import RTL, TOP, RtlEngine, build, verilator
-from hwsim.rtl_backend import RtlBackend
+from hwsim.rtl.backend import RtlBackend
+from hwsim.rtl.simulator import RTL, TOP, RtlEngine, build, verilator
 from tests.bench import rtl_cocotb
 from tests.bench.measure import Line
 from tests.bench.rtl_network import image, network

@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.config import load_config
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, PoolLayer, Program
 
 
 @cache

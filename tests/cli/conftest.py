@@ -66,7 +66,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
 
 def data_folder(folder: Path, train: int, test: int) -> Path:
     """A data folder with that many of the MNIST digits of each split."""
-    from models.data import load_dataset
+    from hwsim.models.datasets.dataset import load_dataset
 
     for split, prefix, count in (("train", "train", train), ("test", "t10k", test)):
         part = load_dataset("mnist", split).take(count)  # type: ignore[arg-type]
@@ -129,7 +129,8 @@ def place(
 def _compile_once() -> Iterator[None]:
     """Compiling takes seconds: do it once for each network of the zoo, engine and data folder."""
     with pytest.MonkeyPatch.context() as patch:
-        from hwsim import experiment, networks
+        from hwsim.networks import open as networks
+        from hwsim.runs import experiment
 
         patch.setattr(experiment, "Engine", cache(experiment.Engine))
         compiled, known = networks.open_network, {}
@@ -149,7 +150,7 @@ def _compile_once() -> Iterator[None]:
 @pytest.fixture(scope="package")
 def network(_everywhere: None, _compile_once: None) -> Any:
     """The network that the tests attack, compiled once."""
-    from hwsim.networks import open_network
+    from hwsim.networks.open import open_network
 
     return open_network(MODEL, None, None)
 
@@ -157,7 +158,7 @@ def network(_everywhere: None, _compile_once: None) -> Any:
 @pytest.fixture(scope="package")
 def image(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its memory image. Tests that change it take a copy."""
-    from hwsim import rom
+    from hwsim.rom import image as rom
 
     path = tmp_path_factory.mktemp("image") / "h16.hne"
     rom.save(network.program, path)
@@ -170,9 +171,9 @@ def small(_everywhere: None) -> Any:
     import torch
     from torch import nn
 
-    from hwsim import networks
-    from hwsim.config import load_config
-    from models.data import load_dataset
+    from hwsim.models.datasets.dataset import load_dataset
+    from hwsim.networks import open as networks
+    from hwsim.numbers.config import load_config
 
     train = load_dataset("mnist", "train")
     with torch.random.fork_rng():
@@ -195,7 +196,7 @@ def small(_everywhere: None) -> Any:
 @pytest.fixture
 def offered(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The command line opens this network, whatever it is asked for."""
-    from hwsim import networks
+    from hwsim.networks import open as networks
 
     monkeypatch.setattr(networks, "open_network", lambda *_: small)
     return small

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.audit.meaning import FLAGS
+from hwsim.audit.flag_texts import FLAGS
 from tests.cli.conftest import MODEL, Run
 
 FEW = ("--images", "3", "--draws", "4", "--steps", "10", "--eps", "0.3")

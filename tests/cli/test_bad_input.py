@@ -187,7 +187,7 @@ def test_a_missing_data_folder_is_named(run: Run, monkeypatch: pytest.MonkeyPatc
 def test_without_data_and_network_every_source_that_was_tried_is_named(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.datasets import fetch
+    from hwsim.models.datasets import fetch
 
     def unreachable(url: str, *_: Any) -> bytes:
         raise fetch.UnavailableError(f"{url}: no route to host")
@@ -218,7 +218,7 @@ def test_a_truncated_data_file_is_named(
 
 
 def test_a_damaged_weight_file_and_a_damaged_card_are_refused(run: Run, place: Path) -> None:
-    from models.zoo import ZOO
+    from hwsim.models.zoo import ZOO
 
     for suffix in ("json", "safetensors"):
         shutil.copy(ZOO / f"{MODEL}.{suffix}", place)
@@ -233,7 +233,7 @@ def test_a_damaged_weight_file_and_a_damaged_card_are_refused(run: Run, place: P
 
 
 def test_a_network_whose_accumulators_could_overflow_is_refused(run: Run, place: Path) -> None:
-    from hwsim.config import load_config
+    from hwsim.numbers.config import load_config
 
     wide = load_config("default").model_dump() | {"act_w": 16, "wgt_w": 16, "acc_w": 32}
     lines = [f"{key} = {json.dumps(value)}" for key, value in wide.items()]
@@ -258,7 +258,8 @@ def test_the_process_itself_answers_with_one_line_and_code_2(place: Path) -> Non
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hwsim import cli, group
+    from hwsim import cli
+    from hwsim.commands import group
 
     def broken(**_: Any) -> None:
         raise ZeroDivisionError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.group import COMMANDS
+from hwsim.commands.group import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 ENTRY = "import sys; sys.argv[0] = 'hwsim'; from hwsim.cli import main; main()"
@@ -78,7 +78,9 @@ def test_columns_that_are_no_width_hide_no_table(columns: str) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("module", ["click", "hwsim.ending", "hwsim.group", "gettext"])
+@pytest.mark.parametrize(
+    "module", ["click", "hwsim.commands.ending", "hwsim.commands.group", "gettext"]
+)
 def test_an_interruption_while_modules_load_is_one_line_and_code_130(module: str) -> None:
     """SIGINT is sent by an import hook, at the moment when ``module`` is asked for."""
     code = (
@@ -152,9 +154,9 @@ def test_processes_that_are_interrupted_add_no_line(tmp_path: Path, rows: int) -
     script = tmp_path / "go.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
-        "from hwsim.studies.executors import chosen\nfrom hwsim.studies.runner import run\n"
-        "from hwsim.studies.store import Store\nfrom tests.study_rows import squares\n"
-        "folder = Path(sys.argv[1])\n"
+        "from hwsim.studies.runner.executors import chosen\nfrom hwsim.studies.runner.runner import
+        run\n" "from hwsim.studies.runner.store import Store\nfrom tests.study_rows import
+        squares\n" "folder = Path(sys.argv[1])\n"
         "def go():\n"
         "    with Store(folder / 'rows') as store, chosen(2, None) as (executor, width):\n"
         "        (folder / 'begun').touch()\n"

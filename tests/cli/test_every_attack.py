@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from hwsim.catalog import ENTRIES
-from hwsim.networks import Network
-from hwsim.report import PAIRS
+from hwsim.networks.open import Network
+from hwsim.report.report import PAIRS
+from hwsim.runs.attack_catalog import ENTRIES
 from tests.cli.conftest import Run, read
 
 #: Options that make an attack quick; success is other tests' business.
@@ -91,7 +91,8 @@ def test_a_share_of_the_values_is_a_number_of_them(run: Run, place: Path, offere
 def test_a_minimizing_attack_can_be_interrupted_and_goes_on(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwsim import counting, experiment
+    from hwsim.runs import count as counting
+    from hwsim.runs import experiment
 
     monkeypatch.setattr(experiment, "BATCH", 2)
     command = ("attack", "cw-l2", "--model", "small", "--samples", "6", *QUICK["cw-l2"])
@@ -151,7 +152,7 @@ def test_probabilities_instead_of_logits_are_warned_about(
 def test_a_network_that_is_always_wrong_has_no_success_to_report(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwsim.experiment import Experiment
+    from hwsim.runs.experiment import Experiment
 
     made = Experiment.__init__
 

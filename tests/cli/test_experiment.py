@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.losses import CrossEntropy, ProbabilityLoss
-from hwsim import experiment as module
-from hwsim import networks, report
-from hwsim.counting import fingerprint, resumed
-from hwsim.experiment import Experiment
-from hwsim.kept import keep
-from hwsim.networks import Network
-from hwsim.settings import Settings
-from models.data import Dataset, load_dataset
+from hwsim.attacks.core.losses import CrossEntropy, ProbabilityLoss
+from hwsim.models.datasets.dataset import Dataset, load_dataset
+from hwsim.networks import open as networks
+from hwsim.networks.open import Network
+from hwsim.report import report
+from hwsim.runs import experiment as module
+from hwsim.runs.count import fingerprint, resumed
+from hwsim.runs.experiment import Experiment
+from hwsim.runs.settings import Settings
+from hwsim.runs.unfinished import keep
 from tests.cli.conftest import MODEL, numbers
 
 BASE = Settings("hfgsm", MODEL, (0.1, 0.3), 24)

@@ -9,9 +9,9 @@ import sys
 import click
 import pytest
 
-from hwsim import budgets
-from hwsim.catalog import ENTRIES
-from hwsim.group import COMMANDS, hwsim
+from hwsim.commands.group import COMMANDS, hwsim
+from hwsim.report import budgets
+from hwsim.runs.attack_catalog import ENTRIES
 from tests.cli.conftest import Run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hwsim.manifest import content_digest
+from hwsim.rom.manifest import content_digest
 from tests.cli.conftest import MODEL, Run
 
 

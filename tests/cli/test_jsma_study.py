@@ -16,8 +16,8 @@ FOLDER = Path("runs/jsma-study-small-default-probabilities")
 
 @pytest.fixture(autouse=True)
 def small(network: Any, images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwsim.networks.open_network", lambda *_: network)
-    monkeypatch.setattr("models.data.load_dataset", lambda *_, **__: images)
+    monkeypatch.setattr("hwsim.networks.open.open_network", lambda *_: network)
+    monkeypatch.setattr("hwsim.models.datasets.dataset.load_dataset", lambda *_, **__: images)
 
 
 def test_a_study_leaves_numbers_a_picture_and_a_page(run: Run, place: Path) -> None:

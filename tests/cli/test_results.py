@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hwsim import experiment
-from hwsim.networks import Network
-from hwsim.report import PAIRS, to_json
-from hwsim.settings import Settings
-from models.data import load_dataset
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import Network
+from hwsim.report.report import PAIRS, to_json
+from hwsim.runs import experiment
+from hwsim.runs.settings import Settings
 from tests.cli.conftest import MODEL, Run, numbers, read
 
 RUN = f"runs/hfgsm-{MODEL}-default-float32"
@@ -84,7 +84,7 @@ def test_an_attack_prints_its_result_and_leaves_json_picture_and_page(
 
 
 INTERRUPTED_ATTACK = (
-    f"{ENTRY} import os, threading, hwsim.counting as c, hwsim.experiment as e\n"
+    f"{ENTRY} import os, threading, hwsim.runs.count as c, hwsim.runs.experiment as e\n"
     "write = c.keep; e.BATCH = 16\n"
     "def later(*a):\n"  # a first batch has been kept: interrupt what follows
     "    write(*a)\n"
@@ -126,7 +126,7 @@ def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
 def test_training_that_is_interrupted_goes_on_to_the_same_weights(
     run: Run, place: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models import train
+    from hwsim.models import loop as train
 
     name = "mnist-cnn-h64"
     command = ("train", name, "--epochs", "2", "--batch", "16", "--precision", "float32", "--out")

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from hwsim import rom, rtl, rtl_table, waves
-from hwsim.config import load_config
-from hwsim.experiment import Experiment
-from hwsim.networks import Network
-from hwsim.program import MacLayer, Program
-from hwsim.settings import Settings
-from models.data import load_dataset
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import Network
+from hwsim.numbers.config import load_config
+from hwsim.program.program import MacLayer, Program
+from hwsim.rom import image as rom
+from hwsim.rtl import rtl_table, waves
+from hwsim.rtl import simulator as rtl
+from hwsim.runs.experiment import Experiment
+from hwsim.runs.settings import Settings
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
 
@@ -102,7 +104,7 @@ def test_a_wrong_logit_ends_it_with_the_first_activation_that_differs(
         def __init__(self, program: Any) -> None:
             super().__init__(other)
 
-    from hwsim import rtl_backend
+    from hwsim.rtl import backend as rtl_backend
 
     monkeypatch.setattr(rtl_backend, "RtlEngine", Broken)
     line = run(*ATTACK, "--samples", "2").line

@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 
 from hwsim.errors import InputError
-from hwsim.studies import executors, measures, runner, study
-from hwsim.studies.catalog import STUDIES
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import NoDataError
+from hwsim.models.zoo import RECIPES
+from hwsim.studies import study
+from hwsim.studies.grid import attack_rows as measures
+from hwsim.studies.grid.plan import Plan
+from hwsim.studies.index import STUDIES
 from hwsim.studies.output import check_docs
-from hwsim.studies.plan import Plan
-from hwsim.studies.subjects import Subject, digests, place, program
-from hwsim.studies.task import Task, execute
-from models import zoo
-from models.data import NoDataError
-from models.zoo import RECIPES
+from hwsim.studies.runner import executors, runner
+from hwsim.studies.runner.machines import Subject, digests, place, program
+from hwsim.studies.runner.task import Task, execute
 from tests.cli.conftest import MODEL, Run, read
 from tests.cli.test_results import ENTRY
 from tests.unit.test_studies_runner import until
@@ -175,7 +177,7 @@ def test_a_worker_with_other_files_or_other_code_refuses_its_row(
         "samples": 10,
         "part": [0, 1],
     }
-    task = Task("hwsim.studies.measures:accuracy", parameters, digests(parameters))
+    task = Task("hwsim.studies.grid.attack_rows:accuracy", parameters, digests(parameters))
     assert json.loads(execute(task.text()))["images"] == 10
     other = Task(task.function, parameters, {**task.inputs, f"network {MODEL}": "0" * 64})
     with pytest.raises(InputError, match=f"has another network {MODEL}"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models import zoo
+from hwsim.models import zoo
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("few_digits")

@@ -10,21 +10,28 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import transfer as attacks_transfer
-from attacks.criteria import Untargeted
-from attacks.errors import AttackError
-from attacks.fgsm import FGSM
-from attacks.mifgsm import MIFGSM
-from attacks.pgd import PGD
-from attacks.sfgrm import SFGRM
-from attacks.transfer import correct, off_diagonal, transfer
-from attacks.transforms import Diverse, Nesterov
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.evaluate import transfer as attacks_transfer
+from hwsim.attacks.evaluate.transfer import correct, off_diagonal, transfer
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.mifgsm import MIFGSM
+from hwsim.attacks.pgd import PGD
+from hwsim.attacks.sfgrm import SFGRM
+from hwsim.attacks.transforms import Diverse, Nesterov
 from hwsim.errors import InputError
-from hwsim.kept import keep
-from hwsim.networks import Network
-from hwsim.transfer import TransferSettings, TransferStudy, attack_named
-from hwsim.transfer_report import headline, kinds, rates, render_html, summary, write_transfer
-from models.data import Dataset, load_dataset
+from hwsim.models.datasets.dataset import Dataset, load_dataset
+from hwsim.networks.open import Network
+from hwsim.report.transfer_report import (
+    headline,
+    kinds,
+    rates,
+    render_html,
+    summary,
+    write_transfer,
+)
+from hwsim.runs.transfer import TransferSettings, TransferStudy, attack_named
+from hwsim.runs.unfinished import keep
 from tests.cli.conftest import MODEL, Run
 
 BASE = TransferSettings(("fgsm", "mi"), (0.1, 0.3), 12)
@@ -100,7 +107,7 @@ def test_an_interrupted_study_goes_on_and_further_attacks_are_added(
         crafted.append(options["crafted_on"])
         return real(*args, **options)
 
-    monkeypatch.setattr("hwsim.transfer.transfer", noted)
+    monkeypatch.setattr("hwsim.runs.transfer.transfer", noted)
     assert TransferStudy(BASE, [network], test_set).count(path) == whole
     assert len(crafted) == 3
     only = TransferSettings(("fgsm",), BASE.epsilons, 12)

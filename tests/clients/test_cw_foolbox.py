@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.criteria import Targeted, Untargeted
-from attacks.cw_l2 import CWL2
-from attacks.grid import Continuous
+from hwsim.attacks.core.criteria import Targeted, Untargeted
+from hwsim.attacks.core.grid import Continuous
+from hwsim.attacks.cw_l2 import CWL2
 
 foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed: make test installs it")
 pytestmark = pytest.mark.clients

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from attacks.criteria import Targeted
-from attacks.jsma import JSMA
+from hwsim.attacks.core.criteria import Targeted
+from hwsim.attacks.jsma import JSMA
 from tests.clients.conftest import Target, snapped
 
 pytestmark = pytest.mark.clients

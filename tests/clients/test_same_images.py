@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack
-from attacks.criteria import Goal, Targeted, Untargeted
-from attacks.fgsm import FGSM
-from attacks.grid import Continuous
-from attacks.mifgsm import MIFGSM
-from attacks.noise import Noise
-from attacks.pgd import BIM, PGD
-from attacks.transforms import Nesterov, Scales
+from hwsim.attacks.core.base import Attack
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.core.grid import Continuous
+from hwsim.attacks.core.noise import Noise
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.mifgsm import MIFGSM
+from hwsim.attacks.pgd import BIM, PGD
+from hwsim.attacks.transforms import Nesterov, Scales
 
 pytestmark = pytest.mark.clients
 

@@ -18,8 +18,8 @@ EPSILON = 51 / 255
 @pytest.fixture(scope="module")
 def digits() -> tuple[Target, nn.Module]:
     """16 digits that both networks of mnist-cnn-h16 classify correctly, and the float one."""
-    from hwsim.networks import open_network, pixels
-    from models.data import load_dataset
+    from hwsim.models.datasets.dataset import load_dataset
+    from hwsim.networks.open import open_network, pixels
 
     try:
         data = load_dataset("mnist", "test").take(20)

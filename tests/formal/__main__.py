@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from docs.tables import measured
 from tests.formal import table
 from tests.formal.proofs import PROOFS
 from tests.formal.sby import Result, run
+from tools.tables import measured
 
 
 def main(names: list[str]) -> None:

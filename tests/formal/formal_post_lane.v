@@ -60,7 +60,7 @@ module formal_post_lane #(
   wire [31:0] clamped = scaled < 0 ? 32'd0 : scaled > TOP ? TOP : scaled;
 
   always @* begin
-    // What the compiler promises (hwsim/compiler.py): the sum fits, s is below its width.
+    // What the compiler promises (hwsim/compiler/compiler.py): the sum fits, s is below its width.
     assume (sum < (32'sd1 <<< (WIDE_W - 1)) && sum >= -(32'sd1 <<< (WIDE_W - 1)));
     assume (shift6 < WIDE_W);
     if (cycle >= 3'd6) begin

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from docs.tables import measured
-from hwsim import markdown
+from hwsim.files import markdown
 from tests.formal.proofs import PROOFS
 from tests.formal.sby import Proof, Result
+from tools.tables import measured
 
 HEAD = ("proof", "property", "parameters", "method", "cover", "mutants rejected", "seconds")
 

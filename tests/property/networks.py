@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hwsim.config import EngineConfig, load_config
-from hwsim.hashing import SCHEMES, HashSpec
-from hwsim.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import SCHEMES, HashSpec
+from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
 
 #: Examples for an everyday run of one property; a thorough one multiplies it.
 EXAMPLES = 100
@@ -288,7 +288,8 @@ def _maybe_pool(draw: Draw, name: str, source: Shape) -> list[PoolLayer]:
 
 @st.composite
 def programs(draw: Draw, engines: st.SearchStrategy[EngineConfig] | None = None) -> Program:
-    """A program that ``hwsim.proof.check`` accepts: 0–3 convolutions, 1–3 fully connected layers.
+    """A program that ``hwsim.program.proof.check`` accepts: 0–3 convolutions, 1–3 fully connected
+    layers.
 
     Pools may precede every convolution, the input included, and the first fully connected layer.
     ``engines`` draws the configuration; its memories are deepened to what the program needs.

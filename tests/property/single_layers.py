@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwsim.config import EngineConfig, load_config
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer
 
 #: Multiply-accumulates of one batch: some hundredths of a second in NumPy's integers.
 BUDGET = 12_000_000

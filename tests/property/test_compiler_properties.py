@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from hwsim.compiler import _requantize, compile
-from hwsim.config import EngineConfig, load_config
-from hwsim.engine import Engine
-from hwsim.fixedpoint import (
+from hwsim.compiler.compiler import _requantize, compile
+from hwsim.engine.module import Engine
+from hwsim.models.layers import HashConv2d, compress
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.fixedpoint import (
     activation_frac,
     multiplier_and_shift,
     nearest,
@@ -25,9 +26,8 @@ from hwsim.fixedpoint import (
     round_half_up,
     weight_frac,
 )
-from hwsim.program import MacLayer, Program
-from hwsim.proof import check
-from models.layers import HashConv2d, compress
+from hwsim.program.program import MacLayer, Program
+from hwsim.program.proof import check
 from tests.same import assert_same
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

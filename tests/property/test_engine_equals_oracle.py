@@ -9,13 +9,13 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hwsim import reference
-from hwsim.config import load_config
-from hwsim.datapath import Datapath
-from hwsim.engine import Engine
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, Program
-from hwsim.proof import check
+from hwsim.engine import reference
+from hwsim.engine.forward import Datapath
+from hwsim.engine.module import Engine
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, Program
+from hwsim.program.proof import check
 from hwsim.units.softmax import probabilities
 from tests.gradients import assert_oracles, computed
 from tests.property.networks import Case, cases

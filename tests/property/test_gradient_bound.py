@@ -12,13 +12,14 @@ import torch
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from hwsim import gradient, reference
-from hwsim.config import load_config
-from hwsim.datapath import Datapath
-from hwsim.gradient import Backward
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, PoolLayer, Program
-from hwsim.proof import check
+from hwsim.engine import backward as gradient
+from hwsim.engine import reference
+from hwsim.engine.backward import Backward
+from hwsim.engine.forward import Datapath
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.proof import check
 from hwsim.units import post as post_unit
 from tests.gradients import assert_oracles, computed, exact
 from tests.property.networks import Case, cases

@@ -13,14 +13,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwsim import rom
-from hwsim.config import load_config
-from hwsim.engine import Engine
-from hwsim.hashing import HashSpec
-from hwsim.networks import open_program
-from hwsim.program import MacLayer, Program
+from hwsim.engine.module import Engine
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import open_program
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, Program
+from hwsim.rom import image as rom
 from hwsim.units import softmax
-from models.data import load_dataset
 from tests.property import document_reader
 from tests.property.document_reader import Image, code
 from tests.property.networks import EXAMPLES, Case, cases

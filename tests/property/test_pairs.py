@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from attacks import pairs
-from attacks.pairs import best_pairs
+from hwsim.attacks import pairs
+from hwsim.attacks.pairs import best_pairs
 
 
 def oracle(u: Any, v: Any, domain: Any) -> tuple[int, int] | None:

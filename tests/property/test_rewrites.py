@@ -10,15 +10,15 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hwsim import reference
-from hwsim.datapath import Datapath
 from hwsim.defenses.augmentation import augment
 from hwsim.defenses.inhibition import inhibit
 from hwsim.defenses.pruning import prune
 from hwsim.defenses.rewriting import OnOverflow, Scaling, rewrite
+from hwsim.engine import reference
+from hwsim.engine.forward import Datapath
 from hwsim.errors import InputError
-from hwsim.fixedpoint import nearest, quantize
-from hwsim.program import Layer, MacLayer, Program
+from hwsim.numbers.fixedpoint import nearest, quantize
+from hwsim.program.program import Layer, MacLayer, Program
 from tests.property.networks import Case, cases
 from tests.property.test_engine_equals_oracle import property_test
 

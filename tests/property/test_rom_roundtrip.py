@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwsim import rom
 from hwsim.errors import ImageError
-from hwsim.program import Program
-from hwsim.proof import check
+from hwsim.program.program import Program
+from hwsim.program.proof import check
+from hwsim.rom import image as rom
 from tests.images import contents, equal, forge_file, forge_manifest, small_program
 from tests.property.networks import EXAMPLES, programs
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from hwsim.datapath import Datapath
-from hwsim.float_proof import ROUNDOFF
-from hwsim.gradient import _by_columns, _by_library, _matrix, _weight
-from hwsim.program import Program
+from hwsim.engine.backward import _by_columns, _by_library, _matrix, _weight
+from hwsim.engine.float_proof import ROUNDOFF
+from hwsim.engine.forward import Datapath
+from hwsim.engine.kernel_proof import Checked, Proof
+from hwsim.engine.weight_gradient import weight_gradient
+from hwsim.program.program import Program
 from hwsim.units.mac_array import Accumulate
-from hwsim.units.mac_proof import Checked, Proof
-from hwsim.weight_gradient import weight_gradient
 from tests.property.single_layers import LayerCase, single_layers
 
 EXAMPLES = int(os.environ.get("HWSIM_EXAMPLES", "500"))

@@ -1,8 +1,8 @@
 """The closed recurrences of the timing model against a machine stepped one cycle at a time.
 
-The machine below shares no code with hwsim/timing.py but the names of the pipeline stages: it has
-addresses, pending rows, a tile buffer with two halves, a shadow bank and shift registers, and only
-counts how many clock edges pass. Its addresses come from the numpy hash, not from the kernel.
+The machine below shares no code with hwsim/cost/timing.py but the names of the pipeline stages: it
+has addresses, pending rows, a tile buffer with two halves, a shadow bank and shift registers, and
+only counts how many clock edges pass. Its addresses come from the numpy hash, not from the kernel.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwsim.config import EngineConfig, load_config
-from hwsim.hashing import SCHEMES, HashSpec, table
-from hwsim.program import Layer, MacLayer, PoolLayer, Program
-from hwsim.timing import analyze
+from hwsim.cost.timing import analyze
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import SCHEMES, HashSpec, table
+from hwsim.program.program import Layer, MacLayer, PoolLayer, Program
 from hwsim.units import expander, index, mac_array, pool, post, sequencer
 from tests.unit.test_timing import PARTS, mac
 

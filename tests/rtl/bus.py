@@ -20,8 +20,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from hwsim.config import load_config
-from hwsim.host import (
+from hwsim.bus.host import (
     BUSY,
     START,
     Access,
@@ -29,11 +28,12 @@ from hwsim.host import (
     Answer,
     Host,
 )
-from hwsim.program import Program
-from hwsim.reference import run as oracle
-from hwsim.registers import ADDRESS
-from hwsim.rtl import COUNTERS
-from hwsim.timing import analyze
+from hwsim.bus.registers import ADDRESS
+from hwsim.cost.timing import analyze
+from hwsim.engine.reference import run as oracle
+from hwsim.numbers.config import load_config
+from hwsim.program.program import Program
+from hwsim.rtl.simulator import COUNTERS
 from tests.rtl.samples import gradient_image, small_network
 
 PROGRAM = small_network(load_config("tiny"))
@@ -93,7 +93,7 @@ class TB:
         return Answer(0, done.resp == AxiResp.OKAY)
 
     async def drive(self, accesses: Accesses[T]) -> T:
-        """What ``hwsim.host.drive`` does, for a bus that takes time."""
+        """What ``hwsim.bus.host.drive`` does, for a bus that takes time."""
         try:
             access = next(accesses)
             while True:

@@ -12,8 +12,7 @@ import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiResp
 
-from hwsim.defenses.inhibition import inhibit
-from hwsim.host import (
+from hwsim.bus.host import (
     ABORT,
     AUTO,
     BUSY,
@@ -24,10 +23,11 @@ from hwsim.host import (
     Host,
     HostError,
 )
-from hwsim.memories import memory_files, memory_values
-from hwsim.reference import run as oracle
-from hwsim.registers import ADDRESS, ID, PARAMETERS, REGISTERS, VERSION
-from hwsim.rtl import SPACES
+from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, REGISTERS, VERSION
+from hwsim.defenses.inhibition import inhibit
+from hwsim.engine.reference import run as oracle
+from hwsim.rom.memories import memory_files, memory_values
+from hwsim.rtl.simulator import SPACES
 from tests.rtl.bus import PROGRAM, ready, watch
 from tests.rtl.samples import gradient_image
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.program import Program
-from hwsim.reference import Trace
-from hwsim.rtl import RtlRun
-from hwsim.rtl_backend import first_map_difference
-from hwsim.timing import TimingReport
+from hwsim.cost.timing import TimingReport
+from hwsim.engine.reference import Trace
+from hwsim.program.program import Program
+from hwsim.rtl.backend import first_map_difference
+from hwsim.rtl.simulator import RtlRun
 
 #: Counters of LayerTiming that the RTL has, too.
 TIMED = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hwsim.config import EngineConfig, load_config
+from hwsim.numbers.config import EngineConfig, load_config
 
 #: ``make rtl-full``: all configurations and more networks on each.
 FULL = os.environ.get("HWSIM_RTL") == "full"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hwsim.report import write_json
+from hwsim.report.report import write_json
 from tests.rtl import tally
 from tests.rtl.configs import FULL
 
@@ -15,8 +15,8 @@ from tests.rtl.configs import FULL
 @pytest.fixture(scope="session")
 def engine_for_cocotb(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """hne_top of configuration ``tiny``, compiled for cocotb: its runner and its folder."""
-    from docs.draw.record import compile_top
     from tests.rtl.coverage import simulations
+    from tools.draw.record import compile_top
 
     folder = tmp_path_factory.mktemp("hne_top")
     return compile_top(folder, *simulations.build_args()), folder

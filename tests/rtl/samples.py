@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwsim.config import EngineConfig
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, PoolLayer, Program
+from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, PoolLayer, Program
 
 
 def small_network(config: EngineConfig, seed: int = 1) -> Program:

@@ -6,9 +6,9 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from hwsim.memories import memory_files, memory_values
-from hwsim.program import Program
-from hwsim.rtl import RtlRun
+from hwsim.program.program import Program
+from hwsim.rom.memories import memory_files, memory_values
+from hwsim.rtl.simulator import RtlRun
 
 
 @dataclass

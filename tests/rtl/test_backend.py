@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hwsim.config import load_config
-from hwsim.engine import Engine
+from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.rtl import RtlEngine, RtlError
-from hwsim.rtl_backend import RtlBackend
+from hwsim.numbers.config import load_config
+from hwsim.rtl.backend import RtlBackend
+from hwsim.rtl.simulator import RtlEngine, RtlError
 from tests.rtl.samples import gradient_image, small_network
 
 pytestmark = pytest.mark.rtl

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cocotb_tools.check_results import get_results
 
-from hwsim.rtl import RTL
+from hwsim.rtl.simulator import RTL
 from tests.rtl.coverage import simulations
 
 pytestmark = pytest.mark.rtl

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwsim.config import load_config
-from hwsim.hashing import HashSpec
-from hwsim.program import Layer, MacLayer, PoolLayer, Program, Shape
-from hwsim.reference import run as oracle
-from hwsim.rtl import RtlEngine
-from hwsim.timing import analyze
+from hwsim.cost.timing import analyze
+from hwsim.engine.reference import run as oracle
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.compare import check
 
 pytestmark = pytest.mark.rtl

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.rtl import RTL
+from hwsim.rtl.simulator import RTL
 from tests.rtl.coverage.points import BRANCH, LINE, TOGGLE, CoverageError, Point, merge, read
 from tests.rtl.coverage.summary import Explanation, read_explanations, summarize
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from docs.draw import blocks, hierarchy, wavedrom
-from docs.draw.__main__ import FOLDER, wave_file
-from docs.draw.record import record
-from docs.draw.scenes import SCENES
-from docs.draw.verilog import MODULES
+from tools.draw import blocks, hierarchy, wavedrom
+from tools.draw.__main__ import FOLDER, wave_file
+from tools.draw.record import record
+from tools.draw.scenes import SCENES
+from tools.draw.verilog import MODULES
 
 pytestmark = pytest.mark.rtl
 

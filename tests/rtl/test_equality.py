@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwsim import proof
-from hwsim.config import EngineConfig, load_config
+from hwsim.cost.timing import analyze
+from hwsim.engine.reference import run as oracle
 from hwsim.errors import CompileError
-from hwsim.program import Program
-from hwsim.reference import run as oracle
-from hwsim.rtl import RtlEngine
-from hwsim.timing import analyze
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.program import proof
+from hwsim.program.program import Program
+from hwsim.rtl.simulator import RtlEngine
 from tests.property.networks import images, programs
 from tests.rtl.compare import check, first_cycle_difference
 from tests.rtl.configs import ENGINES, FULL

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 from pyverilog.vparser import ast as vast
 
-from docs.draw.verilog import instances, nodes, parsed, ports
-from hwsim.config import load_config
-from hwsim.rtl import RTL, verilator
+from hwsim.numbers.config import load_config
+from hwsim.rtl.simulator import RTL, verilator
+from tools.draw.verilog import instances, nodes, parsed, ports
 
 pytestmark = pytest.mark.rtl
 

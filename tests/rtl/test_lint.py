@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.config import EngineConfig, config_names, load_config
-from hwsim.rtl import RTL, verilator
+from hwsim.numbers.config import EngineConfig, config_names, load_config
+from hwsim.rtl.simulator import RTL, verilator
 from tests.rtl.configs import MANY
 
 pytestmark = pytest.mark.rtl

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hwsim import reference, rom
 from hwsim.commands.rewrite import rewrite
-from hwsim.config import load_config
-from hwsim.rtl import RtlEngine
-from hwsim.timing import analyze
+from hwsim.cost.timing import analyze
+from hwsim.engine import reference
+from hwsim.numbers.config import load_config
+from hwsim.rom import image as rom
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.compare import check
 from tests.rtl.samples import gradient_image, small_network
 

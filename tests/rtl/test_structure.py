@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from pyverilog.vparser import ast as vast
 
-from docs.draw.nets import nets
-from docs.draw.verilog import (
+from hwsim.bus.registers import PARAMETERS, REGISTERS
+from hwsim.numbers.config import load_config
+from hwsim.rtl.simulator import COUNTERS, TOP
+from tools.draw.nets import nets
+from tools.draw.verilog import (
     ILLEGAL,
     MODULES,
     children,
@@ -19,9 +22,6 @@ from docs.draw.verilog import (
     parsed,
     ports,
 )
-from hwsim.config import load_config
-from hwsim.registers import PARAMETERS, REGISTERS
-from hwsim.rtl import COUNTERS, TOP
 
 pytestmark = pytest.mark.rtl
 

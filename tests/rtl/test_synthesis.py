@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hwsim import fpga, synthesis
-from hwsim.config import load_config
-from hwsim.fpga import SynthesisError
+from hwsim.fpga import synthesis
+from hwsim.fpga import tools as fpga
+from hwsim.fpga.tools import SynthesisError
+from hwsim.numbers.config import load_config
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 

@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attacks.criteria import Untargeted
-from attacks.fgsm import HFGSM
-from hwsim.engine import Engine
-from hwsim.networks import Network, open_network, pixels
-from hwsim.rtl import RtlEngine, build
-from hwsim.rtl_backend import first_map_difference, twin_maps
-from hwsim.timing import TimingReport, analyze
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.fgsm import HFGSM
+from hwsim.cost.timing import TimingReport, analyze
+from hwsim.engine.module import Engine
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import Network, open_network, pixels
+from hwsim.rtl.backend import first_map_difference, twin_maps
+from hwsim.rtl.simulator import RtlEngine, build
 from hwsim.units.softmax import probabilities
-from models import zoo
-from models.data import load_dataset
 from tests.rtl.compare import (
     first_cycle_difference,
     first_logit_difference,

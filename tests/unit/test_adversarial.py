@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.criteria import Untargeted
-from attacks.fgsm import FGSM
-from attacks.pgd import PGD
-from hwsim.adversarial import perturbation
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.pgd import PGD
 from hwsim.errors import InputError
-from models.recipe import Adversarial, Recipe
-from models.train import Perturb, train
+from hwsim.models.loop import Perturb, train
+from hwsim.models.recipe import Adversarial, Recipe
+from hwsim.training.adversarial import perturbation
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from hwsim.compiler import compile
-from hwsim.program import PoolLayer
-from models import zoo
-from models.architectures import ARCHITECTURES
-from models.layers import HashConv2d, HashLinear
+from hwsim.compiler.compiler import compile
+from hwsim.models import zoo
+from hwsim.models.architectures import ARCHITECTURES
+from hwsim.models.layers import HashConv2d, HashLinear
+from hwsim.program.program import PoolLayer
 
 #: Convolutions, Linear layers, max-pools: Liu et al. 2018, Table I.
 TABLE_I = {"dnn1": (4, 2, 2), "dnn2": (6, 2, 3), "dnn3": (9, 2, 3), "vgg16": (13, 3, 5)}

@@ -12,24 +12,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack, judge
-from attacks.criteria import Targeted, Untargeted
-from attacks.cw_l0 import CWL0
-from attacks.cw_l2 import CWL2
-from attacks.cw_linf import CWLinf
-from attacks.decision import HopSkipJump
-from attacks.errors import AttackError
-from attacks.evaluate import cross_evaluate, total
-from attacks.fgsm import FGSM
-from attacks.inference import at_inference
-from attacks.jsma import HJSMA, JSMA
-from attacks.mifgsm import MIFGSM
-from attacks.pgd import BIM, PGD
-from attacks.random_noise import RandomNoise
-from attacks.schedule import escalate
-from attacks.sfgrm import SFGRM
-from attacks.square import Square
-from attacks.transfer import transfer
+from hwsim.attacks.core.base import Attack, judge
+from hwsim.attacks.core.criteria import Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.inference import at_inference
+from hwsim.attacks.cw_l0 import CWL0
+from hwsim.attacks.cw_l2 import CWL2
+from hwsim.attacks.cw_linf import CWLinf
+from hwsim.attacks.decision import HopSkipJump
+from hwsim.attacks.evaluate.cross import cross_evaluate, total
+from hwsim.attacks.evaluate.schedule import escalate
+from hwsim.attacks.evaluate.transfer import transfer
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.jsma import HJSMA, JSMA
+from hwsim.attacks.mifgsm import MIFGSM
+from hwsim.attacks.pgd import BIM, PGD
+from hwsim.attacks.random_noise import RandomNoise
+from hwsim.attacks.sfgrm import SFGRM
+from hwsim.attacks.square import Square
 
 CLASSES, N = 5, 12
 ATTACKS: list[Attack] = [

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from attacks.base import input_gradient, judge
-from attacks.criteria import Targeted, Untargeted
-from attacks.errors import AttackError
-from attacks.fgsm import FGSM, HFGSM, directions
-from attacks.grid import Continuous, Grid
-from attacks.inference import at_inference
-from attacks.losses import CrossEntropy, ProbabilityLoss
+from hwsim.attacks.core.base import input_gradient, judge
+from hwsim.attacks.core.criteria import Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Continuous, Grid
+from hwsim.attacks.core.inference import at_inference
+from hwsim.attacks.core.losses import CrossEntropy, ProbabilityLoss
+from hwsim.attacks.fgsm import FGSM, HFGSM, directions
 
 N, CLASSES = 24, 5
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.budget import effective
-from attacks.criteria import Goal, Untargeted
-from attacks.errors import AttackError
-from attacks.grid import Grid
-from attacks.minimizing import Found, MinimizingAttack
-from attacks.noise import Noise
+from hwsim.attacks.core.budget import effective
+from hwsim.attacks.core.criteria import Goal, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.minimizing import Found, MinimizingAttack
+from hwsim.attacks.core.noise import Noise
 
 
 class Brightness(nn.Module):

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack, judge
-from attacks.criteria import Targeted, Untargeted
-from attacks.decision import HopSkipJump
-from attacks.errors import AttackError
-from attacks.grid import Grid
-from attacks.random_noise import RandomNoise
-from attacks.square import Square
-from hwsim.config import load_config
-from hwsim.engine import Engine
+from hwsim.attacks.core.base import Attack, judge
+from hwsim.attacks.core.criteria import Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.decision import HopSkipJump
+from hwsim.attacks.random_noise import RandomNoise
+from hwsim.attacks.square import Square
+from hwsim.engine.module import Engine
+from hwsim.numbers.config import load_config
 from tests.rtl.samples import small_network
 
 EPSILON = 40 / 255

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.criteria import Goal, Targeted, Untargeted
-from attacks.cw import CarliniWagner
-from attacks.cw_l0 import CWL0
-from attacks.cw_l2 import CWL2
-from attacks.cw_linf import CWLinf
-from attacks.errors import AttackError
-from attacks.grid import Continuous, Grid
-from attacks.margin import margins
-from attacks.result import AttackResult
 from hwsim import Engine
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Continuous, Grid
+from hwsim.attacks.core.margin import margins
+from hwsim.attacks.core.result import AttackResult
+from hwsim.attacks.cw import CarliniWagner
+from hwsim.attacks.cw_l0 import CWL0
+from hwsim.attacks.cw_l2 import CWL2
+from hwsim.attacks.cw_linf import CWLinf
 from tests.images import small_program
 
 CLASSES, PIXELS, N = 4, 18, 8

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from attacks.base import judge
-from attacks.criteria import Targeted, Untargeted
-from attacks.errors import AttackError
-from attacks.evaluate import Rate, Tally, cross_evaluate, success_rate, total
-from attacks.fgsm import FGSM
-from attacks.grid import Grid
-from attacks.losses import CrossEntropy
-from attacks.schedule import cumulative, escalate
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.criteria import Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.losses import CrossEntropy
+from hwsim.attacks.evaluate.cross import Rate, Tally, cross_evaluate, success_rate, total
+from hwsim.attacks.evaluate.schedule import cumulative, escalate
+from hwsim.attacks.fgsm import FGSM
 
 N, CLASSES = 40, 4
 EPSILONS = [0.05, 0.1, 0.3]

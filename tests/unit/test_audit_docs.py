@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.audit.meaning import FLAGS, Flag
+from hwsim.audit.flag_texts import FLAGS, Flag
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
 

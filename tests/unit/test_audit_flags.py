@@ -19,8 +19,8 @@ from hwsim.audit.evidence import (
     Stability,
     Ties,
 )
+from hwsim.audit.flag_texts import FLAGS
 from hwsim.audit.flags import Verdict, judge_all
-from hwsim.audit.meaning import FLAGS
 from hwsim.audit.statistics import ALPHA, compare, sign_test
 from hwsim.audit.suite import bottom_line
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.losses import CrossEntropy
 from hwsim import Engine
-from hwsim.audit import agreement, datapath
+from hwsim.attacks.core.losses import CrossEntropy
+from hwsim.audit import agreement
+from hwsim.audit import integers as datapath
 from hwsim.audit.attempts import still_rising
 from hwsim.audit.gradients import examine, true_seed
-from hwsim.config import load_config
-from hwsim.program import Program
+from hwsim.numbers.config import load_config
+from hwsim.program.program import Program
 from tests.images import small_program
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from attacks.pgd import PGD
 from hwsim import Engine, compile
+from hwsim.attacks.pgd import PGD
 from hwsim.audit.attempts import LONGEST, Effort, attempt, converge, trials
 from hwsim.audit.evidence import GAINED
 from hwsim.audit.report import write_audit
@@ -21,9 +21,9 @@ from hwsim.audit.suite import Audit, Settings
 from hwsim.audit.terminal import render_terminal
 from hwsim.defenses.inhibition import inhibit
 from hwsim.errors import InputError
-from hwsim.networks import Network
-from models.data import Dataset
-from models.layers import decode
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.layers import decode
+from hwsim.networks.open import Network
 from tests.blobs import blobs, trained
 
 IMAGES = 40

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.base import judge
-from attacks.classpairs import ClassPairs, adversarial_distance, class_pairs
-from attacks.criteria import Targeted
-from attacks.errors import AttackError
-from attacks.grid import Grid
-from attacks.jsma import JSMA
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.criteria import Targeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.evaluate.classpairs import ClassPairs, adversarial_distance, class_pairs
+from hwsim.attacks.jsma import JSMA
 
 CLASSES, LEVELS = 3, (0.2, 0.4, 0.8)
 ATTACK = JSMA(max_distortion=LEVELS[-1])

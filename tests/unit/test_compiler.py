@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import hwsim
-from hwsim.compiler import compile
-from hwsim.config import EngineConfig, load_config
-from hwsim.engine import Engine
+from hwsim.compiler.compiler import compile
+from hwsim.engine.module import Engine
 from hwsim.errors import CompileError
-from hwsim.program import MacLayer, PoolLayer, Program
-from models.layers import HashConv2d, HashLinear, compress
+from hwsim.models.layers import HashConv2d, HashLinear, compress
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.program.program import MacLayer, PoolLayer, Program
 
 DEFAULT = load_config("default")
 FINE = DEFAULT.with_bits(16)

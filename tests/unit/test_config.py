@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.config import EngineConfig, config_names, load_config
 from hwsim.errors import ConfigError
+from hwsim.numbers.config import EngineConfig, config_names, load_config
 
 TINY = Path(__file__).parents[2] / "configs" / "tiny.toml"
 

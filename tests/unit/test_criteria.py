@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.criteria import (
+from hwsim.attacks.core.criteria import (
     ConfidenceReduction,
     Targeted,
     TargetedMisclassification,
     Untargeted,
 )
-from attacks.decision import HopSkipJump
-from attacks.errors import AttackError
-from attacks.fgsm import FGSM
-from attacks.jsma import JSMA
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.decision import HopSkipJump
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.jsma import JSMA
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 5.0]])
 SOURCE = torch.zeros(4, dtype=torch.int64)

@@ -17,18 +17,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from hwsim import checkpoint
-from hwsim.defenses.masked import prune_and_retrain
+from hwsim.defenses.retraining import prune_and_retrain
 from hwsim.errors import InputError
-from hwsim.studies.executors import Inline
-from hwsim.studies.runner import run
-from hwsim.studies.store import Store
-from hwsim.studies.task import Row
-from models import zoo
-from models.architectures import ARCHITECTURES
-from models.layers import compress
-from models.recipe import Recipe
-from models.train import train
+from hwsim.models import checkpoint, zoo
+from hwsim.models.architectures import ARCHITECTURES
+from hwsim.models.layers import compress
+from hwsim.models.loop import train
+from hwsim.models.recipe import Recipe
+from hwsim.studies.runner.executors import Inline
+from hwsim.studies.runner.runner import run
+from hwsim.studies.runner.store import Store
+from hwsim.studies.runner.task import Row
 from tests.study_rows import computed, squares
 
 

@@ -20,10 +20,17 @@ import numpy as np
 import pytest
 
 from hwsim.errors import InputError
-from models.data import DATASETS, Dataset, default_cache, images_as_float, load_dataset
-from models.datasets import fetch, formats, sources
-from models.datasets.catalog import CATALOG, Archive, Part
-from models.datasets.fetch import UnavailableError
+from hwsim.models.datasets import fetch, formats
+from hwsim.models.datasets import locate as sources
+from hwsim.models.datasets.dataset import (
+    DATASETS,
+    Dataset,
+    default_cache,
+    images_as_float,
+    load_dataset,
+)
+from hwsim.models.datasets.fetch import UnavailableError
+from hwsim.models.datasets.known import CATALOG, Archive, Part
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 NAMES_TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -401,7 +408,7 @@ def test_https_accepts_only_a_whole_encrypted_body(
 
 def real_https() -> Callable[..., bytes]:
     """fetch.https as it is in the file: the fixture has replaced the one in the module."""
-    spec = importlib.util.find_spec("models.datasets.fetch")
+    spec = importlib.util.find_spec("hwsim.models.datasets.fetch")
     assert spec is not None
     assert spec.loader is not None
     fresh = importlib.util.module_from_spec(spec)

@@ -11,25 +11,25 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from hwsim import rom
+from hwsim.bus.patch import Change, changes, layer_of, write_patch
+from hwsim.bus.registers import ADDRESS
 from hwsim.commands.rewrite import rewrite
-from hwsim.compiler import compile
-from hwsim.config import EngineConfig, load_config
+from hwsim.compiler.compiler import compile
 from hwsim.defenses.augmentation import augment, augment_module
+from hwsim.defenses.float_layers import layers_of
 from hwsim.defenses.inhibition import inhibit, inhibit_module
-from hwsim.defenses.magnitude import rounds
-from hwsim.defenses.modules import layers_of
 from hwsim.defenses.pruning import prune, prune_module
-from hwsim.defenses.recipe import Step, apply
+from hwsim.defenses.pruning_rounds import rounds
 from hwsim.defenses.rewriting import OnOverflow
-from hwsim.difference import Change, changes, layer_of, write_patch
-from hwsim.engine import Engine
+from hwsim.defenses.steps import Step, apply
+from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.fixedpoint import quantize
-from hwsim.memories import MEMORIES, WEIGHTS
-from hwsim.program import Program
-from hwsim.registers import ADDRESS
-from models.layers import HashConv2d, HashLinear
+from hwsim.models.layers import HashConv2d, HashLinear
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.fixedpoint import quantize
+from hwsim.program.program import Program
+from hwsim.rom import image as rom
+from hwsim.rom.memories import MEMORIES, WEIGHTS
 from tests.rtl.samples import small_network
 
 
@@ -275,7 +275,7 @@ def test_a_patch_turns_one_memory_into_the_other(program: Program) -> None:
     out = io.StringIO()
     write_patch(after, iter(found), out)
     memory = {(c.memory, c.line, c.field): c.before for c in found}
-    from hwsim.memories import memory_files
+    from hwsim.rom.memories import memory_files
 
     files = memory_files(after)
     names = {address: name for name, address in ADDRESS.items()}

@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.criteria import Targeted
-from attacks.losses import Margin
-from attacks.pgd import PGD
-from hwsim import detection, roc
-from hwsim.config import load_config
-from hwsim.detection import Study
-from hwsim.detection_report import rows, write
-from hwsim.detectors import Guarded, Hiding, Labels, Neighbours, Probabilities
+from hwsim.attacks.core.criteria import Targeted
+from hwsim.attacks.core.losses import Margin
+from hwsim.attacks.pgd import PGD
 from hwsim.errors import InputError
-from hwsim.networks import Network, compile
-from models.data import Dataset
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.networks.open import Network, compile
+from hwsim.numbers.config import load_config
+from hwsim.report.detection_report import rows, write
+from hwsim.runs import detection, roc
+from hwsim.runs.detection import Study
+from hwsim.runs.detectors import Guarded, Hiding, Labels, Neighbours, Probabilities
 
 # ---------------------------------------------------------------- ROC
 

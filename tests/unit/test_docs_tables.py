@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from docs.tables import measured
-from hwsim import markdown
 from hwsim.errors import InputError
+from hwsim.files import markdown
+from tools.tables import measured
 
 PAGE = "before\n<!-- one: begin -->\n\nold\n\n<!-- one: end -->\nafter\n"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hwsim import energy
-from hwsim.config import load_config
-from hwsim.energy import add_pj, multiply_pj, sram_pj_per_bit
-from hwsim.hashing import HashSpec
-from hwsim.program import PoolLayer, Program
-from hwsim.timing import analyze
+from hwsim.cost import energy
+from hwsim.cost.energy import add_pj, multiply_pj, sram_pj_per_bit
+from hwsim.cost.timing import analyze
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import PoolLayer, Program
 from hwsim.units.expander import expansion
 from tests.unit.test_timing import PLAN, mac, network, report
 

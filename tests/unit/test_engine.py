@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
-from hwsim import Engine, reference
-from hwsim.config import load_config
+from hwsim import Engine
+from hwsim.engine import reference
+from hwsim.engine.backward import GRADIENT_MODES
 from hwsim.errors import InputError
-from hwsim.gradient import GRADIENT_MODES
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, Program
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, Program
 from tests.gradients import assert_same
 from tests.images import small_program
 

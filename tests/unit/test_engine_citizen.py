@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hwsim import Engine, compile
 from hwsim.errors import InputError
-from hwsim.program import Program
+from hwsim.program.program import Program
 
 
 def program_of(seed: int) -> Program:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hwsim.hashing import SCHEMES, HashSpec, Scheme, table
+from hwsim.numbers.hashing import SCHEMES, HashSpec, Scheme, table
 from hwsim.units import index
 from hwsim.units.expander import cycles_columns, expansion
 

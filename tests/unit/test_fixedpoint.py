@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hwsim.fixedpoint import (
+from hwsim.numbers.fixedpoint import (
     activation_frac,
     multiplier_and_shift,
     quantize,

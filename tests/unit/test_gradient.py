@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwsim import Engine, HwsimError, compile, reference
-from hwsim.config import load_config
-from hwsim.hashing import HashSpec
-from hwsim.networks import Network, open_network, pixels
-from hwsim.program import Layer, MacLayer, PoolLayer, Program
-from models.data import load_dataset
+from hwsim import Engine, HwsimError, compile
+from hwsim.engine import reference
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.networks.open import Network, open_network, pixels
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import Layer, MacLayer, PoolLayer, Program
 from tests.images import small_program
 from tests.rounding import assert_within, gamma, roundings
 

@@ -10,8 +10,8 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwsim import reference
-from hwsim.hashing import HashSpec, table, xxh32_pair, xxh32_word
+from hwsim.engine import reference
+from hwsim.numbers.hashing import HashSpec, table, xxh32_pair, xxh32_word
 from tests.property.networks import EXAMPLES, seeds, specs
 
 WORD = st.integers(0, 2**32 - 1)

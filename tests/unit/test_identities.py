@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwsim.compiler import compile
-from hwsim.engine import Engine
+from hwsim.compiler.compiler import compile
+from hwsim.engine.module import Engine
 from hwsim.errors import CompileError, InputError
-from hwsim.trainable import TrainableEngine
-from models.layers import compress
+from hwsim.models.layers import compress
+from hwsim.training.trainable import TrainableEngine
 from tests.same import assert_same
 
 IMAGES = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))

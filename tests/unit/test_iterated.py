@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.base import Attack, judge
-from attacks.criteria import Goal, Targeted, Untargeted
-from attacks.errors import AttackError
-from attacks.fgsm import FGSM
-from attacks.grid import Continuous, Grid
-from attacks.losses import Margin
-from attacks.mifgsm import MIFGSM, normalized
-from attacks.noise import Noise
-from attacks.pgd import BIM, PGD
-from attacks.result import AttackResult
 from hwsim import Engine
+from hwsim.attacks.core.base import Attack, judge
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Continuous, Grid
+from hwsim.attacks.core.losses import Margin
+from hwsim.attacks.core.noise import Noise
+from hwsim.attacks.core.result import AttackResult
+from hwsim.attacks.fgsm import FGSM
+from hwsim.attacks.mifgsm import MIFGSM, normalized
+from hwsim.attacks.pgd import BIM, PGD
 from tests.images import small_program
 
 N, CLASSES, EPSILON = 24, 5, 10 / 255

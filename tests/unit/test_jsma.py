@@ -10,15 +10,22 @@ import torch
 from torch import Tensor, nn
 
 import hwsim
-from attacks.base import judge
-from attacks.criteria import Goal, Targeted, Untargeted
-from attacks.errors import AttackError
-from attacks.greedy import NOT_SALIENT, REACHED, SPENT
-from attacks.grid import Continuous, Grid
-from attacks.jsma import HJSMA, JSMA
-from attacks.saliency import Output, derivatives, differentiating, forward, jacobian, saliency
-from attacks.schedule import escalate
-from hwsim.engine import Engine
+from hwsim.attacks.core.base import judge
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Continuous, Grid
+from hwsim.attacks.evaluate.schedule import escalate
+from hwsim.attacks.greedy import NOT_SALIENT, REACHED, SPENT
+from hwsim.attacks.jsma import HJSMA, JSMA
+from hwsim.attacks.saliency import (
+    Output,
+    derivatives,
+    differentiating,
+    forward,
+    jacobian,
+    saliency,
+)
+from hwsim.engine.module import Engine
 
 N, CLASSES, SHAPE = 12, 5, (2, 4, 4)
 VALUES = math.prod(SHAPE)

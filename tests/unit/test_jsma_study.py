@@ -13,11 +13,11 @@ from torch import nn
 
 import hwsim
 from hwsim.errors import InputError
-from hwsim.jsma_report import render_study, write_study
-from hwsim.jsma_study import JsmaStudy, StudySettings, balanced
-from hwsim.kept import keep
-from hwsim.networks import Network
-from models.data import Dataset
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.networks.open import Network
+from hwsim.report.jsma_report import render_study, write_study
+from hwsim.runs.classpairs import JsmaStudy, StudySettings, balanced
+from hwsim.runs.unfinished import keep
 
 
 @pytest.fixture(scope="module")

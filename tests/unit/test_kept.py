@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwsim.errors import InputError
-from hwsim.kept import keep, kept
+from hwsim.runs.unfinished import keep, kept
 
 FACTS = {"tally": {"success": [1, 2, 3], "sum": 0.125, "note": "a — b"}, "none": None}
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from hwsim.errors import InputError
-from hwsim.hashing import HashSpec, table
-from models.layers import HashConv2d, HashLinear, compress, decode
+from hwsim.models.layers import HashConv2d, HashLinear, compress, decode
+from hwsim.numbers.hashing import HashSpec, table
 
 SCHEMES = ("xxh32", "banked", "dense")
 

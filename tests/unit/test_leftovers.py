@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from hwsim import leftovers, report, rom
-from hwsim.atomic import replacing
 from hwsim.errors import InputError
+from hwsim.files import leftovers
+from hwsim.files.file import replacing
+from hwsim.report import report
+from hwsim.rom import image as rom
 from tests.images import equal, small_program
 
 ROOT = Path(__file__).parents[2]
 KILLED = (
-    "import os, signal, sys; from pathlib import Path; from hwsim.atomic import replacing\n"
+    "import os, signal, sys; from pathlib import Path; from hwsim.files.file import replacing\n"
     "with replacing(Path(sys.argv[1])) as part:\n"
     "    part.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
 )

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.criteria import Targeted, Untargeted
-from attacks.dlr import DLR, TargetedDLR
-from attacks.errors import AttackError
-from attacks.fgsm import FGSM
-from attacks.losses import CrossEntropy, Loss, Margin, ProbabilityLoss, goal_loss
-from attacks.rescaled import Rescaled
+from hwsim.attacks.core.criteria import Targeted, Untargeted
+from hwsim.attacks.core.dlr import DLR, TargetedDLR
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.losses import CrossEntropy, Loss, Margin, ProbabilityLoss, goal_loss
+from hwsim.attacks.core.rescaled import Rescaled
+from hwsim.attacks.fgsm import FGSM
 
 CLASSES = 6
 

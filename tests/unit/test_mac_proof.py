@@ -11,14 +11,15 @@ import torch
 from torch import nn
 
 import hwsim
-from hwsim import float_proof, precision
-from hwsim.config import load_config
-from hwsim.gradient import _by_library
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer
-from hwsim.units import mac_array, mac_proof
+from hwsim.engine import float_proof, precision
+from hwsim.engine import kernel_proof as mac_proof
+from hwsim.engine.backward import _by_library
+from hwsim.engine.kernel_proof import Checked
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer
+from hwsim.units import mac_array
 from hwsim.units.mac_array import Accumulate, candidates
-from hwsim.units.mac_proof import Checked
 
 ALL = frozenset(("int8", "float32", "float64"))
 
@@ -198,13 +199,13 @@ def test_a_batch_through_thin_maps_is_answered_as_its_images_alone(
     assert torch.equal(engine.integer_logits(images), alone)
     for n, image in enumerate(images):
         pixels = np.floor(image.double().numpy() * 255 + 0.5).astype(int)
-        expected = hwsim.reference.run(engine.program, pixels).logits
+        expected = hwsim.engine.reference.run(engine.program, pixels).logits
         assert alone[n].tolist() == list(expected)
 
 
 def test_a_wrong_input_gradient_is_named_and_replaced() -> None:
     layer = layer_of(source=(6, 9, 8))
-    weight = hwsim.gradient._weight(layer)
+    weight = hwsim.engine.backward._weight(layer)
     flow = np.random.default_rng(0).standard_normal((3, 9, 8, 5), np.float32)
     right = _by_library(layer, weight, flow)
 
@@ -216,8 +217,8 @@ def test_a_wrong_input_gradient_is_named_and_replaced() -> None:
 
     with pytest.warns(RuntimeWarning, match="a test is wrong in float32 .* batch of 3"):
         found = float_proof.proved_product(
-            "a test", wrong, lambda f, m: hwsim.gradient._by_columns(layer, f, m), flow,
-            lambda: hwsim.gradient._matrix(layer, weight), 45,
+            "a test", wrong, lambda f, m: hwsim.engine.backward._by_columns(layer, f, m), flow,
+            lambda: hwsim.engine.backward._matrix(layer, weight), 45,
         )  # fmt: skip
     np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-2)
     assert abs(found[-1, -1, -1, -1] - wrong(flow)[-1, -1, -1, -1]) > 0

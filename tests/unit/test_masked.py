@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hwsim.defenses.magnitude import Round, plan
-from hwsim.defenses.masked import held, prune_and_retrain, remaining
 from hwsim.defenses.pruning import prune_module
+from hwsim.defenses.pruning_rounds import Round, plan
+from hwsim.defenses.retraining import held, prune_and_retrain, remaining
 from hwsim.errors import InputError
-from models.layers import compress
-from models.recipe import Recipe
-from models.train import train
+from hwsim.models.layers import compress
+from hwsim.models.loop import train
+from hwsim.models.recipe import Recipe
 
 
 def net(hashed: bool = False) -> nn.Module:

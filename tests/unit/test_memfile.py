@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwsim import memfile
 from hwsim.errors import ImageError
-from hwsim.memfile import MemFile
+from hwsim.rom import memfile
+from hwsim.rom.memfile import MemFile
 
 
 def text_of_line(values: list[int], width: int) -> bytes:

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from hwsim.compiler import compile
-from hwsim.engine import Engine
+from hwsim.compiler.compiler import compile
+from hwsim.engine.module import Engine
 from hwsim.errors import CompileError
-from hwsim.trainable import TrainableEngine
-from models.layers import HashConv2d, compress
+from hwsim.models.layers import HashConv2d, compress
+from hwsim.training.trainable import TrainableEngine
 from tests.same import assert_same
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -1,8 +1,8 @@
 import re
 from pathlib import Path
 
-from hwsim.program import FIELDS, encode
-from hwsim.program_header import verilog_header
+from hwsim.program.header import verilog_header
+from hwsim.program.program import FIELDS, encode
 
 RTL = Path(__file__).parents[2] / "rtl"
 

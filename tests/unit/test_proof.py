@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwsim import reference
-from hwsim.config import EngineConfig, load_config
+from hwsim.engine import reference
 from hwsim.errors import CompileError
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, PoolLayer, Program
-from hwsim.proof import check
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.proof import check
 from tests.images import small_program
 
 TINY = load_config("tiny")

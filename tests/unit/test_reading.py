@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from hwsim import checkpoint
-from hwsim.config import load_config
 from hwsim.errors import HwsimError, InputError
-from hwsim.reading import parse_json, read_regular
-from hwsim.studies.store import Store
-from models import zoo
-from models.architectures import ARCHITECTURES
-from models.data import load_dataset
+from hwsim.files.reading import parse_json, read_regular
+from hwsim.models import checkpoint, zoo
+from hwsim.models.architectures import ARCHITECTURES
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.numbers.config import load_config
+from hwsim.studies.runner.store import Store
 
 
 def sparse(path: Path) -> None:

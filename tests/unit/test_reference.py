@@ -14,12 +14,12 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwsim import reference
-from hwsim.config import load_config
+from hwsim.engine import reference
 from hwsim.errors import InputError
-from hwsim.hashing import HashSpec
-from hwsim.program import Layer, MacLayer, PoolLayer, Program, Shape
-from hwsim.proof import check
+from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.program.proof import check
 from tests.property.networks import EXAMPLES, Case, cases, programs
 
 #: 4-bit activations (0 … 15) keep every number in the head.

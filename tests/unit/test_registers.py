@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from hwsim.config import load_config
-from hwsim.registers import PARAMETERS, REGISTERS, header, markdown
+from hwsim.bus.registers import PARAMETERS, REGISTERS, header, markdown
+from hwsim.numbers.config import load_config
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_committed_files_are_what_the_generator_writes() -> None:
-    for path, lines in (("rtl/hne_registers.vh", header()), ("docs/registers.md", markdown())):
+    for path, lines in (("rtl/bus/hne_registers.vh", header()), ("docs/registers.md", markdown())):
         assert (ROOT / path).read_text(encoding="utf-8") == "\n".join(lines) + "\n"
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hwsim import plots, report
 from hwsim.errors import InputError
-from hwsim.terminal import render_terminal
+from hwsim.report import plots, report
+from hwsim.report.terminal import render_terminal
 
 ISSUE_KEYS = {
     "model", "config", "samples", "epsilons", "effective_epsilons", "clean", "denominator",

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hwsim import rom
-from hwsim.config import load_config
 from hwsim.errors import CompileError, ImageError
-from hwsim.program import MacLayer, Program
+from hwsim.numbers.config import load_config
+from hwsim.program.program import MacLayer, Program
+from hwsim.rom import image as rom
 from tests.images import (
     contents,
     equal,
@@ -493,5 +493,5 @@ def test_rendering_names_every_layer_and_fits_80_columns(image: Path) -> None:
 
 
 def test_loading_does_not_import_torch() -> None:
-    code = "import hwsim.rom, sys; sys.exit('torch' in sys.modules or 'rich' in sys.modules)"
+    code = "import hwsim.rom.image, sys; sys.exit('torch' in sys.modules or 'rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

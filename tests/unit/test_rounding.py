@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hwsim.compiler import compile
-from hwsim.config import load_config
-from hwsim.rounding import UnevenChannelsWarning
-from models.layers import HashLinear
+from hwsim.compiler.compiler import compile
+from hwsim.compiler.rounding import UnevenChannelsWarning
+from hwsim.models.layers import HashLinear
+from hwsim.numbers.config import load_config
 
 DEFAULT = load_config("default")
 IMAGES = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))

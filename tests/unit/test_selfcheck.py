@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwsim import selfcheck
+from hwsim.engine import selfcheck
 from hwsim.units import mac_array
 
 

@@ -11,9 +11,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from hwsim import rom
-from hwsim.screen import Screen
-from hwsim.shown import shown
+from hwsim.files.shown import shown
+from hwsim.report.screen import Screen
+from hwsim.rom import image as rom
 from tests.images import small_program
 
 ROOT = Path(__file__).parents[2]
@@ -89,8 +89,17 @@ def test_columns_that_are_no_width_hide_nothing(
 
 
 def test_nothing_prints_past_the_guard() -> None:
-    own = {"hwsim/shown.py", "hwsim/screen.py", "hwsim/ending.py", "hwsim/cli.py"}
-    own |= {"hwsim/registers.py", "hwsim/program_header.py", "hwsim/units/softmax.py"}  # generators
+    own = {
+        "hwsim/files/shown.py",
+        "hwsim/report/screen.py",
+        "hwsim/commands/ending.py",
+        "hwsim/cli.py",
+    }
+    own |= {
+        "hwsim/bus/registers.py",
+        "hwsim/program/header.py",
+        "hwsim/units/softmax.py",
+    }  # generators
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in sorted((ROOT / "hwsim").rglob("*.py"))

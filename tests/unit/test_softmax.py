@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hwsim import reference
+from hwsim.engine import reference
 from hwsim.units.softmax import EXP_LUT, verilog_table
 
 TABLE = Path(__file__).parents[2] / "rtl" / "hne_exp_lut.v"

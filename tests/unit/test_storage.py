@@ -12,14 +12,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from hwsim.compiler import compile
-from hwsim.config import load_config
+from hwsim.compiler.compiler import compile
 from hwsim.errors import InputError
-from models import zoo
-from models.architectures import ARCHITECTURES
-from models.layers import compress
-from models.specs import Stored
-from models.storage import POINT, packed, round_weights, unpacked
+from hwsim.models import zoo
+from hwsim.models.architectures import ARCHITECTURES
+from hwsim.models.layers import compress
+from hwsim.models.specs import Stored
+from hwsim.models.weight_format import POINT, packed, round_weights, unpacked
+from hwsim.numbers.config import load_config
 
 
 def net() -> nn.Module:
@@ -100,7 +100,7 @@ def test_words_without_their_binary_point_are_refused(
     del tensors["0.weight" + POINT]
     with pytest.raises(InputError, match=r"has no 0\.weight\.point"):
         unpacked(tensors, module, "int8")
-    monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
+    monkeypatch.setattr("hwsim.models.weight_format.packed", lambda *_: tensors)
     zoo.save(module, card("net", "int8", None), tmp_path)
     with pytest.raises(InputError, match="does not hold the weights of a net"):
         zoo.load("net", tmp_path)
@@ -145,7 +145,7 @@ def test_a_file_with_any_other_type_or_shape_or_value_is_refused(
     round_weights(module, stored)
     tensors = packed(module, stored)
     tensors[key] = change(tensors[key]).contiguous()
-    monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
+    monkeypatch.setattr("hwsim.models.weight_format.packed", lambda *_: tensors)
     zoo.save(module, card("net", stored, None), tmp_path)
     with pytest.raises(InputError, match=f"does not hold the weights of a net: .*{says}") as error:
         zoo.load("net", tmp_path)
@@ -158,7 +158,7 @@ def test_a_tensor_that_no_network_has_is_refused(
     monkeypatch.setitem(ARCHITECTURES, "net", net)
     module = trained(None)
     tensors = {**packed(module, "float32"), "9.bias": torch.zeros(1)}
-    monkeypatch.setattr("models.storage.packed", lambda *_: tensors)
+    monkeypatch.setattr("hwsim.models.weight_format.packed", lambda *_: tensors)
     zoo.save(module, card("net", "float32", None), tmp_path)
     with pytest.raises(InputError, match=r"a tensor that it should not have: 9\.bias"):
         zoo.load("net", tmp_path)

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.evaluate import Rate
-from hwsim.studies.claims import (
+from hwsim.attacks.evaluate.cross import Rate
+from hwsim.studies.grid.attack_rows import DECADES, decades, pack, unpack
+from hwsim.studies.grid.outcomes import Outcome, worst
+from hwsim.studies.judge.claims import (
     NOT,
     PARTLY,
     REPRODUCED,
@@ -21,8 +23,6 @@ from hwsim.studies.claims import (
     near,
     ordered,
 )
-from hwsim.studies.measures import DECADES, decades, pack, unpack
-from hwsim.studies.outcomes import Outcome, worst
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from attacks.evaluate import Rate
-from hwsim.studies import mechanism
-from hwsim.studies.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
-from hwsim.studies.plan import Answer, Answers, Plan
-from hwsim.studies.walls import below, least
+from hwsim.attacks.evaluate.cross import Rate
+from hwsim.studies.grid.plan import Answer, Answers, Plan
+from hwsim.studies.judge.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
+from hwsim.studies.judge.softmax_limits import below, least
+from hwsim.studies.papers import mechanism
 
 PLAN = Plan(quick=True)
 SHORT, LONG = "mnist-cnn-plain-e4", "mnist-cnn-plain"

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from hwsim.errors import InputError
-from hwsim.studies import sources
-from hwsim.studies.executors import Inline, chosen, cluster
-from hwsim.studies.runner import run
-from hwsim.studies.store import FORMAT, Store
-from hwsim.studies.task import Task
+from hwsim.studies.runner import code_digest as sources
+from hwsim.studies.runner.executors import Inline, chosen, cluster
+from hwsim.studies.runner.runner import run
+from hwsim.studies.runner.store import FORMAT, Store
+from hwsim.studies.runner.task import Task
 from tests import study_rows
 from tests.study_rows import computed, squares
 
@@ -29,9 +29,9 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-from hwsim.studies.executors import chosen
-from hwsim.studies.runner import run
-from hwsim.studies.store import Store
+from hwsim.studies.runner.executors import chosen
+from hwsim.studies.runner.runner import run
+from hwsim.studies.runner.store import Store
 from tests.study_rows import squares
 if __name__ == "__main__":
     folder, jobs, count, seconds = Path(sys.argv[1]), *map(float, sys.argv[2:])
@@ -111,9 +111,9 @@ def test_the_key_of_a_row_knows_the_code_that_makes_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     names = {name for name, _ in sources.files()}
-    assert {"attacks/fgsm.py", "hwsim/defenses/augmentation.py", "hwsim/compiler.py",
-            "hwsim/studies/measures.py", "models/layers.py"} <= names  # fmt: skip
-    assert not {"hwsim/studies/fig4.py", "hwsim/commands/study.py"} & names
+    assert {"attacks/fgsm.py", "hwsim/defenses/augmentation.py", "hwsim/compiler/compiler.py",
+            "hwsim/studies/grid/attack_rows.py", "models/layers.py"} <= names  # fmt: skip
+    assert not {"hwsim/studies/papers/fig4.py", "hwsim/commands/study.py"} & names
     source = tmp_path / "a.py"
     found = set()
     for text in ("x = 1\n", "x = 2\n"):
@@ -297,7 +297,7 @@ def test_an_address_that_makes_no_sense_is_refused(address: str) -> None:
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    from hwsim.studies import executors
+    from hwsim.studies.runner import executors
 
     monkeypatch.setattr(executors, "PATIENCE", 0.3)
     with pytest.raises(InputError, match="no scheduler answers at tcp://127"):

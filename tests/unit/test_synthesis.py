@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from hwsim import fpga, markdown, placement, synthesis, synthesis_table
-from hwsim.compiler import Program
-from hwsim.config import load_config
+from hwsim.compiler.compiler import Program
 from hwsim.errors import InputError
-from hwsim.fpga import SynthesisError
-from hwsim.networks import open_program
-from hwsim.proof import check
-from hwsim.synthesis import ModuleCost
+from hwsim.files import markdown
+from hwsim.fpga import place_route as placement
+from hwsim.fpga import synthesis, synthesis_table
+from hwsim.fpga import tools as fpga
+from hwsim.fpga.synthesis import ModuleCost
+from hwsim.fpga.tools import SynthesisError
+from hwsim.networks.open import open_program
+from hwsim.numbers.config import load_config
+from hwsim.program.proof import check
 
 RAM = "$paramod$52acc3\\hne_ram"
 

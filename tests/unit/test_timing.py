@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hwsim.config import EngineConfig, load_config
+from hwsim.cost.perfetto import TRACKS, events, write_trace
+from hwsim.cost.timing import LayerTiming, TimingReport, analyze
+from hwsim.cost.timing_table import render
 from hwsim.errors import HwsimError
-from hwsim.hashing import HashSpec, Scheme
-from hwsim.program import Layer, MacLayer, PoolLayer, Program, Shape
-from hwsim.timing import LayerTiming, TimingReport, analyze
-from hwsim.timing_table import render
-from hwsim.trace import TRACKS, events, write_trace
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import HashSpec, Scheme
+from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
 from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
 
 PARTS = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain")

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwsim.compiler.fx_trace import trace_chain
+from hwsim.compiler.operations import Affine, Flatten, Mac, Op, Pool, Relu
 from hwsim.errors import CompileError
-from hwsim.operations import Affine, Flatten, Mac, Op, Pool, Relu
-from hwsim.tracing import trace_chain
-from models.layers import HashConv2d, HashLinear, compress
+from hwsim.models.layers import HashConv2d, HashLinear, compress
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -542,8 +542,8 @@ def test_samples_are_the_values_before_an_inplace_relu() -> None:
 
 
 def test_samples_come_from_every_column_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwsim.tracing.MAX_SAMPLES", 2048)
-    monkeypatch.setattr("hwsim.tracing.CHUNK", 7)
+    monkeypatch.setattr("hwsim.compiler.fx_trace.MAX_SAMPLES", 2048)
+    monkeypatch.setattr("hwsim.compiler.fx_trace.CHUNK", 7)
     columns = torch.arange(32.0).expand(64, 1, 32, 32) / 31
     op = trace_chain(nn.Sequential(Add(torch.full((1,), 0.5))), columns)[0]
     assert len(np.unique(op.samples)) == 32

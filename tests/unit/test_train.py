@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.errors import InputError
-from models import training, zoo
-from models.architectures import ARCHITECTURES
-from models.data import Dataset
-from models.layers import compress
-from models.train import Recipe, accuracy, shifted, train
-from models.training import Data, Hooks, Places
+from hwsim.models import train_network as training
+from hwsim.models import zoo
+from hwsim.models.architectures import ARCHITECTURES
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.layers import compress
+from hwsim.models.loop import Recipe, accuracy, shifted, train
+from hwsim.models.train_network import Data, Hooks, Places
 
 FAST = Recipe(epochs=3, batch=16, shift=1, seed=4)
 

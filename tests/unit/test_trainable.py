@@ -10,17 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.criteria import Untargeted
-from attacks.pgd import PGD
-from hwsim.compiler import compile
-from hwsim.config import load_config
-from hwsim.engine import Engine
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.pgd import PGD
+from hwsim.compiler.compiler import compile
+from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.program import MacLayer, Program
-from hwsim.trainable import TrainableEngine
-from models.layers import HashConv2d, HashLinear, compress
-from models.recipe import Recipe
-from models.train import accuracy, train
+from hwsim.models.layers import HashConv2d, HashLinear, compress
+from hwsim.models.loop import accuracy, train
+from hwsim.models.recipe import Recipe
+from hwsim.numbers.config import load_config
+from hwsim.program.program import MacLayer, Program
+from hwsim.training.trainable import TrainableEngine
 
 
 def plain() -> nn.Module:

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.criteria import Untargeted
-from attacks.errors import AttackError
-from attacks.grid import Continuous, Grid
-from attacks.iterated import Position
-from attacks.mifgsm import MIFGSM
-from attacks.noise import Noise
-from attacks.sfgrm import SFGRM, rescale
-from attacks.transforms import (
+from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Continuous, Grid
+from hwsim.attacks.core.iterated import Position
+from hwsim.attacks.core.noise import Noise
+from hwsim.attacks.mifgsm import MIFGSM
+from hwsim.attacks.sfgrm import SFGRM, rescale
+from hwsim.attacks.transforms import (
     DepthFirst,
     Diverse,
     Nesterov,

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from hwsim import rom, workspace
-from hwsim.config import EngineConfig, load_config
-from hwsim.datapath import in_chunks
-from hwsim.engine import Engine
+from hwsim.engine.forward import in_chunks
+from hwsim.engine.module import Engine
 from hwsim.errors import CompileError, ImageError
-from hwsim.hashing import HashSpec
-from hwsim.program import MacLayer, PoolLayer, Program
-from hwsim.proof import check
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program import workspace
+from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.proof import check
+from hwsim.rom import image as rom
 from tests.images import small_program
 
 
@@ -60,7 +61,7 @@ def test_a_forged_image_of_a_giant_map_does_not_load(
 ) -> None:
     path = tmp_path / "giant.hne"
     with monkeypatch.context() as patch:
-        patch.setattr("hwsim.rom.check", lambda program: None)
+        patch.setattr("hwsim.rom.image.check", lambda program: None)
         rom.save(wide_program(65_535), path)
     assert sum(file.stat().st_size for file in path.iterdir()) < 8_000_000
     for ask in (rom.load, rom.verify):

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from hwsim.errors import InputError
-from models import zoo
-from models.architectures import ARCHITECTURES, mnist_cnn
-from models.layers import compress
-from models.specs import PRUNED
+from hwsim.models import zoo
+from hwsim.models.architectures import ARCHITECTURES, mnist_cnn
+from hwsim.models.layers import compress
+from hwsim.models.specs import PRUNED
 
 #: Trained by a recipe that does not reach what it was meant to, as docs/networks.md says.
 MISSED = {"cifar-vgg16"}
@@ -251,5 +251,7 @@ def test_every_shipped_network_loads_and_matches_its_spec(name: str) -> None:
 
 
 def test_listing_the_zoo_does_not_import_torch() -> None:
-    code = "import sys; from models import zoo; zoo.names(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from hwsim.models import zoo; zoo.names(); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

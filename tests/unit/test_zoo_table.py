@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.zoo_table import HEAD, page_table, rows
-from models import zoo
+from hwsim.models import zoo
+from hwsim.networks.zoo_table import HEAD, page_table, rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hwsim.atomic import replacing
-from hwsim.report import write_json
-from hwsim.rtl import COVERAGE
+from hwsim.files.file import replacing
+from hwsim.report.report import write_json
+from hwsim.rtl.simulator import COVERAGE
 from tests.rtl.coverage.points import CoverageError, read_folder
 from tests.rtl.coverage.summary import HOLES, Share, Summary, read_explanations, summarize
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwsim.rtl import RTL
+from hwsim.rtl.simulator import RTL
 from tests.rtl.coverage.points import TOGGLE, Counts, CoverageError, Point
 
 if sys.version_info >= (3, 11):

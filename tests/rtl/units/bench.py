@@ -11,7 +11,7 @@ from typing import Any
 
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from hwsim.rtl import RTL
+from hwsim.rtl.simulator import RTL
 
 #: Instance -> (module, parameters): small, and not all powers of two.
 UNITS: dict[str, tuple[str, dict[str, int]]] = {

@@ -8,8 +8,8 @@ from typing import Any
 import cocotb
 from cocotb.clock import Clock
 
-from hwsim.program import FIELDS, OPCODES, encode
-from hwsim.registers import ADDRESS, ID, PARAMETERS, REGISTERS
+from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, REGISTERS
+from hwsim.program.program import FIELDS, OPCODES, encode
 from hwsim.units import mac_array, sequencer
 from tests.rtl.units.bench import UNITS, Unit
 

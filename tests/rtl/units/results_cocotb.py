@@ -10,7 +10,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from hwsim.reference import softmax_unit
+from hwsim.engine.reference import softmax_unit
 from hwsim.units import mac_array, pool, post
 from hwsim.units.softmax import cycles_softmax
 from tests.rtl.units.bench import UNITS, Unit, pack, unpack

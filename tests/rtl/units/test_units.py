@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cocotb_tools.runner import get_runner
 
-from hwsim.rtl import RTL, verilator
+from hwsim.rtl.simulator import RTL, verilator
 from tests.rtl.coverage import simulations
 from tests.rtl.units import bench
 

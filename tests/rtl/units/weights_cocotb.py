@@ -9,8 +9,8 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 
-from hwsim.hashing import HashSpec, table
-from hwsim.program import SCHEME_CODES
+from hwsim.numbers.hashing import HashSpec, table
+from hwsim.program.program import SCHEME_CODES
 from hwsim.units import expander, index
 from tests.rtl.units.bench import UNITS, Unit, pack, unpack
 

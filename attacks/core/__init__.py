@@ -1,0 +1,1 @@
+"""What attacks share: protocol, grid, goals, losses, and the two families' loops."""

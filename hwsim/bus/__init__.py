@@ -1,0 +1,1 @@
+"""What a host sees: memory spaces, registers, counters, and patches over the bus."""

@@ -1,0 +1,1 @@
+"""A torch module and calibration images become a Program."""

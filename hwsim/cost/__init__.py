@@ -1,0 +1,1 @@
+"""Cycles, stalls and energy of a Program, composed from the units."""

@@ -1,0 +1,298 @@
+"""Energy of one inference: how often each kind of event happens, times picojoules per event.
+
+Arithmetic and SRAM at 45 nm, 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014. Clock
+tree, registers, control, leakage and the streams are not included. Weight and index memories are
+priced as macros of the size that the network needs, the other memories as configured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.program import MacLayer, PoolLayer
+from hwsim.units.expander import Expansion
+
+HOROWITZ = "Horowitz ISSCC 2014, 45 nm, 0.9 V"
+#: (operation, pJ, source): the published points behind the fits.
+PUBLISHED: tuple[tuple[str, float, str], ...] = (
+    ("integer add, 8 bits", 0.03, HOROWITZ),
+    ("integer add, 16 bits", 0.05, HOROWITZ),
+    ("integer add, 32 bits", 0.1, HOROWITZ),
+    ("integer multiply, 8 bits", 0.2, HOROWITZ),
+    ("integer multiply, 32 bits", 3.1, HOROWITZ),
+    ("float32 add", 0.9, HOROWITZ),
+    ("float32 multiply", 3.7, HOROWITZ),
+    ("SRAM 8 KB, 64-bit read", 10.0, HOROWITZ),
+    ("SRAM 32 KB, 64-bit read", 20.0, HOROWITZ),
+    ("SRAM 1 MB, 64-bit read", 100.0, HOROWITZ),
+    ("DRAM, 64-bit read", 1300.0, HOROWITZ + ", lower end; 2600 upper end"),
+)
+ADD_PER_BIT = 0.003125
+MULTIPLY_SQUARE, MULTIPLY_LINEAR = 0.0029948, 0.0010417
+SRAM_CUBIC = (9.024e-4, -2.688e-2, 0.2089)  # of x³, x², x; x = log2(bits of the macro)
+SRAM_FLOOR_BITS, SRAM_CEILING_BITS = 1 << 16, 1 << 23  # 8 KB … 1 MB: where the fit holds
+SRAM_SMALL = 0.157  # below the range the cubic turns up again: hold its value at 2^16 bits
+DRAM_PER_BIT = 20.3
+
+
+def add_pj(bits: int) -> float:
+    """One integer addition or comparison of ``bits`` bits, pJ."""
+    return ADD_PER_BIT * bits
+
+
+def multiply_pj(a: int, b: int) -> float:
+    """One integer multiplication of a by b bits, pJ; the square fit, taken as a product."""
+    return MULTIPLY_SQUARE * a * b + MULTIPLY_LINEAR * (a + b) / 2
+
+
+def sram_pj_per_bit(macro_bits: int) -> tuple[float, str]:
+    """(pJ per bit accessed, note) of a macro; the note says where the fit is left."""
+    if macro_bits < SRAM_FLOOR_BITS:
+        return SRAM_SMALL, "below 8 KB: held"
+    x = math.log2(macro_bits)
+    cubic, square, linear = SRAM_CUBIC
+    pj = cubic * x**3 + square * x**2 + linear * x
+    return pj, "extrapolated above 1 MB" if macro_bits > SRAM_CEILING_BITS else ""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Events of one inference. Adding two gives both.
+
+    macs: multiply-accumulates of lanes that produce an output. weight_reads: bank words; equal
+    addresses count once. index_lines: lines of ROWS pairs. hash_multiplies, hash_adds: of 32
+    bits. tile_writes, tile_reads: tile-buffer columns of ROWS words. act_reads, act_writes:
+    activations, padding apart. requantized, biased: results of hidden layers and logits.
+    channel_reads: lines {s, m} and b. compares: of the pool.
+    """
+
+    macs: int = 0
+    weight_reads: int = 0
+    index_lines: int = 0
+    hash_multiplies: int = 0
+    hash_adds: int = 0
+    tile_writes: int = 0
+    tile_reads: int = 0
+    act_reads: int = 0
+    act_writes: int = 0
+    requantized: int = 0
+    biased: int = 0
+    channel_reads: int = 0
+    compares: int = 0
+
+    def __add__(self, other: Activity) -> Activity:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Activity(*(a + b for a, b in pairs))
+
+
+def _taps(size: int, out: int, kernel: int, stride: int, padding: int) -> int:
+    """(kernel position, output) pairs along one axis that read the map and not its padding."""
+    return sum(1 for k in range(kernel) for o in range(out) if 0 <= o * stride - padding + k < size)
+
+
+def mac_activity(layer: MacLayer, spec: HashSpec, work: Expansion, pixel_tiles: int) -> Activity:
+    """Events of a convolution or fc layer whose weights are shared as ``spec`` says.
+
+    Index lines and hash operations are both counted; the index mode decides which are priced.
+    """
+    tiles, (channels, height, width) = len(work.tile_rows), layer.in_shape
+    _, out_h, out_w = layer.out_shape
+    if layer.kind == "fc":
+        reads = spec.fan_in
+    else:
+        k, s, p = layer.kernel, layer.stride, layer.padding
+        reads = channels * _taps(height, out_h, k, s, p) * _taps(width, out_w, k, s, p)
+    hashed = spec.scheme != "dense"
+    banked = spec.scheme == "banked"
+    n, columns = spec.virtual_weights, work.columns
+    results = spec.n_out * layer.pixels
+    # Per expanded weight: · PRIME4, PRIME2, PRIME3, K and one add (banked: one more for the bank).
+    # Per column: j · PRIME3 by an adder, and for banked the shared rotation hash (3 multiplies).
+    # Per row of a row-tile: the i-round.
+    multiplies = 4 * n + (3 * columns if banked else 0) + spec.n_out
+    adds = n * (2 if banked else 1) + columns * (2 if banked else 1) + 2 * spec.n_out
+    return Activity(
+        macs=layer.macs,
+        weight_reads=work.reads,
+        index_lines=columns if hashed else 0,
+        hash_multiplies=multiplies if hashed else 0,
+        hash_adds=adds if hashed else 0,
+        tile_writes=columns,
+        tile_reads=columns * pixel_tiles,
+        act_reads=tiles * reads,
+        act_writes=0 if layer.last else results,
+        requantized=0 if layer.last else results,
+        biased=results if layer.last else 0,
+        channel_reads=spec.n_out * pixel_tiles,
+    )
+
+
+def pool_activity(layer: PoolLayer) -> Activity:
+    """Events of a max-pool: every window element is read, all but the first compared."""
+    results = math.prod(layer.out_shape)
+    window = layer.kernel * layer.kernel
+    return Activity(act_reads=results * window, act_writes=results, compares=results * (window - 1))
+
+
+@dataclass(frozen=True)
+class EnergyRow:
+    """One line of the table: ``count`` events of ``pj`` each; note: fit range, source."""
+
+    name: str
+    count: int
+    pj: float
+    note: str = ""
+
+    @property
+    def nj(self) -> float:
+        return self.count * self.pj / 1000
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """The same layers on the same machine, stored in another way.
+
+    weight_bits, index_bits: as allocated. dram: what does not fit the configured memories (or is
+    put there to compare) and is fetched from DRAM each time it is used: '', 'weights', 'index' or
+    both. weights_nj: fetching, indexing and expanding weights. nj: everything.
+    """
+
+    name: str
+    weight_bits: int
+    index_bits: int
+    dram: str
+    weights_nj: float
+    nj: float
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """rows: this program on this engine, in table order. alternatives: what it competes with."""
+
+    rows: tuple[EnergyRow, ...]
+    alternatives: tuple[Alternative, ...]
+
+    @property
+    def nj(self) -> float:
+        return sum(row.nj for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "nj": self.nj,
+            "rows": [{**dataclasses.asdict(row), "nj": row.nj} for row in self.rows],
+            "alternatives": [dataclasses.asdict(one) for one in self.alternatives],
+        }
+
+
+def _memory_row(name: str, count: int, bits: int, macro_bits: int, dram: bool = False) -> EnergyRow:
+    if dram:
+        return EnergyRow(f"{name} from DRAM", count, DRAM_PER_BIT * bits, f"{bits} bits")
+    per_bit, note = sram_pj_per_bit(macro_bits)
+    text = f"{bits} bits of {_size(macro_bits)}"
+    return EnergyRow(name, count, per_bit * bits, f"{text}, {note}" if note else text)
+
+
+def _size(bits: int) -> str:
+    kib = bits / 8 / 1024
+    return f"{kib / 1024:.1f} MB" if kib >= 1024 else f"{kib:.1f} KB"
+
+
+def weight_rows(
+    activity: Activity,
+    config: EngineConfig,
+    weight_lines: int,
+    index_lines: int,
+    index_mode: str,
+    dram: Sequence[str] = (),
+) -> list[EnergyRow]:
+    """The rows that differ between alternatives: finding, reading and expanding the weights."""
+    rows = [
+        _memory_row(
+            "weight bank reads", activity.weight_reads, config.wgt_w,
+            weight_lines * config.wgt_w, "weights" in dram,
+        ),
+    ]  # fmt: skip
+    if activity.index_lines and index_mode == "sram":
+        line = config.rows * (1 + config.addr_w)
+        count = activity.index_lines
+        rows.append(_memory_row("index reads", count, line, index_lines * line, "index" in dram))
+    elif activity.index_lines:
+        rows.append(
+            EnergyRow("hash multiplies", activity.hash_multiplies, multiply_pj(32, 32), "32 bits")
+        )
+        rows.append(EnergyRow("hash adds", activity.hash_adds, add_pj(32), "32 bits"))
+    column = config.rows * config.wgt_w
+    rows.append(
+        _memory_row("tile buffer writes", activity.tile_writes, column, config.tile_depth * column)
+    )
+    return rows
+
+
+def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
+    """The rows that are the same for every way of storing the weights."""
+    a, w, acc, m = config.act_w, config.wgt_w, config.acc_w, config.mult_w
+    column = config.rows * w
+    sums = acc + m
+    channel = m + math.ceil(math.log2(sums)) + sums
+    rows = [
+        EnergyRow("MAC multiplies", activity.macs, multiply_pj(a, w), f"{a} x {w} bits"),
+        EnergyRow("MAC adds", activity.macs, add_pj(acc), f"{acc} bits"),
+        _memory_row("tile buffer reads", activity.tile_reads, column, config.tile_depth * column),
+        _memory_row("activation reads", activity.act_reads, a, config.act_depth * a),
+        _memory_row("activation writes", activity.act_writes, a, config.act_depth * a),
+        _memory_row(
+            "scale and bias reads", activity.channel_reads, channel, config.chan_depth * channel
+        ),
+        EnergyRow(
+            "post multiplies", activity.requantized, multiply_pj(acc, m), f"{acc} x {m} bits"
+        ),
+        EnergyRow(
+            "post adds", activity.requantized + activity.biased, add_pj(sums), f"{sums} bits"
+        ),
+    ]
+    if activity.compares:
+        rows.append(EnergyRow("pool compares", activity.compares, add_pj(a), f"{a} bits"))
+    return rows
+
+
+def in_dram(
+    config: EngineConfig, weight_lines: int, index_lines: int, index_mode: str
+) -> tuple[str, ...]:
+    """What exceeds the configured on-chip memories and must be fetched from DRAM at every use."""
+    outside = []
+    if weight_lines * config.banks > config.wgt_depth:
+        outside.append("weights")
+    if index_mode == "sram" and index_lines > config.idx_depth:
+        outside.append("index")
+    return tuple(outside)
+
+
+def alternative(
+    name: str,
+    activity: Activity,
+    config: EngineConfig,
+    weight_lines: int,
+    index_lines: int,
+    index_mode: str,
+    dram: Sequence[str] | None = None,
+) -> Alternative:
+    """Price one way of storing the weights. dram: what to fetch from DRAM; None: what must be."""
+    if dram is None:
+        dram = in_dram(config, weight_lines, index_lines, index_mode)
+    rows = weight_rows(activity, config, weight_lines, index_lines, index_mode, dram)
+    weights_nj = sum(row.nj for row in rows)
+    stored_index = index_lines if index_mode == "sram" else 0
+    return Alternative(
+        name=name,
+        weight_bits=weight_lines * config.banks * config.wgt_w,
+        index_bits=stored_index * config.rows * (1 + config.addr_w),
+        dram=" and ".join(dram),
+        weights_nj=weights_nj,
+        nj=weights_nj + sum(row.nj for row in datapath_rows(activity, config)),
+    )

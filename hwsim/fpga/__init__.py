@@ -1,0 +1,1 @@
+"""Synthesis, place and route of the Verilog for an ECP5."""

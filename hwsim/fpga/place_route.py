@@ -1,0 +1,166 @@
+"""Place and route on an LFE5U-85F: the clock that the engine reaches, and the path that limits it.
+
+The engine is routed alone, without pins of a board: only paths from register to register count.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwsim.fpga import tools as fpga
+from hwsim.fpga.synthesis import BLOCK_BITS, BLOCK_RAM, DEVICE, TOP, memory_bits
+from hwsim.fpga.tools import Progress, SynthesisError
+from hwsim.numbers.config import EngineConfig
+from hwsim.rtl.simulator import RTL
+
+PART = "LFE5U-85F-6CABGA756"
+#: What nextpnr aims at, MHz: a little beyond what must be reached.
+TARGET_MHZ = 110
+_FLAGS = (
+    "--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained",
+    "--timing-allow-fail", "--placer", "static", "--router", "router1",
+)  # fmt: skip
+#: Modules with registers of their own that are equal in all instances; flattened, they would be
+#: merged into one, far from most of its multipliers or memories.
+KEPT = ("hne_mac_row", "hne_post_lane", "hne_act_bank", "hne_weight_bank")
+
+_INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+)\s*\(")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A hop of a path: ns of ``kind`` (clk-to-q, logic, routing, setup), at an instance."""
+
+    kind: str
+    ns: float
+    instance: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What nextpnr reached. used: cells of the device by kind. path: the slowest one."""
+
+    config: str
+    mhz: float
+    used: Mapping[str, int]
+    path: tuple[Step, ...]
+    tool: str
+    seconds: float
+
+    @property
+    def path_ns(self) -> float:
+        return sum(step.ns for step in self.path)
+
+    def share(self, kind: str) -> float:
+        """ns of the path spent in ``kind``."""
+        return sum(step.ns for step in self.path if step.kind == kind)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Instance where the path starts, and where it ends."""
+        return self.path[0].instance, self.path[-1].instance
+
+    def to_dict(self) -> dict[str, Any]:
+        start, end = self.ends
+        modules = [module_of(start), module_of(end)]
+        return {**asdict(self), "part": PART, "from": start, "to": end, "modules": modules}
+
+
+def instance_of(cell: str) -> str:
+    """The instance that a cell is named after: ``u_core.u_act.x_q_LUT4_Z`` -> ``u_core.u_act``."""
+    parts = []
+    for part in cell.split("."):
+        if not re.fullmatch(r"(u_\w+|gen_\w+(\[\d+\])?)", part):
+            break
+        if "_TRELLIS_" in part or "_LUT4" in part or "_CCU2C" in part:
+            break
+        parts.append(part)
+    return ".".join(parts)
+
+
+def module_of(instance: str) -> str:
+    """The module of an instance of the design, from the Verilog."""
+    module = TOP
+    for part in instance.split("."):
+        if part.startswith("u_"):
+            text = (RTL / f"{module}.v").read_text(encoding="utf-8")
+            children = {name: child for child, name in _INSTANCE.findall(text)}
+            module = children.get(part, module)
+    return module
+
+
+def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[Step, ...]]:
+    """nextpnr's report -> MHz, cells in use, and the slowest path between registers.
+
+    Raises SynthesisError if the report names no clock.
+    """
+    clocks = report["fmax"]
+    paths = [
+        one
+        for one in report["critical_paths"]
+        if one["from"].startswith("posedge") and one["to"] == one["from"]
+    ]
+    if not clocks or not paths:
+        raise SynthesisError("nextpnr reports no clock: nothing was routed")
+    slowest = max(paths, key=lambda one: sum(step["delay"] for step in one["path"]))
+    steps = tuple(
+        Step(
+            step["type"],
+            round(step["delay"], 2),
+            instance_of((step["from"] if step["type"] == "clk-to-q" else step["to"])["cell"]),
+        )
+        for step in slowest["path"]
+    )
+    used = {kind: one["used"] for kind, one in report["utilization"].items() if one["used"]}
+    return round(min(one["achieved"] for one in clocks.values()), 2), used, steps
+
+
+def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Placement:
+    """Synthesize, place and route ``config``; from the cache if nothing has changed since.
+
+    Takes about ten minutes. Raises SynthesisError if the memories do not fit the device, and if a
+    tool is missing or fails.
+    """
+    bits, room = memory_bits(config), DEVICE[BLOCK_RAM] * BLOCK_BITS
+    if bits > room:
+        raise SynthesisError(
+            f"{config.name}: its memories of {bits / 1e6:.1f} Mbit do not fit {PART} "
+            f"({room / 1e6:.1f} Mbit): place `small`, or make the depths smaller"
+        )
+    reading = f"read_verilog -I. hne_*.v\nchparam {fpga.parameters(config)} {TOP}\n"
+    commands = (
+        f"{reading}synth_ecp5 -top {TOP} -run begin:coarse\n"
+        f"setattr -mod -set keep_hierarchy 1 {' '.join(f'*{name}' for name in KEPT)}\n"
+        f"synth_ecp5 -top {TOP} -run coarse: -json netlist.json\n"
+    )
+    flags = [*_FLAGS, "--freq", str(TARGET_MHZ), "--seed", str(seed)]
+    tool = fpga.version("nextpnr-ecp5")
+
+    def make() -> dict[str, Any]:
+        started = time.monotonic()
+        with fpga.workplace() as folder:
+            (folder / "synth.ys").write_text(commands, encoding="utf-8")
+            fpga.run_tool(
+                [fpga.tool("yosys"), "synth.ys"], folder, "yosys.log", started, on_progress
+            )
+            route = [fpga.tool("nextpnr-ecp5"), *flags, "--json", "netlist.json"]
+            route += ["--report", "report.json"]
+            fpga.run_tool(route, folder, "nextpnr.log", started, on_progress)
+            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        mhz, used, path = parse(report)
+        return {
+            "mhz": mhz,
+            "used": used,
+            "path": [asdict(step) for step in path],
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+    recipe = "\n".join([fpga.version("yosys"), tool, commands, *flags])
+    result = fpga.kept("pnr", recipe, make)
+    path = tuple(Step(**step) for step in result["path"])
+    return Placement(config.name, result["mhz"], result["used"], path, tool, result["seconds"])

@@ -1,0 +1,1 @@
+"""What a user names as MODEL: zoo networks and images, opened and measured."""

@@ -1,0 +1,138 @@
+"""A network by name as commands see it: the float module, its data, its Program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwsim.compiler.compiler import compile
+from hwsim.errors import ImageError, InputError
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import Dataset, images_as_float, load_dataset
+from hwsim.models.datasets.fetch import Progress
+from hwsim.models.layers import decode
+from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.program.program import Program
+from hwsim.rom import image as rom
+
+#: Training images from which binary points are chosen.
+CALIBRATION_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network twice: ``module`` in float with decoded weights, ``program`` in fixed point.
+
+    name: short, without folders. dataset: name of the data that it was trained on.
+    """
+
+    name: str
+    module: nn.Module
+    program: Program
+    dataset: str
+
+
+def is_image(name: str) -> bool:
+    """Whether a user who types ``name`` means a memory image rather than a trained network."""
+    return name.rstrip("/").endswith(".hne")
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on, by name."""
+    libraries = {name: version(name) for name in ("hwsim", "torch", "numpy", "numba")}
+    return {"python": python_version(), **libraries}
+
+
+def pixels(data: Dataset) -> Tensor:
+    """The images of a data set, float32 in [0, 1], (N, C, H, W)."""
+    return torch.from_numpy(images_as_float(data))
+
+
+def open_network(
+    name: str,
+    config: str | None = None,
+    bits: int | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Network:
+    """A trained network, compiled here, or a ``.hne`` image made from one.
+
+    name: of the zoo, or the path of what ``hwsim train`` wrote, ``runs/zoo/mnist-cnn-h8``, or of an
+    image. config: a name or a .toml path; None is ``default``, and for an image its own. bits:
+    widths of activations and weights, 4 … 16, instead of the configuration's. on_progress: of
+    downloads. Raises HwsimError, also for an image that was compiled for anything else.
+    """
+    if is_image(name):
+        return _from_image(Path(name), open_program(name, config, bits))
+    card = zoo.card(*place(name))
+    engine = _engine(config, bits)
+    module = zoo.load(*place(name))
+    learn = load_dataset(card.dataset, "train", on_progress=on_progress)
+    calibration = learn.take(min(CALIBRATION_IMAGES, len(learn)))
+    facts = {"images": len(calibration), "digest": learn.digest}
+    provenance: dict[str, Any] = {
+        "model": name,
+        "weights_sha256": card.sha256,
+        "dataset": card.dataset,
+        "calibration": facts | ({"note": learn.note} if learn.note else {}),
+        "seed": card.seed,
+        "versions": versions(),
+    }
+    program = compile(module, pixels(calibration), engine, provenance=provenance)
+    return Network(card.name, decode(module).eval(), program, card.dataset)
+
+
+def open_program(
+    name: str,
+    config: str | None = None,
+    bits: int | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Program:
+    """The same, for whoever needs no float network: any image will do, whatever it came from."""
+    if not is_image(name):
+        return open_network(name, config, bits, on_progress).program
+    program = rom.load(name, config=_engine(config, bits) if config else None)
+    found = (program.config.act_w, program.config.wgt_w)
+    if bits is not None and found != (bits, bits):
+        raise ImageError(
+            f"{name}: compiled for {found[0]}-bit activations and {found[1]}-bit weights, "
+            f"not {bits}: compile the network again with --bits {bits}"
+        )
+    return program
+
+
+def _engine(config: str | None, bits: int | None) -> EngineConfig:
+    engine = load_config(config or "default")
+    return engine if bits is None else engine.with_bits(bits)
+
+
+def place(name: str) -> tuple[str, Path]:
+    """Name and folder of a trained network: a bare name is in the zoo, a path where it says."""
+    path = Path(name)
+    if path.suffix in (".safetensors", ".json"):
+        return path.stem, path.parent
+    return (name, zoo.ZOO) if path.name == name else (path.name, path.parent)
+
+
+def _from_image(path: Path, program: Program) -> Network:
+    source = program.provenance.get("model")
+    if not isinstance(source, str):
+        raise ImageError(
+            f"{path}: does not say which network it was compiled from, so there is no float "
+            "network to compare it with"
+        )
+    try:
+        card = zoo.card(*place(source))
+        module = zoo.load(*place(source))
+    except InputError as error:
+        raise ImageError(f"{path}: its float network {source!r} cannot be used: {error}") from None
+    if program.provenance.get("weights_sha256") != card.sha256:
+        raise ImageError(
+            f"{path}: compiled from other weights than {source} has now: compile it again"
+        )
+    return Network(path.stem, decode(module).eval(), program, card.dataset)

@@ -1,0 +1,1 @@
+"""Sizes, number formats and hashing: the integers that every other room agrees on."""

@@ -1,0 +1,163 @@
+"""EngineConfig: every size of the machine, validated; the only source is configs/*.toml."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hwsim.errors import ConfigError, InputError
+from hwsim.files.reading import MAX_TEXT, read_regular
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PowerOfTwo = Annotated[int, Field(ge=1, le=4096)]
+#: What is printed as a name is one: no control characters, no spaces, no folder.
+NAME = r"^[A-Za-z0-9._-]+$"
+Depth = Annotated[int, Field(ge=1, le=2**26)]
+
+#: Configurations travel inside the wheel; in a checkout they stand at the top level.
+_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
+
+
+class EngineConfig(BaseModel):
+    """Parameters of the engine; each field but ``name`` and ``clock_mhz`` is a Verilog parameter.
+
+    name: letters, digits, dots, dashes and underscores.
+    rows: output channels computed at once. cols: neighbouring output pixels of one output row
+    computed at once. banks: weight banks, a power of two >= rows. act_w, wgt_w: bits of an
+    activation and of a real weight, 4 … 16. acc_w: accumulator bits; left out, 32 up to 10-bit
+    words and 48 above. mult_w: bits of the requantization multiplier. index_mode: ``sram`` stores
+    (address, sign) pairs, ``hash`` computes them. tile_depth: columns of the ping-pong tile
+    buffer, the largest fan-in of a convolution. wgt_depth: real weights in all banks together.
+    idx_depth: lines of the index SRAM. act_depth: lines of COLS activations in each of the two
+    feature-map buffers. chan_depth: lines of the scale and bias memories. prog_depth:
+    instructions. softmax: with the probability unit, a 16-bit softmax of the logits; it costs no
+    cycle of an inference. clock_mhz: turns cycles into time; not a property of the logic.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=NAME, max_length=100)] = "custom"
+    rows: Annotated[int, Field(ge=1, le=256)]
+    cols: Annotated[int, Field(ge=1, le=256)]
+    banks: PowerOfTwo
+    act_w: Annotated[int, Field(ge=4, le=16)] = 8
+    wgt_w: Annotated[int, Field(ge=4, le=16)] = 8
+    acc_w: Literal[32, 48] = 32
+    mult_w: Annotated[int, Field(ge=8, le=16)] = 16
+    index_mode: Literal["sram", "hash"] = "sram"
+    tile_depth: Depth
+    wgt_depth: Depth
+    idx_depth: Depth
+    act_depth: Depth
+    chan_depth: Depth
+    prog_depth: Annotated[int, Field(ge=2, le=4096)]
+    softmax: bool = False
+    clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_accumulator(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "acc_w" not in data:
+            wide = max(data.get("act_w", 8), data.get("wgt_w", 8)) > 10
+            data = {**data, "acc_w": 48 if wide else 32}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EngineConfig:
+        if self.banks & (self.banks - 1):
+            raise ValueError(f"banks must be a power of two, got {self.banks}")
+        if self.banks < self.rows:
+            raise ValueError(f"banks ({self.banks}) must be at least rows ({self.rows})")
+        if self.cols & (self.cols - 1):
+            raise ValueError(f"cols must be a power of two, got {self.cols}")
+        if self.wgt_depth % self.banks:
+            raise ValueError(f"wgt_depth ({self.wgt_depth}) must be a multiple of banks")
+        return self
+
+    @property
+    def act_max(self) -> int:
+        """Largest activation, 2^ACT_W − 1."""
+        return (1 << self.act_w) - 1
+
+    @property
+    def wgt_max(self) -> int:
+        """Largest weight magnitude, 2^(WGT_W−1) − 1: words are symmetric so that −w fits."""
+        return (1 << (self.wgt_w - 1)) - 1
+
+    @property
+    def addr_w(self) -> int:
+        """Bits of a layer-relative real-weight address."""
+        return max(1, math.ceil(math.log2(self.wgt_depth)))
+
+    def replace(self, **changes: Any) -> EngineConfig:
+        """A validated copy; changing a width re-derives ``acc_w`` unless it is given too."""
+        data = self.model_dump()
+        if ({"act_w", "wgt_w"} & changes.keys()) and "acc_w" not in changes:
+            del data["acc_w"]
+        return _validated({**data, **changes}, "configuration")
+
+    def with_bits(self, bits: int) -> EngineConfig:
+        """The same engine with ``bits``-wide activations and weights."""
+        return self.replace(act_w=bits, wgt_w=bits)
+
+    def verilog_parameters(self) -> dict[str, int]:
+        """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash."""
+        skip = {"name", "clock_mhz"}
+        values = {k.upper(): v for k, v in self.model_dump().items() if k not in skip}
+        values["SOFTMAX"] = int(self.softmax)
+        values["INDEX_MODE"] = ("sram", "hash").index(self.index_mode)
+        return values
+
+
+def _validated(data: dict[str, Any], origin: str) -> EngineConfig:
+    try:
+        return EngineConfig(**data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "parameters"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{origin}: {where}: {message}") from None
+
+
+def config_names() -> list[str]:
+    """Names of the configurations that ship with hwsim, smallest first."""
+    found = {path.stem for folder in _FOLDERS for path in folder.glob("*.toml")}
+    order = ["tiny", "small", "default", "wide"]
+    return sorted(found, key=lambda n: (order.index(n) if n in order else len(order), n))
+
+
+def load_config(name: str) -> EngineConfig:
+    """A shipped configuration by name, or any ``.toml`` file by path.
+
+    Raises ConfigError for an unknown name, an unreadable file, and unknown, missing or illegal
+    fields.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.exists():
+            raise ConfigError(f"configuration file {name} does not exist")
+    else:
+        if name not in config_names():
+            raise ConfigError(
+                f"unknown configuration {name!r}: choose from {', '.join(config_names())}, "
+                "or give the path of a .toml file"
+            )
+        candidates = [folder / f"{name}.toml" for folder in _FOLDERS]
+        path = next(p for p in candidates if p.is_file())
+    try:
+        data = tomllib.loads(read_regular(path, MAX_TEXT).decode("utf-8"))
+    except InputError as error:
+        raise ConfigError(str(error)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not a readable TOML file: nested too deeply") from None
+    except (OSError, ValueError) as error:  # also of numbers with thousands of digits
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from None
+    return _validated({"name": path.stem, **data}, str(path.name))

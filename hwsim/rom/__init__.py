@@ -1,0 +1,1 @@
+"""A Program on disk: memory images and manifest, written and verified."""

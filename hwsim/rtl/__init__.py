@@ -1,0 +1,1 @@
+"""The Verilog as a second backend: built by Verilator, driven, traced."""

@@ -1,0 +1,186 @@
+"""RtlBackend, RtlJudge: Engines whose logits come from the Verilog, for finished images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.cost.timing import analyze
+from hwsim.engine.forward import Stage
+from hwsim.engine.module import Engine
+from hwsim.program.program import Program
+from hwsim.rtl.simulator import CAUSES, RtlEngine, RtlError, build
+
+
+def twin_maps(twin: Engine, image: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Feature maps (C, H, W) of the Python engine, by name of the layer that ends them.
+
+    image: integers (H, W, C). The twin fuses a pool with the layer before it: that layer has none.
+    """
+    maps: dict[str, NDArray[np.int64]] = {}
+
+    def keep(stage: Stage, out: NDArray[Any]) -> None:
+        ends = stage.pool or stage.layer
+        assert ends is not None
+        maps[ends.name] = out[0].transpose(2, 0, 1).astype(np.int64)
+
+    twin._datapath.run(image[None], None, keep)
+    return maps
+
+
+def first_map_difference(
+    program: Program,
+    expected: Mapping[str, NDArray[np.int64]],
+    found: Sequence[NDArray[np.int64]],
+) -> str | None:
+    """Layer, channel, y, x, expected and got of the first activation that differs; else None.
+
+    expected: by name of the layer. found: one map per layer, as of RtlRun.
+    """
+    names = [layer.name for layer in program.layers]
+    for name, want in expected.items():
+        got = found[names.index(name)]
+        if (want != got).any():
+            c, y, x = np.argwhere(want != got)[0]
+            return (
+                f"layer {name}, channel {c}, y {y}, x {x}: expected {want[c, y, x]}, "
+                f"got {got[c, y, x]}"
+            )
+    return None
+
+
+class RtlBackend(Engine):
+    """The same module as Engine; without gradients its logits are those of the simulated RTL.
+
+    A forward pass that autograd records, and every gradient, is the Python twin's: adversarial
+    images are crafted there and judged here. Each of ``workers`` processes simulates one engine;
+    they start with the first image. A context manager, or ``close`` it.
+
+    simulated: cycles and seconds that the simulations took so far, all workers together.
+    """
+
+    def __init__(self, program: Program, workers: int | None = None) -> None:
+        super().__init__(program)
+        self._workers = workers or os.cpu_count() or 1
+        self._running = ExitStack()
+        self._engines: list[RtlEngine] = []
+        self._expected = analyze(program).cycles
+        self.simulated = (0, 0.0)
+
+    @property
+    def workers(self) -> int:
+        """The most processes that simulate at once."""
+        return self._workers
+
+    def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
+        if states is not None or len(maps) == 0:
+            return super()._integers(maps, states)
+        # Built before threads would do it twice.
+        build(self.program.config)
+        while len(self._engines) < min(self._workers, len(maps)):
+            self._engines.append(self._running.enter_context(RtlEngine(self.program)))
+        active = self._engines[: len(maps)]
+        with ThreadPoolExecutor(len(active)) as threads:
+            shares = range(len(active))
+            done = list(
+                threads.map(lambda n: self._share(active[n], maps[n :: len(active)]), shares)
+            )
+        logits = np.empty((len(maps), self.program.classes), np.int64)
+        for n, (values, cycles, seconds) in enumerate(done):
+            logits[n :: len(active)] = values
+            before = self.simulated
+            self.simulated = before[0] + cycles, before[1] + seconds
+        return logits
+
+    def _share(self, engine: RtlEngine, maps: NDArray[Any]) -> tuple[NDArray[Any], int, float]:
+        start, cycles, rows = time.perf_counter(), 0, []
+        for image in maps:
+            run = engine.run(image.transpose(2, 0, 1))  # channels last in the fast path
+            if run.status:
+                raise RtlError(f"the RTL refused an image: {CAUSES.get(run.status, 'unknown')}")
+            if run.total != self._expected:
+                raise RtlError(
+                    f"the RTL took {run.total} cycles where the timing model says "
+                    f"{self._expected}: one of the two is wrong, please report it"
+                )
+            rows.append(run.logits)
+            cycles += run.simulated
+        return np.stack(rows), cycles, time.perf_counter() - start
+
+    def first_map_difference(self, image: NDArray[Any]) -> str | None:
+        """Layer, channel, y, x, expected and got of the first activation that differs.
+
+        image: integers (H, W, C). None where all feature maps are equal. It runs the image again.
+        """
+        with RtlEngine(self.program) as engine:
+            found = engine.run(image.transpose(2, 0, 1), maps=True).feature_maps
+        return first_map_difference(self.program, twin_maps(self, image), found)
+
+    def close(self) -> None:
+        """End the simulations."""
+        self._running.close()
+        self._engines.clear()
+
+    def __enter__(self) -> RtlBackend:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RtlJudge(RtlBackend):
+    """A backend that runs each distinct image once and holds every logit against the twin's.
+
+    Raises RtlError at the first difference. known: logits by digest of the image; what an earlier
+    run knew may be put there. on_judged: called with the number of images that were just done.
+    """
+
+    def __init__(self, program: Program, workers: int | None = None) -> None:
+        super().__init__(program, workers)
+        self.known: dict[str, list[int]] = {}
+        self.on_judged: Callable[[int], None] = lambda count: None
+
+    def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
+        if states is not None:
+            return super()._integers(maps, states)
+        keys = [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in maps]
+        first = {key: n for n, key in reversed(list(enumerate(keys))) if key not in self.known}
+        new = sorted(first.values())
+        # One image a worker at a time, so that the progress is seen.
+        for start in range(0, len(new), self._workers):
+            chosen = new[start : start + self._workers]
+            images = np.ascontiguousarray(maps[chosen])
+            got = super()._integers(images, None)
+            self._compare(images, got, Engine._integers(self, images, None))
+            self.known |= {keys[n]: row.tolist() for n, row in zip(chosen, got, strict=True)}
+            self.on_judged(len(chosen))
+        rows = [self.known[key] for key in keys]
+        return np.array(rows, np.int64).reshape(len(maps), self.program.classes)
+
+    def _compare(
+        self, images: NDArray[Any], got: NDArray[np.int64], expected: NDArray[np.int64]
+    ) -> None:
+        wrong = np.argwhere(got != expected)
+        if len(wrong) == 0:
+            return
+        row, logit = wrong[0]
+        where = self.first_map_difference(images[row])
+        raise RtlError(
+            f"the RTL differs from its Python twin on image {len(self.known) + int(row) + 1} of "
+            f"those judged, logit of class {logit}: expected {expected[row, logit]}, got "
+            f"{got[row, logit]}; {where or 'all feature maps are equal'}"
+        )

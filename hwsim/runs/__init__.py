@@ -1,0 +1,1 @@
+"""One attack run and its relatives: from a request to counted results."""

@@ -1,0 +1,244 @@
+"""The attacks that ``hwsim attack`` offers: what each is, what it may spend, what it can be told.
+
+Nothing here imports torch, so that ``--help`` stays quick; ``build`` imports the one it builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from hwsim.attacks.core.base import Attack
+
+#: A whole number, a number, a switch, several names, or one of the listed words.
+Kind = Literal["int", "float", "switch", "names"] | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An argument of the attack's constructor: ``step_size`` is ``--step-size``.
+
+    default: the constructor's own; None lets the attack choose. word: another name on the command
+    line, where all attacks share an option of the argument's name.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    word: str = ""
+
+    @property
+    def flag(self) -> str:
+        """As it is typed, without the dashes."""
+        return self.word or self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attack.
+
+    path: ``module:Class`` of its generator. norm: what its budgets measure; an option ``norm``
+    may choose another. budgets: as a user would type them. samples: images for a run of a minute
+    or two on two cores with mnist-cnn-h64. batch: images between two updates of the bar.
+    differentiates: ``loss``, a loss that the user chooses; ``logits``; or nothing.
+    """
+
+    name: str
+    title: str
+    path: str
+    norm: Literal["linf", "l2", "l0"]
+    budgets: str
+    samples: int
+    batch: int
+    differentiates: Literal["loss", "logits", "nothing"]
+    options: tuple[Option, ...] = ()
+
+    @property
+    def needs_gradient(self) -> bool:
+        return self.differentiates != "nothing"
+
+    def budgets_in(self, norm: str) -> str:
+        """Those for a norm that an option chose."""
+        return self.budgets if norm == self.norm else _OTHERWISE[norm]
+
+    def generator(self) -> type[Attack]:
+        """The class behind the name."""
+        module, _, name = self.path.partition(":")
+        found: type[Attack] = getattr(import_module(module), name)
+        return found
+
+
+_STEPS = "0.1,0.2,0.3,0.4,0.5"
+_UNBOUNDED = "0.5,1,1.5,2,3,inf"
+_OTHERWISE = {"linf": "0.1,0.15,0.2,0.3,0.5,inf", "l2": _UNBOUNDED}
+_VALUES = "1%,2.5%,5%,7.5%,10%,14.5%"
+
+_STEP_SIZE = Option("step_size", "float", None, "Step, 0 … 1 of a pixel's range.")
+_SEED = Option("seed", "int", 0, "Seed of the random draws.")
+
+
+def _early_exit(default: bool) -> Option:
+    return Option(
+        "early_exit", "switch", default, "Leave an example alone once it reaches the goal."
+    )
+
+
+_ITERATED = (_STEP_SIZE, _early_exit(True))
+_TRANSFORMS = Option(
+    "transforms", "names", (), "Of the gradient, outermost first: ni, sim, dim, tim."
+)
+_MOMENTUM = (
+    Option("decay", "float", 1.0, "How much of the past gradients is kept."),
+    _TRANSFORMS,
+    _SEED,
+    _STEP_SIZE,
+    _early_exit(False),
+)
+
+
+def _jsma(pairs: bool, recompute: bool) -> tuple[Option, ...]:
+    return (
+        Option("theta", "float", 1.0, "Change of a value, -1 … 1; negative lowers values."),
+        Option(
+            "max_distortion", "float", 0.145,
+            "Most values that may change, as a share of all; --eps may ask for fewer.",
+        ),
+        Option("pairs", "switch", pairs, "Two values at a time (Papernot), or one."),
+        Option("recompute", "switch", recompute, "Differentiate after every change, or once."),
+        Option("block", "int", 1, "Changes between two looks at the model."),
+        Option("output", ("logits", "probabilities"), "probabilities", "What is differentiated."),
+        Option(
+            "untargeted", ("source", "runner-up"), "source",
+            "Without --target: leave the source class, or aim at the second best.",
+        ),
+    )  # fmt: skip
+
+
+def _carlini(step_size: float, initial_const: float, *more: Option) -> tuple[Option, ...]:
+    return (
+        Option("steps", "int", 100, "Gradient steps for each weight c."),
+        Option("step_size", "float", step_size, "Adam's step."),
+        Option("confidence", "float", 0.0, "Lead of the wrong class asked for, in logits."),
+        Option("initial_const", "float", initial_const, "First weight c of the attack term."),
+        Option("abort_early", "switch", True, "Stop a run that makes no progress."),
+        *more,
+    )
+
+
+ENTRIES: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "fgsm", "One step along the gradient's sign.", "hwsim.attacks.fgsm:FGSM", "linf",
+            _STEPS, 1000, 128, "loss",
+        ),
+        Entry(
+            "hfgsm", "FGSM under its name on the hardware engine (Liu et al. 2018).",
+            "hwsim.attacks.fgsm:HFGSM", "linf", _STEPS, 1000, 128, "loss",
+        ),
+        Entry(
+            "bim", "FGSM in small steps.", "hwsim.attacks.pgd:BIM", "linf", _STEPS, 500, 64, "loss",
+            (Option("steps", "int", 10, "Gradient steps."), *_ITERATED),
+        ),
+        Entry(
+            "pgd", "Small steps from random starts.", "hwsim.attacks.pgd:PGD", "linf", _STEPS, 200,
+            50, "loss",
+            (
+                Option("steps", "int", 40, "Gradient steps from each start."),
+                Option("restarts", "int", 1, "Random starts."),
+                Option("random_start", "switch", True, "Start at random, or at the image."),
+                _SEED,
+                *_ITERATED,
+            ),
+        ),
+        Entry(
+            "mifgsm", "Small steps with momentum, made to transfer.", "hwsim.attacks.mifgsm:MIFGSM",
+            "linf", _STEPS, 300, 50, "loss", (Option("steps", "int", 10, "Steps."), *_MOMENTUM),
+        ),
+        Entry(
+            "sfgrm", "Rescaled gradients of sampled neighbours, made to transfer.",
+            "hwsim.attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 40, 20, "loss",
+            (
+                Option("steps", "int", 10, "Steps."),
+                Option("samples", "int", 12, "Neighbours sampled; 0 for none.", "neighbours"),
+                Option("radius", "float", 1.5, "Their distance, in ε."),
+                Option("factor", "float", 2.0, "Largest rescaled gradient."),
+                *_MOMENTUM,
+            ),
+        ),
+        Entry(
+            "jsma", "Changes few values: pairs by saliency (Papernot et al. 2016).",
+            "hwsim.attacks.jsma:JSMA", "l0", _VALUES, 100, 25, "logits", _jsma(True, True),
+        ),
+        Entry(
+            "hjsma", "Changes few values: one gradient, eq. 7 of Liu et al. 2018.",
+            "hwsim.attacks.jsma:HJSMA", "l0", _VALUES, 200, 50, "logits", _jsma(False, False),
+        ),
+        Entry(
+            "cw-l2", "Carlini and Wagner: smallest L2 distance.", "hwsim.attacks.cw_l2:CWL2", "l2",
+            _UNBOUNDED, 40, 10, "logits",
+            _carlini(
+                5e-2, 1e-3, Option("binary_search_steps", "int", 9, "Weights c that are tried.")
+            ),
+        ),
+        Entry(
+            "cw-l0", "Carlini and Wagner: fewest values.", "hwsim.attacks.cw_l0:CWL0", "l0",
+            "1%,2.5%,5%,7.5%,10%,14.5%,inf", 20, 10, "logits",
+            _carlini(
+                5e-2, 1e-3,
+                Option("largest_const", "float", 2e6, "Weight c at which a search gives up."),
+                Option("per_channel", "switch", True, "Count channels apart, or whole pixels."),
+            ),
+        ),
+        Entry(
+            "cw-linf", "Carlini and Wagner: smallest largest change.",
+            "hwsim.attacks.cw_linf:CWLinf", "linf", _OTHERWISE["linf"], 20, 10, "logits",
+            _carlini(
+                1e-2, 1e-5,
+                Option("largest_const", "float", 20.0, "Weight c at which a search gives up."),
+                Option("decrease_factor", "float", 0.9, "How the free change shrinks."),
+            ),
+        ),
+        Entry(
+            "square", "Random search that sees scores, no gradient.", "hwsim.attacks.square:Square",
+            "linf", "0.1,0.2,0.3", 100, 50, "nothing",
+            (
+                Option("steps", "int", 500, "Squares tried, one query each."),
+                Option("p_init", "float", 0.8, "Share of the pixels in the first squares."),
+                Option("restarts", "int", 1, "Tries from other stripes."),
+                _SEED,
+            ),
+        ),
+        Entry(
+            "decision", "HopSkipJump, which sees the answered class only.",
+            "hwsim.attacks.decision:HopSkipJump", "l2", _UNBOUNDED, 30, 5, "nothing",
+            (
+                Option("steps", "int", 10, "Hops along the boundary."),
+                Option("norm", ("l2", "linf"), "l2", "Distance that is made small."),
+                Option("evaluations", "int", 100, "Queries of the first estimate."),
+                Option("tries", "int", 100, "Random images to begin with."),
+                Option("theta", "float", 0.003, "Where bisections stop, and width of probes."),
+                _SEED,
+            ),
+        ),
+        Entry(
+            "noise", "Random noise: what no attacker would find.",
+            "hwsim.attacks.random_noise:RandomNoise", "linf", _STEPS, 200, 50, "nothing",
+            (
+                Option("kind", ("sign", "uniform"), "sign", "A corner of the ε-ball, or a point."),
+                Option("draws", "int", 100, "Images drawn for each input."),
+                _SEED,
+            ),
+        ),
+    )
+}  # fmt: skip
+
+
+def norm_of(entry: Entry, options: Mapping[str, Any]) -> Literal["linf", "l2", "l0"]:
+    """The norm of its budgets, with these options."""
+    chosen: Literal["linf", "l2", "l0"] = options.get("norm", entry.norm)
+    return chosen

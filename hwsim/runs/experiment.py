@@ -1,0 +1,206 @@
+"""One attack on one network, float against fixed point: models, images, targets, attacks."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwsim.attacks.core.base import Attack, judge
+from hwsim.attacks.core.budget import Norm
+from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
+from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.losses import Loss, Margin
+from hwsim.attacks.evaluate.cross import Tally
+from hwsim.engine.module import Engine
+from hwsim.errors import InputError
+from hwsim.models.datasets.dataset import Dataset, load_dataset
+from hwsim.networks.open import Network, pixels
+from hwsim.report import budgets
+from hwsim.report.plots import Examples
+from hwsim.runs import count as counting
+from hwsim.runs import make_attack as crafting
+from hwsim.runs import result as results
+from hwsim.runs.settings import Estimate, Settings
+
+if TYPE_CHECKING:
+    from hwsim.rtl.backend import RtlJudge
+
+#: Most images between two updates of the progress bar and of what an interrupted run keeps.
+BATCH = 128
+#: The same where the engine runs twice for each pixel of each image.
+BATCH_FINITE_DIFFERENCE = 4
+#: The same where the Verilog judges.
+BATCH_RTL = 4
+#: Training images that a decision-based attacker owns.
+OWNED = 100
+
+
+class Experiment:
+    """Float network and engine side by side, attacked with the same images on the same grid.
+
+    Raises InputError for an impossible target or number of samples, AttackError for an epsilon or
+    an option of the attack that makes no sense.
+    """
+
+    def __init__(self, settings: Settings, network: Network, test: Dataset) -> None:
+        self.began = time.perf_counter()
+        self.settings, self.network = settings, network
+        self.grid = Grid.of_bits(network.program.config.act_w)
+        # Refused before any work: options and budgets that make no sense.
+        self.norm: Norm = self._made(crafting.loss(settings, None)).norm
+        self.test, self.targets = self._choose_targets(test)
+        self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
+        costly = settings.gradient == "finite-difference" and settings.entry.needs_gradient
+        self.batch = min(BATCH, settings.entry.batch)
+        if costly:
+            self.batch = min(self.batch, BATCH_FINITE_DIFFERENCE)
+        if settings.backend == "rtl":
+            self.batch = min(self.batch, BATCH_RTL)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The fixed-point side; made when it is first needed, after all else has been checked."""
+        return Engine(self.network.program, gradient=self.settings.gradient)  # type: ignore[arg-type]
+
+    @cached_property
+    def judge(self) -> RtlJudge | None:
+        """The Verilog, where it judges; compiled here, if this configuration never was."""
+        if self.settings.backend != "rtl":
+            return None
+        from hwsim.rtl.backend import RtlJudge
+        from hwsim.rtl.simulator import build
+
+        build(self.network.program.config)
+        return RtlJudge(self.network.program)
+
+    def close(self) -> None:
+        """End the simulations of the Verilog, if there are any."""
+        # Asked for by name, it would be made.
+        if (judge := self.__dict__.get("judge")) is not None:
+            judge.close()
+
+    @property
+    def name(self) -> str:
+        """The folder of the run: what was attacked, how, and on which engine."""
+        chosen, config = self.settings, self.network.program.config
+        parts = [chosen.attack, self.network.name, config.name]
+        parts += [f"{config.act_w}bit"] if config.act_w != 8 else []
+        if chosen.entry.differentiates == "loss":
+            parts += [chosen.probabilities if chosen.loss == "cross-entropy" else chosen.loss]
+            parts += [f"temperature-{chosen.temperature}"] if chosen.temperature else []
+        parts += [chosen.gradient] if chosen.gradient != "ste" else []
+        defaults = {option.name: option.default for option in chosen.entry.options}
+        for name, value in chosen.options.items():
+            if value != defaults.get(name):
+                shown = "+".join(value) if isinstance(value, (list, tuple)) else value
+                parts += [f"{name}-{shown}"]
+        parts += [f"target-{chosen.target}"] if chosen.target else []
+        parts += [chosen.backend] if chosen.backend != "python" else []
+        # A configuration may have any name, and a folder may not.
+        return re.sub(r"[^A-Za-z0-9._+-]+", "-", "-".join(parts))
+
+    def attack(self, crafted_on: str) -> Attack:
+        """The attack that crafts on ``float`` or ``engine``."""
+        return self._made(self.loss(crafted_on))
+
+    def loss(self, crafted_on: str) -> Loss:
+        """What it differentiates there."""
+        return crafting.loss(self.settings, self.engine if crafted_on == "engine" else None)
+
+    def counterpart(self) -> Attack:
+        """The same attack on the margin of the logits, which no saturated softmax hides."""
+        return self._made(Margin())
+
+    def _made(self, loss: Loss) -> Attack:
+        values = int(np.prod(self.network.program.input_shape))
+        owned = self._owned if self.settings.attack == "decision" else None
+        return crafting.attack(self.settings, self.grid, values, loss=loss, starting_images=owned)
+
+    @cached_property
+    def _owned(self) -> Tensor:
+        learn = load_dataset(self.network.dataset, "train")
+        return pixels(learn.take(min(OWNED, len(learn))))
+
+    def _choose_targets(self, test: Dataset) -> tuple[Dataset, Tensor | None]:
+        """Test images and their targets; where one class is the target, its images are left out."""
+        target, samples = self.settings.target, self.settings.samples
+        classes = self.network.program.classes
+        if target is None:
+            return test.take(samples), None
+        if target == "random":
+            chosen = test.take(samples)
+            hop = np.random.default_rng(0).integers(1, classes, samples)
+            return chosen, torch.from_numpy((chosen.labels + hop) % classes)
+        if target == "least-likely":
+            chosen = test.take(samples)
+            logits = judge(self.network.module, self.grid.snap(pixels(chosen)))
+            logits[torch.arange(samples), torch.from_numpy(chosen.labels)] = float("inf")
+            return chosen, logits.argmin(1)
+        if not re.fullmatch("[0-9]{1,9}", target) or int(target) >= classes:
+            raise InputError(
+                f"unknown target {target!r}: choose random, least-likely or a class, "
+                f"0 … {classes - 1}"
+            )
+        left_out = f"images of class {int(target)}, the target, are left out"
+        note = f"{test.note}; {left_out}" if test.note else left_out
+        others = replace(test.without(int(target)), note=note).take(samples)
+        return others, torch.full((samples,), int(target), dtype=torch.int64)
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of everything that the counts depend on."""
+        return counting.key(self)
+
+    def count(
+        self, partial: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Tally:
+        """All counts, going on where ``partial`` stopped; see counting.count."""
+        return counting.count(self, partial, on_progress)
+
+    def estimate(self, partial: Path) -> Estimate | None:
+        """How long the Verilog will take; see counting.estimate."""
+        return counting.estimate(self, partial)
+
+    def result(self, tally: Tally) -> dict[str, Any]:
+        """The dict that hwsim.report.report describes."""
+        return results.build(self, tally, time.perf_counter() - self.began)
+
+    def examples(self) -> Examples:
+        """Eight images spread over the run, attacked on the engine.
+
+        At the middle ε where it is a largest change, which all pixels get; else at the last.
+        """
+        count = min(8, len(self.inputs))
+        chosen = torch.arange(count) * len(self.inputs) // count
+        x, labels = self.grid.snap(self.inputs[chosen]), self.labels[chosen]
+        goal: Goal = Untargeted(labels)
+        if self.targets is not None:
+            goal = Targeted(self.targets[chosen], labels)
+        epsilons = self.settings.epsilons
+        spread = self.norm == "linf" and epsilons[-1] <= 1.0
+        position = len(epsilons) // 2 if spread else len(epsilons) - 1
+        attack = self.attack("engine")
+        made = attack(self.engine, x, goal, epsilon=epsilons[position], batch_size=self.batch)
+        answers = {}
+        with torch.no_grad():
+            on_engine = self.judge or self.engine
+            for name, model in (("float", self.network.module), ("engine", on_engine)):
+                answers[f"{name}_before"] = model(x).argmax(1).numpy()
+                answers[f"{name}_after"] = model(made.adversarial).argmax(1).numpy()
+        budget = self._phrase(attack.effective(epsilons[position]))
+        return Examples(
+            x.numpy(), made.adversarial.numpy(), labels.numpy(), **answers,
+            class_names=self.test.class_names, budget=budget,
+        )  # fmt: skip
+
+    def _phrase(self, effective: float) -> str:
+        return budgets.phrase({"norm": self.norm, "epsilons": [float(f"{effective:.3g}")]}, 0)

@@ -1,0 +1,89 @@
+"""From settings to the attack objects that a run crafts with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hwsim.attacks.core.base import Attack
+from hwsim.attacks.core.dlr import DLR, TargetedDLR
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.losses import CrossEntropy, Loss, Margin, ProbabilityLoss
+from hwsim.attacks.core.rescaled import Rescaled
+from hwsim.attacks.transforms import Diverse, Nesterov, Scales, Smoothed, Transform
+from hwsim.engine.module import Engine
+from hwsim.errors import InputError
+from hwsim.runs.settings import Settings
+
+_TRANSFORMS: dict[str, type[Transform]] = {
+    "ni": Nesterov,
+    "sim": Scales,
+    "dim": Diverse,
+    "tim": Smoothed,
+}
+
+
+def loss(settings: Settings, engine: Engine | None) -> Loss:
+    """What is differentiated; ``engine``: crafted on it, so its own probabilities are at hand."""
+    chosen: Loss
+    if settings.loss == "margin":
+        chosen = Margin()
+    elif settings.loss == "dlr":
+        chosen = TargetedDLR() if settings.target else DLR()
+    elif settings.probabilities == "engine" and engine is not None:
+        chosen = ProbabilityLoss(engine.probabilities)
+    else:
+        wide = settings.probabilities == "float64"
+        chosen = CrossEntropy(dtype=torch.float64 if wide else torch.float32)
+    if settings.temperature is None:
+        return chosen
+    return Rescaled(chosen, temperature=_temperature(settings.temperature))
+
+
+def _temperature(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"temperature {text!r} is neither auto nor a number") from None
+
+
+def attack(
+    settings: Settings,
+    space: Space,
+    values: int,
+    *,
+    loss: Loss | None = None,
+    starting_images: torch.Tensor | None = None,
+) -> Attack:
+    """The attack on images of ``values`` values; AttackError for options that make no sense."""
+    entry = settings.entry
+    defaults = {option.name: option.default for option in entry.options}
+    options: dict[str, Any] = defaults | dict(settings.options)
+    if "transforms" in options:
+        options["transforms"] = _transforms(options["transforms"])
+    if "max_distortion" in options:
+        finite = [e for e in settings.epsilons if e != math.inf]
+        if options["max_distortion"] == defaults["max_distortion"] and finite:
+            # A budget that was asked for is not cut by a bound that was not.
+            share = min(1.0, max(finite) / values)
+            options["max_distortion"] = max(options["max_distortion"], share)
+    if entry.differentiates == "loss":
+        options["loss"] = loss
+    if entry.name == "decision":
+        options["starting_images"] = starting_images
+    made = entry.generator()(space=space, **options)
+    for epsilon in settings.epsilons:
+        made.effective(epsilon)  # refused before any work
+    return made
+
+
+def _transforms(names: Sequence[str]) -> list[Transform]:
+    for name in names:
+        if name not in _TRANSFORMS:
+            raise InputError(f"unknown transform {name!r}: choose from {', '.join(_TRANSFORMS)}")
+    return [_TRANSFORMS[name]() for name in names]

@@ -1,0 +1,1 @@
+"""Which rows a study wants, and the functions that compute them."""

@@ -1,0 +1,1 @@
+"""Rules that turn rows into verdicts, and the style of their pictures."""

@@ -1,0 +1,1 @@
+"""Training through the engine, against attacks, and with pruned weights."""

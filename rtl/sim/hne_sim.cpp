@@ -1,0 +1,307 @@
+// Drives the Verilated engine from a pipe: loads memories, streams images, reports logits and
+// counters. Built by hwsim/rtl/simulator.py, once per engine configuration; no VPI in the loop.
+//
+// Words are little endian. Commands on stdin, each a uint32:
+//   1 load: uint32 space, first line, lines, fields; uint64 word [line][field].
+//   2 run:  uint32 flags (1: record feature maps, 2: random idles and back-pressure, 4: end the
+//           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles, uint32 beats;
+//           uint16 activation [beat].
+//   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
+// Answer of run on stdout: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles:
+// the engine is reset wherever it is), logits, probabilities, argmax, layers, maps (writes); uint64
+// cycles from start to done; int64 logit [logits]; uint32 probability [probabilities]; uint32
+// counter [layers + 1][kCounters], running totals at the end of each layer and of the image; uint32
+// {layer, line, act [COLS]} [maps]. Answer of load: uint32 0.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <type_traits>
+#include <vector>
+
+#include "Vhne.h"
+#include "Vhne___024root.h"
+#include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+#endif
+#if VM_COVERAGE
+#include <unistd.h>
+
+#include <string>
+
+#include "verilated_cov.h"
+#endif
+
+namespace {
+
+constexpr unsigned kCounters = 12, kProbabilities = 5;
+constexpr unsigned kRecord = 1, kRandom = 2, kShort = 4, kLong = 8, kTrace = 16;
+constexpr int kMemoryTicks = 4;  // from a read to its word
+constexpr uint64_t kHalfCycle = 5;  // ns, in traces
+constexpr uint32_t kOutOfCycles = 255;
+
+void die() { std::exit(1); }
+
+template <typename T>
+T get() {
+  T value;
+  if (std::fread(&value, sizeof value, 1, stdin) != 1) die();
+  return value;
+}
+
+template <typename T>
+void put(const T* values, size_t count) {
+  if (count && std::fwrite(values, sizeof(T), count, stdout) != count) die();
+}
+
+// A field of a signal that Verilator keeps in one word or in many.
+template <typename T>
+uint32_t field(const T& word, unsigned low, unsigned width) {
+  return static_cast<uint32_t>(static_cast<uint64_t>(word) >> low) & ((1u << width) - 1);
+}
+
+template <std::size_t N>
+uint32_t field(const VlWide<N>& words, unsigned low, unsigned width) {
+  uint64_t pair = words.at(low / 32);
+  if (low / 32 + 1 < N) pair |= static_cast<uint64_t>(words.at(low / 32 + 1)) << 32;
+  return static_cast<uint32_t>(pair >> (low % 32)) & ((1u << width) - 1);
+}
+
+class Engine {
+  using SignedOut = std::conditional_t<sizeof(Vhne::out_data_o) == 4, int32_t, int64_t>;
+
+ public:
+  Engine() { reset(); }
+
+  void reset() {
+    top_.rst_i = 1;
+    top_.start_i = top_.mem_we_i = top_.mem_re_i = top_.in_valid_i = top_.out_ready_i = 0;
+    for (int i = 0; i < 4; ++i) tick();
+    top_.rst_i = 0;
+    tick();
+  }
+
+  void load() {
+    select();
+    for (uint32_t line = 0; line < lines_; ++line) {
+      for (uint32_t n = 0; n < fields_; ++n) {
+        top_.mem_we_i = 1;
+        top_.mem_line_i = first_ + line;
+        top_.mem_field_i = n;
+        top_.mem_wdata_i = get<uint64_t>();
+        tick();
+      }
+    }
+    top_.mem_we_i = 0;
+    const uint32_t ok = 0;
+    put(&ok, 1);
+  }
+
+  void read() {
+    select();
+    for (uint32_t line = 0; line < lines_; ++line) {
+      for (uint32_t n = 0; n < fields_; ++n) {
+        top_.mem_re_i = 1;
+        top_.mem_line_i = first_ + line;
+        top_.mem_field_i = n;
+        for (int i = 0; i < kMemoryTicks; ++i) tick();
+        const uint64_t word = top_.mem_rdata_o;
+        put(&word, 1);
+      }
+    }
+    top_.mem_re_i = 0;
+  }
+
+  void run() {
+    const uint32_t flags = get<uint32_t>();
+    random_ = get<uint32_t>() | 1u;
+    const uint64_t limit = get<uint64_t>();
+    std::vector<uint16_t> beats(get<uint32_t>());
+    for (auto& beat : beats) beat = get<uint16_t>();
+    size_t count = beats.size();
+    if (flags & kLong) beats.push_back(0), ++count;
+    if (flags & kShort) --count;
+
+    std::vector<int64_t> logits;
+    std::vector<uint32_t> counters, maps;
+    uint32_t status = kOutOfCycles, layer = 0;
+    size_t next = 0;
+    uint64_t cycle = 0;
+    bool held = false, busy = false;
+    top_.start_i = 1;
+    if (flags & kTrace) open_trace();
+    for (; cycle < limit; ++cycle) {
+      recording_ = (flags & kTrace) && cycle >= trace_first_ && cycle < trace_last_;
+      time_ = 2 * kHalfCycle * cycle;
+      // A beat that was offered stays until it is taken.
+      if (!held) held = next < count && !((flags & kRandom) && chance());
+      top_.in_valid_i = held;
+      if (held) {
+        top_.in_data_i = beats[next];
+        top_.in_last_i = next + 1 == count;
+      }
+      top_.out_ready_i = !((flags & kRandom) && chance());
+      const bool taken = held && top_.in_ready_o;
+      const bool out = top_.out_valid_o && top_.out_ready_i;
+      const bool layer_end = top_.layer_end_o;
+      if (out) logits.push_back(static_cast<SignedOut>(top_.out_data_o));
+      if ((flags & kRecord) && top_.rootp->hne_core__DOT__map_write) {
+        maps.push_back(layer);
+        maps.push_back(top_.rootp->hne_core__DOT__map_line);
+        for (unsigned n = 0; n < HNE_COLS; ++n) {
+          maps.push_back(field(top_.rootp->hne_core__DOT__map_act, n * HNE_ACT_W, HNE_ACT_W));
+        }
+      }
+      tick();
+      if (taken) held = false, ++next;
+      if (layer_end) {
+        add_counters(counters);
+        ++layer;
+      }
+      // Logits out, probabilities there; or refused.
+      if (busy && top_.idle_o) {
+        status = top_.error_o ? top_.cause_o : 0;
+        break;
+      }
+      if (!top_.idle_o) {
+        busy = true;
+        top_.start_i = 0;
+      }
+    }
+    recording_ = false;
+    if (flags & kTrace) close_trace();
+    // The rest of a packet that was refused.
+    for (; next < count && status != kOutOfCycles; ++next) {
+      top_.in_valid_i = 1;
+      top_.in_data_i = beats[next];
+      top_.in_last_i = next + 1 == count;
+      if (!top_.in_ready_o) break;
+      tick();
+    }
+    top_.in_valid_i = top_.out_ready_i = top_.start_i = 0;
+    if (status == kOutOfCycles) reset();
+    tick();
+    add_counters(counters);
+    const auto probabilities = read_probabilities(HNE_SOFTMAX && !status ? logits.size() : 0);
+
+    const uint32_t head[] = {status, static_cast<uint32_t>(logits.size()),
+                             static_cast<uint32_t>(probabilities.size()), top_.argmax_o, layer,
+                             static_cast<uint32_t>(maps.size() / (2 + HNE_COLS))};
+    put(head, 6);
+    put(&cycle, 1);
+    put(logits.data(), logits.size());
+    put(probabilities.data(), probabilities.size());
+    put(counters.data(), counters.size());
+    put(maps.data(), maps.size());
+  }
+
+  // Of cycles first … last − 1 of every run that asks for it; each overwrites the one before.
+  void trace_to(const char* path, uint64_t first, uint64_t last) {
+    trace_path_ = path;
+    trace_first_ = first;
+    trace_last_ = last;
+  }
+
+ private:
+  void tick() {
+    top_.clk_i = 0;
+    top_.eval();
+    if (recording_) dump();
+    top_.clk_i = 1;
+    top_.eval();
+    if (recording_) dump();
+  }
+
+#if VM_TRACE_FST
+  void open_trace() {
+    trace_.set_time_unit("1ns");
+    trace_.set_time_resolution("1ns");
+    if (!traced_) top_.trace(&trace_, 99);
+    traced_ = true;
+    trace_.open(trace_path_);
+  }
+  void close_trace() { trace_.close(); }
+  void dump() {
+    trace_.dump(time_);
+    time_ += kHalfCycle;
+  }
+  VerilatedFstC trace_;
+  bool traced_ = false;
+#else
+  void open_trace() { die(); }
+  void close_trace() {}
+  void dump() {}
+#endif
+
+  void add_counters(std::vector<uint32_t>& counters) const {
+    for (unsigned n = 0; n < kCounters; ++n) counters.push_back(top_.count_o.at(n));
+  }
+
+  std::vector<uint32_t> read_probabilities(size_t classes) {
+    std::vector<uint32_t> found;
+    top_.mem_space_i = kProbabilities;
+    top_.mem_re_i = 1;
+    for (size_t n = 0; n < classes; ++n) {
+      top_.mem_line_i = n;
+      for (int i = 0; i < kMemoryTicks; ++i) tick();
+      found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
+    }
+    top_.mem_re_i = 0;
+    return found;
+  }
+
+  void select() {
+    top_.mem_space_i = get<uint32_t>();
+    first_ = get<uint32_t>();
+    lines_ = get<uint32_t>();
+    fields_ = get<uint32_t>();
+  }
+
+  // True in one of three draws.
+  bool chance() {
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 17;
+    random_ ^= random_ << 5;
+    return random_ % 3 == 0;
+  }
+
+  Vhne top_;
+  const char* trace_path_ = nullptr;
+  uint64_t trace_first_ = 0, trace_last_ = 0, time_ = 0;
+  bool recording_ = false;
+  uint32_t random_ = 1, first_ = 0, lines_ = 0, fields_ = 0;
+};
+
+}  // namespace
+
+// First argument: registers and memories wake up with random bits from this seed; zero for "-" or
+// none. Three more, where it was compiled for traces: file, first cycle, last cycle plus one.
+int main(int argc, char** argv) {
+#if VM_TRACE_FST
+  Verilated::traceEverOn(true);
+#endif
+  if (argc > 1 && *argv[1] != '-') {
+    Verilated::randReset(2);
+    Verilated::randSeed(std::atoi(argv[1]));
+  } else {
+    Verilated::randReset(0);
+  }
+  Engine engine;
+  if (argc > 4) {
+    engine.trace_to(argv[2], std::strtoull(argv[3], nullptr, 10),
+                    std::strtoull(argv[4], nullptr, 10));
+  }
+  uint32_t command;
+  while (std::fread(&command, sizeof command, 1, stdin) == 1) {
+    if (command == 1) engine.load();
+    if (command == 2) engine.run();
+    if (command == 3) engine.read();
+    std::fflush(stdout);
+  }
+#if VM_COVERAGE
+  const char* folder = std::getenv("HWSIM_COVERAGE");
+  if (!folder) die();
+  VerilatedCov::write(std::string(folder) + "/" + std::to_string(getpid()) + ".dat");
+#endif
+}

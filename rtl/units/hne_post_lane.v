@@ -1,0 +1,63 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b.
+// BROADCAST, MULTIPLY 2 (partial products, sum), ADD, SHIFT, CLAMP: a new operand every cycle.
+// Every lane has its own copy of the multiplier: synthesis must not merge the copies
+// (hwsim/fpga/place_route.py keeps the hierarchy here).
+module hne_post_lane #(
+    parameter integer ACT_W = 8,
+    parameter integer ACC_W = 32,
+    parameter integer MULT_W = 16,
+    parameter integer SHIFT_W = 6,
+    parameter integer WIDE_W = ACC_W + MULT_W
+) (
+    input  wire                     clk_i,
+    // Operands; s and b are shared by all lanes and come when they are due.
+    input  wire signed [ ACC_W-1:0] acc_i,
+    input  wire signed [MULT_W-1:0] multiplier_i,
+    input  wire signed [WIDE_W-1:0] bias3_i,
+    input  wire        [SHIFT_W-1:0] shift4_i,
+    output wire        [ ACT_W-1:0] act_o,
+    output wire signed [ ACC_W-1:0] logit_o
+);
+
+  // The lower half is multiplied without, the upper half with its sign.
+  localparam integer HALF_W = ACC_W / 2;
+
+  reg signed [ACC_W-1:0] acc_q;
+  reg signed [MULT_W-1:0] multiplier_q;
+  reg signed [HALF_W+MULT_W:0] low_q;
+  reg signed [HALF_W+MULT_W-1:0] high_q;
+  reg signed [WIDE_W-1:0] product_q, sum_q;
+  reg signed [WIDE_W-1:0] shifted_q;
+  reg [ACT_W-1:0] act_q;
+  reg signed [ACC_W-1:0] logit_q;
+
+  wire signed [HALF_W+MULT_W:0] low = {{MULT_W + 1{1'b0}}, acc_q[HALF_W-1:0]};
+  wire signed [HALF_W+MULT_W-1:0] high = {{MULT_W{acc_q[ACC_W-1]}}, acc_q[ACC_W-1:HALF_W]};
+  wire signed [HALF_W+MULT_W:0] low_m = {{HALF_W + 1{multiplier_q[MULT_W-1]}}, multiplier_q};
+  wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier_q[MULT_W-1]}}, multiplier_q};
+  wire signed [WIDE_W-1:0] low_wide = {{HALF_W - 1{low_q[HALF_W+MULT_W]}}, low_q};
+  wire negative = shifted_q[WIDE_W-1];
+  wire above = |shifted_q[WIDE_W-2:ACT_W];
+
+  assign act_o = act_q;
+  assign logit_o = logit_q;
+
+  always @(posedge clk_i) begin
+    acc_q     <= acc_i;
+    multiplier_q <= multiplier_i;
+    low_q     <= low * low_m;
+    high_q    <= high * high_m;
+    product_q <= {high_q, {HALF_W{1'b0}}} + low_wide;
+    sum_q     <= product_q + bias3_i;
+    shifted_q <= sum_q >>> shift4_i;
+    act_q     <= negative ? {ACT_W{1'b0}} : above ? {ACT_W{1'b1}} : shifted_q[ACT_W-1:0];
+    logit_q   <= shifted_q[ACC_W-1:0];
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,47 @@
+"""Which table stands in which page, and what writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from hwsim.networks.zoo_table import page_table
+from tests.formal import table as proofs
+from tools.tables import cycles, formats, measured, networks, rtl
+
+ROOT = Path(__file__).parents[2]
+
+#: Tables that a measurement printed, kept in docs/measured, and their pages.
+PRINTED = {
+    "attack-table": "docs/attacks.md",
+    "jsma-speed": "docs/attacks.md",
+    "jsma-options": "docs/attacks.md",
+    "jsma-pairs": "docs/attacks.md",
+    "hjsma-elements": "docs/attacks.md",
+    "transfer": "docs/attacks.md",
+    "audit-one-step": "docs/audit.md",
+    "audit-worst-case": "docs/audit.md",
+    "detection": "docs/detection.md",
+}
+
+#: (page, name of the place) -> the text that belongs there.
+BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
+    ("docs/images.md", "widths"): formats.widths,
+    ("docs/images.md", "fields"): formats.fields,
+    ("docs/timing.md", "constants"): formats.constants,
+    ("docs/rtl.md", "cycles-banked"): partial(cycles.table, "mnist-cnn-h16-banked"),
+    ("docs/rtl.md", "cycles-xxh32"): partial(cycles.table, "mnist-cnn-h16"),
+    ("docs/rtl.md", "configurations"): rtl.configurations,
+    ("docs/rtl.md", "rtl-full"): measured.rtl_full,
+    ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
+    ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
+    ("docs/networks.md", "architectures"): networks.architectures,
+    ("docs/formal.md", "proofs"): proofs.page_table,
+    ("README.md", "configurations"): formats.configurations,
+    ("README.md", "networks"): networks.mnist,
+    ("README.md", "cifar10"): networks.cifar10,
+    ("README.md", "hfgsm"): measured.hfgsm,
+    ("README.md", "bench"): measured.bench,
+    **{(page, name): partial(measured.table, name) for name, page in PRINTED.items()},
+}

@@ -1,0 +1,166 @@
+"""Tables of formats and constants, read from the modules that define them."""
+
+from __future__ import annotations
+
+from hwsim.files import markdown
+from hwsim.numbers.config import EngineConfig, config_names, load_config
+from hwsim.program.program import FIELDS, PoolLayer, Program
+from hwsim.rom.memfile import MemFile
+from hwsim.rom.memories import MEMORIES, memory_files
+from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
+
+#: What the fields of an instruction say, and which layers have them.
+MEANINGS = {
+    "op": "0 end, 1 conv, 2 fc, 3 pool",
+    "last": "1 in the last layer",
+    "scheme": "conv, fc: 0 dense, 1 xxh32, 2 banked",
+    "log2_hash_banks": "conv, fc: log2 H",
+    "kernel": "k",
+    "stride": "of both axes",
+    "padding": "conv: of all four sides",
+    "in_c": "channels of the input map",
+    "out_c": "channels of the output map",
+    "in_h": "its height",
+    "in_w": "its width",
+    "out_h": "its height",
+    "out_w": "its width",
+    "fan_in": "conv, fc",
+    "real_weights": "conv, fc: K",
+    "seed": "conv, fc: of the hash",
+    "weight_base": "first line in weights.mem",
+    "index_base": "first line in index.mem",
+    "channel_base": "first line in scale.mem and bias.mem",
+    "prob_shift": "last layer: fa + fw − 4, two's complement",
+}
+
+#: Pipeline stages by unit, in the order of the table, and what happens in them.
+STAGES = {
+    sequencer: {
+        "START": "the last pixel was accepted at boundary 0; leave idle",
+        "FETCH": "16 instruction words, one a cycle; read; register",
+        "SETUP": "line strides of both maps (a product); slot length T (a maximum); the load of "
+        "all units, registered",
+        "ISSUE": "fc only: the array issues a column in the cycle after its tile-buffer write",
+    },
+    index: {
+        "LANE": "state_i + j·PRIME3, rotate by 17",
+        "ROUND": "· PRIME4: the words of the digits, three levels of sums",
+        "MIX": "^ >> 15, · PRIME2 (4); ^ >> 13, · PRIME3 (4)",
+        "SCALE": "^ >> 16, high half of u·K, or of u·(K/H) for `banked`: operands, products, sum "
+        "(2)",
+        "ROTATE": "`banked`: ·H + ((i + rotation) mod H); `xxh32` passes",
+    },
+    expander: {
+        "COMPARE": "bank and line of each row; which rows want the same bank or word",
+        "FIRST": "the lowest row of each word",
+        "COUNT": "words of lower rows in the same bank",
+        "TURN": "the turn of each row, and whether a further one follows; the column register",
+        "ROUTE": "the reads travel to their banks",
+        "READ": "bank SRAMs answer",
+        "SIGN": "words are routed to the rows that were granted, negated where ξ = −1",
+        "WRITE": "the finished column is written to the tile buffer",
+    },
+    mac_array: {
+        "ADDRESS": "x of each lane; line of each bank of the activation buffer",
+        "READ": "the activation buffer answers; the tile buffer did at once, its weights wait",
+        "ALIGN": "words to lanes, padding masked",
+        "BROADCAST": "lanes and weights to the operand registers of all cells",
+        "MULTIPLY": "ROWS × COLS products",
+        "ACCUMULATE": "the first column of a pixel tile loads, the others add",
+        "SHADOW": "all accumulators are copied to the shadow bank",
+    },
+    post: {
+        "READ": "scale and bias memories answer",
+        "BROADCAST": "sums and m_c to the operand registers of the lanes",
+        "MULTIPLY": "acc·m_c: partial products, sum",
+        "ADD": "+ b_c",
+        "SHIFT": "arithmetic >> s_c",
+        "CLAMP": "to 0 … 2^ACT_W − 1",
+        "WRITE": "one line of the feature map; last layer: one logit, compared for the argmax",
+    },
+    pool: {
+        "ADDRESS": "as `mac_array`",
+        "READ": "as `mac_array`",
+        "ALIGN": "as `mac_array`",
+        "COMPARE": "maximum so far; the first element of a window loads",
+        "WRITE": "one line of the other feature map",
+    },
+    softmax: {
+        "READ": "the logit is out",
+        "DIFFERENCE": "to the maximum",
+        "SHIFT": "by multiples of eight; by the rest, saturated to a table address",
+        "LOOKUP": "EXP_LUT; its output register",
+        "SUM": "Σe; e_k is kept",
+        "LOAD": "between the passes: e_0 is read, its register, into the divider",
+        "DIVIDE": "one quotient bit a cycle; the next e_k loads with the last bit",
+    },
+}
+
+
+def constants() -> str:
+    """Every stage of every unit, with the cycles that its module says, for docs/timing.md."""
+    rows = [
+        [f"`{unit.__name__.rpartition('.')[2]}.{name}`", str(getattr(unit, name)), words]
+        for unit, stages in STAGES.items()
+        for name, words in stages.items()
+    ]
+    return _left(["constant", "cycles", "what happens"], rows)
+
+
+def fields() -> str:
+    """The words of an instruction, for docs/images.md."""
+    rows = [
+        [str(word), f"{low + width - 1} … {low}" if width > 1 else str(low), f"`{name}`",
+         MEANINGS[name]]
+        for name, (word, low, width) in FIELDS.items()
+    ]  # fmt: skip
+    used = max(word for word, _, _ in FIELDS.values())
+    return _left(["word", "bits", "field", ""], [*rows, [f"{used + 1} … 15", "", "", "0"]])
+
+
+def _files(config: EngineConfig) -> dict[str, MemFile]:
+    """Line layouts of a configuration; they do not depend on the network."""
+    layer = PoolLayer("", (1, 1, 1), (1, 1, 1), 1, 1)
+    return memory_files(Program(config, (layer,), (1, 1, 1)))
+
+
+def widths() -> str:
+    """Fields, bits and digits of a line by configuration, for docs/images.md."""
+    names = config_names()
+    rows = []
+    for memory in MEMORIES:
+        row = [f"`{memory}`"]
+        for name in names:
+            file = _files(load_config(name)).get(memory)
+            row.append(
+                f"{file.fields} × {file.width} bits, {file.digits} digits" if file else "no file"
+            )
+        rows.append(row)
+    return markdown.table(["", *(f"`{name}`" for name in names)], rows)
+
+
+#: What each named configuration is for, and how its index is kept, in README.md.
+PURPOSES = {
+    "tiny": "exhaustive tests",
+    "small": "an ECP5-85F",
+    "default": "the figures here",
+    "wide": "ASIC-sized",
+}
+
+
+def configurations() -> str:
+    """The named configurations, for README.md."""
+    rows = []
+    for name in config_names():
+        config = load_config(name)
+        stored = {"sram": "stored", "hash": "hashed"}[config.index_mode]
+        rows.append(
+            [name, f"{config.rows}×{config.cols}", str(config.banks), stored,
+             f"{config.clock_mhz:g} MHz", PURPOSES[name]]
+        )  # fmt: skip
+    return _left(["configuration", "array", "banks", "index", "clock", "for"], rows)
+
+
+def _left(head: list[str], rows: list[list[str]]) -> str:
+    """A table of words, all columns to the left."""
+    return markdown.table(head, rows).replace("---:", "---", len(head))
