@@ -154,9 +154,10 @@ def test_processes_that_are_interrupted_add_no_line(tmp_path: Path, rows: int) -
     script = tmp_path / "go.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
-        "from hwsim.studies.runner.executors import chosen\nfrom hwsim.studies.runner.runner import
-        run\n" "from hwsim.studies.runner.store import Store\nfrom tests.study_rows import
-        squares\n" "folder = Path(sys.argv[1])\n"
+        "from hwsim.studies.runner.executors import chosen\n"
+        "from hwsim.studies.runner.runner import run\n"
+        "from hwsim.studies.runner.store import Store\nfrom tests.study_rows import squares\n"
+        "folder = Path(sys.argv[1])\n"
         "def go():\n"
         "    with Store(folder / 'rows') as store, chosen(2, None) as (executor, width):\n"
         "        (folder / 'begun').touch()\n"
