@@ -105,10 +105,11 @@ pnr: $(SYNTH)  ## place and route small on an ECP5-85F: clock and limiting path;
 formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject its mutants
 	$(BIN)/python -m pytest tests/formal -n 2
 
-lint: $(TESTENV)  ## ruff and mypy
+lint: $(TESTENV)  ## ruff, mypy, and the layers of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
 	$(BIN)/python -m docs.draw

@@ -1,6 +1,11 @@
 """Attacks on classifiers, float or fixed-point, through one small protocol.
 
-base: what a model is, what an attack returns. criteria: goals. grid: admissible inputs. losses:
-what is differentiated. fgsm: FGSM and HFGSM. schedule: Algorithm 1. evaluate: success rates.
-Nothing is imported here, so that ``hwsim.attacks.core.errors`` comes without torch.
+One attack a file. core: what they share (the protocol, goals, losses, the grid of admissible
+inputs). evaluate: what their images do to other models, budgets and pairs of classes. Nothing is
+imported here, so that ``hwsim.attacks.core.errors`` comes without torch.
 """
+
+if __name__ == "attacks":
+    from hwsim.files.step_aside import step_aside
+
+    step_aside(__name__, __file__)

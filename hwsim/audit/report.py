@@ -100,7 +100,7 @@ def render_html(result: Mapping[str, Any], picture: bytes) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("hwsim"),
+        loader=PackageLoader("hwsim.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -15,11 +15,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from hwsim.bus.constants import CAUSES, COUNTERS, SPACES
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, VERSION
 from hwsim.errors import HwsimError
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.simulator import CAUSES, COUNTERS, SPACES
 
 START, AUTO, ABORT = 1, 2, 4  # CONTROL
 BUSY, DONE, ERROR, REFUSED = 1, 2, 4, 8  # STATUS

@@ -16,7 +16,7 @@ from hwsim.fpga import tools as fpga
 from hwsim.fpga.synthesis import BLOCK_BITS, BLOCK_RAM, DEVICE, TOP, memory_bits
 from hwsim.fpga.tools import Progress, SynthesisError
 from hwsim.numbers.config import EngineConfig
-from hwsim.rtl.simulator import RTL
+from hwsim.rtl.tree import module_file
 
 PART = "LFE5U-85F-6CABGA756"
 #: What nextpnr aims at, MHz: a little beyond what must be reached.
@@ -88,7 +88,7 @@ def module_of(instance: str) -> str:
     module = TOP
     for part in instance.split("."):
         if part.startswith("u_"):
-            text = (RTL / f"{module}.v").read_text(encoding="utf-8")
+            text = module_file(module).read_text(encoding="utf-8")
             children = {name: child for child, name in _INSTANCE.findall(text)}
             module = children.get(part, module)
     return module

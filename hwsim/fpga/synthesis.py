@@ -19,7 +19,7 @@ from typing import Any
 from hwsim.fpga import tools as fpga
 from hwsim.fpga.tools import Progress, SynthesisError
 from hwsim.numbers.config import EngineConfig
-from hwsim.rtl.simulator import sources
+from hwsim.rtl.tree import sources
 
 TOP = "hne_top"
 RAM = "hne_ram"

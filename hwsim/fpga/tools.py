@@ -25,7 +25,8 @@ from hwsim.files.content import digest
 from hwsim.files.file import replacing
 from hwsim.files.reading import MAX_KEPT, parse_json, read_regular
 from hwsim.numbers.config import EngineConfig
-from hwsim.rtl.simulator import content_digest, sources
+from hwsim.rtl.simulator import content_digest
+from hwsim.rtl.tree import sources
 
 #: What the tools are doing, and seconds since the start.
 Progress = Callable[[str, float], None]

@@ -22,8 +22,8 @@ PowerOfTwo = Annotated[int, Field(ge=1, le=4096)]
 NAME = r"^[A-Za-z0-9._-]+$"
 Depth = Annotated[int, Field(ge=1, le=2**26)]
 
-#: Configurations travel inside the wheel; in a checkout they stand at the top level.
-_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
+#: configs/ of a checkout, linked to; a folder of its own in an installed hwsim.
+_FOLDER = Path(__file__).parents[1] / "configs"
 
 
 class EngineConfig(BaseModel):
@@ -129,7 +129,7 @@ def _validated(data: dict[str, Any], origin: str) -> EngineConfig:
 
 def config_names() -> list[str]:
     """Names of the configurations that ship with hwsim, smallest first."""
-    found = {path.stem for folder in _FOLDERS for path in folder.glob("*.toml")}
+    found = {path.stem for path in _FOLDER.glob("*.toml")}
     order = ["tiny", "small", "default", "wide"]
     return sorted(found, key=lambda n: (order.index(n) if n in order else len(order), n))
 
@@ -150,8 +150,7 @@ def load_config(name: str) -> EngineConfig:
                 f"unknown configuration {name!r}: choose from {', '.join(config_names())}, "
                 "or give the path of a .toml file"
             )
-        candidates = [folder / f"{name}.toml" for folder in _FOLDERS]
-        path = next(p for p in candidates if p.is_file())
+        path = _FOLDER / f"{name}.toml"
     try:
         data = tomllib.loads(read_regular(path, MAX_TEXT).decode("utf-8"))
     except InputError as error:

@@ -107,3 +107,8 @@ def multiplier_and_shift(ratio: float, mult_w: int, shift_max: int) -> tuple[int
         shift -= 1
         m = nearest(ratio, shift)
     return m, shift
+
+
+def clog2(n: int) -> int:
+    """Bits that count ``n`` values, as Verilog's $clog2."""
+    return (n - 1).bit_length()

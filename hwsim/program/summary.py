@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hwsim.numbers.fixedpoint import clog2
 from hwsim.program.program import MacLayer, Program
-from hwsim.rom.memfile import clog2
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -116,13 +116,13 @@ def roc_png(result: Mapping[str, Any]) -> bytes:
 
 def write(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
     picture = roc_png(result)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=PackageLoader("hwsim.report"),
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     page = environment.get_template("detection.html").render(

@@ -372,10 +372,10 @@ def render_page(template: str, result: Mapping[str, Any], **values: Any) -> str:
     """A template of this package as HTML; it sees ``r``, the plain result, ``raw``, its JSON, and
     ``values``.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=PackageLoader("hwsim.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -158,10 +158,10 @@ def write_transfer(result: Mapping[str, Any], directory: Path) -> dict[str, Path
 
 def render_html(result: Mapping[str, Any], pictures: list[bytes]) -> str:
     """The study as one HTML page that loads nothing from elsewhere."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=PackageLoader("hwsim.report"),
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     positions = range(len(result["epsilons"]))

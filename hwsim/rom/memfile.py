@@ -149,8 +149,3 @@ class MemFile:
 
 def _shifted_right(values: NDArray[np.uint64], shift: int) -> NDArray[np.uint64]:
     return values >> np.uint64(shift) if shift >= 0 else values << np.uint64(-shift)
-
-
-def clog2(n: int) -> int:
-    """Bits that count ``n`` values, as Verilog's $clog2."""
-    return (n - 1).bit_length()

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.fixedpoint import clog2
 from hwsim.program.program import WORDS_PER_INSTRUCTION, MacLayer, Program, decode, encode
-from hwsim.rom.memfile import CHUNK_FIELDS, MemFile, clog2
+from hwsim.rom.memfile import CHUNK_FIELDS, MemFile
 
 WEIGHTS, INDEX, SCALE, BIAS, PROGRAM = MEMORIES = (
     "weights.mem", "index.mem", "scale.mem", "bias.mem", "program.mem",

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.bus.constants import CAUSES
 from hwsim.cost.timing import analyze
 from hwsim.engine.forward import Stage
 from hwsim.engine.module import Engine
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import CAUSES, RtlEngine, RtlError, build
+from hwsim.rtl.simulator import RtlEngine, RtlError, build
 
 
 def twin_maps(twin: Engine, image: NDArray[Any]) -> dict[str, NDArray[np.int64]]:

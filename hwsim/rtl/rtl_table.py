@@ -10,9 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from hwsim.bus.constants import CAUSES, COUNTERS
 from hwsim.cost.timing import LayerTiming, TimingReport
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import CAUSES, COUNTERS, RtlEngine, RtlError
+from hwsim.rtl.simulator import RtlEngine, RtlError
 
 if TYPE_CHECKING:
     from hwsim.rtl.simulator import RtlRun

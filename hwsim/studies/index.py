@@ -14,16 +14,20 @@ SLIDES = "pruning and logits augmentation slides"
 
 @dataclass(frozen=True)
 class Entry:
-    """title: what it shows. source: the figure or table that it computes again."""
+    """title: what it shows. source: the figure or table that it computes again.
+
+    home: its module in hwsim.studies.papers, where that is not called as the study is.
+    """
 
     name: str
     title: str
     source: str
+    home: str = ""
 
     @property
     def module(self) -> ModuleType:
         """NETWORKS; grid(plan, present) -> points; find(plan, present, answers) -> findings."""
-        return import_module(f"hwsim.studies.{self.name}")
+        return import_module(f"hwsim.studies.papers.{self.home or self.name}")
 
 
 STUDIES = {
@@ -42,13 +46,14 @@ STUDIES = {
         ),
         Entry("table1", "Pruning and logits augmentation, MNIST", f"Table I, {SLIDES}"),
         Entry("table2", "Pruning and logits augmentation, CIFAR-10", f"Table II, {SLIDES}"),
-        Entry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B"),
+        Entry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B",
+              "memory"),
         Entry("mechanism", "Where the paper's number appears, and what it hides",
               f"{LIU}, 87.99% to 4.77%"),
         Entry("seeds", "Success of attacks over training and hash seeds",
               f"{LIU}, Figs. 4 and 10a"),
         Entry("spread", "The other trends over training and hash seeds",
-              f"{LIU}, Figs. 3, 5, 6, 7 and 9"),
+              f"{LIU}, Figs. 3, 5, 6, 7 and 9", "seed_trends"),
     )
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Data sets: what is known, where it is found, how it is read."""

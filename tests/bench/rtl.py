@@ -14,7 +14,8 @@ import torch
 from cocotb_tools.runner import get_runner
 
 from hwsim.rtl.backend import RtlBackend
-from hwsim.rtl.simulator import RTL, TOP, RtlEngine, build, verilator
+from hwsim.rtl.simulator import RtlEngine, build, verilator
+from hwsim.rtl.tree import TOP, module_file, search_options
 from tests.bench import rtl_cocotb
 from tests.bench.measure import Line
 from tests.bench.rtl_network import image, network
@@ -30,9 +31,9 @@ def _cocotb(folder: Path) -> Any:
     os.environ["PATH"] = environment["PATH"]
     runner = get_runner("verilator")
     runner.build(
-        sources=[RTL / f"{TOP}.v"], hdl_toplevel=TOP, includes=[RTL], build_dir=folder,
+        sources=[module_file(TOP)], hdl_toplevel=TOP, build_dir=folder,
         parameters=network().config.verilog_parameters(), always=True, log_file=folder / "log",
-        build_args=["-y", str(RTL), "--default-language", "1364-2005", "--output-split", "0",
+        build_args=[*search_options(), "--default-language", "1364-2005", "--output-split", "0",
                     "--no-timing", "-Wno-fatal", "-O3", "-CFLAGS", "-O3 -march=native"],
     )  # fmt: skip
     return runner
@@ -44,7 +45,7 @@ def _run_cocotb(runner: Any, folder: Path) -> tuple[float, list[int]]:
         hdl_toplevel=TOP, test_module="tests.bench.rtl_cocotb", build_dir=folder, test_dir=folder,
         log_file=folder / "log",
         extra_env={rtl_cocotb.RESULT: str(result), rtl_cocotb.IMAGES: str(COCOTB_IMAGES),
-                   "PYTHONPATH": str(RTL.parent)},
+                   "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     found = json.loads(result.read_text())
     return found["cycles"] / found["seconds"], found["logits"]

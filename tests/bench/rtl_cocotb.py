@@ -17,8 +17,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge
 from cocotb.utils import get_sim_time
 
+from hwsim.bus.constants import SPACES
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.simulator import SPACES
 from tests.bench.rtl_network import image, network
 
 #: Where the result goes, and how many images are run.

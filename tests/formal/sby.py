@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hwsim.rtl.tree import module_file
+
 HERE = Path(__file__).parent
-RTL = HERE.parents[1] / "rtl"
 #: A task that takes this long has failed.
 TIMEOUT_S = 240
 
@@ -85,7 +86,8 @@ def run(proof: Proof, task: str, where: Path, mutation: Mutation | None = None) 
     """
     where.mkdir(parents=True, exist_ok=True)
     for source in (proof.top, *proof.sources):
-        path = HERE / f"{source}.v" if source == proof.top or "/" in source else RTL / f"{source}.v"
+        ours = source == proof.top or "/" in source
+        path = HERE / f"{source}.v" if ours else module_file(source)
         text = path.read_text(encoding="utf-8")
         if mutation is not None and mutation.file == source:
             text = mutation.apply(text)

@@ -20,6 +20,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
+from hwsim.bus.constants import COUNTERS
 from hwsim.bus.host import (
     BUSY,
     START,
@@ -33,7 +34,6 @@ from hwsim.cost.timing import analyze
 from hwsim.engine.reference import run as oracle
 from hwsim.numbers.config import load_config
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import COUNTERS
 from tests.rtl.samples import gradient_image, small_network
 
 PROGRAM = small_network(load_config("tiny"))

@@ -12,6 +12,7 @@ import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiResp
 
+from hwsim.bus.constants import SPACES
 from hwsim.bus.host import (
     ABORT,
     AUTO,
@@ -27,7 +28,6 @@ from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, REGISTERS, VERSION
 from hwsim.defenses.inhibition import inhibit
 from hwsim.engine.reference import run as oracle
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.simulator import SPACES
 from tests.rtl.bus import PROGRAM, ready, watch
 from tests.rtl.samples import gradient_image
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from cocotb_tools.check_results import get_results
 
-from hwsim.rtl.simulator import RTL
 from tests.rtl.coverage import simulations
 
 pytestmark = pytest.mark.rtl
@@ -24,7 +23,7 @@ def test_the_engine_behind_its_buses(engine_for_cocotb: tuple[Any, Path]) -> Non
         runner.test(
             hdl_toplevel="hne_top", test_module="tests.rtl.bus_cocotb", build_dir=folder,
             test_dir=folder, results_xml=str(results), plusargs=simulations.plusargs(),
-            extra_env={"PYTHONPATH": os.fspath(RTL.parent)},
+            extra_env={"PYTHONPATH": os.fspath(Path(__file__).parents[2])},
         )  # fmt: skip
     tests, failures = get_results(results)
     assert (tests, failures) == (17, 0)

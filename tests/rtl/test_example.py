@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from pyverilog.vparser import ast as vast
 
 from hwsim.numbers.config import load_config
-from hwsim.rtl.simulator import RTL, verilator
+from hwsim.rtl.simulator import verilator
+from hwsim.rtl.tree import search_options
 from tools.draw.verilog import instances, nodes, parsed, ports
 
 pytestmark = pytest.mark.rtl
 
-FOLDER = RTL.parent / "docs" / "example"
+FOLDER = Path(__file__).parents[2] / "docs" / "example"
 
 
 def test_the_example_elaborates_without_a_warning() -> None:
     script, environment = verilator()
     command = [
         script, "--lint-only", "-Wall", "--quiet-stats", "--default-language", "1364-2005",
-        "-y", str(RTL), f"+incdir+{RTL}", "--top-module", "soc_top", str(FOLDER / "soc_top.v"),
+        *search_options(), "--top-module", "soc_top", str(FOLDER / "soc_top.v"),
     ]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

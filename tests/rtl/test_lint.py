@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from hwsim.numbers.config import EngineConfig, config_names, load_config
-from hwsim.rtl.simulator import RTL, verilator
+from hwsim.rtl.simulator import verilator
+from hwsim.rtl.tree import module_file, modules, search_options
 from tests.rtl.configs import MANY
 
 pytestmark = pytest.mark.rtl
 
-MODULES = sorted(path.stem for path in RTL.glob("hne_*.v"))
+MODULES = modules()
 
 
 def lint(top: str, **parameters: int) -> str:
@@ -22,7 +22,7 @@ def lint(top: str, **parameters: int) -> str:
     values = [f"-G{name}={value}" for name, value in parameters.items()]
     command = [
         script, "--lint-only", "-Wall", "--quiet-stats", "--default-language", "1364-2005",
-        "-y", str(RTL), f"+incdir+{RTL}", "--top-module", top, *values, str(RTL / f"{top}.v"),
+        *search_options(), "--top-module", top, *values, str(module_file(top)),
     ]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     return done.stderr + done.stdout.partition("- V e r i l a t i o n")[0]
@@ -75,7 +75,7 @@ def test_an_illegal_parameter_set_stops_elaboration(complaint: str, wrong: dict[
 @pytest.mark.parametrize("module", MODULES)
 def test_files_follow_the_house_style(module: str) -> None:
     """One module of the file's name, standard header, spaces, 100 columns, a comment on top."""
-    text = Path(RTL / f"{module}.v").read_text(encoding="utf-8")
+    text = module_file(module).read_text(encoding="utf-8")
     header = "`resetall\n`timescale 1ns / 1ps\n`default_nettype none\n\n// "
     assert text.startswith(header)
     assert text.endswith("endmodule\n\n`resetall\n")

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hwsim.bus.constants import CAUSES, OUT_OF_CYCLES
 from hwsim.cost.timing import analyze
 from hwsim.engine.reference import Trace
 from hwsim.engine.reference import run as oracle
 from hwsim.numbers.config import load_config
 from hwsim.program.program import FIELDS, Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.simulator import CAUSES, OUT_OF_CYCLES, RtlEngine
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.compare import check
 from tests.rtl.configs import FULL
 from tests.rtl.samples import gradient_image, small_network

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pyverilog.vparser import ast as vast
 
+from hwsim.bus.constants import COUNTERS
 from hwsim.bus.registers import PARAMETERS, REGISTERS
 from hwsim.numbers.config import load_config
-from hwsim.rtl.simulator import COUNTERS, TOP
+from hwsim.rtl.tree import TOP
 from tools.draw.nets import nets
 from tools.draw.verilog import (
     ILLEGAL,

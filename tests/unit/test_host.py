@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from hwsim.bus.constants import COUNTERS, SPACES
 from hwsim.bus.host import DONE, ERROR, Access, Answer, Host, HostError, drive
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, VERSION
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.simulator import COUNTERS, SPACES
 from tests.rtl.samples import small_network
 
 PROGRAM = small_network(load_config("tiny"))

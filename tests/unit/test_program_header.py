@@ -1,14 +1,12 @@
 import re
-from pathlib import Path
 
 from hwsim.program.header import verilog_header
 from hwsim.program.program import FIELDS, encode
-
-RTL = Path(__file__).parents[2] / "rtl"
+from hwsim.rtl.tree import module_file
 
 
 def test_committed_header_is_what_the_generator_writes() -> None:
-    assert (RTL / "hne_program.vh").read_text(encoding="utf-8") == verilog_header()
+    assert module_file("hne_program.vh").read_text(encoding="utf-8") == verilog_header()
 
 
 def test_header_places_a_field_where_encode_puts_it() -> None:

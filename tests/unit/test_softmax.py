@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from hwsim.engine import reference
+from hwsim.rtl.tree import module_file
 from hwsim.units.softmax import EXP_LUT, verilog_table
 
-TABLE = Path(__file__).parents[2] / "rtl" / "hne_exp_lut.v"
+TABLE = module_file("hne_exp_lut")
 
 
 def test_committed_table_is_what_the_generator_writes() -> None:

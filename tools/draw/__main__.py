@@ -14,7 +14,7 @@ from typing import Any
 from hwsim.files.file import replacing
 from tools.draw import blocks, hierarchy, wavedrom
 
-FOLDER = Path(__file__).parent.parent / "img"
+FOLDER = Path(__file__).parents[2] / "docs" / "img"
 #: Pictures that need no simulation, by file name.
 STILL = {"hierarchy.svg": hierarchy.draw, "datapath.svg": blocks.draw}
 

@@ -12,7 +12,8 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from hwsim.numbers.config import load_config
-from hwsim.rtl.simulator import RTL, RtlError, verilator
+from hwsim.rtl.simulator import RtlError, verilator
+from hwsim.rtl.tree import module_file, search_options
 from tools.draw.record_cocotb import TARGET
 
 TOP = "hne_top"
@@ -24,9 +25,9 @@ def compile_top(folder: Path, *more: str) -> Any:
     os.environ["PATH"] = environment["PATH"]
     runner = get_runner("verilator")
     runner.build(
-        sources=[RTL / f"{TOP}.v"], hdl_toplevel=TOP, includes=[RTL], build_dir=folder,
+        sources=[module_file(TOP)], hdl_toplevel=TOP, build_dir=folder,
         parameters=load_config("tiny").verilog_parameters(), always=True,
-        build_args=["-y", str(RTL), "--default-language", "1364-2005", "--output-split", "0",
+        build_args=[*search_options(), "--default-language", "1364-2005", "--output-split", "0",
                     "--no-timing", "-Wno-fatal", *more],
     )  # fmt: skip
     return runner
@@ -39,7 +40,7 @@ def record(runner: Any, folder: Path) -> dict[str, Any]:
         runner.test(
             hdl_toplevel=TOP, test_module="tools.draw.record_cocotb", build_dir=folder,
             test_dir=folder, results_xml=str(results), testcase="the_scenes",
-            extra_env={TARGET: waves, "PYTHONPATH": str(RTL.parent)},
+            extra_env={TARGET: waves, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
         if get_results(results) != (1, 0):
             raise RtlError("the simulation that the timing diagrams come from failed")

@@ -11,23 +11,27 @@ from typing import Any
 from pyverilog.vparser import ast as vast
 from pyverilog.vparser.parser import VerilogParser
 
-from hwsim.rtl.simulator import RTL
+from hwsim.rtl.tree import module_file, modules
 
-MODULES = sorted(path.stem for path in RTL.glob("hne_*.v"))
+MODULES = modules()
 #: Modules whose name stops elaboration; there are none of such names.
 ILLEGAL = "hne_illegal_"
 TOP = "hne_top"
 
 
 @cache
-def parsed(module: str, folder: Path = RTL) -> Any:
+def parsed(module: str, folder: Path | None = None) -> Any:
     """The syntax tree of a module; includes are put in place, directives left out."""
-    text = (folder / f"{module}.v").read_text(encoding="utf-8")
-    text = re.sub(r'`include "(.*?)"', lambda found: (RTL / found[1]).read_text("utf-8"), text)
+    text = _file(module, folder).read_text(encoding="utf-8")
+    text = re.sub(r'`include "(.*?)"', lambda found: module_file(found[1]).read_text("utf-8"), text)
     text = re.sub(r"^`.*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\(\* \w+ \*\)", "", text)  # attributes, which pyverilog does not know
     (definition,) = _parser().parse(text).description.definitions
     return definition
+
+
+def _file(module: str, folder: Path | None) -> Path:
+    return module_file(module) if folder is None else folder / f"{module}.v"
 
 
 @cache
@@ -66,9 +70,9 @@ def children(module: str) -> list[str]:
     return list(dict.fromkeys(one.module for one in instances(parsed(module))))
 
 
-def purpose(module: str, folder: Path = RTL) -> str:
+def purpose(module: str, folder: Path | None = None) -> str:
     """The first words of the comment above a module, up to a stop."""
-    text = (folder / f"{module}.v").read_text(encoding="utf-8")
+    text = _file(module, folder).read_text(encoding="utf-8")
     comment = text.split("`default_nettype none\n", 1)[1].split("\nmodule ", 1)[0]
     words = " ".join(line.strip().removeprefix("//").strip() for line in comment.splitlines())
     return re.split(r"[.:;,]( |$)|\(twin", words.strip())[0].strip()

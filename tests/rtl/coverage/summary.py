@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwsim.rtl.simulator import RTL
+from hwsim.rtl.tree import RTL
 from tests.rtl.coverage.points import TOGGLE, Counts, CoverageError, Point
 
 if sys.version_info >= (3, 11):
@@ -119,7 +119,7 @@ def summarize(
     """Coverage of all modules of ``folder``; modules that nothing simulated count as uncovered."""
     sources = {
         path.name: path.read_text(encoding="utf-8").splitlines()
-        for path in sorted(folder.glob("hne_*.v"))
+        for path in sorted(folder.rglob("hne_*.v"))
     }
     missed: dict[tuple[str, int], list[str]] = {}
     lines: dict[str, set[int]] = defaultdict(set)

@@ -11,7 +11,7 @@ from typing import Any
 
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from hwsim.rtl.simulator import RTL
+from hwsim.rtl.tree import module_file
 
 #: Instance -> (module, parameters): small, and not all powers of two.
 UNITS: dict[str, tuple[str, dict[str, int]]] = {
@@ -47,7 +47,7 @@ _PORT = re.compile(r"(input|output)\s+(?:wire|reg)(?:\s+signed)?\s*(\[[^\]]*\])?
 
 def _head(name: str) -> str:
     """Parameters and ports of a unit's module."""
-    source = (RTL / f"{UNITS[name][0]}.v").read_text(encoding="utf-8")
+    source = module_file(UNITS[name][0]).read_text(encoding="utf-8")
     return re.sub(r"//[^\n]*", "", source[source.index("\nmodule ") : source.index("\n);")])
 
 

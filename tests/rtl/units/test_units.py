@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cocotb_tools.runner import get_runner
 
-from hwsim.rtl.simulator import RTL, verilator
+from hwsim.rtl.simulator import verilator
+from hwsim.rtl.tree import search_options
 from tests.rtl.coverage import simulations
 from tests.rtl.units import bench
 
@@ -34,8 +35,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
         # Registers wake up with random bits.
         runner = get_runner("verilator")
         runner.build(
-            sources=[bench.write(folder)], hdl_toplevel="bench", includes=[RTL],
-            build_args=["-y", str(RTL), "--default-language", "1364-2005", "--no-timing",
+            sources=[bench.write(folder)], hdl_toplevel="bench",
+            build_args=[*search_options(), "--default-language", "1364-2005", "--no-timing",
                         "-Wno-fatal", "--x-initial", "unique", "--x-assign", "unique",
                         "--output-split", "0", "-CFLAGS", "-O0", *simulations.build_args()],
             build_dir=folder / "build", always=True,
