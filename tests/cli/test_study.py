@@ -24,8 +24,9 @@ from hwsim.studies.grid.plan import Plan
 from hwsim.studies.index import STUDIES
 from hwsim.studies.output import check_docs
 from hwsim.studies.runner import executors, runner
+from hwsim.studies.runner.execute import execute
 from hwsim.studies.runner.machines import Subject, digests, place, program
-from hwsim.studies.runner.task import Task, execute
+from hwsim.studies.runner.task import Task
 from tests.cli.conftest import MODEL, Run, read
 from tests.cli.test_results import ENTRY
 from tests.unit.test_studies_runner import until
@@ -177,7 +178,8 @@ def test_a_worker_with_other_files_or_other_code_refuses_its_row(
         "samples": 10,
         "part": [0, 1],
     }
-    task = Task("hwsim.studies.grid.attack_rows:accuracy", parameters, digests(parameters))
+    function = "hwsim.studies.grid.attack_rows:accuracy"
+    task = Task(function, parameters, digests(function, parameters))
     assert json.loads(execute(task.text()))["images"] == 10
     other = Task(task.function, parameters, {**task.inputs, f"network {MODEL}": "0" * 64})
     with pytest.raises(InputError, match=f"has another network {MODEL}"):

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from hwsim.errors import InputError
-from hwsim.studies.runner import code_digest as sources
 from hwsim.studies.runner.executors import Inline, chosen, cluster
 from hwsim.studies.runner.runner import run
 from hwsim.studies.runner.store import FORMAT, Store
@@ -105,24 +104,6 @@ def test_a_scheduler_that_is_gone_is_one_line_and_costs_no_finished_row(
         run(squares(5, tmp_path / "log"), store, Dying(), width=2)
     assert "\n" not in str(error.value)
     assert len(store) == 2
-
-
-def test_the_key_of_a_row_knows_the_code_that_makes_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    names = {name for name, _ in sources.files()}
-    assert {"attacks/fgsm.py", "hwsim/defenses/augmentation.py", "hwsim/compiler/compiler.py",
-            "hwsim/studies/grid/attack_rows.py", "models/layers.py"} <= names  # fmt: skip
-    assert not {"hwsim/studies/papers/fig4.py", "hwsim/commands/study.py"} & names
-    source = tmp_path / "a.py"
-    found = set()
-    for text in ("x = 1\n", "x = 2\n"):
-        source.write_text(text, encoding="utf-8")
-        monkeypatch.setattr(sources, "files", lambda: iter([("a.py", source)]))
-        sources.digest.cache_clear()
-        found.add(sources.digest())
-    sources.digest.cache_clear()
-    assert len(found) == 2
 
 
 def test_progress_counts_cost_and_begins_with_what_is_there(store: Store, tmp_path: Path) -> None:

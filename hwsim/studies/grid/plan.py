@@ -50,7 +50,8 @@ class Point:
 
     def task(self) -> Task:
         """Raises HwsimError for a network that is damaged and for data that are not there."""
-        return Task(self.function, self.parameters, digests(self.parameters), self.cost)
+        inputs = digests(self.function, self.parameters)
+        return Task(self.function, self.parameters, inputs, self.cost)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from hwsim.networks.open import CALIBRATION_IMAGES, pixels
 from hwsim.numbers.config import load_config
 from hwsim.numbers.fixedpoint import nearest
 from hwsim.program.program import Program
-from hwsim.studies.runner import code_digest as sources
+from hwsim.studies.runner import code_digest
 
 Side = Literal["float", "fixed"]
 
@@ -90,9 +90,14 @@ def _dataset(name: str, split: Literal["train", "test"], _folder: str | None) ->
     return load_dataset(name, split)
 
 
-def digests(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """What a task with these parameters reads: code, networks, data, engine configurations."""
-    found = {"code": sources.digest()}
+def digests(function: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What ``function(**parameters)`` depends on: code, networks, data, engine configurations."""
+    return {"code": code_digest.digest(function), **_read_by(parameters)}
+
+
+def _read_by(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What a task with these parameters reads."""
+    found: dict[str, str] = {}
     for one in _subjects(parameters):
         described = card(one.network)
         found[f"network {one.network}"] = _network(described)
@@ -184,7 +189,7 @@ def module(subject: Subject) -> nn.Module:
 
 def model(subject: Subject) -> nn.Module:
     """What computes: the float network, or the Engine."""
-    return _model(subject, canonical(digests(subject.parameters())))
+    return _model(subject, canonical(_read_by(subject.parameters())))
 
 
 @lru_cache(maxsize=4)

@@ -9,8 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 from hwsim.errors import HwsimError, InputError
 from hwsim.files.reading import parse_json
+from hwsim.studies.runner.execute import execute
 from hwsim.studies.runner.store import Store
-from hwsim.studies.runner.task import Row, Task, execute
+from hwsim.studies.runner.task import Row, Task
 
 #: Tasks given out beyond those being computed, so that no worker waits for the next.
 AHEAD = 2

@@ -8,9 +8,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, TypeVar
 
-from hwsim.errors import InputError
 from hwsim.files.content import canonical, digest
-from hwsim.files.reading import parse_json
 
 #: What a function answers: JSON values by name.
 Row = dict[str, Any]
@@ -47,8 +45,16 @@ class Task:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of all that the row depends on."""
-        facts = [self.function, self.version, dict(self.parameters), dict(self.inputs)]
+        """SHA-256 of all that the row depends on.
+
+        Of the function only its name: where it stands does not change what it answers.
+        """
+        facts = [
+            self.function.rpartition(":")[2],
+            self.version,
+            dict(self.parameters),
+            dict(self.inputs),
+        ]
         return digest(facts)
 
     def text(self) -> str:
@@ -67,28 +73,3 @@ def resolve(path: str) -> Callable[..., Row]:
     module, _, name = path.partition(":")
     found: Callable[..., Row] = getattr(import_module(module), name)
     return found
-
-
-def execute(text: str) -> str:
-    """Compute the row of ``Task.text()``: JSON in, JSON out, so that it runs in any process.
-
-    Raises InputError where this process has other code or other files than the one that asked.
-    """
-    task = parse_json(text)
-    function = resolve(task["function"])
-    here = int(function.version)  # type: ignore[attr-defined]
-    if here != task["version"]:
-        raise InputError(
-            f"a worker has version {here} of {task['function']}, not {task['version']}: install "
-            "the same hwsim on all machines"
-        )
-    if task["inputs"]:
-        from hwsim.studies.runner.machines import digests
-
-        found = digests(task["parameters"])
-        if other := sorted(k for k, v in task["inputs"].items() if found.get(k) != v):
-            raise InputError(
-                f"a worker has another {other[0]} than this machine: give all machines the same "
-                "files"
-            )
-    return canonical(function(**task["parameters"]))
