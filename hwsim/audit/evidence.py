@@ -60,7 +60,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Gradients:
+class GradientEvidence:
     """Clean gradients of one loss on N images.
 
     zero_images: exactly zero in every pixel. zero_pixels: share of pixels, over all images, where
@@ -149,7 +149,7 @@ class Evidence:
 
     images: int
     attempts: dict[str, Attempt] = field(default_factory=dict)
-    gradients: list[Gradients] = field(default_factory=list)
+    gradients: list[GradientEvidence] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
     saturation: list[Saturation] = field(default_factory=list)
     convergence: list[Convergence] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Evidence:
     def from_dict(cls, data: Mapping[str, Any]) -> Evidence:
         """What ``as_dict`` wrote. Raises TypeError, KeyError or ValueError for anything else."""
         kinds: dict[str, Any] = {
-            "gradients": Gradients, "agreement": Agreement, "saturation": Saturation,
+            "gradients": GradientEvidence, "agreement": Agreement, "saturation": Saturation,
             "convergence": Convergence,
         }  # fmt: skip
         lists = {name: [kind(**row) for row in data[name]] for name, kind in kinds.items()}

@@ -28,7 +28,7 @@ SATURATED, TIED = 0.05, 0.05
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FlagVerdict:
     """raised: None where nothing could be measured. finding: one line. rows: what it rests on."""
 
     key: str
@@ -37,16 +37,16 @@ class Verdict:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def judge_all(evidence: Evidence) -> list[Verdict]:
+def judge_all(evidence: Evidence) -> list[FlagVerdict]:
     """One verdict for each of meaning.FLAGS, in that order."""
     return [_JUDGES[flag.key](evidence) for flag in FLAGS]
 
 
-def zero_gradient(evidence: Evidence) -> Verdict:
+def zero_gradient(evidence: Evidence) -> FlagVerdict:
     """Exact zeros on clean images, by loss."""
     rows = [asdict(row) for row in evidence.gradients]
     if not rows:
-        return Verdict("zero-gradient", None, "not measured")
+        return FlagVerdict("zero-gradient", None, "not measured")
     n, found = evidence.images, []
     for row in evidence.gradients:
         if row.loss != CHIP and row.zero_images > ZERO_IMAGES * n:
@@ -56,10 +56,10 @@ def zero_gradient(evidence: Evidence) -> Verdict:
     naive = next((row for row in evidence.gradients if row.loss == NAIVE), None)
     lost = naive.no_winner if naive else 0
     quiet = f"none vanishes; the answered class has no float32 term on {_of(lost, n)}"
-    return Verdict("zero-gradient", bool(found), "; ".join(found) or quiet, rows)
+    return FlagVerdict("zero-gradient", bool(found), "; ".join(found) or quiet, rows)
 
 
-def other_loss_wins(evidence: Evidence) -> Verdict:
+def other_loss_wins(evidence: Evidence) -> FlagVerdict:
     """The adaptive losses against the naive one."""
     return _ranking(
         evidence,
@@ -68,13 +68,13 @@ def other_loss_wins(evidence: Evidence) -> Verdict:
     )
 
 
-def one_step_wins(evidence: Evidence) -> Verdict:
+def one_step_wins(evidence: Evidence) -> FlagVerdict:
     """FGSM against PGD, loss by loss."""
     losses = [a.loss for a in evidence.attempts.values() if a.family == "iterated"]
     return _ranking(evidence, "one-step-wins", [(f"fgsm {x}", f"pgd {x}") for x in losses])
 
 
-def blind_wins(evidence: Evidence) -> Verdict:
+def blind_wins(evidence: Evidence) -> FlagVerdict:
     """Noise, square attack and transfer against the white-box attack of the same kind."""
     pairs = []
     for made in evidence.attempts.values():
@@ -85,7 +85,7 @@ def blind_wins(evidence: Evidence) -> Verdict:
     return _ranking(evidence, "blind-wins", pairs)
 
 
-def not_rising(evidence: Evidence) -> Verdict:
+def not_rising(evidence: Evidence) -> FlagVerdict:
     """Success of PGD over ε, for every loss but the chip's own."""
     rows, found = [], []
     made = [a for a in evidence.attempts.values() if a.family == "iterated"]
@@ -107,8 +107,10 @@ def not_rising(evidence: Evidence) -> Verdict:
                 f"{fallen} fall at {one.epsilons[-1]:g}"
             )
     if not rows:
-        return Verdict("not-rising", None, "not measured: give more than one epsilon")
-    return Verdict("not-rising", bool(found), "; ".join(found) or "it rises for every loss", rows)
+        return FlagVerdict("not-rising", None, "not measured: give more than one epsilon")
+    return FlagVerdict(
+        "not-rising", bool(found), "; ".join(found) or "it rises for every loss", rows
+    )
 
 
 def _lost(made: Attempt, at: int) -> Comparison:
@@ -118,7 +120,7 @@ def _lost(made: Attempt, at: int) -> Comparison:
     return compare(pair, made.name, made.epsilons[-1:], first, last)
 
 
-def unbounded_fails(evidence: Evidence) -> Verdict:
+def unbounded_fails(evidence: Evidence) -> FlagVerdict:
     """ε = 1, every loss but the chip's own."""
     rows: list[dict[str, Any]] = []
     found, most = [], 0
@@ -133,16 +135,16 @@ def unbounded_fails(evidence: Evidence) -> Verdict:
         if left > UNBOUNDED_LEFT * evidence.images:
             found.append(f"{made.loss} leaves {_of(left, evidence.images)}")
     if not rows:
-        return Verdict("unbounded-fails", None, "not measured")
+        return FlagVerdict("unbounded-fails", None, "not measured")
     quiet = f"no loss leaves more than {_of(most, evidence.images)}"
-    return Verdict("unbounded-fails", bool(found), "; ".join(found) or quiet, rows)
+    return FlagVerdict("unbounded-fails", bool(found), "; ".join(found) or quiet, rows)
 
 
-def unfinished(evidence: Evidence) -> Verdict:
+def unfinished(evidence: Evidence) -> FlagVerdict:
     """PGD with more steps on what it missed: does doubling them still help?"""
     rows, found = [asdict(row) for row in evidence.convergence], []
     if not rows:
-        return Verdict("unfinished", None, "not measured")
+        return FlagVerdict("unfinished", None, "not measured")
     n = evidence.images
     for row in evidence.convergence:
         if row.gained > GAINED * n:
@@ -153,10 +155,10 @@ def unfinished(evidence: Evidence) -> Verdict:
     best = max(evidence.convergence, key=lambda row: row.gained)
     enough = max(row.steps for row in evidence.convergence)
     quiet = f"{enough} steps are enough: twice as many gain at most {_of(best.gained, n)}"
-    return Verdict("unfinished", bool(found), "; ".join(found) or quiet, rows)
+    return FlagVerdict("unfinished", bool(found), "; ".join(found) or quiet, rows)
 
 
-def gradient_disagrees(evidence: Evidence) -> Verdict:
+def gradient_disagrees(evidence: Evidence) -> FlagVerdict:
     """Each depth and mode by its best step width."""
     rows = [asdict(row) for row in evidence.agreement]
     best: dict[tuple[str, str], float] = {}
@@ -167,18 +169,18 @@ def gradient_disagrees(evidence: Evidence) -> Verdict:
                 place = (row.depth, str(mode))
                 best[place] = max(best.get(place, -1.0), value)
     if not best:
-        return Verdict("gradient-disagrees", None, "not measured: nothing moves the logits")
+        return FlagVerdict("gradient-disagrees", None, "not measured: nothing moves the logits")
     found = [f"{at} ({how}): {value:.2f}" for (at, how), value in best.items() if value < COSINE]
     (at, how), least = min(best.items(), key=lambda item: item[1])
     quiet = f"lowest cosine {least:.2f}, {at}, {how}"
-    return Verdict("gradient-disagrees", bool(found), "; ".join(found) or quiet, rows)
+    return FlagVerdict("gradient-disagrees", bool(found), "; ".join(found) or quiet, rows)
 
 
-def saturated(evidence: Evidence) -> Verdict:
+def saturated(evidence: Evidence) -> FlagVerdict:
     """Feature maps at their ends and logits that tie."""
     ties = evidence.ties
     if ties is None:
-        return Verdict("saturated", None, "not measured")
+        return FlagVerdict("saturated", None, "not measured")
     found = [
         f"{row.saturated:.1%} of layer {row.layer} is saturated"
         for row in evidence.saturation
@@ -190,19 +192,19 @@ def saturated(evidence: Evidence) -> Verdict:
     worst = max((row.saturated for row in evidence.saturation), default=0.0)
     quiet = f"at most {worst:.2%} of a layer; {_of(ties.top, ties.images)} tie"
     rows = [asdict(row) for row in evidence.saturation] + [asdict(ties)]
-    return Verdict("saturated", bool(found), "; ".join(found) or quiet, rows)
+    return FlagVerdict("saturated", bool(found), "; ".join(found) or quiet, rows)
 
 
-def unstable(evidence: Evidence) -> Verdict:
+def unstable(evidence: Evidence) -> FlagVerdict:
     """Bit for bit."""
     seen = evidence.stability
     if seen is None:
-        return Verdict("unstable", None, "not measured")
+        return FlagVerdict("unstable", None, "not measured")
     finding = f"{seen.different:,} of {seen.logits:,} repeated logits differ"
-    return Verdict("unstable", seen.different > 0, finding, [asdict(seen)])
+    return FlagVerdict("unstable", seen.different > 0, finding, [asdict(seen)])
 
 
-def _ranking(evidence: Evidence, key: str, pairs: Iterable[tuple[str, str]]) -> Verdict:
+def _ranking(evidence: Evidence, key: str, pairs: Iterable[tuple[str, str]]) -> FlagVerdict:
     """Raised where the first of a pair beats the second, corrected for the number of pairs."""
     made = evidence.attempts
     usable = [(a, b) for a, b in pairs if a in made and b in made]
@@ -216,13 +218,13 @@ def _ranking(evidence: Evidence, key: str, pairs: Iterable[tuple[str, str]]) -> 
                 f"{row.weak} beats {row.strong} on {row.above} images, loses on {row.below}"
             )
     if not rows:
-        return Verdict(key, None, "not measured")
+        return FlagVerdict(key, None, "not measured")
     nearest = min(rows, key=lambda row: row.p)
     quiet = (
         f"nearest: {nearest.weak} beats {nearest.strong} on {nearest.above} images, loses on "
         f"{nearest.below}"
     )
-    return Verdict(key, bool(found), "; ".join(found) or quiet, [asdict(row) for row in rows])
+    return FlagVerdict(key, bool(found), "; ".join(found) or quiet, [asdict(row) for row in rows])
 
 
 def _compared(weak: Attempt, strong: Attempt, epsilons: Sequence[float]) -> Comparison:
@@ -236,7 +238,7 @@ def _of(count: int, total: int) -> str:
     return f"{count} of {total} images"
 
 
-_JUDGES: dict[str, Callable[[Evidence], Verdict]] = {
+_JUDGES: dict[str, Callable[[Evidence], FlagVerdict]] = {
     "zero-gradient": zero_gradient,
     "other-loss-wins": other_loss_wins,
     "one-step-wins": one_step_wins,

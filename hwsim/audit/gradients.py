@@ -12,7 +12,7 @@ from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.core.dlr import DLR
 from hwsim.attacks.core.losses import CrossEntropy, Loss, Margin, ProbabilityLoss
 from hwsim.attacks.core.rescaled import Rescaled
-from hwsim.audit.evidence import Gradients
+from hwsim.audit.evidence import GradientEvidence
 from hwsim.engine.module import Engine
 
 #: The loss of the naive attacker.
@@ -56,7 +56,7 @@ def true_seed(logits: Tensor, labels: Tensor) -> Tensor:
     return powers.scatter(1, own, -powers.sum(1, keepdim=True))
 
 
-def examine(engine: Engine, inputs: Tensor, labels: Tensor, name: str) -> Gradients:
+def examine(engine: Engine, inputs: Tensor, labels: Tensor, name: str) -> GradientEvidence:
     """One loss on the clean images."""
     loss, goal = make_loss(name, engine), Untargeted(labels)
     gradient, logits = input_gradient(engine, inputs, goal, loss)
@@ -78,7 +78,7 @@ def examine(engine: Engine, inputs: Tensor, labels: Tensor, name: str) -> Gradie
             _unit(seed.double()), _unit(true_seed(logits, labels))
         )
         cosine = float(pair.mean())
-    return Gradients(
+    return GradientEvidence(
         loss=name,
         zero_images=int((flat == 0).all(1).sum()),
         zero_pixels=float((flat == 0).double().mean()),

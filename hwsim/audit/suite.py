@@ -42,7 +42,7 @@ WATCHED = (NAIVE, "margin")
 
 
 @dataclass(frozen=True)
-class Settings:
+class AuditSettings:
     """What a user chose, the network apart. command: what reproduces the run."""
 
     model: str
@@ -52,7 +52,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Stage:
+class AuditPhase:
     """One step of the audit. cost: of the order of inferences per image."""
 
     name: str
@@ -69,7 +69,11 @@ class Audit:
     """
 
     def __init__(
-        self, settings: Settings, network: Network, test: Dataset, sources: Mapping[str, nn.Module]
+        self,
+        settings: AuditSettings,
+        network: Network,
+        test: Dataset,
+        sources: Mapping[str, nn.Module],
     ) -> None:
         self.began = time.perf_counter()
         self.settings, self.network, self.sources = settings, network, dict(sources)
@@ -95,18 +99,18 @@ class Audit:
         parts += [f"{config.act_w}bit"] if config.act_w != 8 else []
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts))
 
-    def stages(self) -> Iterator[Stage]:
+    def stages(self) -> Iterator[AuditPhase]:
         """In order: the cheap probes first, and what needs the outcome of others behind them."""
-        yield Stage("repeated inference", 10, self._stability)
-        yield Stage("saturation and ties", 1, self._saturation)
-        yield Stage("gradients by loss", 18, self._gradients)
+        yield AuditPhase("repeated inference", 10, self._stability)
+        yield AuditPhase("saturation and ties", 1, self._saturation)
+        yield AuditPhase("gradients by loss", 18, self._gradients)
         for depth, tail in agreement.tails(self.network.program):
             yield from self._agreement(depth, tail)
         for trial in trials(self.engine, self.settings.effort, tuple(self.sources)):
-            yield Stage(trial.name, trial.cost, self._attempt(trial))
+            yield AuditPhase(trial.name, trial.cost, self._attempt(trial))
         for loss in WATCHED:
             cost = 6 * self.settings.effort.steps * len(self.settings.effort.epsilons)
-            yield Stage(f"last steps of pgd {loss}", cost, self._convergence(loss))
+            yield AuditPhase(f"last steps of pgd {loss}", cost, self._convergence(loss))
 
     def run(
         self,
@@ -173,7 +177,7 @@ class Audit:
         found.gradients = [examine(self.engine, self.inputs, self.labels, x) for x in losses]
         return found
 
-    def _agreement(self, depth: str, tail: Any) -> Iterator[Stage]:
+    def _agreement(self, depth: str, tail: Any) -> Iterator[AuditPhase]:
         def run(_: Evidence) -> Evidence:
             found = self._nothing()
             maps, labels = self._maps(depth), self.labels.numpy()
@@ -190,7 +194,7 @@ class Audit:
                     )
             return found
 
-        yield Stage(f"finite differences, {depth}", 120, run)
+        yield AuditPhase(f"finite differences, {depth}", 120, run)
 
     def _maps(self, depth: str) -> Any:
         """(N, C, H, W) int64: the integers that the tail at ``depth`` reads."""

@@ -62,7 +62,7 @@ def drive(accesses: Accesses[T], bus: Callable[[Access], Answer]) -> T:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BusResult:
     """What one image left in the registers. probabilities: UQ1.16, empty without the unit."""
 
     argmax: int
@@ -132,7 +132,7 @@ class Host:
         yield from self.write("STATUS", DONE | ERROR | REFUSED)
         yield from self.write("CONTROL", START)
 
-    def outcome(self) -> Accesses[Outcome]:
+    def outcome(self) -> Accesses[BusResult]:
         """Wait for the end of the image. Raises HostError, with the cause, if it was refused."""
         while (status := (yield from self.read("STATUS"))) & (DONE | ERROR) == 0:
             pass
@@ -142,7 +142,7 @@ class Host:
         counters = {}
         for name in COUNTERS:
             counters[name] = yield from self.read(f"COUNT_{name.upper()}")
-        return Outcome(
+        return BusResult(
             argmax=(yield from self.read("ARGMAX")),
             counters=counters,
             probabilities=(yield from self._probabilities()),

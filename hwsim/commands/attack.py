@@ -23,14 +23,14 @@ from hwsim.commands.options import (
 )
 from hwsim.files.shown import say
 from hwsim.report import budgets
-from hwsim.runs.attack_catalog import ENTRIES, Entry, Option, norm_of
+from hwsim.runs.attack_catalog import ENTRIES, AttackEntry, Option, norm_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from hwsim.attacks.evaluate.cross import Tally
     from hwsim.runs.experiment import Experiment
-    from hwsim.runs.settings import Settings
+    from hwsim.runs.settings import Request
 
 #: Images where the Verilog judges, unless the attack takes fewer.
 SAMPLES_RTL = 20
@@ -97,7 +97,7 @@ _HELP = """{title}
 """
 
 
-def _shared(entry: Entry) -> list[Callable[[Any], Any]]:
+def _shared(entry: AttackEntry) -> list[Callable[[Any], Any]]:
     """The options of every attack, less those that would have nothing to act upon."""
     least = 20 if entry.samples > 20 else entry.samples
     found: list[Callable[[Any], Any]] = [
@@ -176,7 +176,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _make(entry: Entry) -> click.Command:
+def _make(entry: AttackEntry) -> click.Command:
     def run(**chosen: Any) -> None:
         options = {o.name: chosen.pop(f"own_{o.name}") for o in entry.options}
         _run(entry, options, **chosen)
@@ -198,7 +198,7 @@ def _make(entry: Entry) -> click.Command:
     return built
 
 
-def _has_norm(entry: Entry) -> bool:
+def _has_norm(entry: AttackEntry) -> bool:
     return any(option.name == "norm" for option in entry.options)
 
 
@@ -207,7 +207,7 @@ for _entry in ENTRIES.values():
 
 
 def _run(
-    entry: Entry,
+    entry: AttackEntry,
     options: dict[str, Any],
     *,
     model: str,
@@ -234,12 +234,12 @@ def _run(
         from hwsim.networks.open import open_network
         from hwsim.report.terminal import render_terminal
         from hwsim.runs.experiment import Experiment
-        from hwsim.runs.settings import Settings
+        from hwsim.runs.settings import Request
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
         least = min(SAMPLES_RTL, entry.samples) if backend == "rtl" else entry.samples
-        settings = Settings(
+        settings = Request(
             attack=entry.name,
             model=model,
             epsilons=budgets.resolve(spent, network.program.input_shape),
@@ -266,7 +266,7 @@ def _run(
         answer.print(f"note: {note}")
 
 
-def _notes(settings: Settings) -> list[str]:
+def _notes(settings: Request) -> list[str]:
     found = []
     if settings.gradient != "ste":
         found.append(f"the engine's gradient is {settings.gradient}")

@@ -94,14 +94,14 @@ def command(
     with loading(screen, "loading and compiling the network") as on_progress:
         from hwsim.audit.attempts import Effort
         from hwsim.audit.report import write_audit
-        from hwsim.audit.suite import Audit, Settings
+        from hwsim.audit.suite import Audit, AuditSettings
         from hwsim.audit.terminal import render_terminal
         from hwsim.models.datasets.dataset import load_dataset
         from hwsim.networks.open import open_network
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
-        settings = Settings(
+        settings = AuditSettings(
             model=model,
             images=images,
             effort=Effort(tuple(eps), steps, draws),

@@ -68,13 +68,13 @@ def command(
         from hwsim.models.datasets.dataset import load_dataset
         from hwsim.networks.open import open_network
         from hwsim.report.detection_report import render, write
-        from hwsim.runs.detection import Study
+        from hwsim.runs.detection import DetectionStudy
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)
         train = load_dataset(network.dataset, "train", on_progress=on_progress)
         names = tuple(dict.fromkeys(part.strip().lower() for part in attacks.split(",")))
-        study = Study(network, test, train, names)
+        study = DetectionStudy(network, test, train, names)
     chosen = network.program.config
     folder = report.prepare_run_directory(
         out / f"detect-{network.name}-{chosen.name}-{chosen.act_w}bit"

@@ -67,15 +67,15 @@ def rewrite(
       hwsim rom rewrite a.hne b.hne --apply inhibition=0.02@fc --patch axi.txt
     """
     from hwsim.bus.patch import changes, write_patch
-    from hwsim.defenses.steps import Step, apply
+    from hwsim.defenses.steps import RewriteStep, apply
     from hwsim.errors import ImageError
     from hwsim.files.file import replacing
     from hwsim.report.report import prepare_json_path
     from hwsim.rom import image as rom
 
-    chosen = [Step.parse(text) for text in steps]
+    chosen = [RewriteStep.parse(text) for text in steps]
     if layers is not None:
-        named = [Step(s.name, s.value, s.layers if "@" in t else layers)
+        named = [RewriteStep(s.name, s.value, s.layers if "@" in t else layers)
                  for s, t in zip(chosen, steps, strict=True)]  # fmt: skip
         chosen = named
     before = rom.load(source)

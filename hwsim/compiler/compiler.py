@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hwsim.compiler.fuse import Front, Stage, group
+from hwsim.compiler.fuse import Front, OpGroup, group
 from hwsim.compiler.fx_trace import trace_chain
 from hwsim.compiler.operations import F64
 from hwsim.compiler.rounding import UnevenChannelsWarning, channel_loss
@@ -82,7 +82,7 @@ def compile(
 
 def assemble(
     front: Front,
-    stages: Sequence[Stage],
+    stages: Sequence[OpGroup],
     config: EngineConfig,
     shape: Shape,
     *,
@@ -107,7 +107,7 @@ def assemble(
     return program
 
 
-def input_gain(front: Front, stages: Sequence[Stage], config: EngineConfig) -> tuple[float, F64]:
+def input_gain(front: Front, stages: Sequence[OpGroup], config: EngineConfig) -> tuple[float, F64]:
     """(gain, offset by fan-in position) of what the first layer sees, gain · a · 2^-A + offset.
 
     An integer pixel a is worth a / (2^A − 1); the datapath takes it for a · 2^-A.
@@ -146,7 +146,7 @@ def _uniquely_named(layers: list[Layer]) -> list[Layer]:
 
 
 def _quantize(
-    stage: Stage,
+    stage: OpGroup,
     config: EngineConfig,
     fa_in: int,
     last: bool,

@@ -70,7 +70,7 @@ class Front:
 
 
 @dataclass
-class Stage:
+class OpGroup:
     """One layer and what fuses into it: relu((W x + bias) · scale + offset), then the pools.
 
     mac: a Linear if it is one, even where the module says convolution. in_shape, shape: (C, H, W)
@@ -111,10 +111,10 @@ class Stage:
         self.flat = len(op.shape) == 1
 
 
-def group(operations: Sequence[Op], image_shape: Shape) -> tuple[Front, list[Stage]]:
+def group(operations: Sequence[Op], image_shape: Shape) -> tuple[Front, list[OpGroup]]:
     """The stages of a network, the last of which gives the logits. Raises CompileError."""
     front = Front(image_shape, np.ones(image_shape), np.zeros(image_shape))
-    stages: list[Stage] = []
+    stages: list[OpGroup] = []
     for op in operations:
         if isinstance(op, Mac):
             if stages and not stages[-1].relu:
@@ -133,16 +133,16 @@ def group(operations: Sequence[Op], image_shape: Shape) -> tuple[Front, list[Sta
     return front, stages
 
 
-def _stage(mac: Mac, in_shape: Shape) -> Stage:
+def _stage(mac: Mac, in_shape: Shape) -> OpGroup:
     n, flat = mac.spec.n_out, not mac.conv
     shape: Shape = (n, mac.shape[1], mac.shape[2]) if mac.conv else (n, 1, 1)
     if mac.conv and in_shape[1:] == (mac.kernel, mac.kernel) and mac.padding == 0:
         # As large as its map, it is a Linear: its fan-in runs over (c, y, x) in the same order.
         mac = replace(mac, conv=False, kernel=0, stride=0, padding=0)
-    return Stage(mac, in_shape, shape, np.ones(n), np.zeros(n), mac.samples, flat=flat)
+    return OpGroup(mac, in_shape, shape, np.ones(n), np.zeros(n), mac.samples, flat=flat)
 
 
-def _check_output(stage: Stage) -> None:
+def _check_output(stage: OpGroup) -> None:
     mac = stage.mac
     if stage.relu or stage.pools or np.any(stage.scale != 1) or np.any(stage.offset != 0):
         raise CompileError(

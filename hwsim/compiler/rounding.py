@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.compiler.fuse import Stage
+from hwsim.compiler.fuse import OpGroup
 from hwsim.compiler.operations import F64
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.program import MacLayer
@@ -63,12 +63,12 @@ class ChannelLoss:
         )
 
 
-def channel_loss(stage: Stage, layer: MacLayer, config: EngineConfig) -> ChannelLoss:
+def channel_loss(stage: OpGroup, layer: MacLayer, config: EngineConfig) -> ChannelLoss:
     """Compare the weights of a stage with the words that ``layer`` has for them.
 
     Parameters
     ----------
-    stage : Stage
+    stage : OpGroup
         The float layer, with what batch norm does behind it.
     layer : MacLayer
         The same layer, quantized.
@@ -97,7 +97,7 @@ def channel_loss(stage: Stage, layer: MacLayer, config: EngineConfig) -> Channel
     )  # fmt: skip
 
 
-def _rows(stage: Stage, layer: MacLayer) -> Iterator[tuple[slice, F64, F64]]:
+def _rows(stage: OpGroup, layer: MacLayer) -> Iterator[tuple[slice, F64, F64]]:
     """Some rows at a time, the float weights and what the words are worth."""
     step = max(1, ROW_WEIGHTS // layer.fan_in)
     address, negative = layer.hash_table
@@ -108,7 +108,7 @@ def _rows(stage: Stage, layer: MacLayer) -> Iterator[tuple[slice, F64, F64]]:
         yield rows, np.where(negative[rows], -real, real), words
 
 
-def _carried(stage: Stage, layer: MacLayer) -> float:
+def _carried(stage: OpGroup, layer: MacLayer) -> float:
     """The factor in the words of a last layer: a network of one carries the input gain there."""
     parts = [((words * real).sum(), (real**2).sum()) for _, real, words in _rows(stage, layer)]
     both, square = np.sum(parts, axis=0)

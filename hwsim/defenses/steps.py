@@ -19,7 +19,7 @@ DEFAULT_LAYERS = {"inhibition": "last", "augmentation": "last", "pruning": "all"
 
 
 @dataclass(frozen=True)
-class Step:
+class RewriteStep:
     """One rewrite: its name, its number (τ, or the compression), its layers."""
 
     name: str
@@ -27,7 +27,7 @@ class Step:
     layers: str
 
     @classmethod
-    def parse(cls, text: str) -> Step:
+    def parse(cls, text: str) -> RewriteStep:
         """``NAME=VALUE`` or ``NAME=VALUE@LAYERS``; InputError for anything else."""
         name, _, rest = text.partition("=")
         value, named, layers = rest.partition("@")
@@ -53,14 +53,16 @@ class Step:
         return rewrites[self.name](program, self.value, self.layers, on_overflow)
 
 
-def apply(program: Program, steps: Sequence[Step], on_overflow: OnOverflow = "error") -> Program:
+def apply(
+    program: Program, steps: Sequence[RewriteStep], on_overflow: OnOverflow = "error"
+) -> Program:
     """All steps, first to last."""
     for step in steps:
         program = step(program, on_overflow)
     return program
 
 
-def apply_module(module: nn.Module, steps: Sequence[Step]) -> nn.Module:
+def apply_module(module: nn.Module, steps: Sequence[RewriteStep]) -> nn.Module:
     """The same steps on a float module, hashed or plain; ``module`` itself stays as it is."""
     rewrites: dict[str, Callable[..., nn.Module]] = {
         "inhibition": inhibit_module,

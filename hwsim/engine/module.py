@@ -116,7 +116,7 @@ class Engine(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes), float32, differentiable in ``x``."""
         keep = torch.is_grad_enabled() and getattr(x, "requires_grad", False)
-        return _Forward.apply(x, self, _Run(keep))
+        return _Forward.apply(x, self, _Pass(keep))
 
     def integer_logits(self, x: Tensor) -> Tensor:
         """Raw logits v, int64 (N, classes), each worth v · 2^-logit_frac."""
@@ -202,7 +202,7 @@ class Engine(nn.Module):
             real = 0 - np.where(above, np.nextafter(real, np.float32(0)), real)
         return np.ldexp(real, -self.program.logit_frac)
 
-    def _vjp(self, x: Tensor, seed: Tensor, run: _Run) -> Tensor:
+    def _vjp(self, x: Tensor, seed: Tensor, run: _Pass) -> Tensor:
         """seed (N, classes) pulled back to the input, (N, C, H, W)."""
         try:
             flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
@@ -243,7 +243,7 @@ def _full_precision() -> torch.autocast:
     return torch.autocast("cpu", enabled=False)
 
 
-class _Run:
+class _Pass:
     """What one forward pass leaves for its backward passes; recomputed there if absent."""
 
     def __init__(self, keep: bool) -> None:
@@ -253,7 +253,7 @@ class _Run:
 
 class _Forward(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, engine: Engine, run: _Run) -> Tensor:
+    def forward(x: Tensor, engine: Engine, run: _Pass) -> Tensor:
         states: list[Any] | None = [] if run.keep else None
         integers = engine._integers(engine._grid(x), states)
         run.states = states
@@ -270,9 +270,9 @@ class _Forward(torch.autograd.Function):
         return _Backward.apply(seeds[0], x, ctx.engine, ctx.run), None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, engine: Engine, run: _Run) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: Any, x: Tensor, engine: Engine, run: _Pass) -> tuple[Tensor, int]:
         folded = x.movedim(in_dims[0], 0)
-        result = _Forward.apply(folded.flatten(0, 1), engine, _Run(run.keep))
+        result = _Forward.apply(folded.flatten(0, 1), engine, _Pass(run.keep))
         return result.unflatten(0, folded.shape[:2]), 0
 
 
@@ -280,7 +280,7 @@ class _Backward(torch.autograd.Function):
     """The vector-Jacobian product as a function of its own, so that it can be batched too."""
 
     @staticmethod
-    def forward(seed: Tensor, x: Tensor, engine: Engine, run: _Run) -> Tensor:
+    def forward(seed: Tensor, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
         return engine._vjp(x, seed, run)
 
     @staticmethod
@@ -293,7 +293,7 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: Any, seed: Tensor, x: Tensor, engine: Engine, run: _Run
+        info: Any, in_dims: Any, seed: Tensor, x: Tensor, engine: Engine, run: _Pass
     ) -> tuple[Tensor, int]:
         if in_dims[1] is None:
             seeds = seed.movedim(in_dims[0], 0)
@@ -303,11 +303,11 @@ class _Backward(torch.autograd.Function):
             seeds = seed.expand(info.batch_size, *seed.shape)
         else:
             seeds = seed.movedim(in_dims[0], 0)
-        result = _Backward.apply(seeds.flatten(0, 1), images.flatten(0, 1), engine, _Run(False))
+        result = _Backward.apply(seeds.flatten(0, 1), images.flatten(0, 1), engine, _Pass(False))
         return result.unflatten(0, images.shape[:2]), 0
 
 
-def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Run) -> Tensor:
+def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
     """∂logits/∂x, (N, classes, C, H, W): all that many seeds for the same images need."""
     one_hot = torch.eye(classes, device=x.device)[:, None].expand(-1, len(x), -1)
     return torch.stack([_Backward.apply(seed, x, engine, run) for seed in one_hot], 1)

@@ -33,7 +33,7 @@ _INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+
 
 
 @dataclass(frozen=True)
-class Step:
+class PathStep:
     """A hop of a path: ns of ``kind`` (clk-to-q, logic, routing, setup), at an instance."""
 
     kind: str
@@ -42,13 +42,13 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Placement:
+class Routed:
     """What nextpnr reached. used: cells of the device by kind. path: the slowest one."""
 
     config: str
     mhz: float
     used: Mapping[str, int]
-    path: tuple[Step, ...]
+    path: tuple[PathStep, ...]
     tool: str
     seconds: float
 
@@ -94,7 +94,7 @@ def module_of(instance: str) -> str:
     return module
 
 
-def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[Step, ...]]:
+def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[PathStep, ...]]:
     """nextpnr's report -> MHz, cells in use, and the slowest path between registers.
 
     Raises SynthesisError if the report names no clock.
@@ -109,7 +109,7 @@ def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[Step,
         raise SynthesisError("nextpnr reports no clock: nothing was routed")
     slowest = max(paths, key=lambda one: sum(step["delay"] for step in one["path"]))
     steps = tuple(
-        Step(
+        PathStep(
             step["type"],
             round(step["delay"], 2),
             instance_of((step["from"] if step["type"] == "clk-to-q" else step["to"])["cell"]),
@@ -120,7 +120,7 @@ def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[Step,
     return round(min(one["achieved"] for one in clocks.values()), 2), used, steps
 
 
-def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Placement:
+def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Routed:
     """Synthesize, place and route ``config``; from the cache if nothing has changed since.
 
     Takes about ten minutes. Raises SynthesisError if the memories do not fit the device, and if a
@@ -162,5 +162,5 @@ def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Placeme
 
     recipe = "\n".join([fpga.version("yosys"), tool, commands, *flags])
     result = fpga.kept("pnr", recipe, make)
-    path = tuple(Step(**step) for step in result["path"])
-    return Placement(config.name, result["mhz"], result["used"], path, tool, result["seconds"])
+    path = tuple(PathStep(**step) for step in result["path"])
+    return Routed(config.name, result["mhz"], result["used"], path, tool, result["seconds"])

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.files import markdown as page
-from hwsim.fpga.place_route import PART, Placement, module_of
+from hwsim.fpga.place_route import PART, Routed, module_of
 from hwsim.fpga.synthesis import DEVICE, Synthesis
 
 Rows = list[list[str]]
@@ -57,7 +57,7 @@ def module_rows(one: Synthesis) -> Rows:
     ]
 
 
-def placement_rows(found: Placement) -> Rows:
+def placement_rows(found: Routed) -> Rows:
     """What was reached, as name and value."""
     start, end = found.ends
     rows = [["device", PART], ["clock", f"{found.mhz:.1f} MHz"]]
@@ -89,7 +89,7 @@ def render(found: Sequence[Synthesis]) -> RenderableType:
     return Group(*parts)
 
 
-def render_placement(found: Placement) -> RenderableType:
+def render_placement(found: Routed) -> RenderableType:
     """What was reached, for the terminal."""
     grid = Table.grid(padding=(0, 2))
     for name, value in placement_rows(found):
@@ -107,7 +107,7 @@ def markdown(found: Sequence[Synthesis]) -> str:
     return "\n\n".join([*parts, f"Mapped by {tool}{')' * (tool.count('(') - tool.count(')'))}."])
 
 
-def markdown_placement(found: Placement) -> str:
+def markdown_placement(found: Routed) -> str:
     """The same table for docs/synthesis.md."""
     rows = page.table([f"`{found.config}`", ""], placement_rows(found))
     short = re.search(r"nextpnr-[\d.]+", found.tool)

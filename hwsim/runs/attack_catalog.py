@@ -38,7 +38,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Entry:
+class AttackEntry:
     """One attack.
 
     path: ``module:Class`` of its generator. norm: what its budgets measure; an option ``norm``
@@ -129,22 +129,22 @@ def _carlini(step_size: float, initial_const: float, *more: Option) -> tuple[Opt
     )
 
 
-ENTRIES: dict[str, Entry] = {
+ENTRIES: dict[str, AttackEntry] = {
     entry.name: entry
     for entry in (
-        Entry(
+        AttackEntry(
             "fgsm", "One step along the gradient's sign.", "hwsim.attacks.fgsm:FGSM", "linf",
             _STEPS, 1000, 128, "loss",
         ),
-        Entry(
+        AttackEntry(
             "hfgsm", "FGSM under its name on the hardware engine (Liu et al. 2018).",
             "hwsim.attacks.fgsm:HFGSM", "linf", _STEPS, 1000, 128, "loss",
         ),
-        Entry(
+        AttackEntry(
             "bim", "FGSM in small steps.", "hwsim.attacks.pgd:BIM", "linf", _STEPS, 500, 64, "loss",
             (Option("steps", "int", 10, "Gradient steps."), *_ITERATED),
         ),
-        Entry(
+        AttackEntry(
             "pgd", "Small steps from random starts.", "hwsim.attacks.pgd:PGD", "linf", _STEPS, 200,
             50, "loss",
             (
@@ -155,11 +155,11 @@ ENTRIES: dict[str, Entry] = {
                 *_ITERATED,
             ),
         ),
-        Entry(
+        AttackEntry(
             "mifgsm", "Small steps with momentum, made to transfer.", "hwsim.attacks.mifgsm:MIFGSM",
             "linf", _STEPS, 300, 50, "loss", (Option("steps", "int", 10, "Steps."), *_MOMENTUM),
         ),
-        Entry(
+        AttackEntry(
             "sfgrm", "Rescaled gradients of sampled neighbours, made to transfer.",
             "hwsim.attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 40, 20, "loss",
             (
@@ -170,22 +170,22 @@ ENTRIES: dict[str, Entry] = {
                 *_MOMENTUM,
             ),
         ),
-        Entry(
+        AttackEntry(
             "jsma", "Changes few values: pairs by saliency (Papernot et al. 2016).",
             "hwsim.attacks.jsma:JSMA", "l0", _VALUES, 100, 25, "logits", _jsma(True, True),
         ),
-        Entry(
+        AttackEntry(
             "hjsma", "Changes few values: one gradient, eq. 7 of Liu et al. 2018.",
             "hwsim.attacks.jsma:HJSMA", "l0", _VALUES, 200, 50, "logits", _jsma(False, False),
         ),
-        Entry(
+        AttackEntry(
             "cw-l2", "Carlini and Wagner: smallest L2 distance.", "hwsim.attacks.cw_l2:CWL2", "l2",
             _UNBOUNDED, 40, 10, "logits",
             _carlini(
                 5e-2, 1e-3, Option("binary_search_steps", "int", 9, "Weights c that are tried.")
             ),
         ),
-        Entry(
+        AttackEntry(
             "cw-l0", "Carlini and Wagner: fewest values.", "hwsim.attacks.cw_l0:CWL0", "l0",
             "1%,2.5%,5%,7.5%,10%,14.5%,inf", 20, 10, "logits",
             _carlini(
@@ -194,7 +194,7 @@ ENTRIES: dict[str, Entry] = {
                 Option("per_channel", "switch", True, "Count channels apart, or whole pixels."),
             ),
         ),
-        Entry(
+        AttackEntry(
             "cw-linf", "Carlini and Wagner: smallest largest change.",
             "hwsim.attacks.cw_linf:CWLinf", "linf", _OTHERWISE["linf"], 20, 10, "logits",
             _carlini(
@@ -203,7 +203,7 @@ ENTRIES: dict[str, Entry] = {
                 Option("decrease_factor", "float", 0.9, "How the free change shrinks."),
             ),
         ),
-        Entry(
+        AttackEntry(
             "square", "Random search that sees scores, no gradient.", "hwsim.attacks.square:Square",
             "linf", "0.1,0.2,0.3", 100, 50, "nothing",
             (
@@ -213,7 +213,7 @@ ENTRIES: dict[str, Entry] = {
                 _SEED,
             ),
         ),
-        Entry(
+        AttackEntry(
             "decision", "HopSkipJump, which sees the answered class only.",
             "hwsim.attacks.decision:HopSkipJump", "l2", _UNBOUNDED, 30, 5, "nothing",
             (
@@ -225,7 +225,7 @@ ENTRIES: dict[str, Entry] = {
                 _SEED,
             ),
         ),
-        Entry(
+        AttackEntry(
             "noise", "Random noise: what no attacker would find.",
             "hwsim.attacks.random_noise:RandomNoise", "linf", _STEPS, 200, 50, "nothing",
             (
@@ -238,7 +238,7 @@ ENTRIES: dict[str, Entry] = {
 }  # fmt: skip
 
 
-def norm_of(entry: Entry, options: Mapping[str, Any]) -> Literal["linf", "l2", "l0"]:
+def norm_of(entry: AttackEntry, options: Mapping[str, Any]) -> Literal["linf", "l2", "l0"]:
     """The norm of its budgets, with these options."""
     chosen: Literal["linf", "l2", "l0"] = options.get("norm", entry.norm)
     return chosen

@@ -53,7 +53,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass
-class Study:
+class DetectionStudy:
     """One network under detection; ``run`` gives the result dict that reports show."""
 
     network: Network

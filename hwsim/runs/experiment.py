@@ -29,7 +29,7 @@ from hwsim.report.plots import Examples
 from hwsim.runs import count as counting
 from hwsim.runs import make_attack as crafting
 from hwsim.runs import result as results
-from hwsim.runs.settings import Estimate, Settings
+from hwsim.runs.settings import Estimate, Request
 
 if TYPE_CHECKING:
     from hwsim.rtl.backend import RtlJudge
@@ -51,7 +51,7 @@ class Experiment:
     an option of the attack that makes no sense.
     """
 
-    def __init__(self, settings: Settings, network: Network, test: Dataset) -> None:
+    def __init__(self, settings: Request, network: Network, test: Dataset) -> None:
         self.began = time.perf_counter()
         self.settings, self.network = settings, network
         self.grid = Grid.of_bits(network.program.config.act_w)

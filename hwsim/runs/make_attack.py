@@ -16,7 +16,7 @@ from hwsim.attacks.core.rescaled import Rescaled
 from hwsim.attacks.transforms import Diverse, Nesterov, Scales, Smoothed, Transform
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.runs.settings import Settings
+from hwsim.runs.settings import Request
 
 _TRANSFORMS: dict[str, type[Transform]] = {
     "ni": Nesterov,
@@ -26,7 +26,7 @@ _TRANSFORMS: dict[str, type[Transform]] = {
 }
 
 
-def loss(settings: Settings, engine: Engine | None) -> Loss:
+def loss(settings: Request, engine: Engine | None) -> Loss:
     """What is differentiated; ``engine``: crafted on it, so its own probabilities are at hand."""
     chosen: Loss
     if settings.loss == "margin":
@@ -53,7 +53,7 @@ def _temperature(text: str) -> float | None:
 
 
 def attack(
-    settings: Settings,
+    settings: Request,
     space: Space,
     values: int,
     *,

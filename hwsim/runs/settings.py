@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hwsim.runs.attack_catalog import ENTRIES, Entry
+from hwsim.runs.attack_catalog import ENTRIES, AttackEntry
 
 
 @dataclass(frozen=True)
-class Settings:
+class Request:
     """One run, the network apart.
 
     attack: a name of ``catalog.ENTRIES``. model: as typed. epsilons: rising, inf for no bound.
@@ -36,7 +36,7 @@ class Settings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> AttackEntry:
         return ENTRIES[self.attack]
 
     @property

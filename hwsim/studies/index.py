@@ -13,7 +13,7 @@ SLIDES = "pruning and logits augmentation slides"
 
 
 @dataclass(frozen=True)
-class Entry:
+class StudyEntry:
     """title: what it shows. source: the figure or table that it computes again.
 
     home: its module in hwsim.studies.papers, where that is not called as the study is.
@@ -33,32 +33,33 @@ class Entry:
 STUDIES = {
     entry.name: entry
     for entry in (
-        Entry("fig3", "Accuracy by compression rate", f"{LIU}, Fig. 3"),
-        Entry("fig4", "Success of HFGSM by compression rate and ε", f"{LIU}, Fig. 4"),
-        Entry("fig5", "Success of HJSMA by compression rate and elements", f"{LIU}, Fig. 5"),
-        Entry("fig6", "Range of weights by compression rate", f"{LIU}, Fig. 6"),
-        Entry("fig7", "Size of gradients by compression rate", f"{LIU}, Fig. 7"),
-        Entry("fig8", "Accuracy by τ of gradient inhibition", f"{LIU}, Fig. 8"),
-        Entry("fig9", "Size of gradients by τ of gradient inhibition", f"{LIU}, Fig. 9"),
-        Entry("fig10a", "Success of HFGSM by τ of gradient inhibition, MNIST", f"{LIU}, Fig. 10a"),
-        Entry(
+        StudyEntry("fig3", "Accuracy by compression rate", f"{LIU}, Fig. 3"),
+        StudyEntry("fig4", "Success of HFGSM by compression rate and ε", f"{LIU}, Fig. 4"),
+        StudyEntry("fig5", "Success of HJSMA by compression rate and elements", f"{LIU}, Fig. 5"),
+        StudyEntry("fig6", "Range of weights by compression rate", f"{LIU}, Fig. 6"),
+        StudyEntry("fig7", "Size of gradients by compression rate", f"{LIU}, Fig. 7"),
+        StudyEntry("fig8", "Accuracy by τ of gradient inhibition", f"{LIU}, Fig. 8"),
+        StudyEntry("fig9", "Size of gradients by τ of gradient inhibition", f"{LIU}, Fig. 9"),
+        StudyEntry("fig10a", "Success of HFGSM by τ of gradient inhibition, MNIST",
+                   f"{LIU}, Fig. 10a"),
+        StudyEntry(
             "fig10b", "Success of FGSM by τ of gradient inhibition, CIFAR-10", f"{LIU}, Fig. 10b"
         ),
-        Entry("table1", "Pruning and logits augmentation, MNIST", f"Table I, {SLIDES}"),
-        Entry("table2", "Pruning and logits augmentation, CIFAR-10", f"Table II, {SLIDES}"),
-        Entry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B",
+        StudyEntry("table1", "Pruning and logits augmentation, MNIST", f"Table I, {SLIDES}"),
+        StudyEntry("table2", "Pruning and logits augmentation, CIFAR-10", f"Table II, {SLIDES}"),
+        StudyEntry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B",
               "memory"),
-        Entry("mechanism", "Where the paper's number appears, and what it hides",
+        StudyEntry("mechanism", "Where the paper's number appears, and what it hides",
               f"{LIU}, 87.99% to 4.77%"),
-        Entry("seeds", "Success of attacks over training and hash seeds",
+        StudyEntry("seeds", "Success of attacks over training and hash seeds",
               f"{LIU}, Figs. 4 and 10a"),
-        Entry("spread", "The other trends over training and hash seeds",
+        StudyEntry("spread", "The other trends over training and hash seeds",
               f"{LIU}, Figs. 3, 5, 6, 7 and 9", "seed_trends"),
     )
 }  # fmt: skip
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> StudyEntry:
     """Raises InputError for an unknown name."""
     if name not in STUDIES:
         raise InputError(f"unknown study {name!r}: choose from all, {', '.join(STUDIES)}")

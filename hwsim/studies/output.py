@@ -23,7 +23,7 @@ from hwsim.report.report import (
     write_output,
     write_together,
 )
-from hwsim.studies.study import Outcome
+from hwsim.studies.study import StudyResult
 
 #: How verdicts look on a screen.
 LOOKS = {
@@ -31,7 +31,7 @@ LOOKS = {
 }  # fmt: skip
 
 
-def write(made: Outcome, directory: Path) -> dict[str, Path]:
+def write(made: StudyResult, directory: Path) -> dict[str, Path]:
     """result.json, rows.csv, result.png, report.html and, where pyarrow is there, rows.parquet.
 
     Each file appears whole or not at all. Without any network there is no picture. Raises
@@ -59,7 +59,7 @@ def write(made: Outcome, directory: Path) -> dict[str, Path]:
     return paths
 
 
-def png(made: Outcome, dpi: int = 150) -> bytes:
+def png(made: StudyResult, dpi: int = 150) -> bytes:
     """The study's figure."""
     assert made.findings is not None
     figure = Figure(figsize=made.findings.size, facecolor="white")
@@ -69,12 +69,12 @@ def png(made: Outcome, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def export(made: Outcome, path: Path, kind: str) -> None:
+def export(made: StudyResult, path: Path, kind: str) -> None:
     """``json``: the whole result; ``csv`` and ``parquet``: its records. Raises InputError."""
     write_output(path, exported(made, kind))
 
 
-def exported(made: Outcome, kind: str) -> bytes:
+def exported(made: StudyResult, kind: str) -> bytes:
     """The bytes of such a file."""
     if kind == "json":
         return to_json(made.result).encode()
@@ -121,7 +121,7 @@ def scope(result: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def render(made: Outcome, console: Console, paths: Mapping[str, Path]) -> None:
+def render(made: StudyResult, console: Console, paths: Mapping[str, Path]) -> None:
     """Table, verdicts, what is missing, where the files are."""
     result = made.result
     console.print(Text(f"{result['study']}: {result['title']} ({result['source']})", "bold"))
@@ -152,7 +152,7 @@ def render(made: Outcome, console: Console, paths: Mapping[str, Path]) -> None:
     console.print(f"-> {paths['html']}\n", highlight=False)
 
 
-def markdown(made: Outcome) -> str:
+def markdown(made: StudyResult) -> str:
     """The same for docs/reproduction.md."""
     result = made.result
     parts = [f"`{_command(result)}` ({scope(result)})"]
@@ -203,7 +203,7 @@ def check_docs(path: Path, studies: Sequence[str]) -> None:
             )
 
 
-def put_docs(made: Outcome, path: Path) -> None:
+def put_docs(made: StudyResult, path: Path) -> None:
     """Put ``markdown`` between the study's comments, and the picture into ``img`` beside the file.
 
     A study that found nothing leaves what is there. Raises InputError without such a place.

@@ -14,7 +14,7 @@ from hwsim.models.datasets.dataset import NoDataError
 from hwsim.models.specs import PRUNED, Pruned
 from hwsim.networks.open import versions
 from hwsim.studies.grid.plan import Answer, Answers, Plan, Point
-from hwsim.studies.index import Entry
+from hwsim.studies.index import StudyEntry
 from hwsim.studies.judge.findings import Findings
 from hwsim.studies.runner.machines import card, dataset, place
 from hwsim.studies.runner.runner import run
@@ -23,7 +23,7 @@ from hwsim.studies.runner.task import Task
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyResult:
     """findings: None where no network of the study is there. result: what result.json holds."""
 
     findings: Findings | None
@@ -35,7 +35,7 @@ class Study:
     damaged ones. missing: the others, and what to do about each.
     """
 
-    def __init__(self, entry: Entry, plan: Plan) -> None:
+    def __init__(self, entry: StudyEntry, plan: Plan) -> None:
         self.entry, self.plan = entry, plan
         self.module = entry.module
         lacks = {n: lack(n) for n in self.module.NETWORKS}
@@ -51,7 +51,7 @@ class Study:
         width: int = 1,
         on_progress: Callable[[float, float], None] = lambda done, total: None,
         command: str = "",
-    ) -> Outcome:
+    ) -> StudyResult:
         """All rows, those in the store from there, and what they say."""
         began = time.perf_counter()
         rows = run(self.tasks, store, executor, width=width, on_progress=on_progress)
@@ -64,7 +64,7 @@ class Study:
             found = self.module.find(self.plan, self.present, answers)
         unique = {task.key: task for task in self.tasks}.values()
         computed = store.seconds(unique)
-        return Outcome(found, self._result(found, began, computed, command))
+        return StudyResult(found, self._result(found, began, computed, command))
 
     def _result(
         self, found: Findings | None, began: float, computed: float, command: str

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.compiler.compiler import assemble, checked, input_gain
-from hwsim.compiler.fuse import Stage, group
+from hwsim.compiler.fuse import OpGroup, group
 from hwsim.compiler.fx_trace import trace_chain
 from hwsim.compiler.operations import Affine, Mac
 from hwsim.compiler.preparing import unwrapped
@@ -36,14 +36,14 @@ class _Learner:
     behind it (``normed``); None where neither has one. traced: value of ``bias`` in ``stage``.
     """
 
-    stage: Stage
+    stage: OpGroup
     hashed: bool
     weight: nn.Parameter
     bias: nn.Parameter | None
     normed: bool
     traced: Tensor | None
 
-    def now(self) -> Stage:
+    def now(self) -> OpGroup:
         """The stage with the present values."""
         real = self.weight.detach().double()
         if not self.hashed:
@@ -136,7 +136,7 @@ class TrainableEngine(nn.Module):
         channels, height, width = self._calibration.shape[1:]
         return channels, height, width
 
-    def _learner(self, stage: Stage, affine: list[Affine]) -> _Learner:
+    def _learner(self, stage: OpGroup, affine: list[Affine]) -> _Learner:
         path = stage.mac.path
         modules = dict(unwrapped(self.module).named_modules())
         layer = modules.get(path)

@@ -25,7 +25,7 @@ from hwsim.models.datasets import formats
 from hwsim.models.datasets import locate as sources
 from hwsim.models.datasets.fetch import Progress
 from hwsim.models.datasets.known import CATALOG, Split
-from hwsim.models.datasets.locate import Found
+from hwsim.models.datasets.locate import Located
 
 DATASETS = tuple(CATALOG)
 
@@ -142,7 +142,7 @@ def load_dataset(
     )
 
 
-def _parsed(name: str, split: Split, found: Found) -> Dataset:
+def _parsed(name: str, split: Split, found: Located) -> Dataset:
     entry = CATALOG[name]
     where = {part: str(found.folder / part) if found.folder else part for part in found.payloads}
     images: NDArray[np.uint8]

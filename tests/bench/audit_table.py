@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from hwsim.audit.attempts import Effort
-from hwsim.audit.suite import Audit, Settings
+from hwsim.audit.suite import Audit, AuditSettings
 from hwsim.defenses.inhibition import inhibit
 from hwsim.engine.module import Engine
 from hwsim.models.datasets.dataset import load_dataset
@@ -58,7 +58,7 @@ def _audit(
     if tau:
         sources["undefended"] = Engine(network.program)
         network = replace(network, program=inhibit(network.program, tau, on_overflow="rescale"))
-    settings = Settings(name, images, effort, "python -m tests.bench.audit_table")
+    settings = AuditSettings(name, images, effort, "python -m tests.bench.audit_table")
     audit = Audit(settings, network, load_dataset(network.dataset, "test"), sources)
     partial = file.with_suffix(".partial")
     result = audit.result(audit.run(partial))

@@ -19,11 +19,11 @@ from hwsim.report import report
 from hwsim.runs import experiment as module
 from hwsim.runs.count import fingerprint, resumed
 from hwsim.runs.experiment import Experiment
-from hwsim.runs.settings import Settings
+from hwsim.runs.settings import Request
 from hwsim.runs.unfinished import keep
 from tests.cli.conftest import MODEL, numbers
 
-BASE = Settings("hfgsm", MODEL, (0.1, 0.3), 24)
+BASE = Request("hfgsm", MODEL, (0.1, 0.3), 24)
 
 
 @pytest.fixture

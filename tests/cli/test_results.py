@@ -16,7 +16,7 @@ from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
 from hwsim.report.report import PAIRS, to_json
 from hwsim.runs import experiment
-from hwsim.runs.settings import Settings
+from hwsim.runs.settings import Request
 from tests.cli.conftest import MODEL, Run, numbers, read
 
 RUN = f"runs/hfgsm-{MODEL}-default-float32"
@@ -116,7 +116,7 @@ def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
     check_shape(resumed, 64, [0.1, 0.3])
     assert not partial.exists()
 
-    settings = Settings("hfgsm", MODEL, (0.1, 0.3), 64)
+    settings = Request("hfgsm", MODEL, (0.1, 0.3), 64)
     whole = experiment.Experiment(settings, network, load_dataset("mnist", "test"))
     expected = whole.result(whole.count(place / "whole.json"))
     assert numbers(json.loads(to_json(expected))) == numbers(resumed)

@@ -17,7 +17,7 @@ from hwsim.rom import image as rom
 from hwsim.rtl import rtl_table, waves
 from hwsim.rtl import simulator as rtl
 from hwsim.runs.experiment import Experiment
-from hwsim.runs.settings import Settings
+from hwsim.runs.settings import Request
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
 
@@ -28,7 +28,7 @@ RUN = "runs/hfgsm-small-tiny-float32-rtl"
 
 
 def chosen(network: Network, backend: str = "rtl") -> Experiment:
-    settings = Settings("hfgsm", "small", (0.1, 0.3), 12, backend=backend)
+    settings = Request("hfgsm", "small", (0.1, 0.3), 12, backend=backend)
     return Experiment(settings, network, load_dataset("mnist", "test"))
 
 

@@ -14,13 +14,13 @@ from hwsim.audit.evidence import (
     Attempt,
     Convergence,
     Evidence,
-    Gradients,
+    GradientEvidence,
     Saturation,
     Stability,
     Ties,
 )
 from hwsim.audit.flag_texts import FLAGS
-from hwsim.audit.flags import Verdict, judge_all
+from hwsim.audit.flags import FlagVerdict, judge_all
 from hwsim.audit.statistics import ALPHA, compare, sign_test
 from hwsim.audit.suite import bottom_line
 
@@ -49,11 +49,11 @@ def honest() -> Evidence:
         add(evidence, made(f"fgsm {loss}", (10, 50, 55)))
         add(evidence, made(f"pgd {loss}", (20, 64, 64)))
         add(evidence, made(f"unbounded {loss}", (64,), (1.0,)))
-        evidence.gradients.append(Gradients(loss, 0, 0.0, 6, 0.97, (-7.0, -5.0, -2.0)))
+        evidence.gradients.append(GradientEvidence(loss, 0, 0.0, 6, 0.97, (-7.0, -5.0, -2.0)))
     add(evidence, made("fgsm ce-16bit", (3, 9, 12)))
     add(evidence, made("pgd ce-16bit", (6, 12, 20)))
     add(evidence, made("unbounded ce-16bit", (30,), (1.0,)))
-    evidence.gradients.append(Gradients("ce-16bit", 40, 0.6, 40, 0.4, (None, None, None)))
+    evidence.gradients.append(GradientEvidence("ce-16bit", 40, 0.6, 40, 0.4, (None, None, None)))
     add(evidence, made("noise sign", (0, 2, 9)))
     add(evidence, made("fgsm ce-float32 from float", (10, 49, 55), family="transfer"))
     add(evidence, made("pgd ce-float32 from float", (18, 60, 64), family="transfer"))
@@ -73,7 +73,7 @@ def add(evidence: Evidence, attempt: Attempt) -> None:
     evidence.attempts[attempt.name] = attempt
 
 
-def verdict(evidence: Evidence, key: str) -> Verdict:
+def verdict(evidence: Evidence, key: str) -> FlagVerdict:
     return next(v for v in judge_all(evidence) if v.key == key)
 
 

@@ -17,7 +17,7 @@ from hwsim.attacks.pgd import PGD
 from hwsim.audit.attempts import LONGEST, Effort, attempt, converge, trials
 from hwsim.audit.evidence import GAINED
 from hwsim.audit.report import write_audit
-from hwsim.audit.suite import Audit, Settings
+from hwsim.audit.suite import Audit, AuditSettings
 from hwsim.audit.terminal import render_terminal
 from hwsim.defenses.inhibition import inhibit
 from hwsim.errors import InputError
@@ -46,7 +46,7 @@ def test_set() -> Dataset:
 
 
 def audit(network: Network, data: Dataset, **sources: Any) -> Audit:
-    settings = Settings(network.name, IMAGES, EFFORT, "hwsim audit blobs")
+    settings = AuditSettings(network.name, IMAGES, EFFORT, "hwsim audit blobs")
     return Audit(settings, network, data, {"float": network.module, **sources})
 
 

@@ -30,7 +30,7 @@ from hwsim.models.datasets.dataset import (
     load_dataset,
 )
 from hwsim.models.datasets.fetch import UnavailableError
-from hwsim.models.datasets.known import CATALOG, Archive, Part
+from hwsim.models.datasets.known import CATALOG, Archive, FilePart
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 NAMES_TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -65,7 +65,7 @@ def sha256(payload: bytes) -> str:
 def declare_canonical(monkeypatch: pytest.MonkeyPatch, name: str, files: dict[str, bytes]) -> None:
     """Let ``files`` be the published files of data set ``name``."""
     parts = {
-        split: tuple(Part(part.name, f"sha256:{sha256(files[part.name])}") for part in old)
+        split: tuple(FilePart(part.name, f"sha256:{sha256(files[part.name])}") for part in old)
         for split, old in CATALOG[name].parts.items()
     }
     monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], parts=parts))

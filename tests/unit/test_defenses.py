@@ -21,7 +21,7 @@ from hwsim.defenses.inhibition import inhibit, inhibit_module
 from hwsim.defenses.pruning import prune, prune_module
 from hwsim.defenses.pruning_rounds import rounds
 from hwsim.defenses.rewriting import OnOverflow
-from hwsim.defenses.steps import Step, apply
+from hwsim.defenses.steps import RewriteStep, apply
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.models.layers import HashConv2d, HashLinear
@@ -188,7 +188,9 @@ def test_retrained_values_enter_the_next_round() -> None:
 
 
 def test_rewrites_compose_and_the_image_remembers_them(program: Program, tmp_path: Path) -> None:
-    steps = [Step.parse(text) for text in ("pruning=1.2", "inhibition=0.02@fc", "augmentation=4")]
+    steps = [
+        RewriteStep.parse(text) for text in ("pruning=1.2", "inhibition=0.02@fc", "augmentation=4")
+    ]
     after = apply(program, steps, "rescale")
     rom.save(after, tmp_path / "a.hne")
     back = rom.load(tmp_path / "a.hne")
@@ -236,7 +238,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     program: Program, text: str, complaint: str
 ) -> None:
     with pytest.raises(InputError, match=complaint) as caught:
-        Step.parse(text)(program, "error")
+        RewriteStep.parse(text)(program, "error")
     assert "\n" not in str(caught.value)
 
 

@@ -21,7 +21,7 @@ from hwsim.networks.open import Network, compile
 from hwsim.numbers.config import load_config
 from hwsim.report.detection_report import rows, write
 from hwsim.runs import detection, roc
-from hwsim.runs.detection import Study
+from hwsim.runs.detection import DetectionStudy
 from hwsim.runs.detectors import Guarded, Hiding, Labels, Neighbours, Probabilities
 
 # ---------------------------------------------------------------- ROC
@@ -134,7 +134,7 @@ def test_an_attacker_who_knows_stays_below_the_score_that_betrays_the_other() ->
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
+def study() -> DetectionStudy:
     """A small trained network on ten bright bars."""
     draw = np.random.default_rng(0)
     labels = np.arange(240) % 4
@@ -155,11 +155,11 @@ def study() -> Study:
             for weight, step in zip(weights, steps, strict=True):
                 weight -= 0.5 * step
     network = Network("bars", net.eval(), compile(net, x, load_config("tiny")), "bars")
-    return Study(network, data.take(24), data, ("hfgsm", "jsma"))
+    return DetectionStudy(network, data.take(24), data, ("hfgsm", "jsma"))
 
 
 @pytest.fixture(scope="module")
-def result(study: Study) -> dict[str, Any]:
+def result(study: DetectionStudy) -> dict[str, Any]:
     return study.run()
 
 
@@ -198,19 +198,19 @@ def test_the_study_leaves_json_picture_and_page(result: dict[str, Any], tmp_path
 
 
 def test_an_interrupted_study_goes_on_with_the_next_attack(
-    study: Study, result: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: DetectionStudy, result: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = tmp_path / "partial.json"
     tried: list[str] = []
-    attack = Study._attack
+    attack = DetectionStudy._attack
 
-    def stop(self: Study, name: str, *rest: Any) -> Any:
+    def stop(self: DetectionStudy, name: str, *rest: Any) -> Any:
         tried.append(name)
         if len(tried) == 2:
             raise KeyboardInterrupt
         return attack(self, name, *rest)
 
-    monkeypatch.setattr(Study, "_attack", stop)
+    monkeypatch.setattr(DetectionStudy, "_attack", stop)
     with pytest.raises(KeyboardInterrupt):
         study.run(partial)
     again = study.run(partial)
@@ -218,17 +218,17 @@ def test_an_interrupted_study_goes_on_with_the_next_attack(
     assert rows(again) == rows(result)
 
 
-def test_an_unknown_attack_is_refused(study: Study) -> None:
+def test_an_unknown_attack_is_refused(study: DetectionStudy) -> None:
     with pytest.raises(InputError, match="unknown attack 'deepfool': choose from hfgsm, pgd"):
-        Study(study.network, study.test, study.train, ("deepfool",))
+        DetectionStudy(study.network, study.test, study.train, ("deepfool",))
 
 
-def test_a_network_that_is_always_wrong_leaves_nothing_to_attack(study: Study) -> None:
+def test_a_network_that_is_always_wrong_leaves_nothing_to_attack(study: DetectionStudy) -> None:
     import dataclasses
 
     wrong = dataclasses.replace(study.test, labels=(study.test.labels + 1) % 4)
     with pytest.raises(InputError, match="classifies no image correctly"):
-        Study(study.network, wrong, study.train, ("hfgsm",)).run()
+        DetectionStudy(study.network, wrong, study.train, ("hfgsm",)).run()
 
 
 def test_the_attacks_of_the_study_are_in_the_catalogue() -> None:

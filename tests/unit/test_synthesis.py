@@ -137,7 +137,7 @@ def test_the_limiting_path_is_the_slowest_between_registers() -> None:
     mhz, used, steps = placement.parse(report(*STEPS))
     assert mhz == 104.32
     assert used == {"DP16KD": 120}
-    found = placement.Placement("small", mhz, used, steps, "nextpnr", 1.0)
+    found = placement.Routed("small", mhz, used, steps, "nextpnr", 1.0)
     assert found.path_ns == 2.0
     assert found.share("routing") == 1.25
     start, end = found.ends

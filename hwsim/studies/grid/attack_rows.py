@@ -21,7 +21,7 @@ from hwsim.attacks.core.losses import Loss, ProbabilityLoss
 from hwsim.engine.module import Engine
 from hwsim.errors import HwsimError
 from hwsim.runs import make_attack as crafting
-from hwsim.runs.settings import Settings
+from hwsim.runs.settings import Request
 from hwsim.studies.runner import machines as subjects
 from hwsim.studies.runner.machines import Subject
 from hwsim.studies.runner.task import Row, version
@@ -49,7 +49,7 @@ def clipped(logits: Tensor) -> Tensor:
     return torch.where(sure, torch.zeros_like(p).scatter(1, top.indices, 1.0), p)
 
 
-def _loss(settings: Settings, model: nn.Module) -> Loss:
+def _loss(settings: Request, model: nn.Module) -> Loss:
     if settings.probabilities == "clipped" and settings.loss == "cross-entropy":
         return ProbabilityLoss(clipped)
     return crafting.loss(settings, model if isinstance(model, Engine) else None)
@@ -105,7 +105,7 @@ def attack(
     x, labels = subjects.images(one, samples, (part[0], part[1]))
     model = subjects.model(one)
     epsilons = tuple(math.inf if b is None else float(b) for b in budgets)
-    settings = Settings(
+    settings = Request(
         attack=name, model=one.network, epsilons=epsilons, samples=samples, loss=loss,
         probabilities=probabilities, target="random" if targeted else None,
         options=dict(options or {}),
@@ -167,7 +167,7 @@ def gradients(
     one = Subject.of(subject)
     x, labels = subjects.images(one, samples, (part[0], part[1]))
     model = subjects.model(one)
-    settings = Settings(
+    settings = Request(
         attack="fgsm", model=one.network, epsilons=(1.0,), samples=samples, loss=loss,
         probabilities=probabilities,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hwsim.attacks.core.grid import Grid
 from hwsim.compiler.compiler import compile
 from hwsim.defenses.layer_choice import choose
-from hwsim.defenses.steps import Step, apply, apply_module
+from hwsim.defenses.steps import RewriteStep, apply, apply_module
 from hwsim.engine.module import Engine
 from hwsim.files.content import canonical, digest
 from hwsim.models import zoo
@@ -164,7 +164,7 @@ def program(subject: Subject) -> Program:
     digest = dataset(described.dataset, "train").digest
     made = _compiled(subject.network, subject.config, subject.bits, described.sha256, digest)
     for text in subject.apply:
-        step: Step | None = Step.parse(text)
+        step: RewriteStep | None = RewriteStep.parse(text)
         if step is not None and step.name == "inhibition":
             step = _felt(step, made)
         if step is not None:
@@ -172,7 +172,7 @@ def program(subject: Subject) -> Program:
     return made
 
 
-def _felt(step: Step, made: Program) -> Step | None:
+def _felt(step: RewriteStep, made: Program) -> RewriteStep | None:
     """The step on those of its layers whose words it moves; None if there are none."""
     points = {layer.name: layer.fw for layer in made.mac_layers}
     names = choose([(layer.name, layer.kind) for layer in made.mac_layers], step.layers)
@@ -182,7 +182,7 @@ def _felt(step: Step, made: Program) -> Step | None:
 
 def module(subject: Subject) -> nn.Module:
     """Its float network, rewritten in its real weights, then decoded."""
-    steps = [Step.parse(text) for text in subject.apply]
+    steps = [RewriteStep.parse(text) for text in subject.apply]
     trained = _trained(subject.network, card(subject.network).sha256)
     return decode(apply_module(trained, steps)).eval()
 
