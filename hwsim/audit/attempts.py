@@ -15,11 +15,8 @@ from hwsim.attacks.core.base import Attack, judge
 from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.minimizing import MinimizingAttack
-from hwsim.attacks.cw_l2 import CWL2
-from hwsim.attacks.fgsm import FGSM
-from hwsim.attacks.pgd import BIM, PGD
-from hwsim.attacks.random_noise import RandomNoise
-from hwsim.attacks.square import Square
+from hwsim.attacks.known import make_attack
+from hwsim.attacks.pgd import PGD
 from hwsim.audit.evidence import GAINED, Attempt, Convergence, Family, bits
 from hwsim.audit.gradients import NAIVE, make_loss, usable_losses
 from hwsim.engine.module import Engine
@@ -75,21 +72,28 @@ def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Itera
     def gradient(loss: str, source: str = "") -> Iterator[Trial]:
         family: Family = "transfer" if source else "one-step"
         label = f"{loss} from {source}" if source else loss
-        one = FGSM(loss=make_loss(loss, engine), space=space)
+        one = make_attack("fgsm", loss=make_loss(loss, engine), space=space)
         yield Trial(f"fgsm {label}", family, loss, one, eps, once, source)
         # Images that are to carry over take every step.
-        many = PGD(loss=make_loss(loss, engine), space=space, steps=steps, early_exit=not source)
+        many = make_attack(
+            "pgd", loss=make_loss(loss, engine), space=space, steps=steps, early_exit=not source
+        )
         family = "transfer" if source else "iterated"
         yield Trial(f"pgd {label}", family, loss, many, eps, often, source)
 
     for loss in usable_losses(engine.program.classes):
         yield from gradient(loss)
     for loss in usable_losses(engine.program.classes):
-        bim = BIM(loss=make_loss(loss, engine), space=space, steps=UNBOUNDED_STEPS)
+        bim = make_attack("bim", loss=make_loss(loss, engine), space=space, steps=UNBOUNDED_STEPS)
         name = f"unbounded {loss}"
         yield Trial(name, "unbounded", loss, bim, (UNBOUNDED,), 3 * UNBOUNDED_STEPS)
-    cw = CWL2(
-        binary_search_steps=CW_RUNS, steps=CW_STEPS, step_size=0.1, initial_const=1.0, space=space
+    cw = make_attack(
+        "cw-l2",
+        binary_search_steps=CW_RUNS,
+        steps=CW_STEPS,
+        step_size=0.1,
+        initial_const=1.0,
+        space=space,
     )
     reach = (*eps, UNBOUNDED) if eps[-1] < UNBOUNDED else eps
     yield Trial("cw-l2", "minimizing", "margin", cw, reach, 3 * CW_RUNS * CW_STEPS)
@@ -97,10 +101,10 @@ def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Itera
         yield from gradient(NAIVE, source)
     half = max(1, effort.draws // 2)
     for kind in ("sign", "uniform"):
-        noise = RandomNoise(kind=kind, draws=half, space=space)
+        noise = make_attack("noise", kind=kind, draws=half, space=space)
         yield Trial(f"noise {kind}", "gradient-free", "", noise, eps, count * half)
     if find_spec("art") is not None:
-        square = Square(steps=effort.queries, space=space)
+        square = make_attack("square", steps=effort.queries, space=space)
         yield Trial("square", "gradient-free", "margin", square, eps, count * effort.queries)
 
 

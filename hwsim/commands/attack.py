@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -234,6 +235,7 @@ def _run(
         from hwsim.networks.open import open_network
         from hwsim.report.terminal import render_terminal
         from hwsim.runs.experiment import Experiment
+        from hwsim.runs.result import build
         from hwsim.runs.settings import Request
 
         network = open_network(model, config, bits, on_progress)
@@ -249,6 +251,7 @@ def _run(
             command=typed_command(),
             **more,
         )
+        began = time.perf_counter()
         experiment = Experiment(settings, network, test)
     folder = report.prepare_run_directory(out / experiment.name)
     partial = report.prepare_json_path(folder / "partial.json")
@@ -256,7 +259,7 @@ def _run(
         tally = _count(experiment, partial, screen)
         with screen.status("drawing"):
             examples = experiment.examples()
-            result = experiment.result(tally)
+            result = build(experiment, tally, time.perf_counter() - began)
             paths = report.write_run(result, examples, folder)
             if json_path is not None:
                 report.write_json(result, json_path)
@@ -280,16 +283,18 @@ def _notes(settings: Request) -> list[str]:
 def _count(experiment: Experiment, partial: Path, screen: Console) -> Tally:
     """All counts behind a bar: of images, or where the Verilog judges, of its judgements."""
     title = f"{experiment.settings.attack} on {experiment.network.name}"
-    estimate = None
+    from hwsim.runs.count import count, estimate
+
+    expected = None
     if experiment.settings.backend == "rtl":
         with screen.status("compiling the RTL (once for each engine configuration), one image"):
-            estimate = experiment.estimate(partial)
-        if estimate is not None:
-            say(f"Verilog: {estimate}", err=True)
+            expected = estimate(experiment, partial)
+        if expected is not None:
+            say(f"Verilog: {expected}", err=True)
     with progress_bar(screen) as bar:
-        if estimate is None or experiment.judge is None:
+        if expected is None or experiment.judge is None:
             task = bar.add_task(title, total=len(experiment.inputs))
-            return experiment.count(partial, lambda done, _: bar.update(task, completed=done))
-        task = bar.add_task(title, total=estimate.judgements, completed=1)
-        experiment.judge.on_judged = lambda count: bar.advance(task, count)
-        return experiment.count(partial)
+            return count(experiment, partial, lambda done, _: bar.update(task, completed=done))
+        task = bar.add_task(title, total=expected.judgements, completed=1)
+        experiment.judge.on_judged = lambda judged: bar.advance(task, judged)
+        return count(experiment, partial)

@@ -1,17 +1,13 @@
 """The attacks that ``hwsim attack`` offers: what each is, what it may spend, what it can be told.
 
-Nothing here imports torch, so that ``--help`` stays quick; ``build`` imports the one it builds.
+Nothing here imports torch, so that ``--help`` stays quick.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from hwsim.attacks.core.base import Attack
+from typing import Any, Literal
 
 #: A whole number, a number, a switch, several names, or one of the listed words.
 Kind = Literal["int", "float", "switch", "names"] | tuple[str, ...]
@@ -41,7 +37,7 @@ class Option:
 class AttackEntry:
     """One attack.
 
-    path: ``module:Class`` of its generator. norm: what its budgets measure; an option ``norm``
+    name: a key of hwsim.attacks.known.ATTACKS. norm: what its budgets measure; an option ``norm``
     may choose another. budgets: as a user would type them. samples: images for a run of a minute
     or two on two cores with mnist-cnn-h64. batch: images between two updates of the bar.
     differentiates: ``loss``, a loss that the user chooses; ``logits``; or nothing.
@@ -49,7 +45,6 @@ class AttackEntry:
 
     name: str
     title: str
-    path: str
     norm: Literal["linf", "l2", "l0"]
     budgets: str
     samples: int
@@ -64,12 +59,6 @@ class AttackEntry:
     def budgets_in(self, norm: str) -> str:
         """Those for a norm that an option chose."""
         return self.budgets if norm == self.norm else _OTHERWISE[norm]
-
-    def generator(self) -> type[Attack]:
-        """The class behind the name."""
-        module, _, name = self.path.partition(":")
-        found: type[Attack] = getattr(import_module(module), name)
-        return found
 
 
 _STEPS = "0.1,0.2,0.3,0.4,0.5"
@@ -133,20 +122,20 @@ ENTRIES: dict[str, AttackEntry] = {
     entry.name: entry
     for entry in (
         AttackEntry(
-            "fgsm", "One step along the gradient's sign.", "hwsim.attacks.fgsm:FGSM", "linf",
-            _STEPS, 1000, 128, "loss",
+            "fgsm", "One step along the gradient's sign.", "linf", _STEPS,
+            1000, 128, "loss",
         ),
         AttackEntry(
             "hfgsm", "FGSM under its name on the hardware engine (Liu et al. 2018).",
-            "hwsim.attacks.fgsm:HFGSM", "linf", _STEPS, 1000, 128, "loss",
+            "linf", _STEPS, 1000, 128, "loss",
         ),
         AttackEntry(
-            "bim", "FGSM in small steps.", "hwsim.attacks.pgd:BIM", "linf", _STEPS, 500, 64, "loss",
+            "bim", "FGSM in small steps.", "linf", _STEPS, 500, 64, "loss",
             (Option("steps", "int", 10, "Gradient steps."), *_ITERATED),
         ),
         AttackEntry(
-            "pgd", "Small steps from random starts.", "hwsim.attacks.pgd:PGD", "linf", _STEPS, 200,
-            50, "loss",
+            "pgd", "Small steps from random starts.", "linf", _STEPS, 200, 50,
+            "loss",
             (
                 Option("steps", "int", 40, "Gradient steps from each start."),
                 Option("restarts", "int", 1, "Random starts."),
@@ -156,12 +145,12 @@ ENTRIES: dict[str, AttackEntry] = {
             ),
         ),
         AttackEntry(
-            "mifgsm", "Small steps with momentum, made to transfer.", "hwsim.attacks.mifgsm:MIFGSM",
+            "mifgsm", "Small steps with momentum, made to transfer.",
             "linf", _STEPS, 300, 50, "loss", (Option("steps", "int", 10, "Steps."), *_MOMENTUM),
         ),
         AttackEntry(
             "sfgrm", "Rescaled gradients of sampled neighbours, made to transfer.",
-            "hwsim.attacks.sfgrm:SFGRM", "linf", "0.1,0.2,0.3", 40, 20, "loss",
+            "linf", "0.1,0.2,0.3", 40, 20, "loss",
             (
                 Option("steps", "int", 10, "Steps."),
                 Option("samples", "int", 12, "Neighbours sampled; 0 for none.", "neighbours"),
@@ -172,21 +161,21 @@ ENTRIES: dict[str, AttackEntry] = {
         ),
         AttackEntry(
             "jsma", "Changes few values: pairs by saliency (Papernot et al. 2016).",
-            "hwsim.attacks.jsma:JSMA", "l0", _VALUES, 100, 25, "logits", _jsma(True, True),
+            "l0", _VALUES, 100, 25, "logits", _jsma(True, True),
         ),
         AttackEntry(
             "hjsma", "Changes few values: one gradient, eq. 7 of Liu et al. 2018.",
-            "hwsim.attacks.jsma:HJSMA", "l0", _VALUES, 200, 50, "logits", _jsma(False, False),
+            "l0", _VALUES, 200, 50, "logits", _jsma(False, False),
         ),
         AttackEntry(
-            "cw-l2", "Carlini and Wagner: smallest L2 distance.", "hwsim.attacks.cw_l2:CWL2", "l2",
+            "cw-l2", "Carlini and Wagner: smallest L2 distance.", "l2",
             _UNBOUNDED, 40, 10, "logits",
             _carlini(
                 5e-2, 1e-3, Option("binary_search_steps", "int", 9, "Weights c that are tried.")
             ),
         ),
         AttackEntry(
-            "cw-l0", "Carlini and Wagner: fewest values.", "hwsim.attacks.cw_l0:CWL0", "l0",
+            "cw-l0", "Carlini and Wagner: fewest values.", "l0",
             "1%,2.5%,5%,7.5%,10%,14.5%,inf", 20, 10, "logits",
             _carlini(
                 5e-2, 1e-3,
@@ -196,7 +185,7 @@ ENTRIES: dict[str, AttackEntry] = {
         ),
         AttackEntry(
             "cw-linf", "Carlini and Wagner: smallest largest change.",
-            "hwsim.attacks.cw_linf:CWLinf", "linf", _OTHERWISE["linf"], 20, 10, "logits",
+            "linf", _OTHERWISE["linf"], 20, 10, "logits",
             _carlini(
                 1e-2, 1e-5,
                 Option("largest_const", "float", 20.0, "Weight c at which a search gives up."),
@@ -204,7 +193,7 @@ ENTRIES: dict[str, AttackEntry] = {
             ),
         ),
         AttackEntry(
-            "square", "Random search that sees scores, no gradient.", "hwsim.attacks.square:Square",
+            "square", "Random search that sees scores, no gradient.",
             "linf", "0.1,0.2,0.3", 100, 50, "nothing",
             (
                 Option("steps", "int", 500, "Squares tried, one query each."),
@@ -215,7 +204,7 @@ ENTRIES: dict[str, AttackEntry] = {
         ),
         AttackEntry(
             "decision", "HopSkipJump, which sees the answered class only.",
-            "hwsim.attacks.decision:HopSkipJump", "l2", _UNBOUNDED, 30, 5, "nothing",
+            "l2", _UNBOUNDED, 30, 5, "nothing",
             (
                 Option("steps", "int", 10, "Hops along the boundary."),
                 Option("norm", ("l2", "linf"), "l2", "Distance that is made small."),
@@ -227,7 +216,7 @@ ENTRIES: dict[str, AttackEntry] = {
         ),
         AttackEntry(
             "noise", "Random noise: what no attacker would find.",
-            "hwsim.attacks.random_noise:RandomNoise", "linf", _STEPS, 200, 50, "nothing",
+            "linf", _STEPS, 200, 50, "nothing",
             (
                 Option("kind", ("sign", "uniform"), "sign", "A corner of the ε-ball, or a point."),
                 Option("draws", "int", 100, "Images drawn for each input."),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -18,12 +17,10 @@ from hwsim.attacks.evaluate.cross import Tally, cross_evaluate
 from hwsim.errors import InputError
 from hwsim.networks.open import versions
 from hwsim.program.program import Program
-from hwsim.runs import result as results
+from hwsim.runs.experiment import Experiment
 from hwsim.runs.settings import Estimate
+from hwsim.runs.tally import judged_by_rtl, shares
 from hwsim.runs.unfinished import keep, kept
-
-if TYPE_CHECKING:
-    from hwsim.runs.experiment import Experiment
 
 
 def key(experiment: Experiment) -> str:
@@ -71,10 +68,10 @@ def count(
     if tally is not None and start == total:
         return tally
     for counted in _batches(experiment, start, on_progress):
-        batch = counted if experiment.judge is None else results.judged_by_rtl(counted)
+        batch = counted if experiment.judge is None else judged_by_rtl(counted)
         tally = batch if tally is None else tally + batch
         known = {} if experiment.judge is None else {"judged": experiment.judge.known}
-        keep(partial, experiment.key, {"tally": tally.as_dict(), **known})
+        keep(partial, key(experiment), {"tally": tally.as_dict(), **known})
     assert tally is not None
     return tally
 
@@ -82,20 +79,18 @@ def count(
 def _batches(
     experiment: Experiment, start: int, on_progress: Callable[[int, int], None]
 ) -> Iterator[Tally]:
-    crafters = ("float", "engine")
     models: dict[str, nn.Module] = {
         "float": experiment.network.module,
         "engine": experiment.engine,
     }
     if experiment.judge is not None:
         models["rtl"] = experiment.judge
-    naive = experiment.settings.naive
     return cross_evaluate(
         models,
         experiment.inputs,
         experiment.labels,
-        attack={name: experiment.attack(name) for name in crafters},
-        counterpart={name: experiment.counterpart() for name in crafters} if naive else None,
+        attack=experiment.crafter.attacks,
+        counterpart=experiment.crafter.counterparts or None,
         epsilons=experiment.settings.epsilons,
         targets=experiment.targets,
         judge_only=[name for name in models if name == "rtl"],
@@ -108,14 +103,14 @@ def _batches(
 def resumed(experiment: Experiment, partial: Path) -> Tally | None:
     """The counts of an earlier run with the same key; None unless they can be added to."""
     try:
-        data = kept(partial, experiment.key)
+        data = kept(partial, key(experiment))
         if data is None:
             return None
         tally = Tally.from_dict(data["tally"])
         done, total = int(tally.samples), len(experiment.inputs)
         whole = done == total or done % experiment.batch == 0
         usable = whole and done == tally.samples and 0 < done <= total
-        results.shares(tally)
+        shares(tally)
         if not usable or tally.epsilons != experiment.settings.epsilons:
             return None
         if bool(tally.adaptive) != experiment.settings.naive:

@@ -22,6 +22,7 @@ from hwsim.attacks.core.criteria import Targeted, Untargeted
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.losses import Margin
 from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.known import make_attack
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.files.content import digest
@@ -263,4 +264,4 @@ class DetectionStudy:
 def _made(name: str, grid: Grid) -> Attack:
     entry, (_, options) = ENTRIES[name], ATTACKS[name]
     extra = {"loss": Margin()} if entry.differentiates == "loss" else {}
-    return entry.generator()(space=grid, **options, **extra)
+    return make_attack(entry.name, space=grid, **options, **extra)

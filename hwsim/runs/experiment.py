@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hwsim.attacks.core.base import Attack, judge
+from hwsim.attacks.core.base import judge
 from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
 from hwsim.attacks.core.grid import Grid
-from hwsim.attacks.core.losses import Loss, Margin
-from hwsim.attacks.evaluate.cross import Tally
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import Dataset, load_dataset
 from hwsim.networks.open import Network, pixels
 from hwsim.report import budgets
 from hwsim.report.plots import Examples
-from hwsim.runs import count as counting
-from hwsim.runs import make_attack as crafting
-from hwsim.runs import result as results
-from hwsim.runs.settings import Estimate, Request
+from hwsim.runs.make_attack import Crafter, checked
+from hwsim.runs.settings import Request
 
 if TYPE_CHECKING:
     from hwsim.rtl.backend import RtlJudge
@@ -52,11 +45,10 @@ class Experiment:
     """
 
     def __init__(self, settings: Request, network: Network, test: Dataset) -> None:
-        self.began = time.perf_counter()
         self.settings, self.network = settings, network
         self.grid = Grid.of_bits(network.program.config.act_w)
         # Refused before any work: options and budgets that make no sense.
-        self.norm: Norm = self._made(crafting.loss(settings, None)).norm
+        self.norm: Norm = checked(settings, self.grid, self.values, self._owned)
         self.test, self.targets = self._choose_targets(test)
         self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
         costly = settings.gradient == "finite-difference" and settings.entry.needs_gradient
@@ -108,25 +100,21 @@ class Experiment:
         # A configuration may have any name, and a folder may not.
         return re.sub(r"[^A-Za-z0-9._+-]+", "-", "-".join(parts))
 
-    def attack(self, crafted_on: str) -> Attack:
-        """The attack that crafts on ``float`` or ``engine``."""
-        return self._made(self.loss(crafted_on))
+    @cached_property
+    def crafter(self) -> Crafter:
+        """The attacks of this run."""
+        return Crafter.of(self.settings, self.grid, self.values, self.engine, self._owned)
 
-    def loss(self, crafted_on: str) -> Loss:
-        """What it differentiates there."""
-        return crafting.loss(self.settings, self.engine if crafted_on == "engine" else None)
-
-    def counterpart(self) -> Attack:
-        """The same attack on the margin of the logits, which no saturated softmax hides."""
-        return self._made(Margin())
-
-    def _made(self, loss: Loss) -> Attack:
-        values = int(np.prod(self.network.program.input_shape))
-        owned = self._owned if self.settings.attack == "decision" else None
-        return crafting.attack(self.settings, self.grid, values, loss=loss, starting_images=owned)
+    @property
+    def values(self) -> int:
+        """Values of an image, channels counted apart."""
+        return int(np.prod(self.network.program.input_shape))
 
     @cached_property
-    def _owned(self) -> Tensor:
+    def _owned(self) -> Tensor | None:
+        """Training images of a decision-based attacker; None for the others."""
+        if self.settings.attack != "decision":
+            return None
         learn = load_dataset(self.network.dataset, "train")
         return pixels(learn.take(min(OWNED, len(learn))))
 
@@ -155,25 +143,6 @@ class Experiment:
         others = replace(test.without(int(target)), note=note).take(samples)
         return others, torch.full((samples,), int(target), dtype=torch.int64)
 
-    @cached_property
-    def key(self) -> str:
-        """Digest of everything that the counts depend on."""
-        return counting.key(self)
-
-    def count(
-        self, partial: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> Tally:
-        """All counts, going on where ``partial`` stopped; see counting.count."""
-        return counting.count(self, partial, on_progress)
-
-    def estimate(self, partial: Path) -> Estimate | None:
-        """How long the Verilog will take; see counting.estimate."""
-        return counting.estimate(self, partial)
-
-    def result(self, tally: Tally) -> dict[str, Any]:
-        """The dict that hwsim.report.report describes."""
-        return results.build(self, tally, time.perf_counter() - self.began)
-
     def examples(self) -> Examples:
         """Eight images spread over the run, attacked on the engine.
 
@@ -188,7 +157,7 @@ class Experiment:
         epsilons = self.settings.epsilons
         spread = self.norm == "linf" and epsilons[-1] <= 1.0
         position = len(epsilons) // 2 if spread else len(epsilons) - 1
-        attack = self.attack("engine")
+        attack = self.crafter.attacks["engine"]
         made = attack(self.engine, x, goal, epsilon=epsilons[position], batch_size=self.batch)
         answers = {}
         with torch.no_grad():

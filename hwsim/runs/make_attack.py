@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from hwsim.attacks.core.base import Attack
+from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.dlr import DLR, TargetedDLR
 from hwsim.attacks.core.grid import Space
 from hwsim.attacks.core.losses import CrossEntropy, Loss, Margin, ProbabilityLoss
 from hwsim.attacks.core.rescaled import Rescaled
-from hwsim.attacks.transforms import Diverse, Nesterov, Scales, Smoothed, Transform
+from hwsim.attacks.known import make_attack
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.runs.settings import Request
 
-_TRANSFORMS: dict[str, type[Transform]] = {
-    "ni": Nesterov,
-    "sim": Scales,
-    "dim": Diverse,
-    "tim": Smoothed,
-}
+
+@dataclass(frozen=True)
+class Crafter:
+    """The attacks of one run, made once.
+
+    attacks: by the model that they craft on, ``float`` and ``engine``. counterparts: the same
+    attacks on the margin of the logits, which no saturated softmax hides; empty where the attack
+    is not naive.
+    """
+
+    attacks: Mapping[str, Attack]
+    counterparts: Mapping[str, Attack]
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+        space: Space,
+        values: int,
+        engine: Engine,
+        starting_images: torch.Tensor | None = None,
+    ) -> Crafter:
+        """What ``request`` asks for, on images of ``values`` values."""
+
+        def made(by: Loss) -> Attack:
+            return attack(request, space, values, loss=by, starting_images=starting_images)
+
+        models = {"float": None, "engine": engine}
+        return cls(
+            {name: made(loss(request, model)) for name, model in models.items()},
+            {name: made(Margin()) for name in models} if request.naive else {},
+        )
+
+
+def checked(
+    request: Request, space: Space, values: int, starting_images: torch.Tensor | None = None
+) -> Norm:
+    """The norm of the attack, before any engine is there.
+
+    Raises AttackError and InputError for options and budgets that make no sense.
+    """
+    trial = attack(
+        request, space, values, loss=loss(request, None), starting_images=starting_images
+    )
+    return trial.norm
 
 
 def loss(settings: Request, engine: Engine | None) -> Loss:
@@ -64,8 +105,6 @@ def attack(
     entry = settings.entry
     defaults = {option.name: option.default for option in entry.options}
     options: dict[str, Any] = defaults | dict(settings.options)
-    if "transforms" in options:
-        options["transforms"] = _transforms(options["transforms"])
     if "max_distortion" in options:
         finite = [e for e in settings.epsilons if e != math.inf]
         if options["max_distortion"] == defaults["max_distortion"] and finite:
@@ -76,14 +115,7 @@ def attack(
         options["loss"] = loss
     if entry.name == "decision":
         options["starting_images"] = starting_images
-    made = entry.generator()(space=space, **options)
+    made = make_attack(entry.name, space=space, **options)
     for epsilon in settings.epsilons:
         made.effective(epsilon)  # refused before any work
     return made
-
-
-def _transforms(names: Sequence[str]) -> list[Transform]:
-    for name in names:
-        if name not in _TRANSFORMS:
-            raise InputError(f"unknown transform {name!r}: choose from {', '.join(_TRANSFORMS)}")
-    return [_TRANSFORMS[name]() for name in names]

@@ -16,11 +16,7 @@ from torch import nn
 from hwsim.attacks.core.base import Attack
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.evaluate.transfer import correct, transfer
-from hwsim.attacks.fgsm import FGSM
-from hwsim.attacks.mifgsm import MIFGSM
-from hwsim.attacks.pgd import PGD
-from hwsim.attacks.sfgrm import SFGRM
-from hwsim.attacks.transforms import Diverse, Nesterov, Scales, Smoothed, Transform
+from hwsim.attacks.known import TRANSFORMS, make_attack
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.files.content import digest
@@ -32,12 +28,12 @@ from hwsim.runs.unfinished import keep, kept
 #: Images between two updates of the progress bar.
 BATCH = 128
 
-#: What can stand behind mi- and sfgrm-, in the order in which it is applied.
-TRANSFORMS: dict[str, Callable[[], Transform]] = {
-    "ni": Nesterov,
-    "tim": Smoothed,
-    "sim": Scales,
-    "dim": Diverse,
+#: Name here -> attack, and whether transforms may stand behind it.
+BASES = {
+    "fgsm": ("fgsm", False),
+    "pgd": ("pgd", False),
+    "mi": ("mifgsm", True),
+    "sfgrm": ("sfgrm", True),
 }
 
 
@@ -47,18 +43,17 @@ def attack_named(name: str, space: Grid) -> Attack:
     Such as ``sfgrm-ni-tim``. Raises InputError for any other name.
     """
     base, *added = name.split("-")
-    unknown = base not in ("fgsm", "pgd", "mi", "sfgrm") or any(a not in TRANSFORMS for a in added)
-    if unknown or len(set(added)) < len(added) or (added and base in ("fgsm", "pgd")):
+    known, transformed = BASES.get(base, ("", False))
+    unknown = not known or any(a not in TRANSFORMS for a in added)
+    if unknown or len(set(added)) < len(added) or (added and not transformed):
         raise InputError(
             f"unknown attack {name!r}: choose fgsm, pgd, mi or sfgrm, the last two also with any "
             f"of {', '.join(TRANSFORMS)} behind them, such as mi-dim or sfgrm-ni-tim"
         )
-    transforms = [make() for key, make in TRANSFORMS.items() if key in added]
-    if base == "mi":
-        return MIFGSM(transforms=transforms, space=space)
-    if base == "sfgrm":
-        return SFGRM(transforms=transforms, space=space)
-    return FGSM(space=space) if base == "fgsm" else PGD(early_exit=False, space=space)
+    options: dict[str, Any] = {"early_exit": False} if base == "pgd" else {}
+    if transformed:
+        options["transforms"] = [each for each in TRANSFORMS if each in added]
+    return make_attack(known, space=space, **options)
 
 
 @dataclass(frozen=True)

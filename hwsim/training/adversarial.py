@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from hwsim.attacks.core.base import Attack, judge
 from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
-from hwsim.attacks.fgsm import FGSM
-from hwsim.attacks.jsma import JSMA
-from hwsim.attacks.pgd import PGD
+from hwsim.attacks.known import make_attack
 from hwsim.models.loop import Perturb
 from hwsim.models.recipe import Adversarial, Recipe
 
@@ -60,11 +58,12 @@ def _crafted(
 def _attack(wanted: Adversarial, seed: int) -> tuple[Attack, float]:
     """The attack and the budget that it is to spend."""
     if wanted.attack == "fgsm":
-        return FGSM(), wanted.epsilon
+        return make_attack("fgsm"), wanted.epsilon
     if wanted.attack == "pgd":
         # Without early exit: a network that is being learnt should see the worst image.
-        return PGD(steps=wanted.steps, early_exit=False, seed=seed), wanted.epsilon
-    return JSMA(max_distortion=wanted.epsilon, block=JSMA_BLOCK), math.inf
+        pgd = make_attack("pgd", steps=wanted.steps, early_exit=False, seed=seed)
+        return pgd, wanted.epsilon
+    return make_attack("jsma", max_distortion=wanted.epsilon, block=JSMA_BLOCK), math.inf
 
 
 def _other_classes(model: nn.Module, image: Tensor, labels: Tensor, seed: int) -> Tensor:

@@ -21,7 +21,9 @@ from hwsim.networks.open import open_network
 from hwsim.report import budgets
 from hwsim.report.report import write_json
 from hwsim.runs.attack_catalog import ENTRIES, norm_of
+from hwsim.runs.count import count
 from hwsim.runs.experiment import Experiment
+from hwsim.runs.result import build
 from hwsim.runs.settings import Request
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-h16", "mnist-cnn-h64")
@@ -52,7 +54,7 @@ def measure(attack: str, name: str, bits: int, samples: int) -> dict[str, Any]:
     partial = PATH.with_name(f"attack-table-{attack}-{name}-{bits}.json")
     test = load_dataset(network.dataset, "test")
     with closing(Experiment(settings, network, test)) as experiment:
-        result = experiment.result(experiment.count(partial))
+        result = build(experiment, count(experiment, partial), 0.0)
     partial.unlink(missing_ok=True)
     margin = result["adaptive"]
     return {

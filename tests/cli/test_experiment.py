@@ -17,8 +17,9 @@ from hwsim.networks import open as networks
 from hwsim.networks.open import Network
 from hwsim.report import report
 from hwsim.runs import experiment as module
-from hwsim.runs.count import fingerprint, resumed
+from hwsim.runs.count import count, fingerprint, key, resumed
 from hwsim.runs.experiment import Experiment
+from hwsim.runs.result import build
 from hwsim.runs.settings import Request
 from hwsim.runs.unfinished import keep
 from tests.cli.conftest import MODEL, numbers
@@ -37,15 +38,15 @@ def experiment(network: Network, test: Dataset, **changes: Any) -> Experiment:
 
 def result(network: Network, test: Dataset, **changes: Any) -> dict[str, Any]:
     chosen = experiment(network, test, **changes)
-    return json.loads(report.to_json(chosen.result(chosen.count(Path("partial.json")))))
+    return json.loads(report.to_json(build(chosen, count(chosen, Path("partial.json")), 0.0)))
 
 
 @pytest.fixture(scope="package")
 def usual(network: Network, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of BASE."""
     chosen = experiment(network, load_dataset("mnist", "test"))
-    tally = chosen.count(tmp_path_factory.mktemp("usual") / "partial.json")
-    return json.loads(report.to_json(chosen.result(tally)))
+    tally = count(chosen, tmp_path_factory.mktemp("usual") / "partial.json")
+    return json.loads(report.to_json(build(chosen, tally, 0.0)))
 
 
 @pytest.fixture
@@ -104,22 +105,22 @@ def test_engine_probabilities_concern_the_engine_only(
     network: Network, test_set: Dataset, usual: dict[str, Any]
 ) -> None:
     chosen = experiment(network, test_set, probabilities="engine")
-    assert isinstance(chosen.loss("engine"), ProbabilityLoss)
-    assert isinstance(on_float := chosen.loss("float"), CrossEntropy)
+    assert isinstance(chosen.crafter.attacks["engine"].loss, ProbabilityLoss)
+    assert isinstance(on_float := chosen.crafter.attacks["float"].loss, CrossEntropy)
     assert on_float.dtype == torch.float32
     own = result(network, test_set, probabilities="engine")
     for pair in ("float_float", "float_engine"):
         assert own["success"][pair] == usual["success"][pair]
     double = experiment(network, test_set, probabilities="float64")
-    for loss in map(double.loss, ("float", "engine")):
-        assert isinstance(loss, CrossEntropy)
-        assert loss.dtype == torch.float64
+    for attack in double.crafter.attacks.values():
+        assert isinstance(attack.loss, CrossEntropy)
+        assert attack.loss.dtype == torch.float64
 
 
 def test_finite_differences_run_in_small_batches(network: Network, test_set: Dataset) -> None:
     chosen = experiment(network, test_set, samples=2, gradient="finite-difference")
     assert chosen.batch < module.BATCH
-    tally = chosen.count(Path("partial.json"))
+    tally = count(chosen, Path("partial.json"))
     assert tally.samples == 2
     assert tally.zero_gradient["engine"] == 0
 
@@ -165,17 +166,17 @@ def test_the_least_likely_target_is_the_lowest_logit(network: Network, test_set:
 def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(
     network: Network, test_set: Dataset, small_batches: None
 ) -> None:
-    whole = experiment(network, test_set).count(Path("whole.json"))
+    whole = count(experiment(network, test_set), Path("whole.json"))
     partial, seen = Path("partial.json"), []
     with pytest.raises(KeyboardInterrupt):
-        experiment(network, test_set).count(partial, interrupt_at(16))
+        count(experiment(network, test_set), partial, interrupt_at(16))
     kept = json.loads(partial.read_text())
     assert kept["tally"]["samples"] == 16
-    tally = experiment(network, test_set).count(partial, lambda done, _: seen.append(done))
+    tally = count(experiment(network, test_set), partial, lambda done, _: seen.append(done))
     assert tally == whole
     assert seen == [16, 24]
     # Finished, it counts nothing again.
-    assert experiment(network, test_set).count(partial, interrupt_at(8)) == whole
+    assert count(experiment(network, test_set), partial, interrupt_at(8)) == whole
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -193,14 +194,14 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def test_other_settings_do_not_resume(network: Network, test_set: Dataset) -> None:
-    key = experiment(network, test_set).key
-    others = {experiment(network, test_set, **change).key for change in CHANGES.values()}
-    assert len(others - {key}) == len(CHANGES)
+    same = key(experiment(network, test_set))
+    others = {key(experiment(network, test_set, **change)) for change in CHANGES.values()}
+    assert len(others - {same}) == len(CHANGES)
 
 
 def test_the_spelling_of_a_command_does_not_matter(network: Network, test_set: Dataset) -> None:
     other = experiment(network, test_set, command="hwsim …", model="copy.hne")
-    assert other.key == experiment(network, test_set).key
+    assert key(other) == key(experiment(network, test_set))
 
 
 def test_a_changed_word_configuration_or_data_set_does_not_resume(
@@ -215,10 +216,10 @@ def test_a_changed_word_configuration_or_data_set_does_not_resume(
     edited = program.replace(layers=(changed, *program.layers[1:]))
     hashed = program.replace(config=program.config.replace(index_mode="hash"))
     keys = [
-        experiment(dataclasses.replace(network, program=chosen), test_set).key
+        key(experiment(dataclasses.replace(network, program=chosen), test_set))
         for chosen in (program, edited, hashed)
     ]
-    keys.append(experiment(network, dataclasses.replace(test_set, digest="0" * 64)).key)
+    keys.append(key(experiment(network, dataclasses.replace(test_set, digest="0" * 64))))
     assert len(set(keys)) == 4
 
 
@@ -233,7 +234,7 @@ def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(
     network: Network, test_set: Dataset, small_batches: None
 ) -> None:
     partial, chosen = Path("partial.json"), experiment(network, test_set)
-    tally = chosen.count(partial).as_dict()
+    tally = count(chosen, partial).as_dict()
     assert resumed(chosen, partial) is not None
     empty: dict[str, Any] = {}
     damages: tuple[Any, ...] = (
@@ -244,7 +245,7 @@ def test_a_partial_file_with_the_right_key_and_wrong_content_is_ignored(
         tally | {"correct": {"float": 1, "engine": 1}},
     )  # fmt: skip
     for wrong in damages:
-        keep(partial, chosen.key, {"tally": wrong})  # its digest is right
+        keep(partial, key(chosen), {"tally": wrong})  # its digest is right
         assert resumed(chosen, partial) is None, wrong
 
 
@@ -256,8 +257,8 @@ def test_the_folder_of_a_run_tells_runs_apart_and_is_one_folder(
 ) -> None:
     names = {experiment(network, test_set).name}
     assert names == {f"hfgsm-{MODEL}-default-float32"}
-    for key in ("probabilities", "gradient", "target"):
-        names.add(experiment(network, test_set, **CHANGES[key]).name)
+    for change in ("probabilities", "gradient", "target"):
+        names.add(experiment(network, test_set, **CHANGES[change]).name)
     strange = network.program.config.replace(name="../a b/…")
     program = network.program.replace(config=strange)
     names.add(experiment(dataclasses.replace(network, program=program), test_set).name)

@@ -9,6 +9,7 @@ import sys
 import click
 import pytest
 
+from hwsim.attacks.known import attack_class
 from hwsim.commands.group import COMMANDS, hwsim
 from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES
@@ -77,16 +78,16 @@ def test_a_group_without_a_command_shows_its_help(run: Run, group: tuple[str, ..
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_catalogue_knows_the_arguments_of_each_attack(name: str) -> None:
     entry = ENTRIES[name]
-    arguments = inspect.signature(entry.generator()).parameters
+    arguments = inspect.signature(attack_class(entry.name)).parameters
     for option in entry.options:
         assert arguments[option.name].default == option.default, option.name
     assert ("loss" in arguments) == (entry.differentiates == "loss")
-    assert entry.generator()().norm == entry.norm
+    assert attack_class(entry.name)().norm == entry.norm
     assert budgets.parse(entry.budgets, entry.norm)
 
 
 def test_hfgsm_is_fgsm() -> None:
-    assert ENTRIES["hfgsm"].generator() is ENTRIES["fgsm"].generator()
+    assert attack_class("hfgsm") is attack_class("fgsm")
 
 
 def test_help_of_an_attack_needs_no_torch() -> None:

@@ -16,6 +16,8 @@ from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
 from hwsim.report.report import PAIRS, to_json
 from hwsim.runs import experiment
+from hwsim.runs.count import count
+from hwsim.runs.result import build
 from hwsim.runs.settings import Request
 from tests.cli.conftest import MODEL, Run, numbers, read
 
@@ -118,7 +120,7 @@ def test_an_attack_that_is_interrupted_goes_on_to_the_same_numbers(
 
     settings = Request("hfgsm", MODEL, (0.1, 0.3), 64)
     whole = experiment.Experiment(settings, network, load_dataset("mnist", "test"))
-    expected = whole.result(whole.count(place / "whole.json"))
+    expected = build(whole, count(whole, place / "whole.json"), 0.0)
     assert numbers(json.loads(to_json(expected))) == numbers(resumed)
 
 

@@ -16,7 +16,9 @@ from hwsim.program.program import MacLayer, Program
 from hwsim.rom import image as rom
 from hwsim.rtl import rtl_table, waves
 from hwsim.rtl import simulator as rtl
+from hwsim.runs.count import count, key
 from hwsim.runs.experiment import Experiment
+from hwsim.runs.result import build
 from hwsim.runs.settings import Request
 from tests.cli.conftest import Run, numbers, read
 from tests.rtl.samples import small_network
@@ -65,8 +67,8 @@ def test_an_interrupted_run_goes_on_and_judges_nothing_twice(
     place: Path, small: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = chosen(small)
-    tally = whole.count(Path("whole.json"))
-    expected = whole.result(tally)
+    tally = count(whole, Path("whole.json"))
+    expected = build(whole, tally, 0.0)
     whole.close()
 
     def stop(done: int, total: int) -> None:
@@ -75,18 +77,18 @@ def test_an_interrupted_run_goes_on_and_judges_nothing_twice(
 
     first = chosen(small)
     with pytest.raises(KeyboardInterrupt):
-        first.count(Path("partial.json"), stop)
+        count(first, Path("partial.json"), stop)
     first.close()
     again = chosen(small)
-    assert again.count(Path("partial.json")) == tally
+    assert count(again, Path("partial.json")) == tally
     assert again.judge is not None
     done: list[int] = []
     again.judge.on_judged = done.append
     again.examples()
-    assert numbers(again.result(tally)) == numbers(expected)
+    assert numbers(build(again, tally, 0.0)) == numbers(expected)
     assert done == []
     again.close()
-    assert chosen(small, "python").key != again.key
+    assert key(chosen(small, "python")) != key(again)
     kept = read(Path("partial.json"))
     assert len(kept["judged"]) == expected["judged"]["images"]
 
