@@ -26,13 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.audit.flag_texts import BY_KEY, FLAGS
-from hwsim.report.report import (
-    FILES,
-    percent,
-    prepare_run_directory,
-    to_json,
-    write_together,
-)
+from hwsim.files.output import write_together
+from hwsim.report.pages import FILES, prepare_run_directory
+from hwsim.report.schema import to_json
+from hwsim.report.words import percent
 
 
 def headline(result: Mapping[str, Any]) -> str:

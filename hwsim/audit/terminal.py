@@ -14,8 +14,8 @@ from rich.text import Text
 
 from hwsim.audit.flag_texts import BY_KEY
 from hwsim.audit.report import headline, span
-from hwsim.report.report import percent
 from hwsim.report.terminal import WIDTH, show
+from hwsim.report.words import percent
 
 _SIGNS = {True: ("RAISED", "bold red"), False: ("clear", "green"), None: ("no data", "yellow")}
 

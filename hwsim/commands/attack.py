@@ -224,11 +224,12 @@ def _run(
     """Count, draw, write and print one run. more: what only some attacks take."""
     norm = norm_of(entry, options)
     spent = budgets.parse(entry.budgets_in(norm) if eps is None else eps, norm)
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import prepare_run_directory, write_json, write_run
 
-    report.prepare_run_directory(out)
+    prepare_run_directory(out)
     if json_path is not None:
-        report.prepare_json_path(json_path)
+        prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
         from hwsim.models.datasets.dataset import load_dataset
@@ -253,16 +254,16 @@ def _run(
         )
         began = time.perf_counter()
         experiment = Experiment(settings, network, test)
-    folder = report.prepare_run_directory(out / experiment.name)
-    partial = report.prepare_json_path(folder / "partial.json")
+    folder = prepare_run_directory(out / experiment.name)
+    partial = prepare_json_path(folder / "partial.json")
     with closing(experiment):
         tally = _count(experiment, partial, screen)
         with screen.status("drawing"):
             examples = experiment.examples()
             result = build(experiment, tally, time.perf_counter() - began)
-            paths = report.write_run(result, examples, folder)
+            paths = write_run(result, examples, folder)
             if json_path is not None:
-                report.write_json(result, json_path)
+                write_json(result, json_path)
             partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
     for note in _notes(settings):

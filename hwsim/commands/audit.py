@@ -85,11 +85,12 @@ def command(
       hwsim audit inhibited.hne --images 256 --draws 10000
       hwsim audit mnist-cnn --bits 4 --surrogate mnist-cnn-h16
     """
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import prepare_run_directory, write_json
 
-    report.prepare_run_directory(out)
+    prepare_run_directory(out)
     if json_path is not None:
-        report.prepare_json_path(json_path)
+        prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
         from hwsim.audit.attempts import Effort
@@ -108,8 +109,8 @@ def command(
             command=typed_command(),
         )
         audit = Audit(settings, network, test, _sources(network, surrogate, config, bits))
-    folder = report.prepare_run_directory(out / audit.name)
-    partial = report.prepare_json_path(folder / "partial.json")
+    folder = prepare_run_directory(out / audit.name)
+    partial = prepare_json_path(folder / "partial.json")
     with progress_bar(screen) as bar:
         task = bar.add_task("", total=None)
 
@@ -121,7 +122,7 @@ def command(
         result = audit.result(evidence)
         paths = write_audit(result, folder)
         if json_path is not None:
-            report.write_json(result, json_path)
+            write_json(result, json_path)
         partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
 

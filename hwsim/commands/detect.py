@@ -58,11 +58,12 @@ def command(
       hwsim detect mnist-cnn --bits 4
       hwsim detect mnist-cnn-h16 --attacks hfgsm,pgd --samples 20
     """
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import prepare_run_directory, write_json
 
-    report.prepare_run_directory(out)
+    prepare_run_directory(out)
     if json_path is not None:
-        report.prepare_json_path(json_path)
+        prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
         from hwsim.models.datasets.dataset import load_dataset
@@ -76,10 +77,8 @@ def command(
         names = tuple(dict.fromkeys(part.strip().lower() for part in attacks.split(",")))
         study = DetectionStudy(network, test, train, names)
     chosen = network.program.config
-    folder = report.prepare_run_directory(
-        out / f"detect-{network.name}-{chosen.name}-{chosen.act_w}bit"
-    )
-    partial = report.prepare_json_path(folder / "partial.json")
+    folder = prepare_run_directory(out / f"detect-{network.name}-{chosen.name}-{chosen.act_w}bit")
+    partial = prepare_json_path(folder / "partial.json")
     with progress_bar(screen) as bar:
         task = bar.add_task(f"detect on {network.name}", total=None)
 
@@ -91,7 +90,7 @@ def command(
     result["command"] = typed_command()
     paths = write(result, folder)
     if json_path is not None:
-        report.write_json(result, json_path)
+        write_json(result, json_path)
     partial.unlink(missing_ok=True)
     answer.print(render(result))
     for path in paths.values():

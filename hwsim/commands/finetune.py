@@ -52,7 +52,7 @@ def command(
       hwsim finetune mnist-cnn --adversarial pgd --epsilon 0.1 --epochs 3
     """
     from hwsim.numbers.config import load_config
-    from hwsim.report.report import prepare_run_directory
+    from hwsim.report.pages import prepare_run_directory
 
     if not hardware and (config or bits):
         raise click.UsageError("--config and --bits are options of --hardware: name that too")

@@ -82,9 +82,10 @@ def command(
       hwsim jsma-study --model mnist-cnn --per-class 20
       hwsim jsma-study --output logits --theta -1 --per-class 2
     """
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import prepare_run_directory
 
-    report.prepare_run_directory(out)
+    prepare_run_directory(out)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
         from hwsim.models.datasets.dataset import load_dataset
@@ -103,8 +104,8 @@ def command(
             command=typed_command(),
         )
         study = JsmaStudy(settings, network, test)
-    folder = report.prepare_run_directory(out / study.name)
-    partial = report.prepare_json_path(folder / "partial.json")
+    folder = prepare_run_directory(out / study.name)
+    partial = prepare_json_path(folder / "partial.json")
     with progress_bar(screen) as bar:
         task = bar.add_task(f"JSMA on {network.name}", total=2 * len(study.inputs))
         state = study.count(partial, lambda done, total: bar.update(task, completed=done))

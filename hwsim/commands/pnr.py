@@ -36,18 +36,19 @@ def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -
       hwsim pnr small --json runs/pnr.json
     """
     from hwsim.files.markdown import put
+    from hwsim.files.output import prepare_json_path
     from hwsim.fpga.place_route import place
     from hwsim.fpga.synthesis_table import markdown_placement, render_placement
     from hwsim.numbers.config import load_config
-    from hwsim.report import report
+    from hwsim.report.pages import write_json
 
     if json_path is not None:
-        report.prepare_json_path(json_path)
+        prepare_json_path(json_path)
     chosen = load_config(config)
     message_console().print(f"placing and routing {chosen.name}: about ten minutes the first time")
     found = place(chosen, progress(chosen.name), seed)
     result_console().print(render_placement(found))
     if json_path is not None:
-        report.write_json(found.to_dict(), json_path)
+        write_json(found.to_dict(), json_path)
     if docs is not None:
         put(docs, "pnr", markdown_placement(found))

@@ -60,7 +60,7 @@ def command(
       hwsim prune mnist-cnn --to 7 --augment 8             M1 and M2, all images
       hwsim prune c0 --to 7                                C1 of the zoo
     """
-    from hwsim.report.report import prepare_run_directory
+    from hwsim.report.pages import prepare_run_directory
 
     prepare_run_directory(out)
     screen = message_console()

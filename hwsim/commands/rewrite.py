@@ -70,7 +70,7 @@ def rewrite(
     from hwsim.defenses.steps import RewriteStep, apply
     from hwsim.errors import ImageError
     from hwsim.files.file import replacing
-    from hwsim.report.report import prepare_json_path
+    from hwsim.files.output import prepare_json_path
     from hwsim.rom import image as rom
 
     chosen = [RewriteStep.parse(text) for text in steps]

@@ -113,12 +113,13 @@ def command(
         raise click.UsageError(
             "--csv, --parquet and --json are for one study; of all, each leaves them in its folder"
         )
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import prepare_run_directory
 
     for path in (csv, parquet, json_path, docs):
         if path is not None:
-            report.prepare_json_path(path)
-    report.prepare_run_directory(out)
+            prepare_json_path(path)
+    prepare_run_directory(out)
     screen, console = message_console(), result_console()
     with screen.status("loading networks and data"):
         from hwsim.studies import output

@@ -44,17 +44,18 @@ def command(configs: tuple[str, ...], json_path: Path | None, docs: Path | None)
       hwsim synth --json runs/synth.json
     """
     from hwsim.files.markdown import put
+    from hwsim.files.output import prepare_json_path
     from hwsim.fpga.synthesis import synthesize
     from hwsim.fpga.synthesis_table import markdown, render
     from hwsim.numbers.config import config_names, load_config
-    from hwsim.report import report
+    from hwsim.report.pages import write_json
 
     if json_path is not None:
-        report.prepare_json_path(json_path)
+        prepare_json_path(json_path)
     chosen = [load_config(name) for name in configs or config_names()]
     found = [synthesize(config, progress(config.name)) for config in chosen]
     result_console().print(render(found))
     if json_path is not None:
-        report.write_json({"configs": [one.to_dict() for one in found]}, json_path)
+        write_json({"configs": [one.to_dict() for one in found]}, json_path)
     if docs is not None:
         put(docs, "synth", markdown(found))

@@ -50,11 +50,12 @@ def command(
       hwsim timing mnist-cnn-h16 --config wide
       hwsim timing mnist-cnn-h16-banked --backend rtl
     """
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import write_json
 
     for path in (trace, json_path):
         if path is not None:
-            report.prepare_json_path(path)
+            prepare_json_path(path)
     with loading(message_console(), "loading and counting cycles") as on_progress:
         from hwsim.cost.perfetto import write_trace
         from hwsim.cost.timing import analyze
@@ -78,6 +79,6 @@ def command(
         rtl_table.check(found, run)
         result["rtl"] = rtl_table.as_dict(found, run)
     if json_path is not None:
-        report.write_json(result, json_path)
+        write_json(result, json_path)
     if trace is not None:
         say(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")

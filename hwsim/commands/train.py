@@ -49,7 +49,7 @@ def command(
       hwsim attack hfgsm --model runs/zoo/mnist-cnn-h16
     """
     from hwsim.models import zoo
-    from hwsim.report.report import prepare_run_directory
+    from hwsim.report.pages import prepare_run_directory
 
     if name not in zoo.SPECS:
         raise click.ClickException(f"unknown model {name!r}: choose from {', '.join(zoo.SPECS)}")

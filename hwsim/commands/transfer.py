@@ -70,11 +70,12 @@ def command(
       hwsim transfer
       hwsim transfer --models mnist-cnn,mnist-cnn-h64 --attacks mi,sfgrm
     """
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
+    from hwsim.report.pages import prepare_run_directory, write_json
 
-    report.prepare_run_directory(out)
+    prepare_run_directory(out)
     if json_path is not None:
-        report.prepare_json_path(json_path)
+        prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the networks") as on_progress:
         from hwsim.models.datasets.dataset import load_dataset
@@ -86,8 +87,8 @@ def command(
         test = load_dataset(networks[0].dataset, "test", on_progress=on_progress)
         settings = TransferSettings(attacks, tuple(eps), samples, command=typed_command())
         study = TransferStudy(settings, networks, test)
-    folder = report.prepare_run_directory(out / study.name)
-    partial = report.prepare_json_path(folder / "counts.json")
+    folder = prepare_run_directory(out / study.name)
+    partial = prepare_json_path(folder / "counts.json")
     with progress_bar(screen) as bar:
         task = bar.add_task("transfer", total=study.work)
         counted = study.count(partial, lambda done: bar.update(task, completed=done))
@@ -95,5 +96,5 @@ def command(
         result = study.result(counted)
         paths = write_transfer(result, folder)
         if json_path is not None:
-            report.write_json(result, json_path)
+            write_json(result, json_path)
     render_screen(result, answer, paths)

@@ -50,7 +50,7 @@ def command(
       hwsim wave mnist-cnn-h64 --cycles 5000 -o h64.fst
       hwsim wave tiny.hne --index 3 && gtkwave tiny.fst tiny.gtkw
     """
-    from hwsim.report import report
+    from hwsim.files.output import prepare_json_path
 
     target = output or Path(Path(image.rstrip("/")).stem + ".fst")
     if target.suffix != ".fst":
@@ -61,7 +61,7 @@ def command(
         from hwsim.rtl.simulator import build
 
         for path in (target, waves.save_path(target)):
-            report.prepare_json_path(path)
+            prepare_json_path(path)
         program = open_program(image, config, bits, on_progress)
         total = waves.total_cycles(program)
         if first >= total:

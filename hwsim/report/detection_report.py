@@ -14,13 +14,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.report.report import (
-    FILES,
-    percent,
-    prepare_run_directory,
-    to_json,
-    write_together,
-)
+from hwsim.files.output import write_together
+from hwsim.report.pages import FILES, prepare_run_directory
+from hwsim.report.schema import to_json
+from hwsim.report.words import percent
 
 _COLORS = {"unaware": "#0072B2", "aware": "#D55E00"}
 _WORDS = {"unaware": "knows no detector", "aware": "knows this detector"}

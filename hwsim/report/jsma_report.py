@@ -15,14 +15,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.report.report import (
-    FILES,
-    percent,
-    prepare_run_directory,
-    render_page,
-    to_json,
-    write_together,
-)
+from hwsim.files.output import write_together
+from hwsim.report.html import render_page
+from hwsim.report.pages import FILES, prepare_run_directory
+from hwsim.report.schema import to_json
+from hwsim.report.words import percent
 
 
 def write_study(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:

@@ -21,8 +21,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from hwsim.files.output import write_atomically
 from hwsim.report import budgets
-from hwsim.report.report import PAIRS, pair_label, write_atomically
+from hwsim.report.schema import PAIRS
+from hwsim.report.words import pair_label
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1b1f24", "#68717a"
 _SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "#f7f7f7", VERMILLION])

@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.report import budgets
-from hwsim.report.report import (
-    PAIRS,
+from hwsim.report.schema import PAIRS
+from hwsim.report.screen import Screen
+from hwsim.report.words import (
     attacked_through,
     cautions,
     duration,
@@ -29,7 +30,6 @@ from hwsim.report.report import (
     pair_label,
     percent,
 )
-from hwsim.report.screen import Screen
 
 #: Wider screens gain nothing: the eye loses the line.
 WIDTH = 100

@@ -20,14 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from hwsim.files.output import write_together
 from hwsim.report.budgets import detail as steps
-from hwsim.report.report import (
-    FILES,
-    percent,
-    prepare_run_directory,
-    to_json,
-    write_together,
-)
+from hwsim.report.pages import FILES, prepare_run_directory
+from hwsim.report.schema import to_json
+from hwsim.report.words import percent
 
 F64 = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hwsim.attacks.evaluate.cross import Rate, Tally
-from hwsim.report.report import PAIRS
+from hwsim.report.schema import PAIRS
 
 #: What the columns of a tally's distortions are.
 DISTANCES = ("l0", "l1", "l2", "linf")

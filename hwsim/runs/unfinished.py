@@ -10,8 +10,9 @@ from typing import Any
 
 from hwsim.errors import InputError
 from hwsim.files.content import digest
+from hwsim.files.output import write_output
 from hwsim.files.reading import MAX_KEPT, parse_json, read_regular
-from hwsim.report.report import to_json, write_output
+from hwsim.report.schema import to_json
 
 
 def keep(path: Path, key: str, facts: Mapping[str, Any]) -> None:

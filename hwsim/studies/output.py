@@ -16,13 +16,10 @@ from rich.text import Text
 
 from hwsim.errors import InputError
 from hwsim.files.markdown import put, read
-from hwsim.report.report import (
-    prepare_run_directory,
-    render_page,
-    to_json,
-    write_output,
-    write_together,
-)
+from hwsim.files.output import write_output, write_together
+from hwsim.report.html import render_page
+from hwsim.report.pages import prepare_run_directory
+from hwsim.report.schema import to_json
 from hwsim.studies.study import StudyResult
 
 #: How verdicts look on a screen.

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hwsim.report.report import write_json
+from hwsim.report.pages import write_json
 from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma, rtl
 
 ALL = {

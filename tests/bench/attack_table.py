@@ -19,7 +19,7 @@ from typing import Any
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import open_network
 from hwsim.report import budgets
-from hwsim.report.report import write_json
+from hwsim.report.pages import write_json
 from hwsim.runs.attack_catalog import ENTRIES, norm_of
 from hwsim.runs.count import count
 from hwsim.runs.experiment import Experiment

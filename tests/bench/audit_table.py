@@ -20,7 +20,7 @@ from hwsim.defenses.inhibition import inhibit
 from hwsim.engine.module import Engine
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import open_network
-from hwsim.report.report import write_json
+from hwsim.report.pages import write_json
 
 #: network:bits:τ, 0 for an undefended one.
 NETWORKS = [

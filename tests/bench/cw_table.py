@@ -29,7 +29,7 @@ from hwsim.attacks.cw_linf import CWLinf
 from hwsim.engine.module import Engine
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import open_network, pixels
-from hwsim.report.report import write_json
+from hwsim.report.pages import write_json
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-h16", "mnist-cnn-h64")
 WIDTHS = (8, 4)

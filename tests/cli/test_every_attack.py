@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from hwsim.networks.open import Network
-from hwsim.report.report import PAIRS
+from hwsim.report.schema import PAIRS
 from hwsim.runs.attack_catalog import ENTRIES
 from tests.cli.conftest import Run, read
 

@@ -15,7 +15,7 @@ from hwsim.attacks.core.losses import CrossEntropy, ProbabilityLoss
 from hwsim.models.datasets.dataset import Dataset, load_dataset
 from hwsim.networks import open as networks
 from hwsim.networks.open import Network
-from hwsim.report import report
+from hwsim.report.schema import to_json
 from hwsim.runs import experiment as module
 from hwsim.runs.count import count, fingerprint, key, resumed
 from hwsim.runs.experiment import Experiment
@@ -38,7 +38,7 @@ def experiment(network: Network, test: Dataset, **changes: Any) -> Experiment:
 
 def result(network: Network, test: Dataset, **changes: Any) -> dict[str, Any]:
     chosen = experiment(network, test, **changes)
-    return json.loads(report.to_json(build(chosen, count(chosen, Path("partial.json")), 0.0)))
+    return json.loads(to_json(build(chosen, count(chosen, Path("partial.json")), 0.0)))
 
 
 @pytest.fixture(scope="package")
@@ -46,7 +46,7 @@ def usual(network: Network, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """The result of BASE."""
     chosen = experiment(network, load_dataset("mnist", "test"))
     tally = count(chosen, tmp_path_factory.mktemp("usual") / "partial.json")
-    return json.loads(report.to_json(build(chosen, tally, 0.0)))
+    return json.loads(to_json(build(chosen, tally, 0.0)))
 
 
 @pytest.fixture

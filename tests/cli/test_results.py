@@ -14,7 +14,7 @@ import pytest
 
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
-from hwsim.report.report import PAIRS, to_json
+from hwsim.report.schema import PAIRS, to_json
 from hwsim.runs import experiment
 from hwsim.runs.count import count
 from hwsim.runs.result import build

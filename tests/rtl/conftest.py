@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hwsim.report.report import write_json
+from hwsim.report.pages import write_json
 from tests.rtl import tally
 from tests.rtl.configs import FULL
 

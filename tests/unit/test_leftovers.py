@@ -13,7 +13,8 @@ import pytest
 from hwsim.errors import InputError
 from hwsim.files import leftovers
 from hwsim.files.file import replacing
-from hwsim.report import report
+from hwsim.files.output import write_together
+from hwsim.report.pages import write_json
 from hwsim.rom import image as rom
 from tests.images import equal, small_program
 
@@ -43,7 +44,7 @@ def test_the_part_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
     assert [one.suffix for one in tmp_path.iterdir()] == [".part"]
-    report.write_json({"a": 1}, path)
+    write_json({"a": 1}, path)
     assert [one.name for one in tmp_path.iterdir()] == ["out.json"]
 
 
@@ -79,7 +80,7 @@ def test_a_run_folder_is_replaced_whole_or_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = {name: tmp_path / name for name in ("png", "html", "json")}
-    report.write_together(paths, dict.fromkeys(paths, b"old"))
+    write_together(paths, dict.fromkeys(paths, b"old"))
     real = Path.write_bytes
     for fails in range(3):
         calls = []
@@ -93,7 +94,7 @@ def test_a_run_folder_is_replaced_whole_or_stays(
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_bytes", write)
             with pytest.raises(InputError, match=r"cannot write .*: No space left on device"):
-                report.write_together(paths, dict.fromkeys(paths, b"new"))
+                write_together(paths, dict.fromkeys(paths, b"new"))
         assert sorted(one.name for one in tmp_path.iterdir()) == sorted(paths)
         assert {one.read_bytes() for one in paths.values()} == {b"old"}
 
@@ -110,7 +111,7 @@ def test_the_numbers_take_their_place_after_all_pictures(
 
     monkeypatch.setattr(os, "replace", noted)
     paths = {name: tmp_path / name for name in ("json", "png", "html")}
-    report.write_together(paths, {"png": b"", "html": b"", "json": b""})
+    write_together(paths, {"png": b"", "html": b"", "json": b""})
     assert order == ["png", "html", "json"]
 
 

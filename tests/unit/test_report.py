@@ -16,8 +16,13 @@ import pytest
 from rich.console import Console
 
 from hwsim.errors import InputError
-from hwsim.report import plots, report
+from hwsim.files.output import prepare_json_path
+from hwsim.report import plots
+from hwsim.report.html import render_html
+from hwsim.report.pages import prepare_run_directory, write_json, write_run
+from hwsim.report.schema import PAIRS, to_json
 from hwsim.report.terminal import render_terminal
+from hwsim.report.words import cautions, goal, headline, percent
 
 ISSUE_KEYS = {
     "model", "config", "samples", "epsilons", "effective_epsilons", "clean", "denominator",
@@ -27,7 +32,7 @@ ISSUE_KEYS = {
 
 def a_result(epsilons: Sequence[float] = (0.1, 0.3, 0.5), **changes: Any) -> dict[str, Any]:
     shares = np.linspace(0.2, 0.9, len(epsilons))
-    curves = {pair: shares - 0.01 * i for i, pair in enumerate(report.PAIRS)}
+    curves = {pair: shares - 0.01 * i for i, pair in enumerate(PAIRS)}
     return {
         "model": "mnist-cnn-h16",
         "config": "default",
@@ -91,23 +96,23 @@ def screen(result: dict[str, Any], width: int = 100, **options: Any) -> str:
 
 def test_json_returns_the_shape_of_the_issue_with_full_precision() -> None:
     result = a_result()
-    read = json.loads(report.to_json(result))
+    read = json.loads(to_json(result))
     assert read.keys() >= ISSUE_KEYS
     assert read["denominator"] == {"float": 991, "fixed": 987}
     for key in ("success", "success_escalated"):
-        assert set(read[key]) == set(report.PAIRS)
+        assert set(read[key]) == set(PAIRS)
         for pair, values in read[key].items():
             assert values == result[key][pair].tolist()
 
 
 def test_json_writes_what_is_not_a_number_as_null() -> None:
     values = {"a": float("nan"), "b": np.array([1.0, np.inf]), "c": np.float32("nan"), "d": (1,)}
-    assert json.loads(report.to_json(values)) == {"a": None, "b": [1.0, None], "c": None, "d": [1]}
+    assert json.loads(to_json(values)) == {"a": None, "b": [1.0, None], "c": None, "d": [1]}
 
 
 def test_json_refuses_what_it_cannot_represent() -> None:
     with pytest.raises(TypeError, match="set"):
-        report.to_json({"a": {1, 2}})
+        to_json({"a": {1, 2}})
 
 
 # ---------------------------------------------------------------- the three files
@@ -119,7 +124,7 @@ def test_run_leaves_json_picture_and_page(
     tmp_path: Path, epsilons: tuple[float, ...], channels: int
 ) -> None:
     folder = tmp_path / "runs" / "new"
-    paths = report.write_run(a_result(epsilons), some_examples(channels=channels), folder)
+    paths = write_run(a_result(epsilons), some_examples(channels=channels), folder)
     assert {p.name for p in folder.iterdir()} == {"result.json", "result.png", "report.html"}
     assert json.loads(paths["json"].read_text())["epsilons"] == list(epsilons)
     assert paths["png"].read_bytes().startswith(b"\x89PNG")
@@ -127,12 +132,12 @@ def test_run_leaves_json_picture_and_page(
 
 
 def test_run_without_examples_has_no_strip(tmp_path: Path) -> None:
-    paths = report.write_run(a_result(), None, tmp_path)
+    paths = write_run(a_result(), None, tmp_path)
     assert "What the images look like" not in paths["html"].read_text()
 
 
 def test_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    page = report.write_run(a_result(), some_examples(), tmp_path)["html"].read_text()
+    page = write_run(a_result(), some_examples(), tmp_path)["html"].read_text()
     targets = re.findall(r"""(?:src|href|srcset|action)\s*=\s*["']?([^"'\s>]+)""", page)
     assert targets
     assert all(target.startswith("data:image/png;base64,") for target in targets)
@@ -140,7 +145,7 @@ def test_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_page_escapes_what_the_user_named() -> None:
-    page = report.render_html(
+    page = render_html(
         a_result(model="<script>x</script>"), {"success": b"", "success_escalated": b""}
     )
     assert "<script>" not in page
@@ -148,7 +153,7 @@ def test_page_escapes_what_the_user_named() -> None:
 
 
 def test_page_shows_command_denominators_and_intervals() -> None:
-    page = report.render_html(a_result(), {"success": b"", "success_escalated": b""})
+    page = render_html(a_result(), {"success": b"", "success_escalated": b""})
     assert "make sim ATTACK=hfgsm" in page
     for text in ("of 991", "of 987", "of 1,000", "17.0% – 23.0%", "25/255"):
         assert text in page
@@ -159,10 +164,10 @@ def test_same_numbers_draw_the_same_picture() -> None:
 
 
 def test_picture_survives_shares_that_do_not_exist(tmp_path: Path) -> None:
-    nothing = {pair: [None, None] for pair in report.PAIRS}
+    nothing = {pair: [None, None] for pair in PAIRS}
     result = a_result((0.1, 0.3), success=nothing, interval=nothing)
-    report.write_run(result, some_examples(), tmp_path)
-    assert "nothing to attack" in report.headline(result)
+    write_run(result, some_examples(), tmp_path)
+    assert "nothing to attack" in headline(result)
 
 
 def test_strip_shows_no_more_images_than_fit() -> None:
@@ -184,7 +189,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_part(
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(InputError, match=r"cannot write .*out\.json: No space left"):
-        report.write_json(a_result(), target)
+        write_json(a_result(), target)
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
 
@@ -195,7 +200,7 @@ def test_interrupted_write_leaves_no_part(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        report.write_json(a_result(), tmp_path / "out.json")
+        write_json(a_result(), tmp_path / "out.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,7 +208,7 @@ def test_writing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real.json", tmp_path / "link.json"
     real.write_text("old")
     link.symlink_to(real)
-    report.write_json(a_result(), link)
+    write_json(a_result(), link)
     assert link.is_symlink()
     assert json.loads(real.read_text())["model"] == "mnist-cnn-h16"
 
@@ -212,18 +217,18 @@ def test_broken_link_is_refused_before_any_work(tmp_path: Path) -> None:
     link = tmp_path / "out.json"
     link.symlink_to(tmp_path / "gone" / "out.json")
     with pytest.raises(InputError, match="it is a broken link"):
-        report.prepare_json_path(link)
+        prepare_json_path(link)
 
 
 def test_preparing_a_run_creates_nothing(tmp_path: Path) -> None:
-    report.prepare_run_directory(tmp_path / "runs" / "a")
-    report.prepare_json_path(tmp_path / "deep" / "out.json")
+    prepare_run_directory(tmp_path / "runs" / "a")
+    prepare_json_path(tmp_path / "deep" / "out.json")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for check in (report.prepare_run_directory, report.prepare_json_path):
+    for check in (prepare_run_directory, prepare_json_path):
         with pytest.raises(InputError, match=r"is not a folder|Not a directory") as caught:
             check(tmp_path / "file" / "run")
         assert "\n" not in str(caught.value)
@@ -237,15 +242,15 @@ def test_unwritable_folder_is_refused_before_any_work(
 
     monkeypatch.setattr(Path, "touch", refuse)  # mode bits would not stop a test run by root
     with pytest.raises(InputError, match="Permission denied; choose a writable folder"):
-        report.prepare_run_directory(tmp_path / "run")
+        prepare_run_directory(tmp_path / "run")
 
 
 def test_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it is a folder"):
-        report.prepare_json_path(tmp_path)
+        prepare_json_path(tmp_path)
     (tmp_path / "result.png").mkdir()
     with pytest.raises(InputError, match=r"result\.png: it is a folder"):
-        report.prepare_run_directory(tmp_path)
+        prepare_run_directory(tmp_path)
 
 
 # ---------------------------------------------------------------- the screen
@@ -295,10 +300,10 @@ def test_screen_never_shows_a_naive_number_without_the_margin_loss(width: int) -
 
 
 def test_a_margin_loss_that_does_better_is_called_out() -> None:
-    found = [text for text in report.cautions(with_adaptive()) if "margin loss beats" in text]
+    found = [text for text in cautions(with_adaptive()) if "margin loss beats" in text]
     assert len(found) == 2
     assert "At ε = 0.1" in found[0]
-    assert not [text for text in report.cautions(a_result()) if "margin loss" in text]
+    assert not [text for text in cautions(a_result()) if "margin loss" in text]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +314,7 @@ def test_every_output_names_the_budget_by_its_norm(
     tmp_path: Path, norm: str, epsilons: tuple[float, ...], shown: str
 ) -> None:
     result = a_result(epsilons, norm=norm, values=784, loss=None)
-    paths = report.write_run(result, some_examples(), tmp_path)
+    paths = write_run(result, some_examples(), tmp_path)
     page, text = paths["html"].read_text(), screen(result)
     assert json.loads(paths["json"].read_text())["epsilons"][-1] is None
     assert "of 1/255" not in text
@@ -351,24 +356,24 @@ def test_screen_falls_back_to_ascii() -> None:
      (None, "–"), (float("nan"), "–")],
 )  # fmt: skip
 def test_percent_rounds_no_exception_away(share: float | None, text: str) -> None:
-    assert report.percent(share) == text
+    assert percent(share) == text
 
 
 def test_transfer_that_beats_the_own_gradient_is_called_a_warning() -> None:
     result = a_result((0.3,))
-    assert report.cautions(result) == []
+    assert cautions(result) == []
     result["interval"]["float_engine"] = [(0.7, 0.8)]
-    assert "masked gradients" in report.cautions(result)[0]
+    assert "masked gradients" in cautions(result)[0]
 
 
 def test_headline_claims_a_difference_only_when_intervals_part() -> None:
     result = a_result((0.3,))
-    assert "no difference" in report.headline(result)
+    assert "no difference" in headline(result)
     result["interval"]["engine_engine"] = [(0.7, 0.8)]
-    assert "do not overlap" in report.headline(result)
+    assert "do not overlap" in headline(result)
 
 
 def test_targeted_run_says_so() -> None:
     result = a_result(targeted="next class")
-    assert "the target class (next class)" in report.goal(result)
-    assert "makes the float network answer its target" in report.headline(result)
+    assert "the target class (next class)" in goal(result)
+    assert "makes the float network answer its target" in headline(result)

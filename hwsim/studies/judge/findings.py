@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from hwsim.attacks.evaluate.cross import Rate
-from hwsim.report.report import percent
+from hwsim.report.words import percent
 from hwsim.studies.judge.claims import Verdict
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hwsim.report.report import memory
+from hwsim.report.words import memory
 from hwsim.studies.grid.plan import Answers, Plan, Point
 from hwsim.studies.judge import style as figures
 from hwsim.studies.judge.claims import Verdict, holds
