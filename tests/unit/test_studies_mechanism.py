@@ -10,7 +10,7 @@ from hwsim.attacks.evaluate.cross import Rate
 from hwsim.studies.grid.plan import Answer, Answers, Plan
 from hwsim.studies.judge.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
 from hwsim.studies.judge.softmax_limits import below, least
-from hwsim.studies.papers import mechanism
+from hwsim.studies.papers import mechanism, mechanism_grid, mechanism_verdicts
 
 PLAN = Plan(quick=True)
 SHORT, LONG = "mnist-cnn-plain-e4", "mnist-cnn-plain"
@@ -30,7 +30,7 @@ def verdict(records: list[dict[str, Any]], start: str) -> Verdict:
         (r["network"], r["rewrite"], r["machine"]): Rate(round(200 * r["pgd"]), 200)
         for r in records
     }
-    found = [v for v in mechanism._verdicts(records, pgd) if v.claim.startswith(start)]
+    found = [v for v in mechanism_verdicts.verdicts(records, pgd) if v.claim.startswith(start)]
     return found[0]
 
 
@@ -140,6 +140,6 @@ def test_a_wall_explains_the_papers_pair_only_if_hardly_a_lead_stays_below_it(
         for rewrite, some in leads.items()
         for machine in plan.names
     ])  # fmt: skip
-    verdict = mechanism._walls(plan, [mechanism.DENSE], answers)
+    verdict = mechanism_verdicts.walls(plan, [mechanism_grid.DENSE], answers)
     assert verdict.verdict == said
     assert "at 10 nats" in verdict.ours

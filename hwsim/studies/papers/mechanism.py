@@ -7,127 +7,45 @@ the network then resist an attack that needs no softmax?
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from hwsim.attacks.evaluate.cross import Rate
-from hwsim.studies.grid.campaign import Campaign, Line, Method, margin_suite, telling
+from hwsim.studies.grid.campaign import Campaign
 from hwsim.studies.grid.outcomes import Outcome, worst
-from hwsim.studies.grid.plan import Answers, Plan, Point
+from hwsim.studies.grid.plan import Answers, Plan
 from hwsim.studies.judge import style as figures
-from hwsim.studies.judge.claims import Pair, Verdict, holds
 from hwsim.studies.judge.findings import ADAPTIVE_NOTE, BLIND_NOTE, Findings, number, share
-from hwsim.studies.judge.softmax_limits import below, least
 from hwsim.studies.papers.fig3 import RATES
-from hwsim.studies.papers.tau_sweep import EPSILONS, LAST, rewrite
-from hwsim.studies.runner.task import Row
-
-DENSE, *HASHNETS = RATES
-DEEPEST = HASHNETS[-1]
-#: The axis of training: nothing holds their margins back, neither dropout, shifts nor decay.
-PLAIN = {
-    "mnist-cnn-plain-e4": "1 plain e4",
-    "mnist-cnn-plain": "1 plain e24",
-    "mnist-cnn-h64-plain-e4": "1/64 plain e4",
-    "mnist-cnn-h64-plain": "1/64 plain e24",
-}
-#: Of PLAIN, the less trained and the more.
-LENGTHS = (
-    ("mnist-cnn-plain-e4", "mnist-cnn-plain"),
-    ("mnist-cnn-h64-plain-e4", "mnist-cnn-h64-plain"),
+from hwsim.studies.papers.mechanism_grid import (
+    HASHNETS,
+    KEPT,
+    LABELS,
+    LOW,
+    NETWORKS,
+    NONE,
+    PAPER,
+    PLAIN,
+    PUBLISHED,
+    SOFTMAX,
+    TELLING,
+    Pgd,
+    Setting,
+    appears,
+    campaign,
+    exists,
+    grid,
+    rewrites,
+    small,
+    sure,
 )
-LABELS = RATES | PLAIN
-HASHED = {*HASHNETS, *LENGTHS[1]}
-NETWORKS = tuple(LABELS)
-NONE, PUBLISHED = "none", "τ 0.1 last"
-#: Rewrites by label. Augmentation scales every margin alike, further than training takes them.
-REWRITES = {
-    NONE: rewrite(0.0),
-    PUBLISHED: rewrite(0.1),
-    "τ 0.5 last": rewrite(0.5),
-    "τ 0.1 fc": ("inhibition=0.1@fc",),
-    "τ 0.5 fc": ("inhibition=0.5@fc",),
-    "τ 0.1 all": ("inhibition=0.1@all",),
-    "×8": ("augmentation=8@last",),
-    "×64": ("augmentation=64@last",),
-}
-#: Softmax that the attacker differentiates; see measures.clipped.
-SOFTMAX = ("float32", "float64", "clipped", "engine")
-#: The paper's numbers without and with inhibition: uncompressed, mean of the HashNets.
-PAPER = {DENSE: (0.9581, 0.0124), "mean": (0.8799, 0.0477)}
-#: "the paper's number appears": success no higher than this.
-LOW = 0.10
-#: "as undefended": success without inhibition no lower than this.
-HIGH = 0.80
-#: "accuracy is kept": correct answers no fewer than this share of what they were.
-KEPT = 0.98
-#: At which PGD tells networks apart: see ``campaign.telling``.
-TELLING = 0.1
-SAMPLES = (1000, 40)
+from hwsim.studies.papers.mechanism_verdicts import verdicts, walls
+from hwsim.studies.papers.tau_sweep import LAST
 
-
-#: (network, rewrite, machine) -> what PGD fools at the telling ε.
-Pgd = Mapping[tuple[str, str, str], Rate]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row: a network, a rewrite, a machine, a softmax."""
-
-    network: str
-    rewrite: str
-    machine: str
-    softmax: str
-
-    @property
-    def line(self) -> str:
-        return f"{LABELS[self.network]} {self.rewrite}"
-
-
-def rewrites(network: str) -> list[str]:
-    """All of them for the ends of the paper's range; for the others what its means are of."""
-    return list(REWRITES) if network in (DENSE, DEEPEST) else [NONE, PUBLISHED]
-
-
-def campaign(plan: Plan, present: Sequence[str]) -> Campaign:
-    """Naive FGSM through float32, the margin and PGD; the other softmaxes beside them."""
-    others = {p: Method("hfgsm", probabilities=p) for p in SOFTMAX[1:]}
-    lines = [
-        Line(f"{LABELS[n]} {label}", n, REWRITES[label]) for n in present for label in rewrites(n)
-    ]
-    suite = margin_suite(plan, (LAST,))
-    return Campaign(plan, lines, Method("hfgsm"), suite | others, EPSILONS, plan.images(*SAMPLES))
-
-
-def small(asked: Campaign) -> Campaign:
-    """PGD on every line where not every image falls anyway."""
-    return telling(asked.plan, asked.lines, TELLING, asked.samples)
-
-
-def _exists(machine: str, softmax: str | None) -> bool:
-    """The float network has no probability unit."""
-    return not (machine == "float" and softmax == "engine")
-
-
-def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
-    """Attacks, and how sure the machines are of clean images."""
-    asked = campaign(plan, present)
-    sure = [
-        Point(
-            {"line": line.label, "machine": machine, "what": "leads"},
-            "hwsim.studies.grid.attack_rows:leads",
-            {"subject": subject.parameters(), "samples": asked.samples, "part": [0, 1]},
-            asked.samples,
-        )
-        for line in asked.lines
-        for machine, subject in plan.machines(line.network, *line.apply)
-    ]  # fmt: skip
-    attacks = [p for p in asked.points() if _exists(p.fields["machine"], p.fields["method"])]
-    return [*attacks, *small(asked).points(), *sure]
+__all__ = ["NETWORKS", "find", "grid"]
 
 
 def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
@@ -136,7 +54,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     settings = [
         Setting(n, label, machine, softmax)
         for n in present for label in rewrites(n) for machine in plan.names for softmax in SOFTMAX
-        if _exists(machine, softmax)
+        if exists(machine, softmax)
     ]  # fmt: skip
     pgd = {
         (one.network, one.rewrite, one.machine): small(asked)
@@ -151,7 +69,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             LABELS.get(r["network"], "mean"), r["rewrite"], r["machine"], r["softmax"], _paper(r),
             share(r["clean"]), number(r["margin"], 1), share(r["blind"]), share(r["naive"]),
             share(r["step"]), share(r["adaptive"]), share(r["pgd"]),
-            "yes" if _appears(r) else "",
+            "yes" if appears(r) else "",
         ]
         for r in records
     ]  # fmt: skip
@@ -171,7 +89,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             f"low: the paper's number, naive success of at most {100 * LOW:g}% with at least "
             f"{100 * KEPT:g}% of the clean accuracy without rewrite. {ADAPTIVE_NOTE}", BLIND_NOTE,
         ],
-        verdicts=[*_verdicts(records, pgd), _walls(plan, present, answers)],
+        verdicts=[*verdicts(records, pgd), walls(plan, present, answers)],
         records=records,
         draw=lambda figure: _draw(figure, plan, [r for r in records if r["network"] in LABELS]),
         size=(9.0, 4.4),
@@ -191,7 +109,7 @@ def _record(asked: Campaign, answers: Answers, one: Setting, pgd: Pgd) -> dict[s
         asked.outcome(answers, one.line, one.machine, m) for m in ("margin", "pgd")
     ]
     base = asked.outcome(answers, replace(one, rewrite=NONE).line, one.machine)
-    margins = _sure(answers, one.line, one.machine)["margins"]
+    margins = sure(answers, one.line, one.machine)["margins"]
     return {
         "network": one.network,
         "rewrite": one.rewrite,
@@ -207,32 +125,6 @@ def _record(asked: Campaign, answers: Answers, one: Setting, pgd: Pgd) -> dict[s
         "pgd": pgd[one.network, one.rewrite, one.machine].value,
         "adaptive": worst(every, LAST).value,
     }
-
-
-def _sure(answers: Answers, line: str, machine: str) -> Row:
-    (row,) = answers.of(line=line, machine=machine, what="leads")
-    return row
-
-
-def _walls(plan: Plan, present: Sequence[str], answers: Answers) -> Verdict:
-    """Whether one saturating softmax, whichever, could give the paper's pairs."""
-    cases, ours = [], []
-    for network in present:
-        start, end = PAPER["mean" if network in HASHED else DENSE]
-        for machine in plan.names:
-            before, after = (
-                _sure(answers, Setting(network, rewrite, machine, "").line, machine)["leads"]
-                for rewrite in (NONE, PUBLISHED)
-            )
-            wall = least(before, start)
-            left = below(after, wall)
-            cases.append((f"{LABELS[network]} {machine}", left <= end))
-            ours.append(f"{LABELS[network]} {machine} {share(left)}% at {number(wall, 0)} nats")
-    return holds(
-        "(ours) some softmax, saturating at whatever lead, leaves as many images a gradient "
-        "undefended as the paper fools, and at τ = 0.1 no more than it fools then",
-        "95.81% and 1.24%, HashNets 87.99% and 4.77%", cases, "; ".join(ours),
-    )  # fmt: skip
 
 
 def _means(
@@ -256,109 +148,6 @@ def _means(
                     mean = {k: sum(r[k] for r in some) / len(some) for k in numbers}
                     found.append(some[0] | {"network": "mean"} | mean)
     return found
-
-
-def _appears(record: dict[str, Any]) -> bool:
-    """The paper's number, in a network that still works."""
-    return bool(record["naive"] <= LOW and record["kept"] >= KEPT)
-
-
-def _name(record: dict[str, Any]) -> str:
-    where = f"{LABELS.get(record['network'], 'mean')} {record['machine']}"
-    return f"{where} {record['softmax']}"
-
-
-def _place(record: dict[str, Any]) -> tuple[str, ...]:
-    return record["network"], record["machine"], record["softmax"]
-
-
-def _collapse(
-    claim: str, paper: str, softmax: str, records: Sequence[dict[str, Any]],
-    plain: dict[tuple[str, ...], dict[str, Any]],
-) -> Verdict:  # fmt: skip
-    """Whether τ = 0.1 brings success from HIGH to LOW through a softmax, in every record."""
-    mine = [r for r in records if r["softmax"] == softmax]
-    return holds(
-        f"{claim}: {softmax} softmax", paper,
-        [(_name(r), plain[_place(r)]["naive"] >= HIGH and r["naive"] <= LOW) for r in mine],
-        "; ".join(
-            f"{_name(r)} {share(plain[_place(r)]['naive'])} to {share(r['naive'])}" for r in mine
-        ),
-    )  # fmt: skip
-
-
-def _verdicts(records: Sequence[dict[str, Any]], pgd: Pgd) -> list[Verdict]:
-    plain = {_place(r): r for r in records if r["rewrite"] == NONE}
-    stated = [r for r in records if r["rewrite"] == PUBLISHED and r["network"] in PAPER]
-    longest = [n for _, n in LENGTHS]
-    trained = [r for r in records if r["rewrite"] == PUBLISHED and r["network"] in longest]
-    low = [r for r in records if _appears(r)]
-    fallen = [r for r in records if plain[_place(r)]["naive"] - r["naive"] >= 0.10]
-    names = [f"{_name(r)}, {r['rewrite']} ({share(r['naive'])}%)" for r in low]
-    listed = "; ".join(names[:4]) + (f"; {len(names) - 4} more" if len(names) > 4 else "")
-    falls = f"from at least {100 * HIGH:g}% to at most {100 * LOW:g}%"
-    collapse = [
-        _collapse(
-            f"τ = 0.1 on the last layer brings success {falls}, uncompressed and mean of the "
-            "HashNets", "95.81% to 1.24%, 87.99% to 4.77%", softmax, stated, plain,
-        )
-        for softmax in SOFTMAX
-    ]  # fmt: skip
-    collapse += [
-        _collapse(
-            f"(ours) trained for long without regularization, τ = 0.1 on the last layer brings "
-            f"success {falls}, uncompressed and 1/64", "–", softmax, trained, plain,
-        )
-        for softmax in SOFTMAX
-    ]  # fmt: skip
-    return [
-        *collapse,
-        _margins(plain),
-        holds(
-            "(ours) some setting that keeps the accuracy brings the paper's number",
-            "–", [("any setting", bool(low))], listed or "none",
-        ),
-        holds(
-            f"(ours) where it appears, the same one step on the margin restores success (at least "
-            f"{100 * HIGH:g}%): the gradient was hidden", "–",
-            [(f"{_name(r)}, {r['rewrite']}", r["step"] >= HIGH) for r in low],
-            f"least {share(min(r['step'] for r in low))}%" if low else "–",
-        ),
-        _robust(fallen, pgd),
-    ]  # fmt: skip
-
-
-def _robust(fallen: Sequence[dict[str, Any]], pgd: Pgd) -> Verdict:
-    """Whether a defense that seems to work protects where an attack can fail."""
-    cases, ours = [], []
-    for network, label, machine in dict.fromkeys(
-        (r["network"], r["rewrite"], r["machine"]) for r in fallen if r["network"] in LABELS
-    ):
-        pair = Pair("", pgd[network, label, machine], pgd[network, NONE, machine])
-        what = f"{LABELS[network]} {machine}, {label}"
-        cases.append((what, pair.state != "confirmed"))
-        ours.append((pair.difference, what))
-    most = f"most: {max(ours)[1]}, {100 * max(ours)[0]:.1f} points" if ours else "–"
-    return holds(
-        "(ours) wherever the naive success falls by 10 points or more, so that a defense seems to "
-        f"work, PGD on the margin at ε = {TELLING:g} is not seen to succeed less often than on the "
-        "undefended network (95%)", "–", cases, most,
-    )  # fmt: skip
-
-
-def _margins(plain: dict[tuple[str, ...], dict[str, Any]]) -> Verdict:
-    """Whether training on widens margins."""
-    cases = [
-        (f"{LABELS[long]} {m}", plain[short, m, s]["margin"], record["margin"])
-        for short, long in LENGTHS
-        for (n, m, s), record in plain.items()
-        if n == long and s == SOFTMAX[0] and (short, m, s) in plain
-    ]
-    return holds(
-        "(ours) training on, without regularization, widens the median margin", "–",
-        [(what, before < after) for what, before, after in cases],
-        "; ".join(f"{what} {number(a, 1)} to {number(b, 1)}" for what, a, b in cases),
-    )  # fmt: skip
 
 
 def _draw(figure: Figure, plan: Plan, records: Sequence[dict[str, Any]]) -> None:

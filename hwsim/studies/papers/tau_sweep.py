@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from matplotlib.figure import Figure
 
 from hwsim.attacks.evaluate.cross import Rate
 from hwsim.studies.grid.campaign import Campaign, Line, Method, margin_suite, telling
@@ -75,141 +77,171 @@ class Sweep:
 
     def find(self, answers: Answers) -> Findings:
         """Table by network and τ at the largest ε, the means, the claims."""
-        asked, plan = self.campaign, self.plan
-        names, labels = plan.names, list(self.labels.values())
+        seen = Seen.of(self, answers)
+        return Findings(
+            heads=self._heads(),
+            rows=[*self._rows(seen), *self._mean_rows(seen)],
+            notes=self._notes(),
+            verdicts=[*self._near_the_paper(seen), _lowered(seen), _mitigated(seen)],
+            records=self.campaign.records(answers),
+            draw=lambda figure: self._draw(figure, seen),
+        )
+
+    @property
+    def published(self) -> dict[tuple[str, float], float]:
+        """(label, τ) -> success, where the paper gives it for one network."""
+        if self.single is None:
+            return {}
+        label, start, end = self.single
+        return {(label, TAUS[0]): start, (label, TAUS[-1]): end}
+
+    def _heads(self) -> list[str]:
+        names = self.plan.names
+        return [
+            "network", "τ", "paper", *(f"clean {m}" for m in names), *names,
+            *(f"{m} adapt." for m in names), *(f"{m} PGD {self._budget}" for m in names),
+            "blind",
+        ]  # fmt: skip
+
+    @property
+    def _budget(self) -> str:
+        """The ε of ``small``, on the grid."""
+        (budget,) = self.small.budgets
+        return f"{budget:.2g}"
+
+    def _rows(self, seen: Seen) -> Iterator[list[str]]:
+        for label in seen.labels:
+            for tau in TAUS:
+                some = [seen.first(label, tau, m) for m in seen.names]
+                published = self.published.get((label, tau))
+                yield [
+                    label, f"{tau:g}", share(published) if published is not None else "–",
+                    *(share(one.clean) for one in some),
+                    *(share(seen.naive(label, tau, m)) for m in seen.names),
+                    *(share(seen.adaptive(label, tau, m)) for m in seen.names),
+                    *(share(seen.small.get((label, tau, m))) for m in seen.names),
+                    share(max(one.blind for one in some)),
+                ]  # fmt: skip
+
+    def _mean_rows(self, seen: Seen) -> Iterator[list[str]]:
+        """Means over the networks that the paper averages, at both ends of τ."""
+        some = self._averaged(seen)
+        for tau, paper in ((TAUS[0], self.before), (TAUS[-1], self.after)):
+            if some:
+                yield [
+                    f"mean of {len(some)}", f"{tau:g}", share(paper), *("–" for _ in seen.names),
+                    *(share(_mean([seen.naive(n, tau, m) for n in some])) for m in seen.names),
+                    *(share(_mean([seen.adaptive(n, tau, m) for n in some])) for m in seen.names),
+                    *(share(_mean([seen.small[n, tau, m] for n in some])) for m in seen.names), "–",
+                ]  # fmt: skip
+
+    def _averaged(self, seen: Seen) -> list[str]:
+        return [label for label in seen.labels if label in self.averaged]
+
+    def _notes(self) -> list[str]:
+        return [
+            f"Success in % of {self.campaign.samples:,} test images at ε = 0.5, inhibition of the "
+            f"last layer. {ALGORITHM_NOTE} Here: Algorithm 1.", ADAPTIVE_NOTE,
+            f"PGD {self._budget}: on the margin, at that ε, where undefended networks "
+            "withstand it on some images; within 0.5 every image can become the same grey one.",
+            BLIND_NOTE,
+            "On the engine a τ below half a step of the layer's words changes nothing.",
+        ]  # fmt: skip
+
+    def _draw(self, figure: Figure, seen: Seen) -> None:
+        stars = {
+            label: [(tau, value) for (n, tau), value in self.published.items() if n == label]
+            for label in seen.labels
+        }
+        figures.curves(
+            figure, seen.names, seen.labels, TAUS,
+            lambda n, m: [seen.naive(n, tau, m).value for tau in TAUS],
+            lambda n, m: [seen.adaptive(n, tau, m).value for tau in TAUS],
+            xlabel="inhibition coefficient τ", ylabel="success rate at ε = 0.5",
+            paper={k: v for k, v in stars.items() if v},
+        )  # fmt: skip
+
+    def _near_the_paper(self, seen: Seen) -> Iterator[Verdict]:
+        """Whether the paper's means, and its numbers for one network, are met."""
+        machines, complete = ", ".join(seen.names), self._averaged(seen)
+        for tau, value in ((TAUS[0], self.before), (TAUS[-1], self.after)):
+            means = [_mean([seen.naive(n, tau, m) for n in complete]) for m in seen.names
+                     if len(complete) == self.expected]  # fmt: skip
+            what = f"mean success at τ = {tau:g} ({machines})"
+            yield near(what, [value] * len(seen.names), means, NEAR)
+        for (label, tau), value in self.published.items():
+            if label in seen.labels:
+                what = f"success of {label} at τ = {tau:g} ({machines})"
+                ours = [seen.naive(label, tau, m).value for m in seen.names]
+                yield near(what, [value] * len(seen.names), ours, NEAR)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the machines answered. every: (label, τ, machine) -> naive outcome and adaptive ones.
+    small: success of PGD at the telling ε, at both ends of τ.
+    """
+
+    names: list[str]
+    labels: list[str]
+    every: Mapping[tuple[str, float, str], list[Outcome]]
+    small: Mapping[tuple[str, float, str], Rate]
+
+    @classmethod
+    def of(cls, sweep: Sweep, answers: Answers) -> Seen:
+        """Of all points of a sweep."""
+        names, labels = sweep.plan.names, list(sweep.labels.values())
+        asked, pgd = sweep.campaign, sweep.small
         every = {
             (label, tau, m): asked.all(answers, f"{label} τ {tau:g}", m)
             for label in labels for tau in TAUS for m in names
         }  # fmt: skip
-
-        def naive(label: str, tau: float, m: str) -> Rate:
-            return every[label, tau, m][0].escalated(LAST)
-
-        def adaptive(label: str, tau: float, m: str) -> Rate:
-            return worst(every[label, tau, m], LAST)
-
-        pgd = self.small
         small = {
             (label, tau, m): pgd.outcome(answers, f"{label} τ {tau:g}", m).single(0)
             for label in labels for tau in (TAUS[0], TAUS[-1]) for m in names
         }  # fmt: skip
+        return cls(names, labels, every, small)
 
-        paper = {}
-        if self.single:
-            label, start, end = self.single
-            paper = {(label, TAUS[0]): start, (label, TAUS[-1]): end}
-        rows = []
-        for label in labels:
-            for tau in TAUS:
-                some: list[Outcome] = [every[label, tau, m][0] for m in names]
-                published = paper.get((label, tau))
-                rows.append([
-                    label, f"{tau:g}", share(published) if published is not None else "–",
-                    *(share(one.clean) for one in some),
-                    *(share(naive(label, tau, m)) for m in names),
-                    *(share(adaptive(label, tau, m)) for m in names),
-                    *(share(small.get((label, tau, m))) for m in names),
-                    share(max(one.blind for one in some)),
-                ])  # fmt: skip
-        mean_of = [label for label in labels if label in self.averaged]
-        if mean_of:
-            for tau in (TAUS[0], TAUS[-1]):
-                rows.append([
-                    f"mean of {len(mean_of)}", f"{tau:g}",
-                    share(self.before if tau == TAUS[0] else self.after), *("–" for _ in names),
-                    *(share(_mean([naive(n, tau, m) for n in mean_of])) for m in names),
-                    *(share(_mean([adaptive(n, tau, m) for n in mean_of])) for m in names),
-                    *(share(_mean([small[n, tau, m] for n in mean_of])) for m in names), "–",
-                ])  # fmt: skip
-        verdicts = self._verdicts(labels, naive, small)
-        stars = {
-            label: [(tau, value) for (n, tau), value in paper.items() if n == label]
-            for label in labels
-        }
-        return Findings(
-            heads=["network", "τ", "paper", *(f"clean {m}" for m in names), *names,
-                   *(f"{m} adapt." for m in names),
-                   *(f"{m} PGD {pgd.budgets[0]:.2g}" for m in names),
-                   "blind"],
-            rows=rows,
-            notes=[
-                f"Success in % of {asked.samples:,} test images at ε = 0.5, inhibition of the last "
-                f"layer. {ALGORITHM_NOTE} Here: Algorithm 1.", ADAPTIVE_NOTE,
-                f"PGD {pgd.budgets[0]:.2g}: on the margin, at that ε, where undefended networks "
-                "withstand it on some images; within 0.5 every image can become the same grey one.",
-                BLIND_NOTE,
-                "On the engine a τ below half a step of the layer's words changes nothing.",
-            ],
-            verdicts=verdicts,
-            records=asked.records(answers),
-            draw=lambda figure: figures.curves(
-                figure, names, labels, TAUS,
-                lambda n, m: [naive(n, tau, m).value for tau in TAUS],
-                lambda n, m: [adaptive(n, tau, m).value for tau in TAUS],
-                xlabel="inhibition coefficient τ", ylabel="success rate at ε = 0.5",
-                paper={k: v for k, v in stars.items() if v},
-            ),
-        )  # fmt: skip
+    def first(self, label: str, tau: float, m: str) -> Outcome:
+        """The paper's attack."""
+        return self.every[label, tau, m][0]
 
-    def _verdicts(
-        self,
-        labels: Sequence[str],
-        naive: Callable[[str, float, str], Rate],
-        small: Mapping[tuple[str, float, str], Rate],
-    ) -> list[Verdict]:
-        names = self.plan.names
-        complete = [n for n in labels if n in self.averaged]
-        found = []
-        published = ((TAUS[0], self.before), (TAUS[-1], self.after))
-        for tau, value in published:
-            means = [
-                _mean([naive(n, tau, m) for n in complete])
-                for m in names
-                if len(complete) == self.expected
-            ]
-            what = f"mean success at τ = {tau:g} ({', '.join(names)})"
-            found.append(near(what, [value] * len(names), means, NEAR))
-        if self.single and self.single[0] in labels:
-            label, *values = self.single
-            for tau, value in zip((TAUS[0], TAUS[-1]), values, strict=True):
-                found.append(
-                    near(
-                        f"success of {label} at τ = {tau:g} ({', '.join(names)})",
-                        [value] * len(names),
-                        [naive(label, tau, m).value for m in names],
-                        NEAR,
-                    )
-                )
-        found.append(
-            ordered(
-                "inhibition at τ = 0.1 lowers the success of the paper's attack",
-                "on every network",
-                [
-                    Pair(f"{n} {m}", naive(n, TAUS[-1], m), naive(n, TAUS[0], m))
-                    for n in labels
-                    for m in names
-                ],
-            )
-        )
-        found.append(
-            holds(
-                "inhibition mitigates attacks: PGD on the margin, at an ε at which undefended "
-                "networks withstand it on some images, succeeds at τ = 0.1 at most half as often "
-                "as at τ = 0",
-                "implied",
-                [
-                    (f"{n} {m}", small[n, TAUS[-1], m].value <= HALF * small[n, TAUS[0], m].value)
-                    for n in labels
-                    for m in names
-                ],
-                ", ".join(
-                    f"{n} {m} {share(small[n, TAUS[0], m])} to {share(small[n, TAUS[-1], m])}"
-                    for n in labels
-                    for m in names
-                ),
-            )
-        )
-        return found
+    def naive(self, label: str, tau: float, m: str) -> Rate:
+        """Its success at the largest ε, by Algorithm 1."""
+        return self.first(label, tau, m).escalated(LAST)
+
+    def adaptive(self, label: str, tau: float, m: str) -> Rate:
+        """The worst case over all attacks there."""
+        return worst(self.every[label, tau, m], LAST)
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """(label, machine), all of them."""
+        return [(label, m) for label in self.labels for m in self.names]
+
+
+def _lowered(seen: Seen) -> Verdict:
+    return ordered(
+        "inhibition at τ = 0.1 lowers the success of the paper's attack",
+        "on every network",
+        [
+            Pair(f"{n} {m}", seen.naive(n, TAUS[-1], m), seen.naive(n, TAUS[0], m))
+            for n, m in seen.lines
+        ],
+    )
+
+
+def _mitigated(seen: Seen) -> Verdict:
+    ends = [(f"{n} {m}", seen.small[n, TAUS[0], m], seen.small[n, TAUS[-1], m])
+            for n, m in seen.lines]  # fmt: skip
+    return holds(
+        "inhibition mitigates attacks: PGD on the margin, at an ε at which undefended "
+        "networks withstand it on some images, succeeds at τ = 0.1 at most half as often "
+        "as at τ = 0",
+        "implied",
+        [(what, after.value <= HALF * before.value) for what, before, after in ends],
+        ", ".join(f"{what} {share(before)} to {share(after)}" for what, before, after in ends),
+    )
 
 
 def _mean(rates: Sequence[Rate]) -> float:

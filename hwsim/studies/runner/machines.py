@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from hwsim.program.program import Program
 from hwsim.studies.runner import code_digest
 
 Side = Literal["float", "fixed"]
+_T = TypeVar("_T")
 
 #: Where ``hwsim train`` leaves a network unless told otherwise; looked through after the zoo.
 TRAINED = Path("runs/zoo")
@@ -136,22 +138,47 @@ def _subjects(value: Any) -> Iterator[Subject]:
 # ---------------------------------------------------------------- the machines themselves
 
 
-# Kept for the rows to come, by the digests of what they were made from.
+class _Kept(Generic[_T]):
+    """The last few things that were made, for the rows to come, by what they were made from."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._made = most, OrderedDict[str, _T]()
+
+    def get(self, made_from: Any, make: Callable[[], _T]) -> _T:
+        """What was made from ``made_from``, JSON values; made now if it is not there."""
+        key = canonical(made_from)
+        if key not in self._made:
+            self._made[key] = make()
+        self._made.move_to_end(key)
+        while len(self._made) > self._most:
+            self._made.popitem(last=False)
+        return self._made[key]
 
 
-@lru_cache(maxsize=2)
-def _trained(network: str, _sha256: str) -> nn.Module:
-    return zoo.load(network, place(network) or zoo.ZOO)
+_networks = _Kept[nn.Module](2)
+_programs = _Kept[Program](2)
+_machines = _Kept[nn.Module](4)
 
 
-@lru_cache(maxsize=2)
-def _compiled(network: str, config: str, bits: int, sha256: str, _data: str) -> Program:
-    described = card(network)
+def _trained(described: zoo.Card) -> nn.Module:
+    """The float network of a card, as it was trained."""
+    name = described.name
+    return _networks.get([name, described.sha256], lambda: zoo.load(name, place(name) or zoo.ZOO))
+
+
+def _compiled(subject: Subject) -> Program:
+    """Its network for its engine, before any rewrite."""
+    described = card(subject.network)
     learn = dataset(described.dataset, "train")
-    calibration = pixels(learn.take(min(CALIBRATION_IMAGES, len(learn))))
-    provenance = {"model": network, "weights_sha256": sha256}
-    engine = load_config(config).with_bits(bits)
-    return compile(_trained(network, sha256), calibration, engine, provenance=provenance)
+
+    def make() -> Program:
+        calibration = pixels(learn.take(min(CALIBRATION_IMAGES, len(learn))))
+        provenance = {"model": subject.network, "weights_sha256": described.sha256}
+        engine = load_config(subject.config).with_bits(subject.bits)
+        return compile(_trained(described), calibration, engine, provenance=provenance)
+
+    facts = [subject.network, _configuration(subject.config), subject.bits]
+    return _programs.get([*facts, described.sha256, learn.digest], make)
 
 
 def program(subject: Subject) -> Program:
@@ -160,9 +187,7 @@ def program(subject: Subject) -> Program:
     Inhibition by less than half a step of a layer's words leaves that layer as it is, which is
     what rounding makes of it.
     """
-    described = card(subject.network)
-    digest = dataset(described.dataset, "train").digest
-    made = _compiled(subject.network, subject.config, subject.bits, described.sha256, digest)
+    made = _compiled(subject)
     for text in subject.apply:
         step: RewriteStep | None = RewriteStep.parse(text)
         if step is not None and step.name == "inhibition":
@@ -183,18 +208,16 @@ def _felt(step: RewriteStep, made: Program) -> RewriteStep | None:
 def module(subject: Subject) -> nn.Module:
     """Its float network, rewritten in its real weights, then decoded."""
     steps = [RewriteStep.parse(text) for text in subject.apply]
-    trained = _trained(subject.network, card(subject.network).sha256)
-    return decode(apply_module(trained, steps)).eval()
+    return decode(apply_module(_trained(card(subject.network)), steps)).eval()
 
 
 def model(subject: Subject) -> nn.Module:
     """What computes: the float network, or the Engine."""
-    return _model(subject, canonical(_read_by(subject.parameters())))
 
+    def make() -> nn.Module:
+        return module(subject) if subject.side == "float" else Engine(program(subject))
 
-@lru_cache(maxsize=4)
-def _model(subject: Subject, _digests: str) -> nn.Module:
-    return module(subject) if subject.side == "float" else Engine(program(subject))
+    return _machines.get([subject.parameters(), _read_by(subject.parameters())], make)
 
 
 def images(subject: Subject, samples: int, part: tuple[int, int]) -> tuple[Tensor, Tensor]:
