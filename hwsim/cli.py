@@ -1,6 +1,6 @@
 """Entry point of `hwsim`: open streams, and one line however early the user interrupts.
 
-Nothing but what Python has loaded anyway is imported before that is arranged.
+Nothing but what Python has loaded anyway and our errors is imported before that is arranged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-INTERRUPTED = "interrupted: nothing is half-written; run the same command to go on"
+from hwsim.errors import INTERRUPTED
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Errors that a user can act on: the command line prints them as one line and exits with 2."""
 
+#: What is said when the user ends a command, with exit code 130.
+INTERRUPTED = "interrupted: nothing is half-written; run the same command to go on"
+
 
 class HwsimError(ValueError):
     """Base of all errors caused by input rather than by a bug; str() is one clear line."""

@@ -12,8 +12,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from hwsim.compiler.copying import copied
 from hwsim.errors import InputError
+from hwsim.models.copying import copied
 from hwsim.numbers.hashing import HashSpec, Scheme, table
 
 _Plain = TypeVar("_Plain", nn.Linear, nn.Conv2d)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hwsim.cli import hwsim
+from hwsim.commands.group import hwsim
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

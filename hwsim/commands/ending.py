@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from hwsim.cli import INTERRUPTED
 from hwsim.commands.group import hwsim
+from hwsim.errors import INTERRUPTED
 from hwsim.files.shown import shown
 
 #: Errors of the machine rather than of the program, where no file is named.

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from hwsim.compiler.copying import UncopyableError, copied, line
 from hwsim.errors import CompileError
+from hwsim.models.copying import UncopyableError, copied, line
 
 #: Wrappers that only pass on to the module in this attribute. By name: some are slow to import.
 _WRAPPERS = {

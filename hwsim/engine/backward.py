@@ -21,11 +21,11 @@ from torch import Tensor
 from hwsim.engine.float_proof import proved_product
 from hwsim.engine.forward import Datapath, Stage
 from hwsim.engine.kernel_proof import geometry
+from hwsim.engine.kernels import is_thin
 from hwsim.engine.precision import full_float32
 from hwsim.program.program import MacLayer
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
-from hwsim.units.mac_array import is_thin
 
 GradientMode = Literal["ste", "ste-unclamped", "finite-difference"]
 OnLayer = Callable[[int, NDArray[np.float32]], None]

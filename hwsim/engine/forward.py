@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.kernel_proof import Checked
+from hwsim.engine.kernels import Kernel
 from hwsim.program.program import MacLayer, PoolLayer, Program
 from hwsim.program.workspace import at_once, layer_bytes
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
-from hwsim.units.mac_array import Kernel
 
 #: Kernels whose sums take 8 bytes; those of the others take 4.
 WIDE = ("float64", "int64")

@@ -23,9 +23,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.kernels import Accumulate, Kernel, Route, candidates, window_weights
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.program import MacLayer
-from hwsim.units.mac_array import Accumulate, Kernel, Route, candidates, window_weights
 
 #: What a library raises for an operator or a shape that it does not have.
 ABSENT = (RuntimeError, AttributeError, NotImplementedError, TypeError)

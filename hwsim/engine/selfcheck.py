@@ -25,11 +25,11 @@ from platformdirs import user_cache_dir
 
 from hwsim.engine import reference
 from hwsim.engine.forward import Datapath
+from hwsim.engine.kernels import Accumulate, Kernel
 from hwsim.files.file import replacing
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
-from hwsim.units.mac_array import Accumulate, Kernel
 
 #: Raise when the checks or the kernels change, so that old verdicts are not believed.
 VERSION = 2

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from hwsim.engine.forward import in_chunks
+from hwsim.engine.kernels import is_thin, windows
 from hwsim.engine.module import Engine
 from hwsim.engine.precision import full_float32
 from hwsim.program.program import MacLayer
-from hwsim.units.mac_array import is_thin, windows
 
 F32 = NDArray[np.float32]
 

@@ -13,9 +13,9 @@ from hwsim.engine.backward import _by_columns, _by_library, _matrix, _weight
 from hwsim.engine.float_proof import ROUNDOFF
 from hwsim.engine.forward import Datapath
 from hwsim.engine.kernel_proof import Checked, Proof
+from hwsim.engine.kernels import Accumulate
 from hwsim.engine.weight_gradient import weight_gradient
 from hwsim.program.program import Program
-from hwsim.units.mac_array import Accumulate
 from tests.property.single_layers import LayerCase, single_layers
 
 EXAMPLES = int(os.environ.get("HWSIM_EXAMPLES", "500"))

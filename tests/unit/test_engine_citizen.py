@@ -192,7 +192,7 @@ def test_an_engine_works_in_every_kind_of_process(
     engine = Engine(program)
     few = images[:count]
     logits, slope = engine(few), gradient(engine, few)  # so that this process has its threads
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     queue = context.Queue()
     process = context.Process(target=_answer, args=(engine, few, queue))
     process.start()

@@ -12,6 +12,7 @@ from hwsim.compiler.compiler import compile
 from hwsim.compiler.rounding import UnevenChannelsWarning
 from hwsim.models.layers import HashLinear
 from hwsim.numbers.config import load_config
+from hwsim.program.program import Program
 
 DEFAULT = load_config("default")
 IMAGES = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -51,7 +52,7 @@ def test_channels_that_round_to_zero_are_counted_with_the_remedy() -> None:
     assert "scale their weights alike and leave the factors to the batch norm" in message
 
 
-def compile_quietly(module: nn.Module) -> object:
+def compile_quietly(module: nn.Module) -> Program:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return compile(module, IMAGES)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwsim.engine import selfcheck
-from hwsim.units import mac_array
+from hwsim.engine import kernels, selfcheck
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +25,12 @@ def test_float32_proves_itself_on_every_cpu() -> None:
 
 
 def test_a_kernel_that_saturates_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = mac_array.Accumulate.__call__
+    exact = kernels.Accumulate.__call__
 
     def saturating(self: Any, maps: Any) -> Any:
         return np.minimum(exact(self, maps), 600_000)
 
-    monkeypatch.setattr(mac_array.Accumulate, "__call__", saturating)
+    monkeypatch.setattr(kernels.Accumulate, "__call__", saturating)
     assert not selfcheck.proves_itself("float32")
 
 
@@ -39,7 +38,7 @@ def test_a_missing_operator_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> N
     def absent(self: Any, maps: Any) -> Any:
         raise AttributeError("no such operator")
 
-    monkeypatch.setattr(mac_array.Accumulate, "__call__", absent)
+    monkeypatch.setattr(kernels.Accumulate, "__call__", absent)
     assert not selfcheck.proves_itself("int8")
 
 

@@ -11,15 +11,13 @@ import torch
 from torch import nn
 
 import hwsim
-from hwsim.engine import float_proof, precision
-from hwsim.engine import kernel_proof as mac_proof
+from hwsim.engine import float_proof, kernel_proof, kernels, precision, reference
 from hwsim.engine.backward import _by_library
 from hwsim.engine.kernel_proof import Checked
+from hwsim.engine.kernels import Accumulate, candidates
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.program import MacLayer
-from hwsim.units import mac_array
-from hwsim.units.mac_array import Accumulate, candidates
 
 ALL = frozenset(("int8", "float32", "float64"))
 
@@ -199,7 +197,7 @@ def test_a_batch_through_thin_maps_is_answered_as_its_images_alone(
     assert torch.equal(engine.integer_logits(images), alone)
     for n, image in enumerate(images):
         pixels = np.floor(image.double().numpy() * 255 + 0.5).astype(int)
-        expected = hwsim.engine.reference.run(engine.program, pixels).logits
+        expected = reference.run(engine.program, pixels).logits
         assert alone[n].tolist() == list(expected)
 
 
@@ -226,7 +224,8 @@ def test_a_wrong_input_gradient_is_named_and_replaced() -> None:
 
 @pytest.fixture
 def bfloat16() -> Any:
-    conv, matmul = torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul
+    backend: Any = torch.backends.mkldnn
+    conv, matmul = backend.conv, backend.matmul
     before = conv.fp32_precision, matmul.fp32_precision
     conv.fp32_precision = matmul.fp32_precision = "bf16"
     yield conv, matmul
@@ -255,7 +254,7 @@ def test_kernels_ask_for_full_precision_around_their_own_calls(
         seen.append(bfloat16[0].fp32_precision)
         return real(*args)
 
-    monkeypatch.setattr(mac_array.F, "conv2d", spy)
+    monkeypatch.setattr(kernels.F, "conv2d", spy)
     layer = layer_of()
     Accumulate(layer, 255, "float32")(maps_of(layer, 2))
     assert seen == ["ieee"]
@@ -263,7 +262,7 @@ def test_kernels_ask_for_full_precision_around_their_own_calls(
 
 def test_the_extreme_batch_has_a_full_image_and_the_layout_of_the_maps() -> None:
     maps = maps_of(layer_of(), 3)
-    (extreme,) = mac_proof._extremes(maps, 255)
+    (extreme,) = kernel_proof._extremes(maps, 255)
     assert extreme.stride() == maps.stride()
     assert extreme[0].min() == 255
     assert set(extreme[1:].unique().tolist()) == {0, 255}
