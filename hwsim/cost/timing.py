@@ -16,10 +16,10 @@ from hwsim.cost.energy import Activity, EnergyReport
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.program import MacLayer, PoolLayer, Program
-from hwsim.units import expander, index, mac_array, post, sequencer
+from hwsim.units import act_buffer, expander, index, mac_array, post, schedule, sequencer
 from hwsim.units.expander import Expansion, expansion
 from hwsim.units.pool import cycles_pool
-from hwsim.units.sequencer import RowTile
+from hwsim.units.schedule import RowTile
 from hwsim.units.softmax import cycles_softmax
 
 #: The three ways of storing a network that every report compares.
@@ -220,7 +220,7 @@ def _mac_timing(
     pixel_tiles = _pixel_tiles(layer, config)
     compute = work.columns * pixel_tiles
     if layer.kind == "fc":
-        plan = sequencer.fc_schedule(
+        plan = schedule.fc_schedule(
             work.tile_rows,
             work.tile_cycles,
             index_latency=latency,
@@ -229,10 +229,10 @@ def _mac_timing(
         )
         act_stall, post_stall = 0, plan.post_hold
     else:
-        per_column = mac_array.cycles_column(layer.stride, config.cols)
+        per_column = act_buffer.cycles_column(layer.stride, config.cols)
         used = max(work.tile_rows)
         slot = mac_array.cycles_slot(spec.fan_in, layer.stride, used, config.cols)
-        plan = sequencer.conv_schedule(
+        plan = schedule.conv_schedule(
             work.tile_rows,
             work.tile_cycles,
             index_latency=latency,

@@ -2,45 +2,22 @@
 
 A weight is broadcast along an array row (one output channel), an activation along an array column
 (one output pixel). The accumulators of a finished pixel tile are copied to a shadow bank, from
-which post drains them while the next pixel tile accumulates.
+which post drains them while the next pixel tile accumulates. How fast this computer computes the
+same sums is no matter of the unit: see hwsim/engine/kernels.py.
 """
 
 from __future__ import annotations
 
-import math
+from hwsim.units import act_buffer
 
-#: Pipeline behind the cycle that issues a column. Weights are read at once and wait for the lanes.
-ADDRESS = 2  # the column of each lane; the line of each bank of the activation buffer
-
-
-READ = 1  # the activation buffer answers
-
-
-ALIGN = 1  # its words are aligned and masked into the operand registers
-
-
+#: Pipeline behind the lanes of the activation buffer. Weights are read when the column is issued
+#: and wait for the lanes.
 BROADCAST = 1  # from the lanes to all rows
-
-
 MULTIPLY = 1  # ROWS x COLS products, registered
-
-
 ACCUMULATE = 1  # the first column of a tile loads, the others add
-
-
 SHADOW = 1  # a marker behind the slot's last cycle copies the accumulators to the shadow bank
-
-
-FILL = ADDRESS + READ + ALIGN + BROADCAST + MULTIPLY + ACCUMULATE + SHADOW
-
-
-def cycles_column(stride: int, cols: int) -> int:
-    """Cycles to read the COLS activations of one column; cols is a power of two.
-
-    Feature maps are banked by x mod COLS. Lanes 0 … COLS/g − 1 at distance ``stride`` hit distinct
-    banks for g = gcd(stride, COLS), so the column takes g cycles: 1 at stride 1, 2 at stride 2.
-    """
-    return math.gcd(stride, cols)
+#: Behind the cycle that issues a column, whose activations come from the buffer.
+FILL = act_buffer.FILL + BROADCAST + MULTIPLY + ACCUMULATE + SHADOW
 
 
 def cycles_slot(fan_in: int, stride: int, rows: int, cols: int) -> int:
@@ -50,4 +27,4 @@ def cycles_slot(fan_in: int, stride: int, rows: int, cols: int) -> int:
     array row per cycle) before the next copy, so a slot never is shorter than a drain. One length
     holds for the whole layer: the last, perhaps narrower, row-tile follows a full drain.
     """
-    return max(fan_in * cycles_column(stride, cols), rows)
+    return max(fan_in * act_buffer.cycles_column(stride, cols), rows)

@@ -10,23 +10,23 @@ from math import ceil
 
 from numba import njit
 
-from hwsim.units.mac_array import ADDRESS, ALIGN, READ, cycles_column
+from hwsim.units import act_buffer
 
-#: Pipeline behind the cycle that issues a read of one window element for COLS outputs. Its first
-#: stages, to the aligned lanes, are those of the array.
+#: Pipeline behind the lanes of the activation buffer.
 COMPARE = 1  # the first element of a window loads, the others compare
 WRITE = 1  # one line of the other feature map
-FILL = ADDRESS + READ + ALIGN + COMPARE + WRITE
+#: Behind the cycle that issues the read of one window element for COLS outputs.
+FILL = act_buffer.FILL + COMPARE + WRITE
 
 
 def cycles_pool(channels: int, out_h: int, out_w: int, kernel: int, stride: int, cols: int) -> int:
     """Cycles to pool one map to (channels, out_h, out_w).
 
     Each line of COLS outputs reads kernel² window elements, each as one strided column of the
-    activation buffer (``mac_array.cycles_column``).
+    activation buffer (``act_buffer.cycles_column``).
     """
     lines = channels * out_h * ceil(out_w / cols)
-    return lines * kernel * kernel * cycles_column(stride, cols) + FILL
+    return lines * kernel * kernel * act_buffer.cycles_column(stride, cols) + FILL
 
 
 @njit(nogil=True, cache=True)

@@ -2,10 +2,10 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Activation buffer: two feature maps, each COLS banks of one activation a line. Layers read one
-// map and write the other. A word that is read stands in word_o two cycles later: block RAM is slow
-// to answer, so its words are registered before anything is made of them. A word that is written is
-// in its memory two cycles later.
+// Activation buffer (twin: hwsim/units/act_buffer.py): two feature maps, each COLS banks of one
+// activation a line. Layers read one map and write the other. A word that is read stands in word_o
+// two cycles later: block RAM is slow to answer, so its words are registered before anything is
+// made of them. A word that is written is in its memory two cycles later.
 module hne_act_buffer #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

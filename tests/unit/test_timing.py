@@ -20,7 +20,7 @@ from hwsim.errors import HwsimError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec, Scheme
 from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
-from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
+from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 
 PARTS = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain")
 
@@ -325,9 +325,10 @@ def test_the_document_states_every_pipeline_constant() -> None:
         "sequencer": (sequencer, "START FETCH SETUP ISSUE"),
         "index": (index, "LANE ROUND MIX SCALE ROTATE"),
         "expander": (expander, "COMPARE FIRST COUNT TURN ROUTE READ SIGN WRITE"),
-        "mac_array": (mac_array, "ADDRESS READ ALIGN BROADCAST MULTIPLY ACCUMULATE SHADOW"),
+        "act_buffer": (act_buffer, "ADDRESS READ ALIGN"),
+        "mac_array": (mac_array, "BROADCAST MULTIPLY ACCUMULATE SHADOW"),
         "post": (post, "READ BROADCAST MULTIPLY ADD SHIFT CLAMP WRITE"),
-        "pool": (pool, "ADDRESS READ ALIGN COMPARE WRITE"),
+        "pool": (pool, "COMPARE WRITE"),
         "softmax": (softmax, "READ DIFFERENCE SHIFT LOOKUP SUM LOAD DIVIDE"),
     }
     assert stated == {

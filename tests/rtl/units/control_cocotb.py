@@ -10,7 +10,7 @@ from cocotb.clock import Clock
 
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, REGISTERS
 from hwsim.program.program import FIELDS, OPCODES, encode
-from hwsim.units import mac_array, sequencer
+from hwsim.units import act_buffer, sequencer
 from tests.rtl.units.bench import UNITS, Unit
 
 OKAY, SLVERR, DECERR = 0, 2, 3
@@ -168,7 +168,7 @@ async def an_instruction_is_refused_exactly_where_it_must_be(dut: Any) -> None:
         accepted += 1
         cols, fc = size["COLS"], row["op"] == 2
         in_row, x_tiles = -(-row["in_w"] // cols), -(-row["out_w"] // cols)
-        groups = 1 if fc else mac_array.cycles_column(row["stride"], cols)
+        groups = 1 if fc else act_buffer.cycles_column(row["stride"], cols)
         used = min(size["ROWS"], row["out_c"])
         expected = dict(
             in_row=in_row, in_plane=in_row * row["in_h"], out_step=in_row * row["stride"],
