@@ -1,14 +1,25 @@
-"""The numbers that a host, the simulation and the Verilog agree on: one table, five users."""
+"""The numbers that a host, the simulation and the Verilog agree on: one table, five users.
+
+hwsim/bus/header.py writes them as Verilog and as C++.
+"""
 
 from __future__ import annotations
 
-#: Memory spaces of the bus, by file of the image.
+#: Memory spaces of the bus, by file of the image; the probabilities are only read.
 SPACES = {"weights.mem": 0, "index.mem": 1, "scale.mem": 2, "bias.mem": 3, "program.mem": 4}
+PROBABILITIES = 5
+#: Cycles from a read of the memory bus to its word.
+MEMORY_READ = 4
 #: The counters of hne_counters.v, lowest bits first; LayerTiming has the same names.
 COUNTERS = (
     "total", "instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
     "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
 )  # fmt: skip
-#: Why hne_core refused; OUT_OF_CYCLES is the simulation's own.
+#: Why the sequencer refused, by the name it has in the Verilog.
+CAUSE_CODES = {"shape": 1, "size": 2, "end": 3, "packet": 4}
+#: The same in words; OUT_OF_CYCLES is the simulation's own.
 CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length"}
 OUT_OF_CYCLES = 255
+#: Commands of the simulation's pipe, and flags of ``run``; rtl/sim/hne_sim.cpp describes them.
+COMMANDS = {"load": 1, "run": 2, "read": 3}
+FLAGS = {"record": 1, "random": 2, "short": 4, "long": 8, "trace": 16}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from hwsim.bus.constants import CAUSES, COUNTERS, SPACES
+from hwsim.bus.constants import CAUSES, COUNTERS, PROBABILITIES, SPACES
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, VERSION
 from hwsim.errors import HwsimError
 from hwsim.program.program import Program
@@ -24,8 +24,6 @@ from hwsim.rom.memories import memory_files, memory_values
 START, AUTO, ABORT = 1, 2, 4  # CONTROL
 BUSY, DONE, ERROR, REFUSED = 1, 2, 4, 8  # STATUS
 CAUSE_LSB = 4
-#: Memory space of the probabilities.
-PROBABILITIES = 5
 
 
 class HostError(HwsimError):

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from hwsim.bus.constants import SPACES
 from hwsim.bus.registers import ADDRESS
 from hwsim.errors import ImageError
 from hwsim.numbers.config import EngineConfig
@@ -93,7 +94,7 @@ def write_patch(program: Program, found: Iterator[Change], out: TextIO) -> int:
         file = files[change.memory]
         here = (change.memory, change.line, change.field)
         if state is None or state[0] != change.memory:
-            write("MEM_SPACE", MEMORIES.index(change.memory))
+            write("MEM_SPACE", SPACES[change.memory])
         if here != state:
             write("MEM_LINE", change.line)
             write("MEM_FIELD", change.field)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hwsim.bus.constants import COUNTERS
+from hwsim.bus.constants import CAUSES, COUNTERS, PROBABILITIES, SPACES
 
 #: "HNE1" in ASCII, and major.minor of this map.
 ID, VERSION = 0x484E4531, 0x00010001
@@ -35,6 +35,9 @@ class Register:
     meaning: str
 
 
+_SPACES = ", ".join(f"{number} {name.removesuffix('.mem')}" for name, number in SPACES.items())
+_CAUSES = ", ".join(f"{code} {meaning}" for code, meaning in CAUSES.items())
+
 REGISTERS = (
     Register("ID", 0x00, "ro", f"0x{ID:08x}, “HNE1”"),
     Register("VERSION", 0x04, "ro", f"0x{VERSION:08x}: major and minor version of this map"),
@@ -47,14 +50,14 @@ REGISTERS = (
         "STATUS", 0x0C, "w1c", "bit 0 busy (not cleared by writing); bit 1 done; bit 2 error; "
         "bit 3 refused: a memory was accessed or start written while busy, or a memory where it "
         "has no such line or field, or one written that is only read; bits 6 … 4 cause of the last "
-        "error: 1 opcode or shape, 2 size, 3 end of program, 4 packet length",
+        f"error: {_CAUSES}",
     ),
     Register("IRQ_ENABLE", 0x10, "rw", "bit 1 done, bit 2 error, as in STATUS: irq is their and"),
     Register("ARGMAX", 0x14, "ro", "class of the last image; the first maximum wins"),
     Register("CLASSES", 0x18, "ro", "logits of the last image"),
     Register(
-        "MEM_SPACE", 0x20, "rw", "memory behind MEM_DATA: 0 weights, 1 index, 2 scale, 3 bias, "
-        "4 program; with SOFTMAX 5, to be read: probabilities of the last image, UQ1.16",
+        "MEM_SPACE", 0x20, "rw", f"memory behind MEM_DATA: {_SPACES}; with SOFTMAX "
+        f"{PROBABILITIES}, to be read: probabilities of the last image, UQ1.16",
     ),
     Register("MEM_LINE", 0x24, "rw", "line, as in the memory image"),
     Register("MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, or 0"),

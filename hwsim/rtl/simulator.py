@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from hwsim.bus.constants import COUNTERS, SPACES
+from hwsim.bus.constants import COMMANDS, COUNTERS, FLAGS, SPACES
 from hwsim.errors import HwsimError, InputError
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.program import MacLayer, Program, Shape
@@ -41,8 +41,6 @@ _COUNTING = ("--coverage-line", "--coverage-toggle")
 _OPTIMIZE = (
     "OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include",
 )  # fmt: skip
-_LOAD, _RUN, _READ = 1, 2, 3
-_RECORD, _RANDOM, _SHORT, _LONG, _TRACE = 1, 2, 4, 8, 16
 
 
 class RtlError(HwsimError):
@@ -115,13 +113,14 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
     parameters = [f"-G{name}={value}" for name, value in config.verilog_parameters().items()]
     script, environment = verilator()
     driver, lz4 = RTL / "sim" / "hne_sim.cpp", RTL / "sim" / "fst" / "lz4.h"
+    numbers = RTL / "sim" / "hne_constants.h"
     # Verilator would link the system's LZ4; ours is a header.
     options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
     counting = coverage_options()
     extra = ["--trace-fst", "-CFLAGS", f"-I{lz4.parent}"] if waves else []
 
     def content() -> Iterator[bytes]:
-        for path in [*sources(), driver, *([lz4] if waves else [])]:
+        for path in [*sources(), driver, numbers, *([lz4] if waves else [])]:
             yield path.name.encode()
             yield path.read_bytes()
         yield Path(script).read_bytes()
@@ -187,14 +186,14 @@ class RtlEngine:
 
     def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
         """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on."""
-        self._send(struct.pack("<5I", _LOAD, SPACES[name], line, *words.shape))
+        self._send(struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape))
         self._send(np.ascontiguousarray(words).tobytes())
         self._receive("<I")
 
     def read(self, name: str) -> NDArray[np.uint64]:
         """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""
         file = memory_files(self.program)[name]
-        self._send(struct.pack("<5I", _READ, SPACES[name], 0, file.lines, file.fields))
+        self._send(struct.pack("<5I", COMMANDS["read"], SPACES[name], 0, file.lines, file.fields))
         count = file.lines * file.fields
         return np.array(self._receive(f"<{count}Q"), np.uint64).reshape(file.lines, file.fields)
 
@@ -217,9 +216,10 @@ class RtlEngine:
         if image.shape != self.program.input_shape:
             raise InputError(f"an image has shape {self.program.input_shape}, not {image.shape}")
         beats = np.ascontiguousarray(image, np.uint16)
-        flags = _RECORD * maps | _RANDOM * (idles is not None)
-        flags |= _SHORT * (packet < 0) | _LONG * (packet > 0) | _TRACE * trace
-        self._send(struct.pack("<IIIQI", _RUN, flags, idles or 0, limit, beats.size))
+        asked = {"record": maps, "random": idles is not None, "short": packet < 0,
+                 "long": packet > 0, "trace": trace}  # fmt: skip
+        flags = sum(FLAGS[name] for name, wanted in asked.items() if wanted)
+        self._send(struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size))
         self._send(beats.tobytes())
         status, classes, odds, argmax, layers, writes, cycles = self._receive("<6IQ")
         logits = np.array(self._receive(f"<{classes}q"), np.int64)

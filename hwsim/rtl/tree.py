@@ -14,7 +14,12 @@ FOLDERS = ("units", "cells", "bus", "top")
 
 def sources() -> list[Path]:
     """The Verilog files, one module each and ordered by name, then what they include."""
-    return [*_all("hne_*.v"), *_all("*.vh")]
+    return [*_all("hne_*.v"), *includes()]
+
+
+def includes() -> list[Path]:
+    """The files that modules include, ordered by name."""
+    return _all("*.vh")
 
 
 def modules() -> list[str]:

@@ -28,7 +28,8 @@ module hne_axil #(
     input  wire              rready_i,
     output wire [      31:0] rdata_o,
     output wire [       1:0] rresp_o,
-    // Register file: a write and its answer in one cycle; a read answers four cycles after.
+    // Register file: a write and its answer in one cycle; a read answers after as many
+    // cycles as a memory takes, whatever it is for.
     output wire              write_o,
     output wire [ADDR_W-3:0] write_address_o,
     output wire [      31:0] write_data_o,
@@ -40,9 +41,11 @@ module hne_axil #(
     input  wire [       1:0] read_response_i
 );
 
+  `include "hne_constants.vh"
+
   reg write_q, written_q, bvalid_q, rvalid_q;
   reg [1:0] bresp_q, rresp_q;
-  reg [3:0] wait_q;
+  reg [MEMORY_READ-1:0] wait_q;
   reg [31:0] rdata_q;
 
   wire unused_bytes = &{1'b0, awaddr_i[1:0], araddr_i[1:0]};
@@ -57,7 +60,7 @@ module hne_axil #(
   assign write_data_o = wdata_i;
   assign write_whole_o = wstrb_i == 4'hF;
 
-  assign arready_o = wait_q == 4'd0 && !rvalid_q && !written_q;
+  assign arready_o = wait_q == {MEMORY_READ{1'b0}} && !rvalid_q && !written_q;
   assign rvalid_o = rvalid_q;
   assign rdata_o = rdata_q;
   assign rresp_o = rresp_q;
@@ -70,18 +73,18 @@ module hne_axil #(
       written_q <= 1'b0;
       bvalid_q  <= 1'b0;
       rvalid_q  <= 1'b0;
-      wait_q    <= 4'd0;
+      wait_q    <= {MEMORY_READ{1'b0}};
     end else begin
       written_q <= write_q;
       write_q   <= awvalid_i && wvalid_i && !write_q && !read_o && (!bvalid_q || bready_i);
       if (write_q) bvalid_q <= 1'b1;
       else if (bready_i) bvalid_q <= 1'b0;
-      wait_q    <= {wait_q[2:0], read_o};
-      if (wait_q[3]) rvalid_q <= 1'b1;
+      wait_q    <= {wait_q[MEMORY_READ-2:0], read_o};
+      if (wait_q[MEMORY_READ-1]) rvalid_q <= 1'b1;
       else if (rready_i) rvalid_q <= 1'b0;
     end
     if (write_q) bresp_q <= write_response_i;
-    if (wait_q[3]) begin
+    if (wait_q[MEMORY_READ-1]) begin
       rdata_q <= read_data_i;
       rresp_q <= read_response_i;
     end

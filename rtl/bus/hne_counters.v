@@ -28,42 +28,43 @@ module hne_counters (
     input  wire         out_wait_i,
     // The probability unit works.
     input  wire         softmax_i,
-    // {softmax, out_wait, in_wait, wait, conflict, drain, expander_stall, post_stall, act_stall,
-    // compute, instruction, total}, 32 bits each.
+    // 32 bits each, in the order of hne_constants.vh.
     output wire [383:0] count_o
 );
 
-  // Expander FILL and sequencer ISSUE: what a held column leaves idle in the array five cycles
-  // later.
-  reg [4:0] hold_q;
+  `include "hne_constants.vh"
+
+  // What a held column leaves idle in the array, when it would have come there.
+  localparam integer HOLD = EXPANDER_FILL + SEQUENCER_ISSUE;
+  reg [HOLD-1:0] hold_q;
 
   wire mac = run_i && !pool_i;
   wire compute = (run_i && pool_i) || (issue_i && group_first_i);
   wire act_stall = issue_i && !group_first_i;
-  wire post_stall = idle_i || hold_q[4];
+  wire post_stall = idle_i || hold_q[HOLD-1];
   wire drain = mac && finished_i;
-  wire [11:0] occurs = {
-    softmax_i,
-    out_wait_i,
-    in_wait_i,
-    wait_i,
-    conflict_i,
-    drain,
-    mac && !finished_i && !issue_i && !post_stall,
-    post_stall,
-    act_stall,
-    compute,
-    instruction_i,
-    counting_i
-  };
+  wire [COUNTERS-1:0] occurs;
+
+  assign occurs[COUNTER_TOTAL] = counting_i;
+  assign occurs[COUNTER_INSTRUCTION] = instruction_i;
+  assign occurs[COUNTER_COMPUTE] = compute;
+  assign occurs[COUNTER_ACT_STALL] = act_stall;
+  assign occurs[COUNTER_POST_STALL] = post_stall;
+  assign occurs[COUNTER_EXPANDER_STALL] = mac && !finished_i && !issue_i && !post_stall;
+  assign occurs[COUNTER_DRAIN] = drain;
+  assign occurs[COUNTER_CONFLICT_CYCLES] = conflict_i;
+  assign occurs[COUNTER_EXPANDER_WAIT] = wait_i;
+  assign occurs[COUNTER_IN_WAIT] = in_wait_i;
+  assign occurs[COUNTER_OUT_WAIT] = out_wait_i;
+  assign occurs[COUNTER_SOFTMAX] = softmax_i;
 
   always @(posedge clk_i) begin
-    hold_q <= clear_i ? 5'd0 : {hold_q[3:0], hold_i};
+    hold_q <= clear_i ? {HOLD{1'b0}} : {hold_q[HOLD-2:0], hold_i};
   end
 
   genvar n;
   generate
-    for (n = 0; n < 12; n = n + 1) begin : gen_counter
+    for (n = 0; n < COUNTERS; n = n + 1) begin : gen_counter
       reg [31:0] count_q;
       assign count_o[n*32+:32] = count_q;
       always @(posedge clk_i) begin

@@ -53,6 +53,8 @@ module hne_csr #(
     output wire         irq_o
 );
 
+  `include "hne_constants.vh"
+  `include "hne_program.vh"
   `include "hne_registers.vh"
 
   localparam integer LAST_BANK = BANKS - 1;
@@ -68,8 +70,8 @@ module hne_csr #(
   reg [2:0] space_q;
   reg [31:0] line_q, high_q;
   reg [8:0] field_q;
-  // A memory answers four cycles after a read, all others earlier.
-  reg [3:0] mem_read_q;
+  // When a memory answers; all others do earlier.
+  reg [MEMORY_READ-1:0] mem_read_q;
   reg read_refused_q, mem_answer_q;
   reg [31:0] read_data_q;
   reg [5:0] read_address_q;
@@ -88,15 +90,15 @@ module hne_csr #(
   // Only a start and the memories need an idle engine.
   wire needs_idle = write_address_i == REG_MEM_DATA
       || (write_address_i == REG_CONTROL && write_data_i[0]);
-  wire nowhere = !inside_q || space_q == 3'd5;
+  wire nowhere = !inside_q || space_q == SPACE_PROBABILITIES;
   wire refused = write_i && write_whole_i
       && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere));
   wire accepted = write_i && writable && write_whole_i && !refused;
   // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
   wire mem_busy = busy || mem_we_o;
-  wire last_field = space_q == 3'd0 ? field_q == LAST_BANK[8:0]
-                  : space_q == 3'd1 ? field_q == LAST_ROW[8:0] : 1'b1;
+  wire last_field = space_q == SPACE_WEIGHTS ? field_q == LAST_BANK[8:0]
+                  : space_q == SPACE_INDEX ? field_q == LAST_ROW[8:0] : 1'b1;
 
   assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
   assign start_o = start_q || auto_q;
@@ -112,17 +114,17 @@ module hne_csr #(
   always @* begin
     fields = 32'd1;
     case (space_q)
-      3'd0: begin
+      SPACE_WEIGHTS: begin
         lines  = WGT_DEPTH / BANKS;
         fields = BANKS;
       end
-      3'd1: begin
+      SPACE_INDEX: begin
         lines  = INDEX_MODE == 0 ? IDX_DEPTH : 0;
         fields = ROWS;
       end
-      3'd2, 3'd3: lines = CHAN_DEPTH;
-      3'd4: lines = 16 * PROG_DEPTH;
-      3'd5: lines = SOFTMAX == 1 ? CHAN_DEPTH : 0;
+      SPACE_SCALE, SPACE_BIAS: lines = CHAN_DEPTH;
+      SPACE_PROGRAM: lines = INSTRUCTION_WORDS * PROG_DEPTH;
+      SPACE_PROBABILITIES: lines = SOFTMAX == 1 ? CHAN_DEPTH : 0;
       default: lines = 32'd0;
     endcase
   end
@@ -145,7 +147,7 @@ module hne_csr #(
       line_q    <= 32'd0;
       field_q   <= 9'd0;
       high_q    <= 32'd0;
-      mem_read_q <= 4'd0;
+      mem_read_q <= {MEMORY_READ{1'b0}};
     end else begin
       if (!idle_i) start_q <= 1'b0;
       if (accepted) begin
@@ -175,8 +177,8 @@ module hne_csr #(
         field_q <= last_field ? 9'd0 : field_q + 9'd1;
         if (last_field) line_q <= line_q + 32'd1;
       end
-      mem_read_q <= {mem_read_q[2:0], mem_re_o};
-      if (mem_read_q[3]) high_q <= mem_rdata_i[63:32];
+      mem_read_q <= {mem_read_q[MEMORY_READ-2:0], mem_re_o};
+      if (mem_read_q[MEMORY_READ-1]) high_q <= mem_rdata_i[63:32];
     end
     inside_q <= line_q < lines && {23'd0, field_q} < fields;
     abort_o  <= accepted && write_address_i == REG_CONTROL && write_data_i[2];
@@ -194,7 +196,7 @@ module hne_csr #(
     value = 32'd0;
     response = OKAY;
     counter = 1'b0;
-    for (n = 0; n < 12; n = n + 1) begin
+    for (n = 0; n < COUNTERS; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
         value = count_i[n*32+:32];
         counter = 1'b1;

@@ -1,7 +1,8 @@
 // Drives the Verilated engine from a pipe: loads memories, streams images, reports logits and
 // counters. Built by hwsim/rtl/simulator.py, once per engine configuration; no VPI in the loop.
 //
-// Words are little endian. Commands on stdin, each a uint32:
+// Words are little endian. Commands on stdin, each a uint32; their numbers are those of
+// hne_constants.h:
 //   1 load: uint32 space, first line, lines, fields; uint64 word [line][field].
 //   2 run:  uint32 flags (1: record feature maps, 2: random idles and back-pressure, 4: end the
 //           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles, uint32 beats;
@@ -19,6 +20,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "hne_constants.h"
+
 #include "Vhne.h"
 #include "Vhne___024root.h"
 #include "verilated.h"
@@ -35,11 +38,7 @@
 
 namespace {
 
-constexpr unsigned kCounters = 12, kProbabilities = 5;
-constexpr unsigned kRecord = 1, kRandom = 2, kShort = 4, kLong = 8, kTrace = 16;
-constexpr int kMemoryTicks = 4;  // from a read to its word
 constexpr uint64_t kHalfCycle = 5;  // ns, in traces
-constexpr uint32_t kOutOfCycles = 255;
 
 void die() { std::exit(1); }
 
@@ -105,7 +104,7 @@ class Engine {
         top_.mem_re_i = 1;
         top_.mem_line_i = first_ + line;
         top_.mem_field_i = n;
-        for (int i = 0; i < kMemoryTicks; ++i) tick();
+        for (unsigned i = 0; i < kMemoryTicks; ++i) tick();
         const uint64_t word = top_.mem_rdata_o;
         put(&word, 1);
       }
@@ -244,7 +243,7 @@ class Engine {
     top_.mem_re_i = 1;
     for (size_t n = 0; n < classes; ++n) {
       top_.mem_line_i = n;
-      for (int i = 0; i < kMemoryTicks; ++i) tick();
+      for (unsigned i = 0; i < kMemoryTicks; ++i) tick();
       found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
     }
     top_.mem_re_i = 0;
@@ -294,9 +293,9 @@ int main(int argc, char** argv) {
   }
   uint32_t command;
   while (std::fread(&command, sizeof command, 1, stdin) == 1) {
-    if (command == 1) engine.load();
-    if (command == 2) engine.run();
-    if (command == 3) engine.read();
+    if (command == kLoadCommand) engine.load();
+    if (command == kRunCommand) engine.run();
+    if (command == kReadCommand) engine.read();
     std::fflush(stdout);
   }
 #if VM_COVERAGE

@@ -35,6 +35,8 @@ module hne_sizes #(
     output wire        large_o
 );
 
+  `include "hne_program.vh"
+
   // floor(n / ROWS) is n * RECIPROCAL >> SHIFT for every n of 16 bits (Granlund and Montgomery).
   localparam integer SHIFT = 16 + $clog2(ROWS);
   localparam integer RECIPROCAL = ((1 << SHIFT) + ROWS - 1) / ROWS;
@@ -50,6 +52,27 @@ module hne_sizes #(
   localparam [3:0] INPUT = 4'd7;
   localparam [3:0] FAN_IN = 4'd8;
   localparam [3:0] OUTPUT = 4'd9;
+
+  // The word with which each product starts, of a wide one its first: one a word, when its factors
+  // are there.
+  localparam integer AT_TILES = FIELD_OUT_C_WORD + 1;
+  localparam integer AT_PLANE = FIELD_IN_W_WORD + 2;
+  localparam integer AT_AREA = AT_PLANE + 1;
+  localparam integer AT_PIXELS = AT_AREA + 1;
+  localparam integer AT_INDEX = AT_PIXELS + 1;
+  localparam integer AT_INPUT = AT_INDEX + 2;
+  localparam integer AT_FAN_IN = AT_INPUT + 2;
+  localparam integer AT_OUTPUT = AT_FAN_IN + 2;
+  // From the word of a product to the one that may use it.
+  localparam integer PRODUCT = 3;
+
+  generate
+    if (AT_PIXELS < FIELD_OUT_W_WORD + 2 || AT_INDEX < FIELD_FAN_IN_WORD + 1
+        || AT_INDEX + PRODUCT < FIELD_INDEX_BASE_WORD + 2 || AT_INDEX < AT_TILES + PRODUCT
+        || AT_OUTPUT + 1 >= INSTRUCTION_WORDS) begin : gen_order
+      hne_illegal_order_of_words stop ();
+    end
+  endgenerate
 
   reg [3:0] use_d, use1_q, use2_q;
   reg [16:0] a_d, b_d, a_q, b_q;
@@ -69,19 +92,19 @@ module hne_sizes #(
   always @* begin
     {a_d, b_d} = 34'd0;
     use_d = NONE;
-    case (word_i)
-      4'd2: {use_d, a_d, b_d} = {TILES, 1'b0, last_channel, RECIPROCAL[16:0]};
-      4'd4: {use_d, a_d, b_d} = {PLANE, 1'b0, in_h_i, 1'b0, in_row_i};
-      4'd5: {use_d, a_d, b_d} = {AREA, 1'b0, window_h_i, 1'b0, window_w_i};
-      4'd6: {use_d, a_d, b_d} = {PIXELS, 1'b0, out_h_i, 1'b0, x_tiles_i};
-      4'd7: {use_d, a_d, b_d} = {LOW, tiles_q, 1'b0, fan_in_i[15:0]};
-      4'd8: {use_d, a_d, b_d} = {INDEX, tiles_q, 1'b0, fan_in_i[31:16]};
-      4'd9: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, in_plane_o[15:0]};
-      4'd10: {use_d, a_d, b_d} = {INPUT, 1'b0, in_c_i, 1'b0, in_plane_o[31:16]};
-      4'd11: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, area_q[15:0]};
-      4'd12: {use_d, a_d, b_d} = {FAN_IN, 1'b0, in_c_i, 1'b0, area_q[31:16]};
-      4'd13: {use_d, a_d, b_d} = {LOW, 1'b0, out_c_i, 1'b0, pixel_tiles_o[15:0]};
-      4'd14: {use_d, a_d, b_d} = {OUTPUT, 1'b0, out_c_i, 1'b0, pixel_tiles_o[31:16]};
+    case ({28'd0, word_i})
+      AT_TILES: {use_d, a_d, b_d} = {TILES, 1'b0, last_channel, RECIPROCAL[16:0]};
+      AT_PLANE: {use_d, a_d, b_d} = {PLANE, 1'b0, in_h_i, 1'b0, in_row_i};
+      AT_AREA: {use_d, a_d, b_d} = {AREA, 1'b0, window_h_i, 1'b0, window_w_i};
+      AT_PIXELS: {use_d, a_d, b_d} = {PIXELS, 1'b0, out_h_i, 1'b0, x_tiles_i};
+      AT_INDEX: {use_d, a_d, b_d} = {LOW, tiles_q, 1'b0, fan_in_i[15:0]};
+      AT_INDEX + 1: {use_d, a_d, b_d} = {INDEX, tiles_q, 1'b0, fan_in_i[31:16]};
+      AT_INPUT: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, in_plane_o[15:0]};
+      AT_INPUT + 1: {use_d, a_d, b_d} = {INPUT, 1'b0, in_c_i, 1'b0, in_plane_o[31:16]};
+      AT_FAN_IN: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, area_q[15:0]};
+      AT_FAN_IN + 1: {use_d, a_d, b_d} = {FAN_IN, 1'b0, in_c_i, 1'b0, area_q[31:16]};
+      AT_OUTPUT: {use_d, a_d, b_d} = {LOW, 1'b0, out_c_i, 1'b0, pixel_tiles_o[15:0]};
+      AT_OUTPUT + 1: {use_d, a_d, b_d} = {OUTPUT, 1'b0, out_c_i, 1'b0, pixel_tiles_o[31:16]};
       default: ;
     endcase
   end

@@ -4,8 +4,9 @@
 
 // COLS neighbouring activations at distance `stride` from memories banked by x mod COLS: sends each
 // lane of the current group to its bank and takes the words that the banks answer into the lanes,
-// 0 for padding. A lane keeps its word while other groups are read. ADDRESS 2 (the lane's column,
-// the bank's line), READ 2 (the memory, its output register), ALIGN.
+// 0 for padding. A lane keeps its word while other groups are read. The lane's column is found in
+// the cycle of the step; behind it ADDRESS (the bank's line), READ 2 (the memory, its output
+// register), ALIGN.
 module hne_act_lanes #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,

@@ -4,8 +4,8 @@
 
 // Expander (twin: hwsim/units/expander.py): turns a column of addresses into a column of weights.
 // Column-synchronous: a column stays until each of its rows has been served, at a cost of one cycle
-// per distinct address that the busiest bank must read. ROUTE, READ, SIGN, WRITE: four cycles later
-// the column is in the tile buffer.
+// per distinct address that the busiest bank must read. ROUTE, READ, SIGN, WRITE: EXPANDER_FILL
+// cycles later the column is in the tile buffer.
 module hne_expander #(
     parameter integer ROWS = 2,
     parameter integer BANKS = 2,
@@ -51,6 +51,8 @@ module hne_expander #(
     output wire                    hold_o
 );
 
+  `include "hne_constants.vh"
+
   // The column register, and the turn that is being served.
   reg valid_q, last_q, fc_q;
   reg [ROWS-1:0] negative_q, used_q;
@@ -66,7 +68,7 @@ module hne_expander #(
   // The whole pipeline in front of the column register waits for this bit, so it is known before
   // the cycle begins.
   reg move_q;
-  reg [3:0] finish_q, finish_last_q;
+  reg [EXPANDER_FILL-1:0] finish_q, finish_last_q;
 
   wire [ROWS-1:0] grant;
   wire [BANKS-1:0] read;
@@ -97,8 +99,8 @@ module hne_expander #(
   assign conflict_o = serve && more;
   assign wait_o = blocked;
   assign hold_o = held;
-  assign write_o = finish_q[3];
-  assign write_last_o = finish_last_q[3];
+  assign write_o = finish_q[EXPANDER_FILL-1];
+  assign write_last_o = finish_last_q[EXPANDER_FILL-1];
 
   hne_bank_arbiter #(
       .ROWS  (ROWS),
@@ -120,13 +122,13 @@ module hne_expander #(
     if (rst_i) begin
       valid_q  <= 1'b0;
       move_q   <= 1'b1;
-      finish_q <= 4'd0;
+      finish_q <= {EXPANDER_FILL{1'b0}};
     end else begin
       valid_q  <= valid_d;
       move_q   <= load_i || (move_q ? !valid_i || !stay_moves : !valid_q || !stay_waits);
-      finish_q <= {finish_q[2:0], done};
+      finish_q <= {finish_q[EXPANDER_FILL-2:0], done};
     end
-    finish_last_q <= {finish_last_q[2:0], last_q};
+    finish_last_q <= {finish_last_q[EXPANDER_FILL-2:0], last_q};
     last_q <= last_d;
     more_q <= more_d;
     if (move_q) begin

@@ -40,13 +40,14 @@ module hne_index #(
     output reg  [       ADDR_W:0] mem_rdata_o
 );
 
+  `include "hne_constants.vh"
   `include "hne_program.vh"
 
   localparam [0:0] HASH = INDEX_MODE == 1;
   // Registers of a source; the output register is one more.
-  localparam integer STAGES = HASH ? 17 : 1;
+  localparam integer STAGES = (HASH ? INDEX_LATENCY_HASH : INDEX_LATENCY_SRAM) - 1;
   // Cycles of an i-round beyond one per row.
-  localparam [9:0] ROUND = 10'd4;
+  localparam [9:0] ROUND = INDEX_ROUND[9:0];
   localparam [15:0] ROWS16 = ROWS[15:0];
 
   reg active_q, dense_q, row_first_q;

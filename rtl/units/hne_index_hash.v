@@ -3,9 +3,8 @@
 `default_nettype none
 
 // Index source of INDEX_MODE hash: one pipelined xxHash32 unit per array row, one more for the
-// rotation of the banked scheme, and a shared i-round. LANE 1, ROUND 4, MIX 8, SCALE 4: a column
-// that enters in cycle e is at the output in cycle e + 17; the output is ROTATE, combinational, for
-// the output register of hne_index.
+// rotation of the banked scheme, and a shared i-round. LANE, ROUND, MIX, SCALE; the output is
+// ROTATE, combinational, for the output register of hne_index.
 module hne_index_hash #(
     // Array rows: each costs four products of 16 x 16 bits and three trees of adders.
     parameter integer ROWS = 2,
@@ -30,6 +29,8 @@ module hne_index_hash #(
     output wire [ROWS*ADDR_W-1:0] address_o,
     output wire [       ROWS-1:0] negative_o
 );
+
+  `include "hne_constants.vh"
 
   localparam [31:0] PRIME3 = 32'hC2B2AE3D;
   localparam [31:0] PRIME5 = 32'h165667B1;
@@ -96,14 +97,14 @@ module hne_index_hash #(
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
       reg [31:0] line_q;
-      reg [3:0] sign_q;
+      reg [INDEX_SCALE-1:0] sign_q;
       wire [31:0] hash, line;
       wire [ADDR_W-1:0] bank = (rotation4_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
       wire [31:0] placed = line_q << shift_q;
       wire unused_placed = &{1'b0, placed};
 
       assign address_o[r*ADDR_W+:ADDR_W] = placed[ADDR_W-1:0] | bank;
-      assign negative_o[r] = sign_q[3];
+      assign negative_o[r] = sign_q[INDEX_SCALE-1];
 
       hne_xxhash u_hash (
           .clk_i(clk_i),
@@ -124,7 +125,7 @@ module hne_index_hash #(
       always @(posedge clk_i) begin
         if (en_i) begin
           line_q <= line;
-          sign_q <= {sign_q[2:0], hash[0]};
+          sign_q <= {sign_q[INDEX_SCALE-2:0], hash[0]};
         end
       end
     end

@@ -3,8 +3,8 @@
 `default_nettype none
 
 // MAC array (twin: hwsim/units/mac_array.py): ROWS x COLS output-stationary accumulators with a
-// shadow bank. A weight is broadcast along a row, an activation along a column. ADDRESS 2, READ 1,
-// ALIGN 1, BROADCAST, MULTIPLY, ACCUMULATE, SHADOW: eight stages behind the issue.
+// shadow bank. A weight is broadcast along a row, an activation along a column. Stages behind the
+// issue: those of the activation buffer, BROADCAST, MULTIPLY, ACCUMULATE, SHADOW.
 module hne_mac_array #(
     parameter integer ROWS = 2,
     parameter integer COLS = 2,
@@ -22,7 +22,7 @@ module hne_mac_array #(
     input  wire                  copy_i,
     // The cycle after: the tile buffer answers.
     input  wire [ROWS*WGT_W-1:0] weight_i,
-    // Five cycles after the issue: the lanes are aligned.
+    // The lanes are aligned: LANES cycles after the issue.
     input  wire [COLS*ACT_W-1:0] act_i,
     // The shadow bank is being written: it may be read from the next cycle on.
     output wire                  shadow_load_o,
@@ -30,32 +30,37 @@ module hne_mac_array #(
     output reg  [COLS*ACC_W-1:0] shadow_o
 );
 
-  // From the issue to the aligned lanes, and what weights wait for them.
-  localparam integer LANES = 5;
+  `include "hne_constants.vh"
+
+  // From the issue to the aligned lanes, and what weights wait for them; to the addition of the
+  // products; to the copy of the sums.
+  localparam integer LANES = ACT_BUFFER_FILL + 1;
+  localparam integer SUMS = LANES + MAC_ARRAY_BROADCAST + MAC_ARRAY_MULTIPLY;
+  localparam integer COPY = MAC_ARRAY_FILL;
   localparam integer WAIT = (LANES - 1) * ROWS * WGT_W;
 
   localparam integer LEVELS = $clog2(ROWS);
   localparam integer PLACES = 1 << LEVELS;
 
-  reg [LANES+1:0] issue_q, first_q;
-  reg [LANES+2:0] copy_q;
+  reg [SUMS-1:0] issue_q, first_q;
+  reg [COPY-1:0] copy_q;
   reg [WAIT-1:0] wait_q;
   wire [ROWS*WGT_W-1:0] weight = wait_q[WAIT-1-:ROWS*WGT_W];
   wire [PLACES*COLS*ACC_W-1:0] shadow;
   reg [PLACES*COLS*ACC_W-1:0] tree;
   integer level, place;
 
-  assign shadow_load_o = copy_q[LANES+2];
+  assign shadow_load_o = copy_q[COPY-1];
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      issue_q <= {LANES + 2{1'b0}};
-      copy_q  <= {LANES + 3{1'b0}};
+      issue_q <= {SUMS{1'b0}};
+      copy_q  <= {COPY{1'b0}};
     end else begin
-      issue_q <= {issue_q[LANES:0], issue_i};
-      copy_q  <= {copy_q[LANES+1:0], copy_i};
+      issue_q <= {issue_q[SUMS-2:0], issue_i};
+      copy_q  <= {copy_q[COPY-2:0], copy_i};
     end
-    first_q  <= {first_q[LANES:0], first_i};
+    first_q  <= {first_q[SUMS-2:0], first_i};
     wait_q  <= {wait_q[WAIT-ROWS*WGT_W-1:0], weight_i};
   end
 
@@ -71,9 +76,9 @@ module hne_mac_array #(
           .clk_i(clk_i),
           .weight_i(weight[r*WGT_W+:WGT_W]),
           .act_i(act_i),
-          .add_i(issue_q[LANES+1]),
-          .first_i(first_q[LANES+1]),
-          .copy_i(copy_q[LANES+2]),
+          .add_i(issue_q[SUMS-1]),
+          .first_i(first_q[SUMS-1]),
+          .copy_i(copy_q[COPY-1]),
           .shadow_o(shadow[r*COLS*ACC_W+:COLS*ACC_W])
       );
     end

@@ -3,7 +3,7 @@
 `default_nettype none
 
 // Max-pool (twin: hwsim/units/pool.py): COLS lanes, each a comparator and the maximum so far. Takes
-// one read of the activation buffer in every cycle; ADDRESS 2, READ 1, ALIGN 1, COMPARE, WRITE.
+// one read of the activation buffer in every cycle; behind its stages COMPARE and WRITE.
 module hne_pool #(
     parameter integer COLS = 2,
     parameter integer ACT_W = 8,
@@ -20,7 +20,7 @@ module hne_pool #(
     input  wire                  window_first_i,
     input  wire                  window_last_i,
     input  wire                  map_last_i,
-    // Five cycles after the step: the lanes are aligned.
+    // The lanes are aligned: LANES cycles after the step.
     input  wire [COLS*ACT_W-1:0] act_i,
     output wire                  write_o,
     output wire [    LINE_W-1:0] line_o,
@@ -28,39 +28,42 @@ module hne_pool #(
     output wire                  end_o
 );
 
-  // From the step to the aligned lanes.
-  localparam integer LANES = 5;
+  `include "hne_constants.vh"
+
+  // From the step to the aligned lanes, and to the write.
+  localparam integer LANES = ACT_BUFFER_FILL + 1;
+  localparam integer WRITE = POOL_FILL;
 
   reg active_q;
   reg [15:0] left_q;
   reg [LANES-1:0] valid_q, first_q;
-  reg [LANES:0] write_q, end_q;
+  reg [WRITE-1:0] write_q, end_q;
   reg [LINE_W-1:0] line_q;
 
   wire channel_last = active_q && window_last_i && map_last_i;
 
   assign step_o = active_q;
-  assign write_o = write_q[LANES];
+  assign write_o = write_q[WRITE-1];
   assign line_o = line_q;
-  assign end_o = write_q[LANES] && end_q[LANES];
+  assign end_o = write_q[WRITE-1] && end_q[WRITE-1];
 
   always @(posedge clk_i) begin
     if (rst_i) begin
       active_q <= 1'b0;
       valid_q  <= {LANES{1'b0}};
-      write_q  <= {LANES + 1{1'b0}};
+      write_q  <= {WRITE{1'b0}};
     end else begin
       if (load_i) active_q <= 1'b1;
       else if (channel_last && left_q == 16'd1) active_q <= 1'b0;
       valid_q <= {valid_q[LANES-2:0], active_q && group_last_i};
-      write_q <= {write_q[LANES-1:0], active_q && window_last_i};
+      write_q <= {write_q[WRITE-2:0], active_q && window_last_i};
     end
     if (load_i) left_q <= channels_i;
     else if (channel_last) left_q <= left_q - 16'd1;
     first_q <= {first_q[LANES-2:0], window_first_i};
-    end_q   <= {end_q[LANES-1:0], channel_last && left_q == 16'd1};
+    end_q   <= {end_q[WRITE-2:0], channel_last && left_q == 16'd1};
     if (load_i) line_q <= {LINE_W{1'b0}};
-    else if (write_q[LANES]) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
+    else if (write_q[WRITE-1]) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
   end
 
   genvar n;

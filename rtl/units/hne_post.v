@@ -45,13 +45,18 @@ module hne_post #(
     output wire                       end_o
 );
 
+  `include "hne_constants.vh"
+
   localparam integer BIAS_W = ACC_W + MULT_W;
   localparam [15:0] ROWS16 = ROWS[15:0];
   localparam [LINE_W-1:0] ONE = 1;
   localparam signed [MULT_W-1:0] UNIT = 1;
 
   // Cycles from the selection of a row to its result.
-  localparam integer STAGES = 8;
+  localparam integer STAGES = POST_FILL;
+  // From the answer of the memories to the sum with b, and to the shift by s.
+  localparam integer BIAS = POST_BROADCAST + POST_MULTIPLY + POST_ADD;
+  localparam integer SHIFT = BIAS + POST_SHIFT;
 
   reg active_q, last_layer_q;
   reg [ROW_W-1:0] row_q, row_end_q;
@@ -64,8 +69,8 @@ module hne_post #(
   reg [STAGES*LINE_W-1:0] lines_q;
   reg [COLS*ACC_W-1:0] acc1_q, acc2_q;
   reg signed [MULT_W-1:0] multiplier_q;
-  reg [4*BIAS_W-1:0] bias_q;
-  reg [5*SHIFT_W-1:0] shift_q;
+  reg [BIAS*BIAS_W-1:0] bias_q;
+  reg [SHIFT*SHIFT_W-1:0] shift_q;
 
   wire row_last = row_q == row_end_q;
   wire pixel_last = pixel_q == pixel_end_q;
@@ -133,8 +138,8 @@ module hne_post #(
     // READ: the memories have answered.
     acc2_q  <= acc1_q;
     multiplier_q <= last_layer_q ? UNIT : scale_i[MULT_W-1:0];
-    bias_q  <= {bias_q[3*BIAS_W-1:0], bias_i};
-    shift_q <= {shift_q[4*SHIFT_W-1:0],
+    bias_q  <= {bias_q[(BIAS-1)*BIAS_W-1:0], bias_i};
+    shift_q <= {shift_q[(SHIFT-1)*SHIFT_W-1:0],
                 last_layer_q ? {SHIFT_W{1'b0}} : scale_i[MULT_W+:SHIFT_W]};
   end
 
@@ -150,8 +155,8 @@ module hne_post #(
           .clk_i(clk_i),
           .acc_i(acc2_q[n*ACC_W+:ACC_W]),
           .multiplier_i(multiplier_q),
-          .bias3_i(bias_q[3*BIAS_W+:BIAS_W]),
-          .shift4_i(shift_q[4*SHIFT_W+:SHIFT_W]),
+          .bias3_i(bias_q[(BIAS-1)*BIAS_W+:BIAS_W]),
+          .shift4_i(shift_q[(SHIFT-1)*SHIFT_W+:SHIFT_W]),
           .act_o(act_o[n*ACT_W+:ACT_W]),
           .logit_o(logits[n*ACC_W+:ACC_W])
       );

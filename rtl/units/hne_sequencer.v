@@ -4,7 +4,7 @@
 
 // Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits
 // out. Layers are barriers: an instruction is fetched when the layer before it has written its last
-// result. START 1, FETCH 18, SETUP 3.
+// result.
 module hne_sequencer #(
     // Instructions of the program memory.
     parameter integer PROG_DEPTH = 32,
@@ -17,7 +17,7 @@ module hne_sequencer #(
     output wire              idle_o,
     // Pulse: the logits are out.
     output wire              done_o,
-    // Pulse, with its cause: 1 opcode or shape, 2 size, 3 end of program, 4 packet length.
+    // Pulse, with its cause, as in hne_constants.vh.
     output reg               error_o,
     output reg  [       2:0] cause_o,
     // Program memory, and the words that it answered.
@@ -48,9 +48,15 @@ module hne_sequencer #(
     output wire              instruction_o
 );
 
+  `include "hne_constants.vh"
   `include "hne_program.vh"
 
-  localparam integer BEHIND = 16 * PROG_DEPTH;
+  localparam integer BEHIND = INSTRUCTION_WORDS * PROG_DEPTH;
+  // Last cycles of a fetch; of the first one, which waits for what follows from the shape; and the
+  // one before the load of the units, which ends the set-up.
+  localparam [4:0] FETCHED = SEQUENCER_FETCH[4:0] - 5'd1;
+  localparam [4:0] SHAPED = FETCHED + 5'd2;
+  localparam [4:0] SET_UP = SEQUENCER_SETUP[4:0] - 5'd2;
 
   localparam [2:0] IDLE = 3'd0;
   localparam [2:0] SHAPE = 3'd1;
@@ -72,11 +78,11 @@ module hne_sequencer #(
 
   wire begins = state_q == INPUT && input_done_q;
   wire fetching = state_q == FETCH || state_q == SHAPE;
-  wire set_up = state_q == SETUP && count_q == 5'd1;
+  wire set_up = state_q == SETUP && count_q == SET_UP;
   wire refused = bad_shape_i || bad_size_i;
-  wire fetched = count_q[4];
+  wire fetched = count_q >= INSTRUCTION_WORDS[4:0];
   // The shape of the input is known, and whether the instruction is refused.
-  wire shaped = state_q == SHAPE && count_q == 5'd19;
+  wire shaped = state_q == SHAPE && count_q == SHAPED;
   // The address stands behind the instruction when a fetch ends; a layer in the last place of the
   // memory has no end behind it. A depth of a power of two wraps to 0.
   wire overrun = address_q == BEHIND[ADDR_W-1:0];
@@ -122,7 +128,7 @@ module hne_sequencer #(
           if (!input_load_o) begin
             state_q <= IDLE;
             error_o <= 1'b1;
-            cause_o <= op_i == OP_END ? 3'd3 : bad_shape_i ? 3'd1 : 3'd2;
+            cause_o <= op_i == OP_END ? CAUSE_END : bad_shape_i ? CAUSE_SHAPE : CAUSE_SIZE;
           end
         end
       end
@@ -130,7 +136,7 @@ module hne_sequencer #(
         if (input_error_q) begin
           state_q <= IDLE;
           error_o <= 1'b1;
-          cause_o <= 3'd4;
+          cause_o <= CAUSE_PACKET;
         end else if (begins) begin
           state_q <= FETCH;
         end
@@ -138,17 +144,17 @@ module hne_sequencer #(
       FETCH: begin
         count_q   <= count_q + 5'd1;
         address_q <= address_q + {{ADDR_W - 1{1'b0}}, !fetched};
-        if (count_q == 5'd17) begin
+        if (count_q == FETCHED) begin
           count_q <= 5'd0;
           state_q <= SETUP;
           if (op_i == OP_END) begin
             state_q <= finished_q ? OUTPUT : IDLE;
             error_o <= !finished_q;
-            if (!finished_q) cause_o <= 3'd3;
+            if (!finished_q) cause_o <= CAUSE_END;
           end else if (finished_q || overrun) begin
             state_q <= IDLE;
             error_o <= 1'b1;
-            cause_o <= 3'd3;
+            cause_o <= CAUSE_END;
           end
         end
       end
@@ -157,7 +163,7 @@ module hne_sequencer #(
         if (set_up && refused) begin
           state_q <= IDLE;
           error_o <= 1'b1;
-          cause_o <= bad_shape_i ? 3'd1 : 3'd2;
+          cause_o <= bad_shape_i ? CAUSE_SHAPE : CAUSE_SIZE;
         end
         if (load_o) begin
           count_q <= 5'd0;

@@ -4,8 +4,8 @@
 
 // Probability unit (twin: hwsim/units/softmax.py): p_k = (e_k << 16) / sum of e, UQ1.16, where e_k
 // comes from a table of how far logit k is behind the largest. A first pass over the logits fills a
-// memory with e_k (READ, DIFFERENCE, SHIFT 2, LOOKUP 2, SUM); a second one puts p_k in its place, a
-// quotient bit a cycle (LOAD 3, DIVIDE 17 a class).
+// memory with e_k (READ, DIFFERENCE, SHIFT, LOOKUP, SUM); a second one puts p_k in its place, a
+// quotient bit a cycle (LOAD, then DIVIDE for each class).
 module hne_softmax #(
     parameter integer ACC_W = 32,
     // Most classes.
@@ -33,13 +33,16 @@ module hne_softmax #(
     output wire [       16:0] mem_rdata_o
 );
 
+  `include "hne_constants.vh"
+
+  localparam [4:0] LAST_BIT = SOFTMAX_DIVIDE[4:0] - 5'd1;
   localparam integer SUM_W = 17 + CLASS_W;
   localparam integer WIDE_W = ACC_W + 8;
   localparam [CLASS_W-1:0] ONE = 1;
 
   reg read_q, load_q, divide_q;
-  reg [1:0] loaded_q;
-  reg [6:0] valid_q;
+  reg [SOFTMAX_LOAD-2:0] loaded_q;
+  reg [SOFTMAX_FILL-1:0] valid_q;
   reg [CLASS_W-1:0] class_q, place_q;
   // A left shift by n is a right shift by 8 - n of what is eight bits further left; more than eight
   // saturate all but 0, as eight do.
@@ -62,15 +65,16 @@ module hne_softmax #(
   wire [CLASS_W-1:0] place_next = place_q + ONE;
   // All classes of a full memory wrap to 0 on both sides.
   wire place_last = place_next == classes_i;
-  wire summing = valid_q[6];
+  wire summing = valid_q[SOFTMAX_FILL-1];
   wire [SUM_W+1:0] less = {1'b0, rest_q} - {2'b0, sum_q};
   wire fits = !less[SUM_W+1];
-  wire quotient_last = divide_q && bit_q == 5'd16;
+  wire quotient_last = divide_q && bit_q == LAST_BIT;
   wire unused_top = &{1'b0, less[SUM_W]};
 
   assign read_o = read_q;
   assign class_o = class_q;
-  assign busy_o = read_q || valid_q != 7'd0 || load_q || loaded_q != 2'd0 || divide_q;
+  assign busy_o = read_q || valid_q != {SOFTMAX_FILL{1'b0}} || load_q
+      || loaded_q != {SOFTMAX_LOAD - 1{1'b0}} || divide_q;
   assign mem_rdata_o = kept;
 
   hne_exp_lut u_table (
@@ -95,15 +99,16 @@ module hne_softmax #(
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      {read_q, load_q, loaded_q, divide_q} <= 5'd0;
-      valid_q <= 7'd0;
+      {read_q, load_q, divide_q} <= 3'd0;
+      loaded_q <= {SOFTMAX_LOAD - 1{1'b0}};
+      valid_q  <= {SOFTMAX_FILL{1'b0}};
     end else begin
       if (start_i) read_q <= 1'b1;
       else if (class_next == classes_i) read_q <= 1'b0;
-      valid_q  <= {valid_q[5:0], read_q};
+      valid_q  <= {valid_q[SOFTMAX_FILL-2:0], read_q};
       load_q   <= summing && place_last;
-      loaded_q <= {loaded_q[0], load_q};
-      if (loaded_q[1]) divide_q <= 1'b1;
+      loaded_q <= {loaded_q[SOFTMAX_LOAD-3:0], load_q};
+      if (loaded_q[SOFTMAX_LOAD-2]) divide_q <= 1'b1;
       else if (quotient_last && place_last) divide_q <= 1'b0;
     end
     if (start_i) begin
@@ -131,7 +136,7 @@ module hne_softmax #(
   // Second pass: the divider restores, e_k <= sum of e.
   always @(posedge clk_i) begin
     next_q <= kept;
-    if (loaded_q[1] || quotient_last) begin
+    if (loaded_q[SOFTMAX_LOAD-2] || quotient_last) begin
       rest_q <= {{CLASS_W + 1{1'b0}}, next_q};
       bit_q  <= 5'd0;
     end else begin

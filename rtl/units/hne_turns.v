@@ -31,7 +31,7 @@ module hne_turns #(
     input  wire                   last_i,
     input  wire [ROWS*ADDR_W-1:0] address_i,
     input  wire [       ROWS-1:0] negative_i,
-    // Three columns later, the same with bank and line in place of the address; which rows belong
+    // STAGES columns later, the same with bank and line in place of the address; which rows belong
     // to the layer; their turns; whether turn 1, 2, … exists.
     output wire                   valid_o,
     output wire                   last_o,
@@ -43,6 +43,10 @@ module hne_turns #(
     output reg  [     MORE_W-1:0] more_o
 );
 
+  `include "hne_constants.vh"
+
+  // Registers of this pipeline; the column register of the expander ends TURN.
+  localparam integer STAGES = EXPANDER_TURNS - 1;
   localparam integer PAIRS = (ROWS > 1) ? ROWS * (ROWS - 1) / 2 : 1;
   localparam [15:0] ROWS16 = ROWS[15:0];
 
@@ -50,7 +54,7 @@ module hne_turns #(
   localparam integer PASS_W = 1 + ROWS * (2 + BANK_W + LINE_W);
 
   reg [15:0] left_q;
-  reg [2:0] valid_q;
+  reg [STAGES-1:0] valid_q;
   reg [PASS_W-1:0] compare_q, found_q, count_q;
   reg [PAIRS-1:0] same_bank1_q, same_bank2_q, same_word1_q, same_word2_q, twin_q;
   reg [ROWS-1:0] first2_q, first3_q;
@@ -63,7 +67,7 @@ module hne_turns #(
   // A single row has no pairs.
   wire unused_pairs = &{1'b0, same_bank1_q, same_bank2_q, same_word1_q, same_word2_q, twin_q};
 
-  assign valid_o = valid_q[2];
+  assign valid_o = valid_q[STAGES-1];
   assign {last_o, negative_o, bank_o, line_o, used_o} = count_q;
   assign used1 = compare_q[ROWS-1:0];
 
@@ -129,8 +133,8 @@ module hne_turns #(
   end
 
   always @(posedge clk_i) begin
-    if (rst_i || load_i) valid_q <= 3'd0;
-    else if (en_i) valid_q <= {valid_q[1:0], valid_i};
+    if (rst_i || load_i) valid_q <= {STAGES{1'b0}};
+    else if (en_i) valid_q <= {valid_q[STAGES-2:0], valid_i};
     if (load_i) left_q <= n_out_i;
     else if (en_i && valid_i && last_i) left_q <= left_q - ROWS16;
     if (en_i) begin

@@ -127,7 +127,12 @@ _AXIL = Proof(
             "else bvalid_q <= 1'b0;",
             "a write response is withdrawn",
         ),
-        Mutation("hne_axil", "wait_q == 4'd0 && !rvalid_q", "!rvalid_q", "two reads at once"),
+        Mutation(
+            "hne_axil",
+            "wait_q == {MEMORY_READ{1'b0}} && !rvalid_q",
+            "!rvalid_q",
+            "two reads at once",
+        ),
         Mutation("hne_axil", "&& !write_q && !read_o", "&& !read_o", "a write is taken twice"),
         Mutation("hne_axil", "&& !read_o && (", "&& (", "a write right behind a read"),
         Mutation("hne_axil", "if (write_q) bresp_q", "bresp_q", "a response changes its mind"),

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwsim.rtl.tree import module_file
+from hwsim.rtl.tree import includes, module_file
 
 HERE = Path(__file__).parent
 #: A task that takes this long has failed.
@@ -66,6 +66,7 @@ def script(proof: Proof, mode: str, depth: int) -> str:
     """The .sby file of a task; sources lie beside it."""
     parameters = "".join(f" -set {name} {value}" for name, value in proof.parameters.items())
     files = [f"{proof.top}.v", *(f"{Path(source).name}.v" for source in proof.sources)]
+    headers = [path.name for path in includes()]
     return "\n".join(
         [
             "[options]", f"mode {mode}", f"depth {depth}", f"timeout {TIMEOUT_S}", "",
@@ -73,7 +74,7 @@ def script(proof: Proof, mode: str, depth: int) -> str:
             "[script]", *(f"read_verilog -formal {name}" for name in files),
             f"chparam{parameters} {proof.top}" if parameters else "",
             f"prep -flatten -top {proof.top}", *proof.steps, "",
-            "[files]", *files, "",
+            "[files]", *files, *headers, "",
         ]
     )  # fmt: skip
 
@@ -92,6 +93,8 @@ def run(proof: Proof, task: str, where: Path, mutation: Mutation | None = None) 
         if mutation is not None and mutation.file == source:
             text = mutation.apply(text)
         (where / path.name).write_text(text, encoding="utf-8")
+    for path in includes():
+        (where / path.name).write_bytes(path.read_bytes())
     mode = {"prove": proof.mode, "cover": "cover", "mutant": "bmc"}[task]
     depth = proof.cover_depth if task == "cover" else proof.depth
     if task == "mutant":
