@@ -112,7 +112,7 @@ lint: $(TESTENV)  ## ruff, mypy, and the layers of the rooms
 	$(BIN)/lint-imports
 
 drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
-	$(BIN)/python -m docs.draw
+	$(BIN)/python -m tools.draw
 
 tables: $(TESTENV)  ## tables of README and docs, from the program, its cards and docs/measured
 	$(BIN)/python -m docs.tables

@@ -47,16 +47,14 @@ module hne_core #(
     // Logits of the last image; more than CHAN_W bits would hold counts as 0.
     output wire [CHAN_W-1:0] classes_o,
     output wire [     383:0] count_o,
-    // Memory bus, heard while idle. Space 0 weights, 1 index, 2 scale, 3 bias, 4 program, 5
-    // probabilities, which are only read; a field of a line. A word that is read stands in
-    // mem_rdata_o four cycles later.
+    // Memory bus: see hne_mem_bus.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       2:0] mem_space_i,
     input  wire [       8:0] mem_field_i,
     input  wire [      31:0] mem_line_i,
     input  wire [      63:0] mem_wdata_i,
-    output reg  [      63:0] mem_rdata_o,
+    output wire [      63:0] mem_rdata_o,
     // Image in, logits out. Pulse: a packet is expected.
     output wire              in_expect_o,
     input  wire              in_valid_i,
@@ -73,51 +71,12 @@ module hne_core #(
 
   localparam integer ADDR_W = (WGT_DEPTH > 1) ? $clog2(WGT_DEPTH) : 1;
   localparam integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1;
-  localparam integer PROG_W = $clog2(16 * PROG_DEPTH);
+  localparam integer PROG_W = $clog2(INSTRUCTION_WORDS * PROG_DEPTH);
   localparam integer SHIFT_W = $clog2(ACC_W + MULT_W);
   localparam integer SCALE_W = SHIFT_W + MULT_W;
   localparam integer BIAS_W = ACC_W + MULT_W;
 
-  localparam [2:0] SPACE_WEIGHTS = 3'd0;
-  localparam [2:0] SPACE_INDEX = 3'd1;
-  localparam [2:0] SPACE_SCALE = 3'd2;
-  localparam [2:0] SPACE_BIAS = 3'd3;
-  localparam [2:0] SPACE_PROGRAM = 3'd4;
-  localparam [2:0] SPACE_PROBABILITY = 3'd5;
-
-  // An illegal parameter set stops elaboration: there is no module of such a name.
-  generate
-    if (ROWS < 1 || ROWS > 256) begin : gen_rows
-      hne_illegal_ROWS_must_be_1_to_256 stop ();
-    end
-    if (COLS < 1 || COLS > 256 || (COLS & (COLS - 1)) != 0) begin : gen_cols
-      hne_illegal_COLS_must_be_a_power_of_two_up_to_256 stop ();
-    end
-    if (BANKS < ROWS || (BANKS & (BANKS - 1)) != 0) begin : gen_banks
-      hne_illegal_BANKS_must_be_a_power_of_two_from_ROWS_on stop ();
-    end
-    if (WGT_DEPTH < BANKS || (WGT_DEPTH % BANKS) != 0) begin : gen_weights
-      hne_illegal_WGT_DEPTH_must_be_a_multiple_of_BANKS stop ();
-    end
-    if (ACT_W < 4 || ACT_W > 16 || WGT_W < 4 || WGT_W > 16) begin : gen_widths
-      hne_illegal_ACT_W_and_WGT_W_must_be_4_to_16 stop ();
-    end
-    if (MULT_W < 8 || MULT_W > 16) begin : gen_mult
-      hne_illegal_MULT_W_must_be_8_to_16 stop ();
-    end
-    if (ACC_W != 32 && ACC_W != 48) begin : gen_acc
-      hne_illegal_ACC_W_must_be_32_or_48 stop ();
-    end
-    if (INDEX_MODE != 0 && INDEX_MODE != 1) begin : gen_mode
-      hne_illegal_INDEX_MODE_must_be_0_or_1 stop ();
-    end
-    if (SOFTMAX != 0 && SOFTMAX != 1) begin : gen_softmax
-      hne_illegal_SOFTMAX_must_be_0_or_1 stop ();
-    end
-    if (PROG_DEPTH < 2) begin : gen_program
-      hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();
-    end
-  endgenerate
+  `include "hne_legal.vh"
 
   // Sequencer and instruction.
   wire idle, load, load_mac, load_pool, run, layer_end, counting, instruction;
@@ -153,81 +112,73 @@ module hne_core #(
   wire [LINE_W-1:0] map_line  /* verilator public_flat_rd */ = pool ? pool_line : post_line;
   wire [COLS*ACT_W-1:0] map_act  /* verilator public_flat_rd */ = pool ? pool_act : post_act;
 
-  // Memory bus: a register for all, then one in front of each memory or group of them. What is on
-  // its way is waited for before an image is taken.
-  reg [4:0] mem1_we_q;
-  reg mem1_re_q, mem2_re_q, mem2_program_q, mem2_scale_q, mem2_bias_q;
-  reg [2:0] mem1_space_q, mem2_space_q, mem3_space_q, mem_answer_q;
-  reg [8:0] mem1_field_q;
-  reg [31:0] mem1_line_q, mem2_line_q;
-  reg [63:0] mem1_wdata_q, mem2_wdata_q;
-  wire mem_busy = mem1_we_q != 5'd0 || mem1_re_q || mem2_re_q || mem2_program_q || mem2_scale_q
-      || mem2_bias_q;
-  reg [SCALE_W-1:0] mem_scale_q;
-  reg [BIAS_W-1:0] mem_bias_q;
-  reg [16:0] mem_probability_q;
-  reg [31:0] mem_program_q;
+  // Memory bus, a cycle and two cycles behind its ports; the words that the memories answer. Those
+  // of the program are registered behind their memory.
+  wire mem_busy, mem_weights_we, mem_index_we, mem1_re;
+  wire mem_program_we, mem_scale_we, mem_bias_we, mem2_re;
+  wire [8:0] mem1_field;
+  wire [31:0] mem1_line, mem2_line;
+  wire [63:0] mem1_wdata, mem2_wdata;
   wire [WGT_W-1:0] mem_weight;
   wire [ADDR_W:0] mem_index;
   wire [SCALE_W-1:0] mem_scale;
   wire [BIAS_W-1:0] mem_bias;
   wire [16:0] mem_probability;
-
-  integer space;
+  reg [31:0] program_q;
 
   assign idle_o = idle;
   assign in_expect_o = input_load;
   assign layer_end_o = layer_end;
   assign layer_end = post_end || pool_end;
 
-  always @(posedge clk_i) begin
-    for (space = 0; space < 5; space = space + 1) begin
-      mem1_we_q[space] <= mem_we_i && idle && mem_space_i == space[2:0];
-    end
-    mem1_re_q         <= mem_re_i && idle;
-    mem1_space_q      <= mem_space_i;
-    mem1_field_q      <= mem_field_i;
-    mem1_line_q       <= mem_line_i;
-    mem1_wdata_q      <= mem_wdata_i;
-    mem2_re_q         <= mem1_re_q;
-    mem2_program_q    <= mem1_we_q[SPACE_PROGRAM];
-    mem2_scale_q      <= mem1_we_q[SPACE_SCALE];
-    mem2_bias_q       <= mem1_we_q[SPACE_BIAS];
-    mem2_space_q      <= mem1_space_q;
-    mem2_line_q       <= mem1_line_q;
-    mem2_wdata_q      <= mem1_wdata_q;
-    mem3_space_q      <= mem2_space_q;
-    mem_answer_q      <= mem3_space_q;
-    mem_scale_q       <= mem_scale;
-    mem_bias_q        <= mem_bias;
-    mem_probability_q <= mem_probability;
-    mem_program_q     <= program_word;
-  end
+  always @(posedge clk_i) program_q <= program_word;
 
-  // Of words that are registered behind their memories; weights and indices are where they stand.
-  always @* begin
-    case (mem_answer_q)
-      SPACE_WEIGHTS:     mem_rdata_o = {{64 - WGT_W{1'b0}}, mem_weight};
-      SPACE_INDEX:       mem_rdata_o = {{63 - ADDR_W{1'b0}}, mem_index};
-      SPACE_SCALE:       mem_rdata_o = {{64 - SCALE_W{1'b0}}, mem_scale_q};
-      SPACE_BIAS:        mem_rdata_o = bias_wide[63:0];
-      SPACE_PROBABILITY: mem_rdata_o = {47'd0, mem_probability_q};
-      default:           mem_rdata_o = {32'd0, mem_program_q};
-    endcase
-  end
-  wire [BIAS_W+63:0] bias_wide = {64'd0, mem_bias_q};
-  wire unused_bias = &{1'b0, bias_wide};
+  hne_mem_bus #(
+      .WGT_W  (WGT_W),
+      .ADDR_W (ADDR_W),
+      .SCALE_W(SCALE_W),
+      .BIAS_W (BIAS_W)
+  ) u_mem_bus (
+      .clk_i(clk_i),
+      .idle_i(idle),
+      .we_i(mem_we_i),
+      .re_i(mem_re_i),
+      .space_i(mem_space_i),
+      .field_i(mem_field_i),
+      .line_i(mem_line_i),
+      .wdata_i(mem_wdata_i),
+      .rdata_o(mem_rdata_o),
+      .busy_o(mem_busy),
+      .weights_we_o(mem_weights_we),
+      .index_we_o(mem_index_we),
+      .early_re_o(mem1_re),
+      .early_field_o(mem1_field),
+      .early_line_o(mem1_line),
+      .early_wdata_o(mem1_wdata),
+      .program_we_o(mem_program_we),
+      .scale_we_o(mem_scale_we),
+      .bias_we_o(mem_bias_we),
+      .re_o(mem2_re),
+      .line_o(mem2_line),
+      .wdata_o(mem2_wdata),
+      .weight_i(mem_weight),
+      .index_i(mem_index),
+      .program_i(program_q),
+      .scale_i(mem_scale),
+      .bias_i(mem_bias),
+      .probability_i(mem_probability)
+  );
 
   hne_ram #(
       .WIDTH(32),
-      .DEPTH(16 * PROG_DEPTH)
+      .DEPTH(INSTRUCTION_WORDS * PROG_DEPTH)
   ) u_program (
       .clk_i(clk_i),
-      .we_i(mem2_program_q),
-      .waddr_i(mem2_line_q[PROG_W-1:0]),
-      .wdata_i(mem2_wdata_q[31:0]),
-      .re_i(fetch || mem2_re_q),
-      .raddr_i(mem2_re_q ? mem2_line_q[PROG_W-1:0] : fetch_address),
+      .we_i(mem_program_we),
+      .waddr_i(mem2_line[PROG_W-1:0]),
+      .wdata_i(mem2_wdata[31:0]),
+      .re_i(fetch || mem2_re),
+      .raddr_i(mem2_re ? mem2_line[PROG_W-1:0] : fetch_address),
       .rdata_o(program_word)
   );
 
@@ -278,7 +229,7 @@ module hne_core #(
       .clk_i(clk_i),
       .we_i(word_we),
       .word_i(word),
-      .data_i(mem_program_q),
+      .data_i(program_q),
       .op_o(op),
       .last_o(last_layer),
       .scheme_o(scheme),
@@ -343,12 +294,12 @@ module hne_core #(
       .conflict_o(conflict),
       .wait_o(waiting),
       .hold_o(held),
-      .mem_weights_we_i(mem1_we_q[SPACE_WEIGHTS]),
-      .mem_index_we_i(mem1_we_q[SPACE_INDEX]),
-      .mem_re_i(mem1_re_q),
-      .mem_field_i(mem1_field_q),
-      .mem_line_i(mem1_line_q),
-      .mem_wdata_i(mem1_wdata_q),
+      .mem_weights_we_i(mem_weights_we),
+      .mem_index_we_i(mem_index_we),
+      .mem_re_i(mem1_re),
+      .mem_field_i(mem1_field),
+      .mem_line_i(mem1_line),
+      .mem_wdata_i(mem1_wdata),
       .mem_weight_o(mem_weight),
       .mem_index_o(mem_index)
   );
@@ -391,11 +342,11 @@ module hne_core #(
       .end_o(post_end),
       .idle_o(slot_idle),
       .finished_o(finished),
-      .mem_scale_we_i(mem2_scale_q),
-      .mem_bias_we_i(mem2_bias_q),
-      .mem_re_i(mem2_re_q),
-      .mem_line_i(mem2_line_q),
-      .mem_wdata_i(mem2_wdata_q),
+      .mem_scale_we_i(mem_scale_we),
+      .mem_bias_we_i(mem_bias_we),
+      .mem_re_i(mem2_re),
+      .mem_line_i(mem2_line),
+      .mem_wdata_i(mem2_wdata),
       .mem_scale_o(mem_scale),
       .mem_bias_o(mem_bias)
   );
@@ -487,8 +438,8 @@ module hne_core #(
       .data_o(out_data_o),
       .last_o(out_last_o),
       .softmax_o(softmax),
-      .mem_re_i(mem2_re_q),
-      .mem_line_i(mem2_line_q),
+      .mem_re_i(mem2_re),
+      .mem_line_i(mem2_line),
       .mem_rdata_o(mem_probability)
   );
 
