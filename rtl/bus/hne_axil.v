@@ -6,7 +6,8 @@
 // two cycles at best, one read every six. No access in the cycle behind another, which may move the
 // place that it is for. Answers come after a fixed time, so nothing can hang.
 module hne_axil #(
-    // Bits of a byte address.
+    // Bits of a byte address: the room of the register map. Each costs a bit in the comparisons of
+    // the register file.
     parameter integer ADDR_W = 8
 ) (
     input  wire              clk_i,

@@ -5,20 +5,36 @@
 // Control and status registers: start, status, interrupt, parameter words, counters, and a window
 // that reads and writes every memory while the engine is idle. docs/registers.md is the map.
 module hne_csr #(
+    // Array rows of the engine: a word for the host, and the fields of a line of index memory.
+    // Costs nothing here.
     parameter integer ROWS = 2,
+    // Pixels side by side: a word for the host.
     parameter integer COLS = 2,
+    // Weight banks: a word for the host, and the fields of a line of weights.
     parameter integer BANKS = 2,
+    // Bits of an activation: a word for the host, which refuses a program of other widths.
     parameter integer ACT_W = 8,
+    // Bits of a real weight: a word for the host.
     parameter integer WGT_W = 8,
+    // Bits of an accumulator: a word for the host.
     parameter integer ACC_W = 32,
+    // Bits of a requantization multiplier: a word for the host.
     parameter integer MULT_W = 16,
+    // Source of indices: a word for the host; with 1 the index memory has no lines.
     parameter integer INDEX_MODE = 0,
+    // Columns of half the tile buffer: a word for the host.
     parameter integer TILE_DEPTH = 256,
+    // Real weights: a word for the host, and with BANKS the lines of the weight memory.
     parameter integer WGT_DEPTH = 8192,
+    // Lines of index memory: a word for the host, and the end of that memory.
     parameter integer IDX_DEPTH = 8192,
+    // Lines of a feature map: a word for the host.
     parameter integer ACT_DEPTH = 4096,
+    // Lines of scale, bias and probability memory: a word for the host, and their end.
     parameter integer CHAN_DEPTH = 512,
+    // Instructions of the program memory: a word for the host, and its end.
     parameter integer PROG_DEPTH = 32,
+    // Probability unit, 0 or 1: a word for the host; with 0 its memory has no lines.
     parameter integer SOFTMAX = 1
 ) (
     input  wire         clk_i,

@@ -5,6 +5,7 @@
 // In front of the engine's stream input: lets in one packet for each image that is expected, and
 // cuts the paths between the pins and the engine. Beats that nobody asked for stay outside.
 module hne_stream_gate #(
+    // Bits of a beat: two registers each, in the skid buffer.
     parameter integer DATA_W = 8
 ) (
     input  wire              clk_i,

@@ -6,8 +6,11 @@
 // packet that ends early or late is refused: a short one ends there, a long one is swallowed up to
 // its last beat.
 module hne_stream_in #(
+    // Lanes of a line, a power of two: beats are dealt to them in turn. Costs a write enable each.
     parameter integer COLS = 2,
+    // Bits of an activation, those of a beat.
     parameter integer ACT_W = 8,
+    // Bits of a line of the activation buffer: a counter as wide.
     parameter integer LINE_W = 12
 ) (
     input  wire                  clk_i,

@@ -5,11 +5,13 @@
 // Logits out: keeps the logits of an image and sends them in class order, sign-extended, one a beat
 // whenever the receiver is ready; last with the final class.
 module hne_stream_out #(
+    // Bits of a logit as it is kept: the width of the memory.
     parameter integer ACC_W = 32,
-    // Most classes.
+    // Most classes: the words of the memory.
     parameter integer DEPTH = 512,
-    // Bits of a beat.
+    // Bits of a beat, at least ACC_W: the logit is sign-extended, which costs wires only.
     parameter integer DATA_W = 32,
+    // Bits of a class number. Follows from DEPTH: leave it.
     parameter integer CLASS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire               clk_i,

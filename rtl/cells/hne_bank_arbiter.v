@@ -5,11 +5,15 @@
 // One cycle of a column: the rows whose turn it is are granted, and each bank reads the word that
 // those of them want that want this bank. Combinational.
 module hne_bank_arbiter #(
+    // Array rows: every bank looks at each of them, so cells grow with ROWS · BANKS.
     parameter integer ROWS = 2,
+    // Weight banks, a power of two: each costs an or over the lines of all rows.
     parameter integer BANKS = 2,
-    // Bits of a line of a bank.
+    // Bits of a line of a bank: of every row's and every bank's address.
     parameter integer LINE_W = 12,
+    // Bits of a bank number. Follows from BANKS: leave it.
     parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1,
+    // Bits of a turn; there are at most as many turns as rows. Follows from ROWS: leave it.
     parameter integer TURN_W = (ROWS > 1) ? $clog2(ROWS) : 1
 ) (
     // A column is served, this turn of it.

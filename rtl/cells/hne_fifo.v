@@ -5,10 +5,11 @@
 // FIFO with a registered output: a word that enters an empty one can leave two cycles later. Holds
 // DEPTH words and one at the output.
 module hne_fifo #(
-    // Bits of a word.
+    // Bits of a word: a register at the output, DEPTH of them in the memory.
     parameter integer WIDTH = 8,
     // Words, a power of two from 2 on; few enough for registers or distributed RAM.
     parameter integer DEPTH = 16,
+    // Bits of an address. Follows from DEPTH: leave it.
     parameter integer ADDR_W = $clog2(DEPTH)
 ) (
     input  wire             clk_i,

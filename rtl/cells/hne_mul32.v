@@ -7,7 +7,8 @@
 // sums of the first two levels are kept. So it takes no multiplier, of which a device has few, in
 // few places. The last sum is combinational and registered by whoever uses it.
 module hne_mul32 #(
-    // The other factor.
+    // The other factor: it becomes tables, so every value costs the same and a second factor is a
+    // second module.
     parameter [31:0] FACTOR = 32'd1
 ) (
     input  wire        clk_i,

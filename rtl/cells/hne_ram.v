@@ -6,10 +6,12 @@
 // in rdata_o in the next and stays there until the next read. Infers as block RAM, so a word that
 // is read while it is written is not defined: nobody does that.
 module hne_ram #(
-    // Bits of a word.
+    // Bits of a word. Block RAM comes in widths of its own: what is wider takes a further one.
     parameter integer WIDTH = 8,
-    // Words; need not be a power of two.
+    // Words; need not be a power of two. One more than a block RAM holds costs a second one and a
+    // choice behind it.
     parameter integer DEPTH = 16,
+    // Bits of an address. Follows from DEPTH: leave it.
     parameter integer ADDR_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire              clk_i,

@@ -6,7 +6,7 @@
 // the same cycle. A word a cycle; what comes while the receiver stops for the first time goes into
 // the spare register.
 module hne_skid #(
-    // Bits of a word.
+    // Bits of a word: two registers each, the output and the spare.
     parameter integer WIDTH = 8
 ) (
     input  wire             clk_i,

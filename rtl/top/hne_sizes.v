@@ -6,8 +6,11 @@
 // fit the memories, and whether its fan-in is that of its window. One multiplier, a product a word
 // of the instruction as it is fetched; the last one is final three cycles after its word.
 module hne_sizes #(
+    // Array rows: row-tiles are counted by a product with the reciprocal, a constant.
     parameter integer ROWS = 2,
+    // Lines of index SRAM: what a layer needs is compared with it.
     parameter integer IDX_DEPTH = 8192,
+    // Lines of a feature map: input and output are compared with it.
     parameter integer ACT_DEPTH = 4096
 ) (
     input  wire        clk_i,

@@ -8,31 +8,46 @@ module hne_top #(
     // Output channels computed at once: each row costs COLS cells, an index field and a port of the
     // expander.
     parameter integer ROWS = 2,
-    // Neighbouring output pixels computed at once, a power of two.
+    // Neighbouring output pixels computed at once, a power of two: each costs ROWS cells, a lane of
+    // post and pool and a bank of each feature map. An fc layer uses one.
     parameter integer COLS = 2,
-    // Weight banks, a power of two >= ROWS: more banks, fewer conflicts.
+    // Weight banks, a power of two >= ROWS: more banks, fewer conflicts, more and smaller memories.
     parameter integer BANKS = 2,
-    // Bits of an activation, a real weight, an accumulator and a requantization multiplier.
+    // Bits of an activation, 4 to 16: of every map, lane and multiplier.
     parameter integer ACT_W = 8,
+    // Bits of a real weight, 4 to 16: of weight banks, tile buffer and multipliers.
     parameter integer WGT_W = 8,
+    // Bits of an accumulator, 32 or 48: two registers and an adder in each cell; 48 where wide
+    // words sum up to more.
     parameter integer ACC_W = 32,
+    // Bits of a requantization multiplier, 8 to 16: precision of a scale; a DSP of post takes 18.
     parameter integer MULT_W = 16,
-    // 0: indices from SRAM, 1: computed by hash units.
+    // 0: indices from SRAM, a memory of IDX_DEPTH lines; 1: computed by ROWS + 1 hash units, no
+    // memory, 16 cycles more for a layer and an i-round for each row-tile.
     parameter integer INDEX_MODE = 0,
-    // Columns of half the tile buffer: the largest fan-in of a convolution.
+    // Columns of half the tile buffer: the largest fan-in of a convolution. Costs 2 · ROWS · WGT_W
+    // bits of memory each.
     parameter integer TILE_DEPTH = 256,
-    // Real weights in all banks; lines of index SRAM, of each feature map, of scale and bias; and
-    // instructions.
+    // Real weights in all banks, a multiple of BANKS: WGT_W bits of memory each, and the width of
+    // an index.
     parameter integer WGT_DEPTH = 8192,
+    // Lines of index SRAM, one for each row-tile and position of the fan-in: ROWS indices each.
+    // Unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
+    // Lines of each of the two feature maps: the largest map that a layer may read or write, COLS
+    // activations a line.
     parameter integer ACT_DEPTH = 4096,
+    // Output channels of all layers together: a scale word and a bias each; also the most classes.
     parameter integer CHAN_DEPTH = 512,
+    // Instructions, the end among them: 16 words of memory each.
     parameter integer PROG_DEPTH = 32,
-    // 1: with the probability unit, a 16-bit softmax of the logits.
+    // 1: with the probability unit, a 16-bit softmax of the logits: a divider, a table and
+    // CHAN_DEPTH words. 0: logits and argmax only.
     parameter integer SOFTMAX = 1,
-    // Bits of a beat of the output stream.
+    // Bits of a beat of the output stream: a logit, sign-extended to whole words. Follows from
+    // ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
-    // Bits of a beat of the input stream: whole bytes.
+    // Bits of a beat of the input stream: whole bytes. Follows from ACT_W: leave it.
     parameter integer IN_W = (ACT_W > 8) ? 16 : 8
 ) (
     input  wire             clk_i,

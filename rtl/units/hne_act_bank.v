@@ -6,9 +6,11 @@
 // here, so each bank has its own register: banks stand all over the chip. Nobody reads this early:
 // behind the last write of a layer or an image an instruction is fetched.
 module hne_act_bank #(
+    // Bits of an activation: the width of two memories.
     parameter integer ACT_W = 8,
-    // Words of one map.
+    // Words of one map: the depth of two memories.
     parameter integer DEPTH = 4096,
+    // Bits of a line. Follows from DEPTH: leave it.
     parameter integer LINE_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire              clk_i,

@@ -7,10 +7,13 @@
 // two cycles later: block RAM is slow to answer, so its words are registered before anything is
 // made of them. A word that is written is in its memory two cycles later.
 module hne_act_buffer #(
+    // Banks, a power of two: one for each activation of a line, two memories each.
     parameter integer COLS = 2,
+    // Bits of an activation: the width of the memories.
     parameter integer ACT_W = 8,
-    // Lines of COLS activations of one map.
+    // Lines of COLS activations of one map: the depth of the memories.
     parameter integer ACT_DEPTH = 4096,
+    // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
 ) (
     input  wire                   clk_i,

@@ -8,8 +8,12 @@
 // the cycle of the step; behind it ADDRESS (the bank's line), READ 2 (the memory, its output
 // register), ALIGN.
 module hne_act_lanes #(
+    // Lanes and banks, a power of two: any lane may want any bank, so the choices between them grow
+    // with COLS².
     parameter integer COLS = 2,
+    // Bits of an activation: of each choice among the banks.
     parameter integer ACT_W = 8,
+    // Bits of a line of the activation buffer: an adder in each lane.
     parameter integer LINE_W = 12
 ) (
     input  wire                   clk_i,

@@ -5,9 +5,13 @@
 // Feature maps: image in, activation buffer, and the reader that brings COLS neighbouring
 // activations to the array or the pool five cycles after each step.
 module hne_act_path #(
+    // Activations side by side, a power of two: a bank and a lane each.
     parameter integer COLS = 2,
+    // Bits of an activation: of memories and lanes.
     parameter integer ACT_W = 8,
+    // Lines of one map: the depth of the memories.
     parameter integer ACT_DEPTH = 4096,
+    // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
 ) (
     input  wire                  clk_i,

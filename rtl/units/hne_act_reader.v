@@ -7,8 +7,9 @@
 // large as its input. Positions are counted up by additions, loops down to their last pass, which
 // is flagged beforehand; one step in each cycle with step_i.
 module hne_act_reader #(
+    // Pixels of a tile: how far the next one is. A constant factor here.
     parameter integer COLS = 2,
-    // Bits of a line of the activation buffer.
+    // Bits of a line of the activation buffer: four counters of places are as wide.
     parameter integer LINE_W = 12
 ) (
     input  wire                    clk_i,

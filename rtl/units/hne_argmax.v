@@ -5,8 +5,9 @@
 // Argmax: compares each logit in the cycle that writes it; the first maximum wins. Also numbers the
 // classes.
 module hne_argmax #(
+    // Bits of a logit: a comparator, and the register of the largest one.
     parameter integer ACC_W = 32,
-    // Bits of a class number.
+    // Bits of a class number: its counter and its register.
     parameter integer CLASS_W = 9
 ) (
     input  wire                    clk_i,

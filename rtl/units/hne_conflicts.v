@@ -6,13 +6,17 @@
 // Combinational, in front of the column register of the expander. A pair of rows q < r has bit
 // r·(r−1)/2 + q.
 module hne_conflicts #(
+    // Array rows: every pair of them is compared, ROWS · (ROWS − 1) / 2 comparators.
     parameter integer ROWS = 2,
-    // Weight banks, a power of two: a word stands in bank (address mod BANKS).
+    // Weight banks, a power of two: a word stands in bank (address mod BANKS), which is wiring.
     parameter integer BANKS = 2,
+    // Bits of a layer-relative real-weight address: the width of the comparators.
     parameter integer ADDR_W = 13,
-    // Bits of a line of a bank.
+    // Bits of a line of a bank: an adder for each row.
     parameter integer LINE_W = 12,
+    // Bits of a bank number. Follows from BANKS: leave it.
     parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1,
+    // Pairs of rows. Follows from ROWS: leave it.
     parameter integer PAIRS = (ROWS > 1) ? ROWS * (ROWS - 1) / 2 : 1
 ) (
     input  wire [ROWS*ADDR_W-1:0] address_i,

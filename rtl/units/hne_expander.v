@@ -7,14 +7,22 @@
 // per distinct address that the busiest bank must read. ROUTE, READ, SIGN, WRITE: EXPANDER_FILL
 // cycles later the column is in the tile buffer.
 module hne_expander #(
+    // Array rows: each has a place in the column register and a choice among the banks.
     parameter integer ROWS = 2,
+    // Weight banks, a power of two >= ROWS: more of them, fewer cycles a column; each is one more
+    // word to choose from in every row.
     parameter integer BANKS = 2,
+    // Bits of a real weight: of every choice among the banks.
     parameter integer WGT_W = 8,
-    // Words of a weight bank.
+    // Words of a weight bank: only the bits of its address count here.
     parameter integer LINES = 4096,
+    // Bits of a line. Follows from LINES: leave it.
     parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1,
+    // Bits of a bank number. Follows from BANKS: leave it.
     parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1,
+    // Bits of a turn. Follows from ROWS: leave it.
     parameter integer TURN_W = (ROWS > 1) ? $clog2(ROWS) : 1,
+    // Turns beyond the first. Follows from ROWS: leave it.
     parameter integer MORE_W = (ROWS > 1) ? ROWS - 1 : 1
 ) (
     input  wire                    clk_i,

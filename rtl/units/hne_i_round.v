@@ -5,8 +5,9 @@
 // The half of xxHash32 that depends on the output neuron i only, for the rows of a row-tile: one
 // row a cycle, its state four cycles later. Shared by all rows; neurons come in order.
 module hne_i_round #(
-    // Array rows.
+    // Array rows: a state of 32 bits and a cycle of each row-tile each.
     parameter integer ROWS = 2,
+    // Bits of a row number. Follows from ROWS: leave it.
     parameter integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1
 ) (
     input  wire               clk_i,

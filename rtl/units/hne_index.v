@@ -6,12 +6,17 @@
 // Three sources, one per layer: index SRAM, hash units, or for dense layers a counter. The pipeline
 // moves as a whole whenever a column is taken; an i-round passes through it as bubbles.
 module hne_index #(
+    // Array rows: an (address, sign) pair of each column, so a field of the SRAM or a hash unit
+    // each.
     parameter integer ROWS = 2,
-    // 0: {negative, address} from the index SRAM; 1: computed by hash units, no index SRAM.
+    // 0: {negative, address} from the index SRAM; 1: computed by hash units, no index SRAM, a
+    // longer pipeline.
     parameter integer INDEX_MODE = 0,
+    // Bits of a layer-relative real-weight address: of every pair.
     parameter integer ADDR_W = 13,
-    // Lines of the index SRAM.
+    // Lines of the index SRAM, one for each row-tile and position of the fan-in.
     parameter integer IDX_DEPTH = 8192,
+    // Bits of a line. Follows from IDX_DEPTH: leave it.
     parameter integer LINE_W = (IDX_DEPTH > 1) ? $clog2(IDX_DEPTH) : 1
 ) (
     input  wire                   clk_i,

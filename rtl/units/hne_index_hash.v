@@ -6,9 +6,10 @@
 // rotation of the banked scheme, and a shared i-round. LANE, ROUND, MIX, SCALE; the output is
 // ROTATE, combinational, for the output register of hne_index.
 module hne_index_hash #(
-    // Array rows: each costs four products of 16 x 16 bits and three trees of adders.
+    // Array rows: each costs a hash unit, that is four products of 16 x 16 bits and three trees of
+    // adders.
     parameter integer ROWS = 2,
-    // Bits of a layer-relative real-weight address.
+    // Bits of a layer-relative real-weight address: of the scale of each row and of its product.
     parameter integer ADDR_W = 13
 ) (
     input  wire                   clk_i,

@@ -5,12 +5,13 @@
 // Index source of INDEX_MODE sram: one RAM of {negative, address} words per array row, read one
 // line a cycle.
 module hne_index_sram #(
-    // Array rows: words of a line.
+    // Array rows: words of a line, a memory each.
     parameter integer ROWS = 2,
-    // Bits of a layer-relative real-weight address.
+    // Bits of a layer-relative real-weight address: a word has one more, its sign.
     parameter integer ADDR_W = 13,
-    // Lines: one per row-tile and position of the fan-in.
+    // Lines, one for each row-tile and position of the fan-in: the depth of the memories.
     parameter integer DEPTH = 8192,
+    // Bits of a line. Follows from DEPTH: leave it.
     parameter integer LINE_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire                   clk_i,

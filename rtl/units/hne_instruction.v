@@ -6,15 +6,25 @@
 // strides, tile counts and idle cycles. Says whether the engine can execute it: that it comes to an
 // end, and stays within the memories. All is final two cycles after the last word.
 module hne_instruction #(
+    // Array rows: a layer with fewer outputs uses fewer.
     parameter integer ROWS = 2,
+    // Pixels of a tile, a power of two: lines and tiles of a row follow by a shift.
     parameter integer COLS = 2,
+    // Weight banks, a power of two: the lines of a layer's weights follow by a shift.
     parameter integer BANKS = 2,
+    // 0: a hashed layer also needs lines of the index SRAM, which is checked.
     parameter integer INDEX_MODE = 0,
+    // The largest fan-in of a convolution: a larger one is refused.
     parameter integer TILE_DEPTH = 256,
+    // Real weights in all banks: a layer that needs more is refused.
     parameter integer WGT_DEPTH = 8192,
+    // Lines of the index SRAM: a layer that needs more is refused.
     parameter integer IDX_DEPTH = 8192,
+    // Lines of a feature map: a layer whose input or output has more is refused.
     parameter integer ACT_DEPTH = 4096,
+    // Lines of scale and bias: a layer whose channels end behind them is refused.
     parameter integer CHAN_DEPTH = 512,
+    // Bits of a line of the activation buffer: strides of lines are as wide.
     parameter integer LINE_W = 12
 ) (
     input  wire              clk_i,

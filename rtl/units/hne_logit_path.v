@@ -5,13 +5,17 @@
 // From logits to what the world sees: the class, the logits as a packet, and if it is there the
 // probability unit, which reads the logits before they leave.
 module hne_logit_path #(
+    // Bits of a logit: of the comparator, of the memory that keeps them and of the probability
+    // unit.
     parameter integer ACC_W = 32,
-    // Lines of the scale and bias memories: the most classes.
+    // Lines of the scale and bias memories: the most classes, so the words of the memory of logits
+    // and of that of probabilities.
     parameter integer CHAN_DEPTH = 512,
-    // 1: with the probability unit.
+    // 1: with the probability unit; 0: without, its memory reads 0.
     parameter integer SOFTMAX = 1,
-    // Bits of a beat of the output stream.
+    // Bits of a beat of the output stream. Follows from ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
+    // Bits of a class number. Follows from CHAN_DEPTH: leave it.
     parameter integer CLASS_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1
 ) (
     input  wire               clk_i,

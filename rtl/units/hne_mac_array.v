@@ -6,11 +6,17 @@
 // shadow bank. A weight is broadcast along a row, an activation along a column. Stages behind the
 // issue: those of the activation buffer, BROADCAST, MULTIPLY, ACCUMULATE, SHADOW.
 module hne_mac_array #(
+    // Output channels: each costs COLS cells and a place in the tree that drains the shadow bank.
     parameter integer ROWS = 2,
+    // Output pixels: each costs ROWS cells.
     parameter integer COLS = 2,
+    // Bits of an activation: with WGT_W the size of a multiplier.
     parameter integer ACT_W = 8,
+    // Bits of a weight, its sign among them; weights wait LANES − 1 cycles, a register each.
     parameter integer WGT_W = 8,
+    // Bits of an accumulator: an adder and two registers in each cell.
     parameter integer ACC_W = 32,
+    // Bits of a row number. Follows from ROWS: leave it.
     parameter integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1
 ) (
     input  wire                  clk_i,

@@ -6,6 +6,7 @@
 // soon as its half of the tile buffer is full, each in a slot that is no shorter than a drain; an
 // fc layer takes each column in the cycle after it was written.
 module hne_mac_control #(
+    // Array rows: the outputs of a row-tile, which are counted down. A constant.
     parameter integer ROWS = 2
 ) (
     input  wire        clk_i,

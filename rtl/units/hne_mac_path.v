@@ -5,16 +5,25 @@
 // From columns of weights and activations to lines of the output map or logits: MAC control, MAC
 // array, post with its scale and bias memories.
 module hne_mac_path #(
+    // Array rows: output channels computed at once, COLS cells each.
     parameter integer ROWS = 2,
+    // Array columns: output pixels computed at once, ROWS cells and a lane of post each.
     parameter integer COLS = 2,
+    // Bits of an activation: of multipliers and of what post clamps to.
     parameter integer ACT_W = 8,
+    // Bits of a weight: of multipliers.
     parameter integer WGT_W = 8,
+    // Bits of an accumulator: of cells, of post's products and of a bias.
     parameter integer ACC_W = 32,
+    // Bits of a requantization multiplier: of post's products, of a scale word and of a bias.
     parameter integer MULT_W = 16,
+    // Lines of the scale and bias memories.
     parameter integer CHAN_DEPTH = 512,
-    // Bits of a line of the activation buffer.
+    // Bits of a line of the activation buffer: of post's place in the output map.
     parameter integer LINE_W = 12,
+    // Bits of a scale word {s, m}. Follows from ACC_W and MULT_W: leave it.
     parameter integer SCALE_W = $clog2(ACC_W + MULT_W) + MULT_W,
+    // Bits of a bias. Follows from ACC_W and MULT_W: leave it.
     parameter integer BIAS_W = ACC_W + MULT_W
 ) (
     input  wire                  clk_i,

@@ -7,9 +7,13 @@
 // Every row has its own copy of the activations, beside its multipliers: synthesis must not merge
 // the copies (hwsim/fpga/place_route.py keeps the hierarchy here).
 module hne_mac_row #(
+    // Cells of the row: a multiplier, an adder and five registers each.
     parameter integer COLS = 2,
+    // Bits of an activation: one factor.
     parameter integer ACT_W = 8,
+    // Bits of a weight, its sign among them: the other factor.
     parameter integer WGT_W = 8,
+    // Bits of a sum and of its shadow: the adder.
     parameter integer ACC_W = 32
 ) (
     input  wire                   clk_i,

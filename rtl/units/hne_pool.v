@@ -5,8 +5,11 @@
 // Max-pool (twin: hwsim/units/pool.py): COLS lanes, each a comparator and the maximum so far. Takes
 // one read of the activation buffer in every cycle; behind its stages COMPARE and WRITE.
 module hne_pool #(
+    // Lanes: a comparator and a register each.
     parameter integer COLS = 2,
+    // Bits of an activation: of the comparators.
     parameter integer ACT_W = 8,
+    // Bits of a line of the activation buffer: the counter of output lines.
     parameter integer LINE_W = 12
 ) (
     input  wire                  clk_i,

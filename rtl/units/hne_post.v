@@ -6,15 +6,24 @@
 // drained from the shadow bank while the next pixel tile accumulates. READ, BROADCAST,
 // MULTIPLY 2, ADD, SHIFT, CLAMP, WRITE.
 module hne_post #(
+    // Array rows to drain, one a cycle: only counters know.
     parameter integer ROWS = 2,
+    // Lanes: each costs the multipliers of a lane.
     parameter integer COLS = 2,
+    // Bits of a result: what a lane clamps to.
     parameter integer ACT_W = 8,
+    // Bits of an accumulator: of the products, and of two registers for each lane.
     parameter integer ACC_W = 32,
+    // Bits of a requantization multiplier: of the products.
     parameter integer MULT_W = 16,
+    // Bits of s. Follows from ACC_W and MULT_W: leave it.
     parameter integer SHIFT_W = $clog2(ACC_W + MULT_W),
-    // Bits of a line of the activation buffer, and of one of the scale and bias memories.
+    // Bits of a line of the activation buffer: a place of the output map travels through all
+    // stages.
     parameter integer LINE_W = 12,
+    // Bits of a line of the scale and bias memories: the counters of channels.
     parameter integer CHAN_W = 9,
+    // Bits of a row number. Follows from ROWS: leave it.
     parameter integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1
 ) (
     input  wire                       clk_i,

@@ -7,10 +7,16 @@
 // Every lane has its own copy of the multiplier: synthesis must not merge the copies
 // (hwsim/fpga/place_route.py keeps the hierarchy here).
 module hne_post_lane #(
+    // Bits of a result: above it the clamp looks at every bit.
     parameter integer ACT_W = 8,
+    // Bits of an accumulator: its two halves are multiplied apart, so that each product fits a DSP
+    // at 32 bits.
     parameter integer ACC_W = 32,
+    // Bits of the multiplier: the other factor of both products.
     parameter integer MULT_W = 16,
+    // Bits of s: a level of the shifter each.
     parameter integer SHIFT_W = 6,
+    // Bits of a product with its bias. Follows from ACC_W and MULT_W: leave it.
     parameter integer WIDE_W = ACC_W + MULT_W
 ) (
     input  wire                     clk_i,

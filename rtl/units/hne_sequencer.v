@@ -6,8 +6,9 @@
 // out. Layers are barriers: an instruction is fetched when the layer before it has written its last
 // result.
 module hne_sequencer #(
-    // Instructions of the program memory.
+    // Instructions of the program memory: a fetch behind the last one is refused.
     parameter integer PROG_DEPTH = 32,
+    // Bits of a word address, 16 words an instruction. Follows from PROG_DEPTH: leave it.
     parameter integer ADDR_W = $clog2(16 * PROG_DEPTH)
 ) (
     input  wire              clk_i,

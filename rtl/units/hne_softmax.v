@@ -7,9 +7,12 @@
 // memory with e_k (READ, DIFFERENCE, SHIFT, LOOKUP, SUM); a second one puts p_k in its place, a
 // quotient bit a cycle (LOAD, then DIVIDE for each class).
 module hne_softmax #(
+    // Bits of a logit: the subtractor and the shifter.
     parameter integer ACC_W = 32,
-    // Most classes.
+    // Most classes: the words of the memory that holds e_k and then p_k.
     parameter integer DEPTH = 512,
+    // Bits of a class; each doubles what the sum of e may be, so the divider is one bit wider.
+    // Follows from DEPTH: leave it.
     parameter integer CLASS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire               clk_i,

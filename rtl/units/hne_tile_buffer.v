@@ -6,9 +6,12 @@
 // row-tile while the array reads the other; an fc layer passes columns through, one in each half.
 // The half is the top bit of an address: a block RAM of 2^n lines needs no choice behind it.
 module hne_tile_buffer #(
+    // Array rows: weights of a column, so the width of the memory.
     parameter integer ROWS = 2,
+    // Bits of a weight: the width of the memory.
     parameter integer WGT_W = 8,
-    // Columns of a half: the largest fan-in of a convolution.
+    // Columns of a half: the largest fan-in of a convolution. The memory holds two halves, each
+    // rounded up to a power of two.
     parameter integer TILE_DEPTH = 256
 ) (
     input  wire                  clk_i,

@@ -7,15 +7,20 @@
 // lowest rows. No row waits for what another one was granted, so the turns are found by a pipeline
 // in front of the column register of the expander: COMPARE, FIRST, COUNT, and TURN, combinational.
 module hne_turns #(
+    // Array rows: every pair of them is compared and the answers are kept for two stages, so cells
+    // and registers grow with ROWS².
     parameter integer ROWS = 2,
-    // Weight banks, a power of two.
+    // Weight banks, a power of two: more of them, fewer turns; here only the bits of a bank count.
     parameter integer BANKS = 2,
+    // Bits of a layer-relative real-weight address: comparators of all pairs.
     parameter integer ADDR_W = 13,
-    // Bits of a line of a bank.
+    // Bits of a line of a bank, which each row carries through all stages.
     parameter integer LINE_W = 12,
+    // Bits of a bank number. Follows from BANKS: leave it.
     parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1,
+    // Bits of a turn. Follows from ROWS: leave it.
     parameter integer TURN_W = (ROWS > 1) ? $clog2(ROWS) : 1,
-    // Turns beyond the first.
+    // Turns beyond the first. Follows from ROWS: leave it.
     parameter integer MORE_W = (ROWS > 1) ? ROWS - 1 : 1
 ) (
     input  wire                   clk_i,

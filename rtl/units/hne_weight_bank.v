@@ -4,10 +4,13 @@
 
 // One bank of real weights, with its own register of the memory bus: banks stand all over the chip.
 module hne_weight_bank #(
-    // Its number.
+    // Its number: the field of the memory bus that it listens to.
     parameter integer BANK = 0,
+    // Bits of a real weight: the width of the memory.
     parameter integer WGT_W = 8,
+    // Words: the depth of the memory.
     parameter integer LINES = 4096,
+    // Bits of a line. Follows from LINES: leave it.
     parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1
 ) (
     input  wire              clk_i,

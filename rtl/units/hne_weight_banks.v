@@ -4,10 +4,13 @@
 
 // Real weights: BANKS RAMs of one word a line.
 module hne_weight_banks #(
+    // Banks, a power of two: a memory and registers of the bus each.
     parameter integer BANKS = 2,
+    // Bits of a real weight: the width of the memories.
     parameter integer WGT_W = 8,
-    // Words of a bank.
+    // Words of a bank: the depth of the memories.
     parameter integer LINES = 4096,
+    // Bits of a line. Follows from LINES: leave it.
     parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1
 ) (
     input  wire                    clk_i,

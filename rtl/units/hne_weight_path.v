@@ -5,13 +5,23 @@
 // From the program's virtual weights to columns of the tile buffer: index source, turns, expander,
 // weight banks, tile buffer.
 module hne_weight_path #(
+    // Array rows: weights of a column; index source, turns and expander grow with it, turns with
+    // its square.
     parameter integer ROWS = 2,
+    // Weight banks, a power of two >= ROWS: more of them, fewer conflicts; a memory and a word to
+    // choose from each.
     parameter integer BANKS = 2,
+    // Bits of a real weight: of banks and tile buffer.
     parameter integer WGT_W = 8,
+    // 0: indices from the index SRAM; 1: from hash units.
     parameter integer INDEX_MODE = 0,
+    // Columns of half the tile buffer: the largest fan-in of a convolution.
     parameter integer TILE_DEPTH = 256,
+    // Real weights in all banks: their memories.
     parameter integer WGT_DEPTH = 8192,
+    // Lines of the index SRAM; unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
+    // Bits of a layer-relative real-weight address. Follows from WGT_DEPTH: leave it.
     parameter integer ADDR_W = (WGT_DEPTH > 1) ? $clog2(WGT_DEPTH) : 1
 ) (
     input  wire                  clk_i,

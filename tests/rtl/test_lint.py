@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -83,3 +84,18 @@ def test_files_follow_the_house_style(module: str) -> None:
     assert f"\nmodule {module} " in text
     assert "\t" not in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_parameter_says_what_it_is_for_and_costs(module: str) -> None:
+    """A comment of its own above each, which is more than the name again."""
+    header = module_file(module).read_text(encoding="utf-8").split("\n) (", 1)[0]
+    comments: dict[str, str] = {}
+    words: list[str] = []
+    for line in header.split("\nmodule ", 1)[1].splitlines()[1:]:
+        if found := re.match(r" *parameter .*?(\w+) =", line):
+            comments[found[1]] = " ".join(words)
+            words = []
+        else:
+            words.append(line.strip().removeprefix("// "))
+    assert {name for name, said in comments.items() if len(said.split()) < 5} == set()
