@@ -60,6 +60,7 @@ def command(
         from hwsim.rtl import waves
         from hwsim.rtl.simulator import build
 
+        waves.check_readers()
         for path in (target, waves.save_path(target)):
             prepare_json_path(path)
         program = open_program(image, config, bits, on_progress)

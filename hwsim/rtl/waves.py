@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,13 @@ from hwsim.files.file import replacing
 from hwsim.program.program import Program
 from hwsim.rtl.simulator import RtlEngine, RtlError, RtlRun
 
+if TYPE_CHECKING:
+    from vcd.gtkw import GTKWSave
+
 #: Cycles in the middle of an inference whose trace tells how large the whole one will be.
 SAMPLE = 2000
 #: Bytes above which a trace is only written with --force.
 LARGE = 1 << 30
-
-_HIERARCHY = 6  # block of an FST file: its hierarchy, packed by LZ4
-_SCOPE, _UPSCOPE, _ATTRIBUTE, _ATTRIBUTE_END = 254, 255, 252, 253
-_PARAMETERS = {2, 4}  # types of variables that never change
 
 
 @dataclass
@@ -58,16 +57,18 @@ def record(
 ) -> RtlRun:
     """Trace cycles first … last − 1 of one inference into ``path``; the save file stands beside it.
 
-    Both appear whole or not at all. Raises RtlError where the engine refuses the image.
+    Both appear whole or not at all. Raises RtlError where the engine refuses the image, or where
+    the readers are missing.
     """
+    check_readers()
     with replacing(path) as part:
         with RtlEngine(program, waves=(part, first, last)) as engine:
             run = engine.run(image, trace=True, limit=last)
         if run.status not in (0, OUT_OF_CYCLES):
             raise RtlError(f"the RTL refused the image (cause {run.status})")
         scopes = read_scopes(part)
-    with replacing(save_path(path)) as part:
-        part.write_text("\n".join(_save_file(path, scopes)) + "\n", encoding="utf-8")
+    with replacing(save_path(path)) as part, part.open("w", encoding="utf-8") as file:
+        _save_file(path, scopes, file)
     return run
 
 
@@ -79,89 +80,42 @@ def save_path(path: Path) -> Path:
 # ---------------------------------------------------------------- the hierarchy of an FST file
 
 
+def check_readers() -> None:
+    """Raises RtlError where what reads traces and writes save files is not installed."""
+    for name in ("pylibfst", "vcd"):
+        if find_spec(name) is None:
+            raise RtlError(
+                "sorting a trace by unit needs pylibfst and pyvcd: pip install pylibfst pyvcd "
+                "(where pylibfst has no wheel, that takes cmake and zlib)"
+            )
+
+
 def read_scopes(path: Path) -> list[Scope]:
-    """The instances at the top of an FST file, with all below them."""
-    data = path.read_bytes()
-    at = 0
-    while at + 9 <= len(data):
-        kind, length = data[at], struct.unpack_from(">Q", data, at + 1)[0]
-        if kind == _HIERARCHY:
-            return _parse(_unpack(data[at + 17 : at + 1 + length]))
-        at += 1 + length
-    raise InputError(f"{path}: no FST file with a hierarchy")
+    """The instances at the top of an FST file, with all below them.
 
+    Parameters never change and are left out. Raises InputError for a file that is no FST.
+    """
+    from pylibfst import ffi, lib, string
 
-def _unpack(block: bytes) -> bytes:
-    """An LZ4 block."""
-    out, at = bytearray(), 0
-
-    def length(value: int) -> int:
-        nonlocal at
-        if value == 15:
-            while True:
-                at += 1
-                value += block[at - 1]
-                if block[at - 1] != 255:
-                    break
-        return value
-
-    while at < len(block):
-        token = block[at]
-        at += 1
-        count = length(token >> 4)
-        out += block[at : at + count]
-        at += count
-        if at >= len(block):
-            break
-        back = block[at] | block[at + 1] << 8
-        at += 2
-        for _ in range(length(token & 15) + 4):
-            out.append(out[-back])
-    return bytes(out)
-
-
-def _parse(data: bytes) -> list[Scope]:
+    reader = lib.fstReaderOpen(str(path).encode())
+    if reader == ffi.NULL:
+        raise InputError(f"{path}: no FST file with a hierarchy")
     root = Scope("")
-    stack, at = [root], 0
-
-    def text() -> str:
-        nonlocal at
-        end = data.index(0, at)
-        found, at = data[at:end].decode(), end + 1
-        return found
-
-    def number() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(data):
-        tag = data[at]
-        at += 1
-        if tag == _SCOPE:
-            at += 1
-            scope = Scope(text())
-            text()
-            stack[-1].scopes.append(scope)
-            stack.append(scope)
-        elif tag == _UPSCOPE:
-            stack.pop()
-        elif tag == _ATTRIBUTE:
-            at += 2
-            text()
-            number()
-        elif tag != _ATTRIBUTE_END:
-            at += 1
-            name, bits = text(), number()
-            number()
-            if tag not in _PARAMETERS:
-                stack[-1].signals.append((name, bits))
+    stack = [root]
+    constants = (lib.FST_VT_VCD_PARAMETER, lib.FST_VT_VCD_REAL_PARAMETER)
+    try:
+        lib.fstReaderIterateHierRewind(reader)
+        while (step := lib.fstReaderIterateHier(reader)) != ffi.NULL:
+            if step.htyp == lib.FST_HT_SCOPE:
+                scope = Scope(string(step.u.scope.name))
+                stack[-1].scopes.append(scope)
+                stack.append(scope)
+            elif step.htyp == lib.FST_HT_UPSCOPE:
+                stack.pop()
+            elif step.htyp == lib.FST_HT_VAR and step.u.var.typ not in constants:
+                stack[-1].signals.append((string(step.u.var.name), step.u.var.length))
+    finally:
+        lib.fstReaderClose(reader)
     return root.scopes
 
 
@@ -169,61 +123,52 @@ def _parse(data: bytes) -> list[Scope]:
 
 
 #: The window opens on about a hundred cycles: GTKWave takes the binary logarithm of a scale.
-_ZOOM = "*-8.000000 0" + " -1" * 27
+_ZOOM = -8.0
 
 
-def _save_file(trace: Path, scopes: list[Scope]) -> Iterator[str]:
-    yield f"[*] hwsim: signals of {trace.name} by unit; 10 ns are one cycle"
-    yield f'[dumpfile] "{trace.resolve()}"'
-    yield "[timestart] 0"
-    yield "[size] 1600 900"
-    yield _ZOOM
+def _save_file(trace: Path, scopes: list[Scope], file: TextIO) -> None:
+    from vcd.gtkw import GTKWSave
+
+    save = GTKWSave(file)
+    save.comment(f"hwsim: signals of {trace.name} by unit; 10 ns are one cycle")
+    save.dumpfile(str(trace.resolve()))
+    save.timestart(0)
+    save.size(1600, 900)
+    save.zoom_markers(_ZOOM, marker=0)
     for scope in scopes:
-        yield f"[treeopen] {scope.name}."
+        save.treeopen(scope.name)
         # The outermost scope holds the ports only, which the core shows again.
         for core in scope.scopes or [scope]:
-            yield from _core(core, f"{scope.name}." if scope.scopes else "")
+            _core(save, core, f"{scope.name}." if scope.scopes else "")
 
 
-def _core(core: Scope, prefix: str) -> Iterator[str]:
+def _core(save: GTKWSave, core: Scope, prefix: str) -> None:
     """The ports of the engine, open; then its units, closed; then the nets between them."""
     path, signals = f"{prefix}{core.name}", _shown(core)
     ports = [one for one in signals if one[0].split(" ")[0].endswith(("_i", "_o"))]
-    yield from _titled(core.name, _lines(path, ports), opened=True)
+    with save.group(core.name):
+        _lines(save, path, ports)
     for inner in core.scopes:
-        yield from _group(inner, f"{path}.")
-    rest = [one for one in signals if one not in ports]
-    yield from _titled(f"{core.name} nets", _lines(path, rest))
+        _group(save, inner, f"{path}.")
+    with save.group(f"{core.name} nets", closed=True):
+        _lines(save, path, [one for one in signals if one not in ports])
 
 
-def _group(scope: Scope, prefix: str) -> Iterator[str]:
+def _group(save: GTKWSave, scope: Scope, prefix: str) -> None:
     """A unit's signals and the units below; closed until it is clicked on."""
     path, signals = f"{prefix}{scope.name}", _shown(scope)
     if not signals and not scope.scopes:
         return
-
-    def inside() -> Iterator[str]:
-        yield from _lines(path, signals)
+    with save.group(scope.name.removeprefix("u_"), closed=True):
+        _lines(save, path, signals)
         for inner in scope.scopes:
-            yield from _group(inner, f"{path}.")
-
-    yield from _titled(scope.name.removeprefix("u_"), inside())
+            _group(save, inner, f"{path}.")
 
 
 def _shown(scope: Scope) -> list[tuple[str, int]]:
     return [(name, bits) for name, bits in scope.signals if name.split(" ")[0].isidentifier()]
 
 
-def _titled(title: str, inside: Iterator[str], opened: bool = False) -> Iterator[str]:
-    """A group of GTKWave around these lines."""
-    yield "@800200" if opened else "@c00200"
-    yield f"-{title}"
-    yield from inside
-    yield "@1000200" if opened else "@1401200"
-    yield f"-{title}"
-
-
-def _lines(path: str, signals: list[tuple[str, int]]) -> Iterator[str]:
+def _lines(save: GTKWSave, path: str, signals: list[tuple[str, int]]) -> None:
     for name, bits in signals:
-        yield "@28" if bits == 1 else "@22"
-        yield f"{path}.{name.replace(' ', '')}"
+        save.trace(f"{path}.{name.replace(' ', '')}", datafmt="bin" if bits == 1 else "hex")

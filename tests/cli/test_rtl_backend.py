@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
 from hwsim.numbers.config import load_config
@@ -180,9 +181,19 @@ def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(
     ports = lines[outer[0] + 1 : lines.index("-hne_core", outer[0] + 1)]
     assert any(line.endswith(".in_valid_i") for line in ports)
     assert all(line.split("[")[0].endswith(("_i", "_o")) for line in ports if line[0] != "@")
-    assert sum(line in ("@800200", "@c00200") for line in lines) == sum(
-        line in ("@1000200", "@1401200") for line in lines
-    )
+    # A group ends under the name that it began with, and only the ports are open. Flags stand until
+    # others are given.
+    flags, opened = 0, []
+    for line in lines:
+        if line.startswith("@"):
+            flags = int(line[1:], 16)
+        elif line.startswith("-") and flags & 0x800000:
+            opened.append(line)
+            assert bool(flags & 0x400000) == (line != "-hne_core")
+        elif line.startswith("-"):
+            assert flags & 0x1000000
+            assert opened.pop() == line
+    assert not opened
 
 
 def test_a_part_of_the_cycles_can_be_traced(run: Run, place: Path, traced: Path) -> None:
@@ -210,6 +221,21 @@ def test_a_trace_that_cannot_be_is_refused(run: Run, place: Path, traced: Path) 
     assert "one inference has" in run("wave", traced, "--first", "99999").line
     assert "annot write" in run("wave", traced, "-o", "/proc/hwsim-test/x.fst").line
     assert [path.name for path in place.iterdir()] == ["net.hne"]
+
+
+def test_without_its_readers_a_trace_is_refused_before_anything_is_compiled(
+    run: Run, place: Path, traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waves, "find_spec", lambda name: None)
+    assert "pip install pylibfst pyvcd" in run("wave", traced).line
+    assert [path.name for path in place.iterdir()] == ["net.hne"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no trace" * 100, b"\0" * 400])
+def test_a_file_that_is_no_trace_has_no_scopes(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "net.fst").write_bytes(data)
+    with pytest.raises(InputError, match="no FST file"):
+        waves.read_scopes(tmp_path / "net.fst")
 
 
 # ---------------------------------------------------------------- timing --backend rtl

@@ -1,5 +1,7 @@
 // The two functions of LZ4 that Verilator's FST writer calls, so that waves need no system library.
 // Blocks are standard LZ4 (github.com/lz4/lz4, doc/lz4_Block_format.md), matched greedily.
+// No package serves: the one on PyPI is a Python extension without header or library, and a compiler
+// that finds the system's liblz4-dev is not to be counted on.
 
 #pragma once
 
