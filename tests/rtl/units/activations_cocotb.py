@@ -11,11 +11,11 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 
-from hwsim.units import mac_array
+from hwsim.units import act_buffer
 from tests.rtl.units.bench import UNITS, Unit, pack, unpack
 
 COLS, ACT_W = UNITS["act"][1]["COLS"], UNITS["act"][1]["ACT_W"]
-LANES = mac_array.ADDRESS + mac_array.READ + mac_array.ALIGN + 1
+LANES = act_buffer.FILL + 1
 
 
 def columns(image: Any, kind: str, kernel: int, stride: int, padding: int, out: Any) -> Any:

@@ -11,12 +11,12 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from hwsim.engine.reference import softmax_unit
-from hwsim.units import mac_array, pool, post
+from hwsim.units import act_buffer, mac_array, pool, post
 from hwsim.units.softmax import cycles_softmax
 from tests.rtl.units.bench import UNITS, Unit, pack, unpack
 
 #: From a step to its aligned lanes, and one cycle into the operand registers.
-LANES = mac_array.ADDRESS + mac_array.READ + mac_array.ALIGN + 1
+LANES = act_buffer.FILL + 1
 
 
 async def unit(dut: Any, name: str) -> tuple[Unit, dict[str, int], random.Random]:
