@@ -115,7 +115,7 @@ drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its s
 	$(BIN)/python -m tools.draw
 
 tables: $(TESTENV)  ## tables of README and docs, from the program, its cards and docs/measured
-	$(BIN)/python -m docs.tables
+	$(BIN)/python -m tools.tables
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench

@@ -1,6 +1,6 @@
 """Tables and numbers of the documentation are what the program, its cards and measurements say.
 
-``python -m docs.tables`` writes the tables. A sentence that names a number stands in CLAIMS with
+``python -m tools.tables`` writes the tables. A sentence that names a number stands in CLAIMS with
 the computation that gives it: whoever changes one is told which sentence to change.
 """
 
@@ -30,7 +30,7 @@ from hwsim.numbers.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_
 from hwsim.program.program import FIELDS, WORDS_PER_INSTRUCTION
 from hwsim.program.proof import MAX_VIRTUAL_WEIGHTS
 from hwsim.rom.manifest import FORMAT_VERSION, MacEntry, Manifest, PoolEntry
-from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
+from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 from tests.property.document_reader import FIELDS as DOCUMENTED
 from tests.property.document_reader import xxhash32
 from tests.rtl.configs import MANY
@@ -40,7 +40,7 @@ from tools.tables.blocks import BLOCKS, ROOT
 
 @pytest.mark.parametrize(("page", "name"), BLOCKS)
 def test_a_table_is_what_its_writer_writes(page: str, name: str) -> None:
-    """Otherwise: python -m docs.tables"""
+    """Otherwise: python -m tools.tables"""
     assert markdown.get(ROOT / page, name) == BLOCKS[page, name]()
 
 
@@ -88,7 +88,7 @@ def test_the_coverage_report_is_of_todays_modules() -> None:
     """Otherwise: make coverage"""
     text = (ROOT / "docs/coverage.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| (hne_\w+) \|", text, re.MULTILINE)) == {
-        path.stem for path in (ROOT / "rtl").glob("hne_*.v")
+        path.stem for path in (ROOT / "rtl").rglob("hne_*.v")
     }
     holes = tomllib.loads((ROOT / "tests/rtl/coverage_holes.toml").read_text(encoding="utf-8"))
     reasons = {" ".join(hole["reason"].split()) for hole in holes["hole"]}
@@ -107,7 +107,7 @@ def test_a_measurement_names_the_command_that_makes_it_again(path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", cycles.NETWORKS)
 def test_measured_cycles_are_of_todays_simulator(name: str) -> None:
-    """Otherwise: python -m docs.tables --measure rtl"""
+    """Otherwise: python -m tools.tables --measure rtl"""
     program = open_program(name, cycles.CONFIG)
     rows = [dict(row) for row in cycles.read(name)]
     for row in rows:
@@ -130,8 +130,8 @@ def _timing() -> Iterator[str]:
     yield f"{index.LATENCY['sram']} for `sram` (read, output register)"
     yield f"`expander.TURNS` = COMPARE + FIRST + COUNT + TURN = {expander.TURNS}"
     yield (
-        f"expander {_fill(expander)}, mac_array {_fill(mac_array)}, post {_fill(post)}, "
-        f"pool {_fill(pool)}, softmax {_fill(softmax)}"
+        f"expander {_fill(expander)}, act_buffer {_fill(act_buffer)}, post {_fill(post)}, "
+        f"softmax {_fill(softmax)}; that of mac_array, {_fill(mac_array)}, and of pool, {_fill(pool)}"
     )
     yield f"each row is written FILL = {_fill(post)} cycles after its cycle"
     more = index.LATENCY["hash"] - index.LATENCY["sram"]

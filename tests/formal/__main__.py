@@ -1,6 +1,6 @@
 """Runs the proofs whose names begin so (or all) and prints the table of docs/formal.md.
 
-Without a name the seconds go to docs/measured/formal.json, from which ``python -m docs.tables``
+Without a name the seconds go to docs/measured/formal.json, from which ``python -m tools.tables``
 writes the table.
 """
 

@@ -1,8 +1,8 @@
 """Writes every generated table of README.md and docs/*.md again.
 
-    python -m docs.tables                 from the program, the cards and docs/measured
-    python -m docs.tables --measure rtl   first count cycles in the Verilog again (minutes)
-    python -m tests.bench.attack_table | python -m docs.tables --take attack-table
+    python -m tools.tables                 from the program, the cards and docs/measured
+    python -m tools.tables --measure rtl   first count cycles in the Verilog again (minutes)
+    python -m tests.bench.attack_table | python -m tools.tables --take attack-table
                                           first keep the table that a measurement printed
 
 tests/test_docs_numbers.py compares the pages with what this would write.
@@ -21,7 +21,7 @@ from tools.tables import blocks, cycles, measured
 def main() -> None:
     """Measure if asked to, then write every table."""
     parser = argparse.ArgumentParser(
-        prog="python -m docs.tables",
+        prog="python -m tools.tables",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

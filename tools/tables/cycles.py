@@ -11,7 +11,7 @@ from hwsim.files import markdown
 from hwsim.networks.open import open_program
 from hwsim.program.program import Layer, Program
 
-FILE = Path(__file__).parents[1] / "measured" / "cycles.json"
+FILE = Path(__file__).parents[2] / "docs" / "measured" / "cycles.json"
 NETWORKS = ("mnist-cnn-h16-banked", "mnist-cnn-h16")
 CONFIG = "default"
 HEAD = (
@@ -40,7 +40,7 @@ def measure() -> None:
     """Count in the Verilog and write docs/measured/cycles.json."""
     from hwsim.rtl import rtl_table
 
-    found: dict[str, Any] = {"command": "python -m docs.tables --measure rtl", "config": CONFIG}
+    found: dict[str, Any] = {"command": "python -m tools.tables --measure rtl", "config": CONFIG}
     for name in NETWORKS:
         program = open_program(name, CONFIG)
         report, run = analyze(program), rtl_table.count(program)

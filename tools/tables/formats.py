@@ -7,7 +7,7 @@ from hwsim.numbers.config import EngineConfig, config_names, load_config
 from hwsim.program.program import FIELDS, PoolLayer, Program
 from hwsim.rom.memfile import MemFile
 from hwsim.rom.memories import MEMORIES, memory_files
-from hwsim.units import expander, index, mac_array, pool, post, sequencer, softmax
+from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 
 #: What the fields of an instruction say, and which layers have them.
 MEANINGS = {
@@ -60,10 +60,13 @@ STAGES = {
         "SIGN": "words are routed to the rows that were granted, negated where ξ = −1",
         "WRITE": "the finished column is written to the tile buffer",
     },
-    mac_array: {
-        "ADDRESS": "x of each lane; line of each bank of the activation buffer",
-        "READ": "the activation buffer answers; the tile buffer did at once, its weights wait",
+    act_buffer: {
+        "ADDRESS": "line of each bank; x of each lane was found in the cycle of the issue",
+        "READ": "the banks answer; their output registers. The tile buffer answered at once, its "
+        "weights wait",
         "ALIGN": "words to lanes, padding masked",
+    },
+    mac_array: {
         "BROADCAST": "lanes and weights to the operand registers of all cells",
         "MULTIPLY": "ROWS × COLS products",
         "ACCUMULATE": "the first column of a pixel tile loads, the others add",
@@ -79,9 +82,6 @@ STAGES = {
         "WRITE": "one line of the feature map; last layer: one logit, compared for the argmax",
     },
     pool: {
-        "ADDRESS": "as `mac_array`",
-        "READ": "as `mac_array`",
-        "ALIGN": "as `mac_array`",
         "COMPARE": "maximum so far; the first element of a window loads",
         "WRITE": "one line of the other feature map",
     },

@@ -9,7 +9,7 @@ from typing import Any
 from hwsim.errors import InputError
 from hwsim.files import markdown
 
-FOLDER = Path(__file__).parents[1] / "measured"
+FOLDER = Path(__file__).parents[2] / "docs" / "measured"
 
 
 def read(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hwsim.files import markdown
 from hwsim.numbers.config import EngineConfig, config_names, load_config
 
-SYNTHESIS = Path(__file__).parents[1] / "synthesis.md"
+SYNTHESIS = Path(__file__).parents[2] / "docs" / "synthesis.md"
 #: On which random networks run, and which trained ones.
 COMPARED = {
     "tiny": ("`make test` and `make rtl-full`", "-"),
