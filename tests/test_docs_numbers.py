@@ -131,7 +131,8 @@ def _timing() -> Iterator[str]:
     yield f"`expander.TURNS` = COMPARE + FIRST + COUNT + TURN = {expander.TURNS}"
     yield (
         f"expander {_fill(expander)}, act_buffer {_fill(act_buffer)}, post {_fill(post)}, "
-        f"softmax {_fill(softmax)}; that of mac_array, {_fill(mac_array)}, and of pool, {_fill(pool)}"
+        f"softmax {_fill(softmax)}; that of mac_array, {_fill(mac_array)}, and of pool, "
+        f"{_fill(pool)}"
     )
     yield f"each row is written FILL = {_fill(post)} cycles after its cycle"
     more = index.LATENCY["hash"] - index.LATENCY["sram"]

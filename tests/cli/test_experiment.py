@@ -259,8 +259,8 @@ def test_the_folder_of_a_run_tells_runs_apart_and_is_one_folder(
     assert names == {f"hfgsm-{MODEL}-default-float32"}
     for change in ("probabilities", "gradient", "target"):
         names.add(experiment(network, test_set, **CHANGES[change]).name)
-    strange = network.program.config.replace(name="../a b/…")
-    program = network.program.replace(config=strange)
+    other = network.program.config.replace(name="a.b-c_d")
+    program = network.program.replace(config=other)
     names.add(experiment(dataclasses.replace(network, program=program), test_set).name)
     assert len(names) == 5
     assert all(Path(name).name == name and name.isascii() and " " not in name for name in names)

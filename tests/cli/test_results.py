@@ -161,19 +161,6 @@ def test_training_that_is_interrupted_goes_on_to_the_same_weights(
     assert read(first.with_suffix(".json")) == read(second.with_suffix(".json"))
 
 
-def test_a_closed_pipe_ends_a_command_silently() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{ENTRY} main()", "zoo", "show", MODEL],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    process.wait()
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_terminal_without_unicode_is_no_obstacle(encoding: str) -> None:
     for arguments in (["attack", "--help"], ["zoo", "list"], ["attack", "…"]):

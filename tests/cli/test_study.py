@@ -260,7 +260,7 @@ def test_ctrl_c_is_one_line_and_costs_nothing_but_time(tmp_path: Path, jobs: str
     until(kept, 300)
     os.kill(going.pid, signal.SIGINT)
     out, err = going.communicate(timeout=60)
-    assert (going.returncode, out) == (2, "")
+    assert (going.returncode, out) == (130, "")
     assert err.splitlines() == [
         "hwsim: interrupted: nothing is half-written; run the same command to go on"
     ]

@@ -16,7 +16,11 @@ SETS = {
     "AVX512_CORE_VNNI": "_is_vnni_supported",
     "AVX512_CORE_AMX": "_is_amx_tile_supported",
 }
-EQUALITIES = ["test_single_layers.py", "test_engine_equals_oracle.py", "../unit/test_mac_proof.py"]
+EQUALITIES = [
+    "test_single_layers.py",
+    "test_engine_equals_oracle.py",
+    "../unit/test_kernel_proof.py",
+]
 
 
 @pytest.mark.slow
