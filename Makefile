@@ -12,6 +12,8 @@ BLACKBOX := $(VENV)/.installed-blackbox
 PROVERS := $(VENV)/.installed-formal
 SYNTH   := $(VENV)/.installed-synth
 STUDIES := $(VENV)/.installed-paper
+# Tests run side by side, a thread each; what is about threads sets its own number.
+PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -38,7 +40,7 @@ QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal drawings tables synth pnr bench clean help
+.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -68,24 +70,24 @@ paper: $(STUDIES)  ## the papers' figures and tables; QUICK=1 in minutes, else d
 	@$(BIN)/hwsim study all $(if $(QUICK),--quick,--docs docs/reproduction.md) \
 	  $(call option,SAMPLES,samples) --jobs '$(JOBS)'
 
-test: lint unit rtl clients  ## lint, unit, property, RTL, command-line and client-library tests
+test: lint unit rtl clients formal-small  ## lint, unit, property, RTL, command-line and client-library tests
 	@echo 'all checks passed'
 
 unit: $(TESTENV)
-	$(BIN)/python -m pytest tests -m 'not clients and not rtl and not formal'
+	$(PYTEST) tests -m 'not clients and not rtl and not formal'
 
 clients: $(TESTENV)
-	$(BIN)/python -m pytest tests -m clients
+	$(PYTEST) tests -m clients
 
 test-fast: $(TESTENV)  ## the tests that take less than two minutes together
-	HWSIM_EXAMPLES=25 $(BIN)/python -m pytest tests -m 'not slow and not clients and not rtl and not formal'
+	HWSIM_EXAMPLES=25 $(PYTEST) tests -m 'not slow and not clients and not rtl and not formal'
 
 fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (an area or property)
 	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \
 	  $(call option,ONLY,only)
 
-rtl: $(TESTENV)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
-	$(BIN)/python -m pytest tests/rtl tests/cli/test_rtl_backend.py
+rtl: $(TESTENV) $(PROVERS)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
+	$(PYTEST) tests/rtl tests/cli/test_rtl_backend.py
 
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl
@@ -101,6 +103,9 @@ synth: $(SYNTH)  ## ECP5 cells of every configuration by module; tables into doc
 
 pnr: $(SYNTH)  ## place and route small on an ECP5-85F: clock and limiting path; table into the same
 	@$(BIN)/hwsim pnr small --json runs/pnr.json --docs docs/synthesis.md
+
+formal-small: $(PROVERS)  ## the proofs that take seconds, with their mutants
+	$(PYTEST) tests/formal -m small
 
 formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject its mutants
 	$(BIN)/python -m pytest tests/formal -n 2

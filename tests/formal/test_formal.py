@@ -1,4 +1,4 @@
-"""Every proof holds, is not vacuous, and rejects its mutants. `make formal`."""
+"""Every proof holds, is not vacuous, and rejects its mutants. `make formal`, partly `make test`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ from tests.formal.sby import Mutation, Proof, run
 
 pytestmark = [pytest.mark.formal, pytest.mark.slow]
 
+#: Proofs that take a few seconds each: of the bus, the buffers and the arbiters.
+SMALL = {"skid", "fifo", "stream_gate", "axil", "mulhi", "bank_arbiter_3x2", "stream_out", "hash"}
+
+
+def marks(proof: Proof) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.small] if proof.name in SMALL else []
+
+
+ALL = [pytest.param(proof, id=proof.name, marks=marks(proof)) for proof in PROOFS]
 MUTANTS = [
-    pytest.param(proof, mutation, id=f"{proof.name}-{number}")
+    pytest.param(proof, mutation, id=f"{proof.name}-{number}", marks=marks(proof))
     for proof in PROOFS
     for number, mutation in enumerate(proof.mutations)
 ]
 
 
-@pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.name)
+@pytest.mark.parametrize("proof", ALL)
 def test_the_property_is_proved(proof: Proof, tmp_path: Path) -> None:
     result = run(proof, "prove", tmp_path)
     assert result.status == "PASS", result.log
 
 
-@pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.name)
+@pytest.mark.parametrize("proof", ALL)
 def test_the_property_is_not_vacuous(proof: Proof, tmp_path: Path) -> None:
     result = run(proof, "cover", tmp_path)
     assert result.status == "PASS", result.log
@@ -36,6 +45,12 @@ def test_the_proof_rejects_a_mutant(proof: Proof, mutation: Mutation, tmp_path: 
     assert result.status == "FAIL", result.log
 
 
+@pytest.mark.small
+def test_the_small_proofs_are_proofs() -> None:
+    assert {proof.name for proof in PROOFS} >= SMALL
+
+
+@pytest.mark.small
 def test_a_mutation_must_match_exactly_once() -> None:
     mutation = Mutation("file", "a", "b")
     assert mutation.apply("xax") == "xbx"
