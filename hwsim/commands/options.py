@@ -105,8 +105,11 @@ def result_console() -> Console:
 
 
 def message_console() -> Console:
-    """Where progress goes: stderr; spinners and bars show in a terminal only."""
-    return Screen(stderr=True)
+    """Where progress goes: stderr; spinners and bars show in a terminal only.
+
+    Notebooks set FORCE_COLOR, which alone would make rich print every turn of a spinner.
+    """
+    return Screen(stderr=True, force_terminal=sys.stderr.isatty())
 
 
 def progress_bar(console: Console, steps: bool = True) -> Progress:
