@@ -14,6 +14,7 @@ SYNTH   := $(VENV)/.installed-synth
 STUDIES := $(VENV)/.installed-paper
 # Tests run side by side, a thread each; what is about threads sets its own number.
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal
+SITE    := $(VENV)/.installed-docs
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
 
@@ -40,7 +41,7 @@ QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables synth pnr bench clean help
+.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -116,11 +117,16 @@ lint: $(TESTENV)  ## ruff, mypy, and the layers of the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-drawings: $(TESTENV)  ## the pictures of docs/rtl.md, from the Verilog and its simulation
+drawings: $(TESTENV)  ## the pictures of docs/rtl.md and of the rooms, from what they show
 	$(BIN)/python -m tools.draw
 
 tables: $(TESTENV)  ## tables of README and docs, from the program, its cards and docs/measured
 	$(BIN)/python -m tools.tables
+
+docs: $(SITE)  ## the site, into build/site; every link is checked
+	$(BIN)/python -m tools.site.notebook
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'open build/site/index.html'
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench
@@ -153,7 +159,7 @@ $(BLACKBOX): $(STAMP)
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(PIP) -e '.[dev,blackbox,clients,rtl,paper,cluster]'
+	@$(PIP) -e '.[dev,blackbox,clients,rtl,paper,cluster,docs]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(PIP) --no-deps torchattacks
 	@touch $@
@@ -161,6 +167,11 @@ $(TESTENV): $(STAMP)
 $(STUDIES): $(STAMP)
 	@echo 'installing pyarrow (once) ...'
 	@$(PIP) -e '.[paper]'
+	@touch $@
+
+$(SITE): $(STAMP)
+	@echo 'installing mkdocs (once) ...'
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 $(PROVERS): $(STAMP)

@@ -1,7 +1,8 @@
-"""`make drawings`: every picture of docs/rtl.md again, from the Verilog and its simulation.
+"""`make drawings`: the pictures of docs/rtl.md and of the rooms again, from what they show.
 
-The hierarchy and the timing diagrams are read from the design; of the data path only the names of
-its blocks are checked, by tests/rtl/test_drawings.py.
+The hierarchy and the timing diagrams are read from the design, the rooms from import-linter's
+layers in pyproject.toml; of the data path only the names of its blocks are checked, by
+tests/rtl/test_drawings.py.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.files.file import replacing
-from tools.draw import blocks, hierarchy, wavedrom
+from tools.draw import blocks, hierarchy, rooms, wavedrom
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
 #: Pictures that need no simulation, by file name.
-STILL = {"hierarchy.svg": hierarchy.draw, "datapath.svg": blocks.draw}
+STILL = {"hierarchy.svg": hierarchy.draw, "datapath.svg": blocks.draw, "rooms.svg": rooms.draw}
 
 
 def wave_file(name: str) -> Path:

@@ -1,0 +1,82 @@
+"""The tutorial and the how-tos run from top to bottom, as a reader would follow them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pages import HOW_TOS, NOT_HERE, TUTORIAL, commands, lines, make_commands
+
+pytest.importorskip("nbclient", reason="nbclient is not installed: make test installs it")
+from nbclient import NotebookClient
+
+from tools.site.notebook import NOTEBOOK, notebook, notebook_text, shown_outputs
+
+#: Pages that drive other people's attack libraries.
+CLIENTS = {"attack-libraries"}
+PAGES = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.clients] if page.stem in CLIENTS else [])
+    for page in HOW_TOS
+]
+SPINNER = "⠋"
+
+
+def followed(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The cells of a page after they ran in ``folder``; an error in one of them is raised."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    book = notebook(page)
+    where = {"metadata": {"path": str(folder)}}
+    NotebookClient(book, timeout=1200, kernel_name="python3", resources=where).execute()
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def printed(cell: Any, stream: str = "stdout") -> str:
+    """What a cell wrote."""
+    texts = [o["text"] for o in cell.outputs if o.get("name") == stream]
+    return "".join(texts)
+
+
+@pytest.mark.slow
+def test_the_tutorial_prints_what_it_shows_but_for_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(text: str) -> str:
+        return re.sub(r"\d[\d,.]*", "#", text).strip()
+
+    shown = shown_outputs()
+    cells = followed(TUTORIAL, tmp_path, monkeypatch)
+    python = [cell for cell in cells if not cell.source.startswith("%%sh")]
+    assert [cell.source.strip() for cell in python] == list(shown)
+    for cell in python:
+        assert words(printed(cell)) == words(shown[cell.source.strip()]), cell.source
+    for cell in cells:
+        assert SPINNER not in printed(cell, "stderr"), "progress is for terminals"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_a_how_to_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = followed(page, tmp_path, monkeypatch)
+    assert any(printed(cell) for cell in cells)
+
+
+@pytest.mark.parametrize("page", [TUTORIAL, *HOW_TOS], ids=lambda page: page.stem)
+def test_every_command_runs_or_says_why_not(page: Path) -> None:
+    cells = [cell.source for cell in notebook(page).cells if cell.source.startswith("%%sh")]
+    run_here = {line for source in cells for line in lines(source.partition("\n")[2])}
+    assert set(commands(page)) <= run_here | set(make_commands()) | set(NOT_HERE)
+
+
+def test_the_notebook_is_the_page() -> None:
+    kept = NOTEBOOK.read_text(encoding="utf-8")
+    assert kept == notebook_text(), "run `python -m tools.site.notebook`"
+    assert not any(cell.get("outputs") for cell in json.loads(kept)["cells"])
