@@ -123,6 +123,17 @@ def test_the_picture_shows_every_room() -> None:
     assert shown == there - {"configs"}
 
 
+def test_every_folder_of_the_map_is_there_and_every_folder_is_on_it() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    kept = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    mapped = set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
+    assert all((ROOT / folder).is_dir() for folder in mapped)
+    folders = {path.partition("/")[0] for path in kept.stdout.splitlines() if "/" in path}
+    assert {folder for folder in folders if folder[0] != "."} <= mapped
+
+
 def test_the_citation_names_this_version() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {hwsim.__version__}\n" in text
