@@ -1,4 +1,4 @@
-"""Writes every generated table of README.md and docs/*.md again.
+"""Writes every generated table of docs/*.md again.
 
     python -m tools.tables                 from the program, the cards and docs/measured
     python -m tools.tables --measure rtl   first count cycles in the Verilog again (minutes)
