@@ -24,9 +24,8 @@ def computed(
     """(N, C, H, W) of the fast path for integer images (N, C, H, W), seeds (N, classes)."""
     datapath = Datapath(program, frozenset(("float64",)))
     backward = Backward(datapath, "ste-unclamped" if unclamped else "ste")
-    states: list[Any] = []
-    datapath.run(images.transpose(0, 2, 3, 1).astype(datapath.map_dtype), states)
-    return backward.run(seed, states)
+    maps = images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)
+    return backward.run(seed, datapath.run(maps, states=True))
 
 
 def exact(
@@ -59,11 +58,10 @@ def terms(engine: Engine, x: Tensor, seed: Tensor) -> Tensor:
     for. Its gates are the engine's own, so it says how far two runs of an engine may be apart, not
     whether a gate is right.
     """
-    backward = copy.copy(engine._backward)
+    backward = copy.copy(engine.pullback)
     backward._weights = [weight.abs() for weight in backward._weights]
-    states: list[Any] = []
-    engine._datapath.run(engine._grid(x), states)
-    return torch.from_numpy(backward.run(seed.abs().float().numpy(), states)).double()
+    tape = engine.datapath.run(engine.grid(x), states=True)
+    return torch.from_numpy(backward.run(seed.abs().float().numpy(), tape)).double()
 
 
 def assert_same(

@@ -101,5 +101,5 @@ def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:
     test = load_dataset(name, "test")
     if index >= len(test):
         raise InputError(f"--index {index}: {test.name} has test images 0 … {len(test) - 1}")
-    grid = Engine(program)._grid(pixels(test)[index : index + 1])
+    grid = Engine(program).grid(pixels(test)[index : index + 1])
     return grid[0].transpose(2, 0, 1), f"test image {index} of {test.name}, a {test.labels[index]}"

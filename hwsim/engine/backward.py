@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.float_proof import proved_product
-from hwsim.engine.forward import Datapath, Stage
+from hwsim.engine.forward import Datapath, Stage, Tape
 from hwsim.engine.kernel_proof import geometry
 from hwsim.engine.kernels import is_thin
 from hwsim.engine.precision import full_float32
@@ -42,10 +42,19 @@ class Backward:
             self.mask |= post_unit.UNSATURATED
         self._weights = [_weight(stage.layer) for stage in datapath.stages]
 
-    def run(
+    def run(self, seed: NDArray[np.float32], tape: Tape) -> NDArray[np.float32]:
+        """∂(Σ seed · logits)/∂x of a batch: seed (N, classes) -> (N, C, H, W), x in [0, 1].
+
+        tape: of a run of the same datapath that kept its states.
+        """
+        none = np.zeros((0, *self.datapath.program.input_shape), np.float32)
+        parts = tape.each(lambda chunk: self.chunk(seed[chunk.piece], chunk.states))
+        return np.concatenate([none, *parts])
+
+    def chunk(
         self, seed: NDArray[np.float32], states: list[Any], on_layer: OnLayer | None = None
     ) -> NDArray[np.float32]:
-        """∂(Σ seed · logits)/∂x for one chunk: seed (N, classes) -> (N, C, H, W), x in [0, 1].
+        """The same of one chunk, from its states.
 
         on_layer(stage number, flow): sees ∂/∂(output before ReLU and pool) of each layer,
         (N, OH, OW, out_c), last layer first.

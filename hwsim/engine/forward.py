@@ -1,17 +1,12 @@
 """The units composed: a Program applied to a batch of integer images, exactly and fast.
 
-Batches are cut into chunks that stay in cache; each worker thread takes whole chunks through all
-layers, so that there is no barrier between layers and no thread pool inside them.
+Batches are cut into chunks (see ``chunks``); each goes through all layers on one thread.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Barrier
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,17 +15,17 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.chunks import in_chunks
 from hwsim.engine.kernel_proof import Checked
 from hwsim.engine.kernels import Kernel
+from hwsim.engine.precision import no_autocast
 from hwsim.program.program import MacLayer, PoolLayer, Program
-from hwsim.program.workspace import at_once, layer_bytes
+from hwsim.program.workspace import layer_bytes
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
 
 #: Kernels whose sums take 8 bytes; those of the others take 4.
 WIDE = ("float64", "int64")
-#: Images per chunk: feature maps of the MNIST network then stay inside the L2/L3 caches.
-CHUNK = 64
 
 Result = TypeVar("Result")
 
@@ -87,9 +82,56 @@ class Stage:
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
+        return self._end.out_shape
+
+    @property
+    def name(self) -> str:
+        """Of the layer or pool that ends the stage."""
+        return self._end.name
+
+    @property
+    def _end(self) -> MacLayer | PoolLayer:
         last = self.pool or self.layer
         assert last is not None
-        return last.out_shape
+        return last
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Images that went through the datapath together, and what they left there.
+
+    piece: which images of the batch. logits: int64 (n, classes). states: one entry a stage, as of
+    ``Stage``. maps: integers (n, H, W, C), the images and the output of every stage but the last.
+    Both lists are empty where nobody asked for them.
+    """
+
+    piece: slice
+    logits: NDArray[np.int64]
+    states: list[Any]
+    maps: list[NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """What a batch left behind in ``datapath``, for its backward passes and for who looks inside.
+
+    logits: int64 (N, classes), each worth v · 2^-logit_frac.
+    """
+
+    datapath: Datapath
+    chunks: Sequence[Chunk]
+    logits: NDArray[np.int64]
+
+    def each(self, task: Callable[[Chunk], Result]) -> Sequence[Result]:
+        """``task`` of every chunk in order, on as many threads as torch may use."""
+        longest = max((len(chunk.logits) for chunk in self.chunks), default=0)
+        with no_autocast():
+            return in_chunks(
+                len(self.chunks),
+                lambda one: task(self.chunks[one.start]),
+                1,
+                self.datapath.image_bytes * longest,
+            )
 
 
 class Datapath:
@@ -99,7 +141,6 @@ class Datapath:
         self.program, self.config = program, program.config
         self.map_dtype = np.uint8 if self.config.act_w <= 8 else np.int32
         self.stages: list[Stage] = []
-        self._constants: list[tuple[Any, ...]] = []
         for layer in program.layers:
             previous = self.stages[-1] if self.stages else None
             if isinstance(layer, PoolLayer):
@@ -129,7 +170,48 @@ class Datapath:
         convert(images, self.config.act_max, out)
         return out
 
-    def run(
+    def run(self, maps: NDArray[Any], *, states: bool = False, kept_maps: bool = False) -> Tape:
+        """A batch of gridded images through all layers, chunk by chunk, in integers.
+
+        Parameters
+        ----------
+        maps : array (N, H, W, C) of ``map_dtype``
+            Integers 0 … 2^A − 1, as of ``grid``. N may be 0.
+        states, kept_maps : bool
+            Whether the tape holds what ``Backward`` needs, and the feature maps.
+
+        Returns
+        -------
+        Tape
+            With integer logits (N, classes); whatever the caller's autocast asks for.
+        """
+
+        def task(piece: slice) -> Chunk:
+            found: list[Any] = []
+            seen = [maps[piece]] if kept_maps else []
+            logits = self.chunk(
+                maps[piece],
+                found if states else None,
+                (lambda _, out: seen.append(out)) if kept_maps else None,
+            )
+            return Chunk(piece, logits, found, seen)
+
+        with no_autocast():
+            chunks = in_chunks(len(maps), task, each=self.image_bytes)
+        none = np.zeros((0, self.program.classes), np.int64)
+        return Tape(self, chunks, np.concatenate([none, *(chunk.logits for chunk in chunks)]))
+
+    def feature_maps(self, maps: NDArray[Any]) -> list[NDArray[Any]]:
+        """Output (N, H, W, C) of every stage but the last; pools are fused with their layer."""
+        chunks = self.run(maps, kept_maps=True).chunks
+        found = []
+        for index, stage in enumerate(self.stages[:-1]):
+            channels, height, width = stage.out_shape
+            none = np.zeros((0, height, width, channels), self.map_dtype)
+            found.append(np.concatenate([none, *(chunk.maps[index + 1] for chunk in chunks)]))
+        return found
+
+    def chunk(
         self,
         maps: NDArray[Any],
         states: list[Any] | None = None,
@@ -190,50 +272,3 @@ class Datapath:
 def _as_nchw(maps: NDArray[Any]) -> Tensor:
     """A channels-last torch view of an (N, H, W, C) array; no copy."""
     return torch.from_numpy(maps).permute(0, 3, 1, 2)
-
-
-#: Whether this process was forked from one that may have had torch threads. They did not come
-#: along, torch's OpenMP waits for them for ever, and so no product may be made where it would.
-_FORKED = False
-
-
-def _note_fork() -> None:
-    global _FORKED
-    _FORKED = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def _single_threaded() -> None:
-    torch.set_num_threads(1)
-    torch.get_num_threads()  # torch's lazy set-up of this thread, before the default changes back
-
-
-@lru_cache(maxsize=1)
-def _workers(count: int, process: int) -> ThreadPoolExecutor:
-    """Worker threads in which torch does not start threads of its own."""
-    pool = ThreadPoolExecutor(count, "hwsim", initializer=_single_threaded)
-    together = Barrier(count)  # all threads start now: a later one would change the default again
-    list(pool.map(lambda _: together.wait(), range(count)))
-    # The thread count is per thread, except for the default of threads yet to come: restore that.
-    torch.set_num_threads(count)
-    return pool
-
-
-def in_chunks(
-    total: int, task: Callable[[slice], Result], chunk: int = CHUNK, each: int = 0
-) -> Sequence[Result]:
-    """``task`` over slices of range(total), on as many threads as torch may use, in order.
-
-    each: bytes that one of ``total`` needs; all at work together keep to ``workspace.BUDGET``.
-    In a forked process even a single one runs in a worker of this process.
-    """
-    count = torch.get_num_threads()
-    most, at_work = at_once(each, chunk, count)
-    size = max(1, min(most, -(-total // count)))
-    slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
-    if count == 1 or at_work < count or (len(slices) <= 1 and not _FORKED):
-        return [task(piece) for piece in slices]
-    return list(_workers(count, os.getpid()).map(task, slices))

@@ -15,6 +15,12 @@ from contextlib import contextmanager
 
 import torch
 
+
+def no_autocast() -> torch.autocast:
+    """A caller's autocast would turn exact integers into bfloat16."""
+    return torch.autocast("cpu", enabled=False)
+
+
 _OPERATORS = ("conv", "matmul")
 _FULL = "ieee"
 _lock = threading.Lock()

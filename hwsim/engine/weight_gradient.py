@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from hwsim.engine.forward import in_chunks
+from hwsim.engine.backward import Backward
+from hwsim.engine.forward import Chunk, Tape
 from hwsim.engine.kernels import is_thin, windows
-from hwsim.engine.module import Engine
 from hwsim.engine.precision import full_float32
 from hwsim.program.program import MacLayer
 
@@ -39,57 +39,47 @@ class Gradients:
     outputs: list[Tensor]
 
 
-class Tape:
-    """A forward pass of an Engine, with all that its backward passes need."""
+def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True) -> Gradients:
+    """Gradients of Σ seed · logits of a batch; by the weights and outputs where asked for.
 
-    def __init__(self, engine: Engine, x: Tensor) -> None:
-        self.engine = engine
-        maps = engine._grid(x)
+    Parameters
+    ----------
+    backward : Backward
+        The ``pullback`` of an Engine.
+    tape : Tape
+        Of a run of the same engine's datapath that kept its states, and its maps for ``weights``.
+    seed : Tensor (N, classes)
+        ∂/∂logits, float.
+    """
+    flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
+    stages = backward.datapath.stages
 
-        def task(piece: slice) -> tuple[NDArray[np.int64], list[Any], list[NDArray[Any]]]:
-            states: list[Any] = []
-            inputs = [maps[piece]]
-            logits = engine._datapath.run(maps[piece], states, lambda _, out: inputs.append(out))
-            return logits, states, inputs
-
-        with torch.autocast("cpu", enabled=False):
-            each = engine._datapath.image_bytes
-            self._chunks = in_chunks(len(maps), task, each=each)
-        self.logits = np.concatenate([logits for logits, _, _ in self._chunks])
-
-    def backward(self, seed: Tensor, weights: bool = True) -> Gradients:
-        """Gradients of Σ seed · logits, seed (N, classes); of weights where asked for."""
-        flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
-        starts = np.cumsum([0, *(len(logits) for logits, _, _ in self._chunks)])
-
-        def task(chosen: slice) -> Gradients:
-            index = chosen.start
-            return self._chunk(index, flow[starts[index] : starts[index + 1]], weights)
-
-        with torch.autocast("cpu", enabled=False):
-            longest = max((len(logits) for logits, _, _ in self._chunks), default=0)
-            each = longest * self.engine._datapath.image_bytes
-            parts = in_chunks(len(self._chunks), task, 1, each)
-        return Gradients(
-            np.concatenate([part.images for part in parts]),
-            [_sum(each) for each in zip(*(part.weights for part in parts), strict=True)],
-            [_sum(each) for each in zip(*(part.outputs for part in parts), strict=True)],
-        )
-
-    def _chunk(self, index: int, seed: F32, wanted: bool) -> Gradients:
-        _, states, inputs = self._chunks[index]
-        stages = self.engine._datapath.stages
-        weights: list[Tensor] = []
-        outputs: list[Tensor] = []
+    def task(chunk: Chunk) -> Gradients:
+        by_weight: list[Tensor] = []
+        by_output: list[Tensor] = []
 
         def on_layer(stage: int, flow: F32) -> None:
             layer = stages[stage].layer
             assert layer is not None
-            weights.append(weight_gradient(layer, inputs[stage], flow))
-            outputs.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
+            by_weight.append(weight_gradient(layer, chunk.maps[stage], flow))
+            by_output.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
 
-        images = self.engine._backward.run(seed, states, on_layer if wanted else None)
-        return Gradients(images, weights[::-1], outputs[::-1])
+        images = backward.chunk(flow[chunk.piece], chunk.states, on_layer if weights else None)
+        return Gradients(images, by_weight[::-1], by_output[::-1])
+
+    layers = backward.datapath.program.mac_layers if weights else ()
+    none = np.zeros((0, *backward.datapath.program.input_shape), np.float32)
+    zero = Gradients(
+        none,
+        [torch.zeros(layer.n_out, layer.fan_in) for layer in layers],
+        [torch.zeros(layer.n_out) for layer in layers],
+    )
+    parts = tape.each(task) or [zero]
+    return Gradients(
+        np.concatenate([part.images for part in parts]),
+        [_sum(each) for each in zip(*(part.weights for part in parts), strict=True)],
+        [_sum(each) for each in zip(*(part.outputs for part in parts), strict=True)],
+    )
 
 
 def _sum(tensors: tuple[Tensor, ...]) -> Tensor:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from hwsim.bus.constants import CAUSES
 from hwsim.cost.timing import analyze
-from hwsim.engine.forward import Stage
 from hwsim.engine.module import Engine
 from hwsim.program.program import Program
 from hwsim.rtl.simulator import RtlEngine, RtlError, build
@@ -27,15 +26,11 @@ def twin_maps(twin: Engine, image: NDArray[Any]) -> dict[str, NDArray[np.int64]]
 
     image: integers (H, W, C). The twin fuses a pool with the layer before it: that layer has none.
     """
-    maps: dict[str, NDArray[np.int64]] = {}
-
-    def keep(stage: Stage, out: NDArray[Any]) -> None:
-        ends = stage.pool or stage.layer
-        assert ends is not None
-        maps[ends.name] = out[0].transpose(2, 0, 1).astype(np.int64)
-
-    twin._datapath.run(image[None], None, keep)
-    return maps
+    maps = twin.datapath.feature_maps(image[None])
+    return {
+        stage.name: out[0].transpose(2, 0, 1).astype(np.int64)
+        for stage, out in zip(twin.datapath.stages[:-1], maps, strict=True)
+    }
 
 
 def first_map_difference(
@@ -82,9 +77,10 @@ class RtlBackend(Engine):
         """The most processes that simulate at once."""
         return self._workers
 
-    def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
-        if states is not None or len(maps) == 0:
-            return super()._integers(maps, states)
+    def answer(self, maps: NDArray[Any]) -> NDArray[np.int64]:
+        """Integer logits (N, classes) of gridded images (N, H, W, C), from the Verilog."""
+        if len(maps) == 0:
+            return super().answer(maps)
         # Built before threads would do it twice.
         build(self.program.config)
         while len(self._engines) < min(self._workers, len(maps)):
@@ -155,9 +151,8 @@ class RtlJudge(RtlBackend):
         self.known: dict[str, list[int]] = {}
         self.on_judged: Callable[[int], None] = lambda count: None
 
-    def _integers(self, maps: NDArray[Any], states: list[Any] | None) -> NDArray[np.int64]:
-        if states is not None:
-            return super()._integers(maps, states)
+    def answer(self, maps: NDArray[Any]) -> NDArray[np.int64]:
+        """As RtlBackend's, of images that were not asked for before."""
         keys = [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in maps]
         first = {key: n for n, key in reversed(list(enumerate(keys))) if key not in self.known}
         new = sorted(first.values())
@@ -165,8 +160,8 @@ class RtlJudge(RtlBackend):
         for start in range(0, len(new), self._workers):
             chosen = new[start : start + self._workers]
             images = np.ascontiguousarray(maps[chosen])
-            got = super()._integers(images, None)
-            self._compare(images, got, Engine._integers(self, images, None))
+            got = super().answer(images)
+            self._compare(images, got, self.datapath.run(images).logits)
             self.known |= {keys[n]: row.tolist() for n, row in zip(chosen, got, strict=True)}
             self.on_judged(len(chosen))
         rows = [self.known[key] for key in keys]

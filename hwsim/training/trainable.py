@@ -21,8 +21,9 @@ from hwsim.compiler.fx_trace import trace_chain
 from hwsim.compiler.operations import Affine, Mac
 from hwsim.compiler.preparing import unwrapped
 from hwsim.compiler.read_ops import is_hashed
+from hwsim.engine.forward import Tape
 from hwsim.engine.module import Engine
-from hwsim.engine.weight_gradient import Tape
+from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
@@ -162,13 +163,13 @@ class TrainableEngine(nn.Module):
         return [parameter for pair in found for parameter in pair if parameter is not None]
 
     def _gradients(
-        self, tape: Tape, seed: Tensor, wanted: bool
+        self, engine: Engine, tape: Tape, seed: Tensor, wanted: bool
     ) -> tuple[Tensor, list[Tensor | None]]:
         """Gradients by the images, and by the parameters in the order of ``_parameters_learnt``.
 
         wanted: whether any parameter's is; an attack needs none of them.
         """
-        found = tape.backward(seed, wanted)
+        found = gradients(engine.pullback, tape, seed, wanted)
         if not wanted:
             return torch.from_numpy(found.images), [None] * len(self._parameters_learnt())
         gain, _ = input_gain(
@@ -176,8 +177,8 @@ class TrainableEngine(nn.Module):
         )
         # The one layer of a network without hidden ones carries the input gain in its words.
         factor = gain if len(self._learners) == 1 else 1.0
-        gradients: list[Tensor | None] = []
-        layers = tape.engine.program.mac_layers
+        by_parameter: list[Tensor | None] = []
+        layers = engine.program.mac_layers
         for learner, layer, by_weight, by_output in zip(
             self._learners, layers, found.weights, found.outputs, strict=True
         ):
@@ -186,13 +187,13 @@ class TrainableEngine(nn.Module):
                 signed = torch.where(torch.from_numpy(negative), -by_weight, by_weight)
                 summed = torch.zeros(layer.spec.real_weights)
                 summed.index_add_(0, torch.from_numpy(address).reshape(-1), signed.reshape(-1))
-                gradients.append(summed * factor)
+                by_parameter.append(summed * factor)
             else:
-                gradients.append(by_weight.view_as(learner.weight) * factor)
+                by_parameter.append(by_weight.view_as(learner.weight) * factor)
             if learner.bias is not None:
                 scale = 1.0 if learner.normed else torch.from_numpy(learner.stage.scale).float()
-                gradients.append(by_output * scale)
-        return torch.from_numpy(found.images), gradients
+                by_parameter.append(by_output * scale)
+        return torch.from_numpy(found.images), by_parameter
 
 
 class _Learn(torch.autograd.Function):
@@ -201,12 +202,12 @@ class _Learn(torch.autograd.Function):
         engine = owner.engine()
         if not any(ctx.needs_input_grad):
             return engine(x)
-        ctx.owner, ctx.tape = owner, Tape(engine, x)
-        return torch.from_numpy(engine._real(ctx.tape.logits))
+        ctx.owner, ctx.engine, ctx.wanted = owner, engine, any(ctx.needs_input_grad[2:])
+        ctx.tape = engine.datapath.run(engine.grid(x), states=True, kept_maps=ctx.wanted)
+        return torch.from_numpy(engine.real(ctx.tape.logits))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor) -> Any:
-        wanted = any(ctx.needs_input_grad[2:])
-        by_image, by_parameter = ctx.owner._gradients(ctx.tape, seeds[0], wanted)
+        by_image, by_parameter = ctx.owner._gradients(ctx.engine, ctx.tape, seeds[0], ctx.wanted)
         return by_image, None, *by_parameter

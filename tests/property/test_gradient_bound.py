@@ -209,10 +209,10 @@ def drawn() -> list[Case]:
 def _backward_of(case: Case, spoil: Callable[[Run], None] | None) -> NDArray[np.float32]:
     datapath = Datapath(case.program, frozenset(("float64",)))
     run = Run(case, Backward(datapath, "ste"), [])
-    datapath.run(case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype), run.states)
+    datapath.chunk(case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype), run.states)
     if spoil is not None:
         spoil(run)
-    return run.backward.run(_seeds(case), run.states)
+    return run.backward.chunk(_seeds(case), run.states)
 
 
 def _seeds(case: Case) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ def _whole_bias(layer: Layer, unit: int) -> Layer:
 def _equal_to_oracle(program: Program, case: Case) -> None:
     maps = case.images[:1].transpose(0, 2, 3, 1)
     datapath = Datapath(program, frozenset(("int8", "float32", "float64")))
-    logits = datapath.run(maps.astype(datapath.map_dtype), None)
+    logits = datapath.run(maps.astype(datapath.map_dtype)).logits
     assert logits[0].tolist() == list(reference.run(program, case.images[0]).logits)
 
 

@@ -64,7 +64,7 @@ def first_difference(
     if run.status:
         return f"the run ended with status {run.status}"
     difference = first_map_difference(twin.program, twin_maps(twin, image), run.feature_maps)
-    logits = twin._integers(image[None], None)[0]
+    logits = twin.answer(image[None])[0]
     odds = probabilities(logits[None], twin.program.logit_frac)[0]
     difference = (
         difference
@@ -82,7 +82,7 @@ def first_differences(network: Network, images: Tensor) -> list[str]:
     program = network.program
     twin, report = Engine(program), analyze(program)
     label = f"{network.name} on {program.config.name}"
-    grid = twin._grid(images)
+    grid = twin.grid(images)
     build(program.config)
     with ExitStack() as running, ThreadPoolExecutor(WORKERS) as threads:
         engines = [running.enter_context(RtlEngine(program)) for _ in range(WORKERS)]
@@ -120,7 +120,7 @@ def test_a_wrong_expectation_is_told_by_layer_channel_y_and_x() -> None:
     wrong = program.replace(layers=tuple(layers))
     pooled = program.layers[program.layers.index(second) + 1].name
     twin = Engine(wrong)
-    image = twin._grid(real_images(network, 1))[0]
+    image = twin.grid(real_images(network, 1))[0]
     with RtlEngine(program) as engine:
         found = first_difference(network.name, twin, analyze(program), engine, image)
     assert found is not None

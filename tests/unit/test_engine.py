@@ -103,7 +103,7 @@ def test_a_deep_copy_is_its_own_module_and_shares_the_packed_weights(engine: Eng
     twin = copy.deepcopy(engine)
     assert twin is not engine
     assert next(twin.parameters()) is not next(engine.parameters())
-    assert twin._datapath is engine._datapath
+    assert twin.datapath is engine.datapath
     assert twin.program is engine.program
 
 

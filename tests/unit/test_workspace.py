@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwsim.engine.forward import in_chunks
+from hwsim.engine.chunks import in_chunks
 from hwsim.engine.module import Engine
 from hwsim.errors import CompileError, ImageError
 from hwsim.numbers.config import EngineConfig, load_config
