@@ -1,7 +1,7 @@
 """float32 products of a library, believed for shapes in which they were seen to be right.
 
-As ``units/mac_proof.py`` for sums that are rounded: the first product of every shape is compared
-with float64, within the error that float32 sums of so many terms can have.
+As ``kernel_proof`` for sums that are rounded: the first product of every shape is compared with
+float64, within the error that float32 sums of so many terms can have.
 """
 
 from __future__ import annotations
@@ -24,6 +24,30 @@ _lock = threading.Lock()
 _verdicts: dict[tuple[str, tuple[int, ...]], bool] = {}
 
 
+def believed(what: str, shape: tuple[int, ...], holds: Callable[[], bool]) -> bool:
+    """Whether products of this name and shape are right on this CPU; ``holds`` is asked once.
+
+    Warns, once a name and shape, where they are wrong. An operator that is absent is wrong too.
+    """
+    key = (what, shape)
+    verdict = _verdicts.get(key)
+    if verdict is None:
+        try:
+            verdict = holds()
+        except ABSENT:
+            verdict = False
+        with _lock:
+            if not verdict and _verdicts.get(key) is not False:
+                warnings.warn(
+                    f"the {what} is wrong in float32 on this CPU for a batch of {shape[0]}: "
+                    "a slower kernel is used",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            _verdicts[key] = verdict
+    return verdict
+
+
 def proved_product(
     what: str,
     fast: Callable[[F32], F32],
@@ -37,20 +61,9 @@ def proved_product(
     what: names the shape but for the batch. slow: the same product in float64, linear in both.
     terms: products that are summed into one number, at most. Warns once where ``fast`` is wrong.
     """
-    key = (what, flow.shape)
-    verdict = _verdicts.get(key)
-    if verdict is None:
-        verdict = _holds(fast, slow, flow, matrix(), terms)
-        with _lock:
-            if not verdict and _verdicts.get(key) is not False:
-                warnings.warn(
-                    f"the {what} is wrong in float32 on this CPU for a batch of {len(flow)}: "
-                    "a slower kernel is used",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-            _verdicts[key] = verdict
-    return fast(flow) if verdict else slow(flow, matrix()).astype(np.float32)
+    if believed(what, flow.shape, lambda: _holds(fast, slow, flow, matrix(), terms)):
+        return fast(flow)
+    return slow(flow, matrix()).astype(np.float32)
 
 
 def _holds(
@@ -60,23 +73,32 @@ def _holds(
     matrix: NDArray[np.float64],
     terms: int,
 ) -> bool:
-    """On noise of the same shape: all of it is computed, the first and last image compared."""
-    noise = np.random.default_rng(flow.size).standard_normal(flow.shape, np.float32)
+    """On noise of the same shape: the first and last image, and one sum of all with random signs.
+
+    The product is linear, so the sum of all answers is the answer to the sum (Freivalds 1977, with
+    float64 for the one and a bound of float32's roundings for the other). It reads every number for
+    the price of one image; what it forgives grows with the batch, so that the ends, where blockings
+    begin and break off, are looked at alone as well.
+    """
+    source = np.random.default_rng(flow.size)
+    noise = source.standard_normal(flow.shape, np.float32)
     # The weights' scale may lie near the ends of float32: the middle is where rounding shows.
     largest = float(np.abs(matrix).max(initial=0.0))
     if largest:
         noise *= np.float32(2.0 ** -np.clip(np.log2(largest), -100, 100))
-    chosen = [0, len(flow) - 1]
-    wanted = slow(noise[chosen], matrix)
-    size = slow(np.abs(noise[chosen]), np.abs(matrix))
-    limit = size * ROUNDOFF * (terms + 2) + TINY * terms * max(1.0, largest)
+    signs = source.choice((-1.0, 1.0), len(flow))
+
+    def looked_at(answers: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        mixed = np.tensordot(weights, answers.astype(np.float64), 1)
+        return np.stack([answers[0], answers[-1], mixed])
+
+    wanted = slow(looked_at(noise, signs), matrix)
+    size = slow(looked_at(np.abs(noise), np.abs(signs)), np.abs(matrix))
+    limit = size * ROUNDOFF * (terms + 2) + TINY * terms * max(1.0, largest) * len(flow)
     for _ in range(2):
-        poison(wanted.size // 2 * len(flow))
-        try:
-            found = fast(noise)
-        except ABSENT:
-            return False
+        poison(wanted.size // 3 * len(flow))
+        found = looked_at(fast(noise), signs)
         # Written so that not-a-number is no agreement.
-        if not bool((np.abs(found[chosen] - wanted) <= limit).all()):
+        if not bool((np.abs(found - wanted) <= limit).all()):
             return False
     return True

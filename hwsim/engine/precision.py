@@ -15,17 +15,15 @@ from contextlib import contextmanager
 
 import torch
 
+_lock = threading.Lock()
+_inside = 0
+#: What was asked for where it was less than full, by operator.
+_found: dict[str, str] = {}
+
 
 def no_autocast() -> torch.autocast:
     """A caller's autocast would turn exact integers into bfloat16."""
     return torch.autocast("cpu", enabled=False)
-
-
-_OPERATORS = ("conv", "matmul")
-_FULL = "ieee"
-_lock = threading.Lock()
-_inside = 0
-_found: dict[str, str] = {}
 
 
 def _asked_for_less() -> bool:
@@ -34,20 +32,31 @@ def _asked_for_less() -> bool:
     return any(os.environ.get(name, "strict").lower() != "strict" for name in names)
 
 
-_OPEN_IS_FULL = not _asked_for_less()
+#: torch before the switches by operator has one for matrix products, and none for convolutions.
+_SPLIT = hasattr(torch.backends.mkldnn, "conv")
+_OPERATORS = ("conv", "matmul") if _SPLIT else ("matmul",)
+_FULL = "ieee" if _SPLIT else "highest"
+_ENOUGH = (_FULL,) if not _SPLIT or _asked_for_less() else (_FULL, "none")
 
 
 def _get(operator: str) -> str:
+    if not _SPLIT:
+        return torch.get_float32_matmul_precision()
     return str(getattr(torch.backends.mkldnn, operator).fp32_precision)
 
 
 def _set(operator: str, value: str) -> None:
-    getattr(torch.backends.mkldnn, operator).fp32_precision = value
+    if not _SPLIT:
+        torch.set_float32_matmul_precision(value)
+    else:
+        getattr(torch.backends.mkldnn, operator).fp32_precision = value
 
 
 def _restore(operator: str, value: str) -> None:
-    # What was inherited from a general switch reads like what was set here: left open if it can be.
-    _set(operator, "none")
+    if _SPLIT:
+        # What was inherited from a general switch reads like what was set here: left open if it
+        # can be.
+        _set(operator, "none")
     if _get(operator) != value:
         _set(operator, value)
 
@@ -56,46 +65,29 @@ def _restore(operator: str, value: str) -> None:
 def full_float32() -> Iterator[None]:
     """float32 convolutions and matrix products of torch are full float32 inside.
 
-    Thread-safe, and free where the process is in full precision already. A precision that another
-    thread sets meanwhile is overwritten by the one found at the first entrance.
+    Thread-safe, and free where the process is in full precision already. What the process asked
+    for is there again when the last has left. If another thread asks for something else meanwhile,
+    that is what it gets then; calls that enter after it are in full precision, and one that is
+    inside already may not be.
     """
     global _inside
-    if not hasattr(torch.backends.mkldnn, "conv"):  # torch before these switches
-        with _legacy():
-            yield
-        return
-    if not _inside and _OPEN_IS_FULL and all(_get(op) in (_FULL, "none") for op in _OPERATORS):
+    if not _inside and all(_get(operator) in _ENOUGH for operator in _OPERATORS):
         yield
         return
     with _lock:
-        if not _inside:
-            _found.update({op: _get(op) for op in _OPERATORS})
-            for op in _OPERATORS:
-                _set(op, _FULL)
         _inside += 1
+        for operator in _OPERATORS:
+            asked = _get(operator)
+            if asked != _FULL:
+                _found[operator] = asked
+                _set(operator, _FULL)
     try:
         yield
     finally:
         with _lock:
             _inside -= 1
             if not _inside:
-                for op, value in _found.items():
-                    _restore(op, value)
-
-
-@contextmanager
-def _legacy() -> Iterator[None]:
-    global _inside
-    with _lock:
-        if not _inside:
-            _found["matmul"] = torch.get_float32_matmul_precision()
-            if _found["matmul"] != "highest":
-                torch.set_float32_matmul_precision("highest")
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if not _inside and _found["matmul"] != "highest":
-                torch.set_float32_matmul_precision(_found["matmul"])
+                for operator, asked in _found.items():
+                    if _get(operator) == _FULL:  # else somebody has asked for it since
+                        _restore(operator, asked)
+                _found.clear()

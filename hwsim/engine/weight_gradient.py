@@ -7,6 +7,7 @@ slope what the requantizer makes of a weight, m · 2^(fw − s − fa_out).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from hwsim.engine.backward import Backward
+from hwsim.engine.float_proof import believed
 from hwsim.engine.forward import Chunk, Tape
+from hwsim.engine.kernel_proof import geometry, poison
 from hwsim.engine.kernels import is_thin, windows
 from hwsim.engine.precision import full_float32
 from hwsim.program.program import MacLayer
@@ -94,30 +97,95 @@ def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32) -> Tensor:
 
     maps: its integer input (N, H, W, C); flow: (N, OH, OW, n_out), gradient at its output.
     """
-    channels, height, width = layer.in_shape
     slope = torch.from_numpy(slopes(layer).astype(np.float32))[:, None]
     # The activations as integers: their binary point goes into the slope.
-    activations = torch.from_numpy(maps.astype(np.float32))
+    activations = maps.astype(np.float32)
+    what = f"weight gradient of {geometry(layer)}"
+    if believed(what, flow.shape, lambda: _holds(layer, len(flow))):
+        return torch.from_numpy(_by_library(layer, activations, flow)) * slope
+    return torch.from_numpy(_by_windows(layer, activations, flow)) * slope
+
+
+def _by_library(layer: MacLayer, activations: F32, flow: F32) -> F32:
+    """Σ flow · activation, (n_out, fan_in), in full float32."""
+    channels = layer.in_shape[0]
     flows = torch.from_numpy(flow)
     with full_float32():
-        if layer.kind == "fc":
-            matrix = flows.reshape(len(flow), -1).T @ activations.reshape(len(maps), -1)
-            matrix = matrix.view(-1, height, width, channels).permute(0, 3, 1, 2)
-            return matrix.reshape(layer.n_out, -1) * slope
-        if is_thin(layer):
-            # Libraries' convolutions change their way here: one matrix product instead.
-            seen = torch.from_numpy(windows(activations.numpy(), layer))
-            k = layer.kernel
-            product = (flows.reshape(-1, layer.n_out).T @ seen).view(-1, k, k, channels)
-            return product.permute(0, 3, 1, 2).reshape(layer.n_out, -1) * slope
+        if layer.kind == "fc" or is_thin(layer):
+            # Libraries' convolutions change their way at thin maps: one matrix product instead.
+            seen = torch.from_numpy(_windows(layer, activations))
+            return _ordered(layer, (flows.reshape(-1, layer.n_out).T @ seen).numpy())
         kernel = conv2d_weight(
-            activations.permute(0, 3, 1, 2),
+            torch.from_numpy(activations).permute(0, 3, 1, 2),
             (layer.n_out, channels, layer.kernel, layer.kernel),
             flows.permute(0, 3, 1, 2),
             layer.stride,
             layer.padding,
         )
-    return kernel.reshape(layer.n_out, -1) * slope
+    return kernel.reshape(layer.n_out, -1).numpy()
+
+
+def _by_windows(layer: MacLayer, activations: F32, flow: F32) -> F32:
+    """The same in float64 by NumPy, image by image, rounded once."""
+    total = np.zeros((layer.n_out, layer.fan_in))
+    for image, one in zip(activations, flow, strict=True):
+        seen = _windows(layer, image[None]).astype(np.float64)
+        total += one.reshape(-1, layer.n_out).T.astype(np.float64) @ seen
+    return _ordered(layer, total).astype(np.float32)
+
+
+def _windows(layer: MacLayer, maps: NDArray[Any]) -> NDArray[Any]:
+    """What each output reads of maps (N, H, W, C), channels last: (N · pixels, fan_in)."""
+    return maps.reshape(len(maps), -1) if layer.kind == "fc" else windows(maps, layer)
+
+
+def _ordered(layer: MacLayer, matrix: NDArray[Any]) -> NDArray[Any]:
+    """(n, fan_in) with channels last -> in the order of the weights, channels first."""
+    channels, height, width = layer.in_shape
+    rows, columns = (height, width) if layer.kind == "fc" else (layer.kernel, layer.kernel)
+    last = matrix.reshape(-1, rows, columns, channels)
+    return np.ascontiguousarray(last.transpose(0, 3, 1, 2)).reshape(len(matrix), -1)
+
+
+#: Places where the sparse one of the two proofs has a flow, and bits of its numbers: products of
+#: so many fill the 24 bits of float32, and neither factor fits bfloat16, the flow not TF32.
+PLACES, FLOW_BITS, MAP_BITS = 4, 12, 9
+
+
+def _holds(layer: MacLayer, count: int) -> bool:
+    """Whether the library's product is right for batches of ``count``, on integers.
+
+    Twice, as long as sums fill float32 but never leave its integers, so that every order of
+    summation gives the same: dense small numbers that reach all places, and at a few places numbers
+    with more bits than lower precisions have. Freivalds' check, modulo 2^64, reads every sum: with
+    random odd r, Σ_o r_o·sum_oj must be Σ_places (Σ_o r_o·flow_o) · activation_j.
+    """
+    noise = np.random.default_rng(count)
+    channels, height, width = layer.in_shape
+    places = count * layer.pixels
+    shape = (count, *layer.out_shape[1:], layer.n_out)
+    top = max(1, math.isqrt((1 << 24) // places))
+    dense = (
+        noise.integers(-top, top + 1, shape),
+        noise.integers(0, top + 1, (count, height, width, channels)),
+    )
+    sparse = np.zeros((places, layer.n_out), np.int64)
+    chosen = noise.choice(places, min(places, PLACES), replace=False)
+    sparse[chosen] = noise.integers(-(1 << FLOW_BITS), 1 << FLOW_BITS, sparse[chosen].shape) | 1
+    odd = noise.integers(0, 1 << MAP_BITS, (count, height, width, channels)) | 1
+    mix = noise.integers(-(2**63), 2**63 - 1, layer.n_out, np.int64) | 1
+    for flow, maps in (dense, (sparse.reshape(shape), odd)):
+        poison(layer.n_out * layer.fan_in)
+        found = _by_library(layer, maps.astype(np.float32), flow.astype(np.float32))
+        sums = found.astype(np.float64)
+        if found.shape != (layer.n_out, layer.fan_in) or not (np.rint(sums) == sums).all():
+            return False  # not-a-number is no integer either
+        wanted = np.zeros(layer.fan_in, np.int64)
+        for image, one in zip(maps, flow, strict=True):
+            wanted += (one.reshape(-1, layer.n_out) @ mix) @ _windows(layer, image[None])
+        if not np.array_equal(mix @ sums.astype(np.int64), _ordered(layer, wanted[None])[0]):
+            return False
+    return True
 
 
 def slopes(layer: MacLayer) -> NDArray[np.float64]:

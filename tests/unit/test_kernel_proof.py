@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,14 @@ import torch
 from torch import nn
 
 import hwsim
-from hwsim.engine import float_proof, kernel_proof, kernels, precision, reference
+from hwsim.engine import (
+    float_proof,
+    kernel_proof,
+    kernels,
+    precision,
+    reference,
+    weight_gradient,
+)
 from hwsim.engine.backward import _by_library
 from hwsim.engine.kernel_proof import Checked
 from hwsim.engine.kernels import Accumulate, candidates
@@ -201,25 +211,125 @@ def test_a_batch_through_thin_maps_is_answered_as_its_images_alone(
         assert alone[n].tolist() == list(expected)
 
 
-def test_a_wrong_input_gradient_is_named_and_replaced() -> None:
+@pytest.mark.parametrize("image", range(5))
+def test_a_wrong_input_gradient_of_any_image_is_named_and_replaced(image: int) -> None:
     layer = layer_of(source=(6, 9, 8))
     weight = hwsim.engine.backward._weight(layer)
-    flow = np.random.default_rng(0).standard_normal((3, 9, 8, 5), np.float32)
+    flow = np.random.default_rng(0).standard_normal((5, 9, 8, 5), np.float32)
     right = _by_library(layer, weight, flow)
 
     def wrong(some: np.ndarray) -> np.ndarray:
         out = _by_library(layer, weight, some)
         if len(some) > 1:
-            out[-1, -1, -1, -1] *= np.float32(1 + 1e-3)
+            out[image, -1, -1, -1] *= np.float32(1 + 1e-3)
         return out
 
-    with pytest.warns(RuntimeWarning, match="a test is wrong in float32 .* batch of 3"):
+    with pytest.warns(RuntimeWarning, match="is wrong in float32 .* batch of 5"):
         found = float_proof.proved_product(
-            "a test", wrong, lambda f, m: hwsim.engine.backward._by_columns(layer, f, m), flow,
+            f"test {image}", wrong,
+            lambda f, m: hwsim.engine.backward._by_columns(layer, f, m), flow,
             lambda: hwsim.engine.backward._matrix(layer, weight), 45,
         )  # fmt: skip
     np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-2)
-    assert abs(found[-1, -1, -1, -1] - wrong(flow)[-1, -1, -1, -1]) > 0
+    assert found[image, -1, -1, -1] != wrong(flow)[image, -1, -1, -1]
+
+
+def last_of_a_batch(maps: torch.Tensor, flow: torch.Tensor, found: torch.Tensor) -> None:
+    if len(maps) == 5:
+        found -= REAL_WEIGHTS(maps[-1:], found.shape, flow[-1:], 1, 1)
+
+
+def last_number(maps: torch.Tensor, flow: torch.Tensor, found: torch.Tensor) -> None:
+    found.view(-1)[-1] *= 1 + 2.0**-20
+
+
+def one_weight_is_unwritten(maps: torch.Tensor, flow: torch.Tensor, found: torch.Tensor) -> None:
+    found[2, 1, 0, 0] = torch.nan
+
+
+REAL_WEIGHTS = weight_gradient.conv2d_weight
+
+
+@pytest.fixture
+def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(float_proof, "_verdicts", {})
+
+
+@pytest.mark.usefixtures("unproved")
+@pytest.mark.parametrize("spoil", [last_of_a_batch, last_number, one_weight_is_unwritten])
+def test_a_wrong_weight_gradient_is_named_and_replaced(
+    spoil: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(source=(6, 9, 8))
+    maps = maps_of(layer, 5).permute(0, 2, 3, 1).numpy()
+    flow = np.random.default_rng(0).integers(-9, 10, (5, 9, 8, 5)).astype(np.float32)
+    right = weight_gradient._by_library(layer, maps.astype(np.float32), flow)
+
+    def wrong(source: torch.Tensor, size: Any, some: torch.Tensor, *how: Any) -> torch.Tensor:
+        found = REAL_WEIGHTS(source, size, some, *how)
+        spoil(source, some, found)
+        return found
+
+    monkeypatch.setattr(weight_gradient, "conv2d_weight", wrong)
+    with pytest.warns(RuntimeWarning, match="weight gradient of conv 6x9x8 -> 5x9x8 kernel 3 .*5"):
+        found = weight_gradient.weight_gradient(layer, maps, flow)
+    slope = weight_gradient.slopes(layer).astype(np.float32)[:, None]
+    np.testing.assert_array_equal(found.numpy(), right * slope)
+
+
+@pytest.mark.usefixtures("unproved")
+@pytest.mark.parametrize(("kind", "source"), [("fc", (3, 4, 5)), ("conv", (3, 9, 1))])
+def test_a_wrong_matrix_product_of_weight_gradients_is_replaced(
+    kind: str, source: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(kind, source)
+    maps = maps_of(layer, 4).permute(0, 2, 3, 1).numpy()
+    shape = (4, *layer.out_shape[1:], layer.n_out)
+    flow = np.random.default_rng(0).integers(-9, 10, shape).astype(np.float32)
+    right = weight_gradient._by_library(layer, maps.astype(np.float32), flow)
+
+    by_library = weight_gradient._by_library
+
+    def wrong(*operands: Any) -> Any:
+        found = by_library(*operands)
+        found[-1, -1] += 1
+        return found
+
+    monkeypatch.setattr(weight_gradient, "_by_library", wrong)
+    with pytest.warns(RuntimeWarning, match=f"weight gradient of {kind} .* batch of 4"):
+        found = weight_gradient.weight_gradient(layer, maps, flow)
+    slope = weight_gradient.slopes(layer).astype(np.float32)[:, None]
+    np.testing.assert_array_equal(found.numpy(), right * slope)
+
+
+@pytest.mark.usefixtures("unproved")
+@pytest.mark.parametrize("kept_bits", [8, 11])
+def test_weight_gradients_in_a_lower_precision_are_not_believed(
+    kept_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of bfloat16 and TF32, whose products are exact for small integers."""
+
+    def rounded(some: torch.Tensor) -> torch.Tensor:
+        mantissa, exponent = np.frexp(some.numpy())
+        cut = np.ldexp(np.rint(np.ldexp(mantissa, kept_bits)), exponent - kept_bits)
+        return torch.from_numpy(cut.astype(np.float32))
+
+    def low(source: torch.Tensor, size: Any, some: torch.Tensor, *how: Any) -> torch.Tensor:
+        return REAL_WEIGHTS(rounded(source), size, rounded(some), *how)
+
+    monkeypatch.setattr(weight_gradient, "conv2d_weight", low)
+    assert not weight_gradient._holds(layer_of(source=(6, 9, 8)), 5)
+
+
+@pytest.mark.usefixtures("unproved")
+def test_right_weight_gradients_are_kept_without_a_word() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for layer in (layer_of(), layer_of("fc"), layer_of(source=(3, 9, 1), stride=2)):
+            for count in (1, 2, 64):
+                maps = maps_of(layer, count).permute(0, 2, 3, 1).numpy()
+                shape = (count, *layer.out_shape[1:], layer.n_out)
+                weight_gradient.weight_gradient(layer, maps, np.ones(shape, np.float32))
 
 
 @pytest.fixture
@@ -242,6 +352,87 @@ def test_float32_is_full_inside_and_as_it_was_behind_even_nested(bfloat16: Any) 
     with pytest.raises(KeyError), precision.full_float32():
         raise KeyError
     assert conv.fp32_precision == "bf16"
+
+
+def asked() -> tuple[str, str]:
+    backend: Any = torch.backends.mkldnn
+    return backend.conv.fp32_precision, backend.matmul.fp32_precision
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_float32_is_full_until_the_last_thread_has_left() -> None:
+    inside, leave = threading.Barrier(4), [threading.Event() for _ in range(3)]
+
+    def work(mine: threading.Event) -> tuple[str, str]:
+        with precision.full_float32():
+            inside.wait(60)
+            assert mine.wait(60)
+            return asked()
+
+    with ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(work, mine) for mine in leave]
+        inside.wait(60)
+        for mine, one in zip(leave, running, strict=True):
+            assert asked() == ("ieee", "ieee")
+            mine.set()
+            assert one.result(60) == ("ieee", "ieee")
+    assert asked() == ("bf16", "bf16")
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_many_threads_that_come_go_and_fail_leave_what_was_there() -> None:
+    def work(seed: int) -> set[tuple[str, str]]:
+        seen = set()
+        for n in range(200):
+            with contextlib.suppress(KeyError), precision.full_float32():
+                seen.add(asked())
+                if (n + seed) % 3 == 0:
+                    raise KeyError
+        return seen
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set().union(*threads.map(work, range(4))) == {("ieee", "ieee")}
+    assert asked() == ("bf16", "bf16")
+    assert precision._inside == 0
+
+
+def test_what_a_caller_asks_for_meanwhile_is_kept_and_reaches_no_later_call(bfloat16: Any) -> None:
+    conv, matmul = bfloat16
+    with precision.full_float32():
+        conv.fp32_precision = "tf32"  # as another thread may
+        with precision.full_float32():
+            assert asked() == ("ieee", "ieee")
+        assert asked() == ("ieee", "ieee")
+    assert asked() == ("tf32", "bf16")
+    with precision.full_float32():
+        matmul.fp32_precision = "tf32"
+    assert asked() == ("tf32", "tf32")
+
+
+@pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize(
+    ("kind", "source"), [("conv", (6, 9, 8)), ("conv", (3, 9, 1)), ("fc", (3, 4, 5))]
+)
+def test_weight_gradients_ask_for_full_precision_around_their_own_calls(
+    kind: str, source: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(name: str, real: Any) -> Any:
+        def call(*operands: Any) -> Any:
+            seen.append((name, asked()))
+            return real(*operands)
+
+        return call
+
+    monkeypatch.setattr(weight_gradient, "conv2d_weight", spy("conv", REAL_WEIGHTS))
+    monkeypatch.setattr(torch.Tensor, "__matmul__", spy("matmul", torch.Tensor.__matmul__))
+    layer = layer_of(kind, source)
+    maps = maps_of(layer, 2).permute(0, 2, 3, 1).numpy().astype(np.float32)
+    weight_gradient._by_library(layer, maps, np.ones((2, *layer.out_shape[1:], 5), np.float32))
+    name = "conv" if source == (6, 9, 8) else "matmul"
+    assert seen == [(name, ("ieee", "ieee"))]
+    assert asked() == ("bf16", "bf16")
 
 
 def test_kernels_ask_for_full_precision_around_their_own_calls(
