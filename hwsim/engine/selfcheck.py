@@ -26,13 +26,17 @@ from platformdirs import user_cache_dir
 from hwsim.engine import reference
 from hwsim.engine.forward import Datapath
 from hwsim.engine.kernels import Accumulate, Kernel
+from hwsim.engine.precision import no_autocast
+from hwsim.errors import InputError
+from hwsim.files.content import digest
 from hwsim.files.file import replacing
+from hwsim.files.reading import MAX_TEXT, parse_json, read_regular
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
 
 #: Raise when the checks or the kernels change, so that old verdicts are not believed.
-VERSION = 2
+VERSION = 3
 #: Environment variables that libraries obey when they choose a kernel: oneDNN's two spellings,
 #: torch's own kernels, and the libraries of matrix products.
 SWITCHES = ("ONEDNN_", "DNNL_", "ATEN_", "MKL_", "OPENBLAS_")
@@ -45,7 +49,9 @@ def trusted_kernels() -> frozenset[Kernel]:
     path = _verdict_path()
     verdict = _remembered(path)
     if verdict is None:
-        verdict = [kernel for kernel in FAST if proves_itself(kernel)]
+        # A caller's autocast is not the CPU's fault.
+        with no_autocast():
+            verdict = [kernel for kernel in FAST if proves_itself(kernel)]
         for kernel in set(FAST) - set(verdict):
             warnings.warn(
                 f"the {kernel} kernel is not exact on this CPU: a slower exact one is used",
@@ -163,24 +169,28 @@ def _verdict_path() -> Path:
         facts += sorted({line for line in lines if line.startswith(wanted)})
     else:
         facts.append(platform.processor())
-    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    name = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("HWSIM_CACHE") or user_cache_dir("hwsim"))
-    return folder / f"kernels-{digest}.json"
+    return folder / f"kernels-{name}.json"
 
 
 def _remembered(path: Path) -> list[Kernel] | None:
+    """An earlier verdict; None where there is none or the file is not as it was written."""
     try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(data, list):
-        return None
-    return [kernel for kernel in FAST if kernel in data]
+        content = parse_json(read_regular(path, MAX_TEXT))
+        kernels, found = content["kernels"], content["digest"]
+        if set(content) != {"kernels", "digest"} or found != digest([path.name, kernels]):
+            return None
+        return [kernel for kernel in FAST if kernel in kernels]
+    except (OSError, ValueError, LookupError, TypeError, InputError):
+        return None  # it costs a second to find it anew
 
 
 def _remember(path: Path, verdict: list[Kernel]) -> None:
+    # The name too: a verdict of another machine is none of this one.
+    content = {"kernels": verdict, "digest": digest([path.name, verdict])}
     try:
         with replacing(path) as part:
-            part.write_text(json.dumps(verdict))
+            part.write_text(json.dumps(content))
     except OSError:
         return  # an unwritable cache costs a second at the next start, nothing else

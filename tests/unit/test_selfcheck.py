@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hwsim.engine import kernels, selfcheck
 
@@ -50,7 +54,7 @@ def test_a_failed_kernel_is_announced_and_left_out(
         trusted = selfcheck.trusted_kernels()
     assert trusted == {"float32", "float64"}
     (verdict,) = tmp_path.glob("kernels-*.json")
-    assert json.loads(verdict.read_text()) == ["float32"]
+    assert json.loads(verdict.read_text())["kernels"] == ["float32"]
 
 
 def test_the_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,12 +66,64 @@ def test_the_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert calls == ["int8", "float32"]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "not json", '{"int8": true}'])
-def test_a_damaged_verdict_is_made_anew(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-    monkeypatch.setattr(selfcheck, "proves_itself", lambda kernel: calls.append(kernel) or True)
-    selfcheck._verdict_path().write_text(text)
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "no JSON": lambda text: "not json",
+    "another thing": lambda text: "{}",
+    "as it was of old": lambda text: '["int8", "float32"]',
+    "cut off": lambda text: text[: len(text) // 2],
+    "a kernel put in": lambda text: text.replace('["float32"]', '["int8", "float32"]'),
+    "a kernel taken out": lambda text: text.replace('["float32"]', "[]"),
+    "a key that stands twice": lambda text: text.replace("{", '{"kernels": ["int8"], ', 1),
+    "nested without end": lambda text: "[" * 100_000,
+    "another digest": lambda text: re.sub(r'"digest": "[0-9a-f]', '"digest": "g', text),
+    "a list for a digest": lambda text: re.sub(r'"digest": ".*"', '"digest": []', text),
+}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kernels that were asked to prove themselves; only float32 can."""
+    calls: list[str] = []
+
+    def proves_itself(kernel: str) -> bool:
+        calls.append(kernel)
+        return kernel == "float32"
+
+    monkeypatch.setattr(selfcheck, "proves_itself", proves_itself)
+    return calls
+
+
+@pytest.mark.filterwarnings("ignore:the int8 kernel is not exact")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_verdict_is_made_anew(damage: str, asked: list[str]) -> None:
+    path = selfcheck._verdict_path()
     selfcheck.trusted_kernels()
-    assert calls == ["int8", "float32"]
+    written = path.read_text()
+    path.write_text(DAMAGES[damage](written))
+    assert path.read_text() != written
+    selfcheck.trusted_kernels.cache_clear()
+    assert selfcheck.trusted_kernels() == {"float32", "float64"}
+    assert asked == ["int8", "float32"] * 2
+    assert path.read_text() == written
+
+
+@pytest.mark.filterwarnings("ignore:the int8 kernel is not exact")
+def test_a_verdict_under_the_name_of_another_machine_is_not_believed(asked: list[str]) -> None:
+    path = selfcheck._verdict_path()
+    other = path.with_name("kernels-0123456789abcdef.json")
+    selfcheck._remember(other, ["int8", "float32"])
+    other.rename(path)
+    assert selfcheck.trusted_kernels() == {"float32", "float64"}
+    assert asked == ["int8", "float32"]
+
+
+@pytest.mark.filterwarnings("ignore:the int8 kernel is not exact")
+def test_a_verdict_that_is_no_file_stops_nothing(asked: list[str]) -> None:
+    os.mkfifo(selfcheck._verdict_path())
+    assert selfcheck.trusted_kernels() == {"float32", "float64"}
+
+
+def test_a_callers_autocast_is_not_the_cpus_fault() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert "float32" in selfcheck.trusted_kernels()
