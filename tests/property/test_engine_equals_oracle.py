@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,6 +93,55 @@ def test_the_module_returns_exact_logits(case: Case) -> None:
     logits = engine(x)
     assert logits.dtype == torch.float32
     np.testing.assert_array_equal(logits.argmax(1).numpy(), integers.argmax(1))
+
+
+@st.composite
+def views(draw: Any, pixels: np.ndarray) -> torch.Tensor:
+    """The same images (N, C, H, W) through a tensor of any strides over a NumPy array.
+
+    Steps over values that are no pixels, swapped axes, axes of stride 0 and memory read backwards.
+    """
+    values = pixels.astype(draw(st.sampled_from([np.float32, np.float64])))
+    order = draw(st.permutations(range(4)))
+    values = np.ascontiguousarray(values.transpose(order))
+    gaps = draw(st.lists(st.integers(1, 3), min_size=4, max_size=4))
+    before = draw(st.lists(st.integers(0, 2), min_size=4, max_size=4))
+    shape = [b + n * gap for b, n, gap in zip(before, values.shape, gaps, strict=True)]
+    wide = np.full(shape, np.nan, values.dtype)
+    inner = tuple(slice(b, None, gap) for b, gap in zip(before, gaps, strict=True))
+    wide[inner] = values
+    view = torch.from_numpy(wide)[inner].permute(*np.argsort(order).tolist())
+    turned = draw(st.lists(st.integers(0, 3), unique=True))
+    # torch has no negative strides: flipped once and stored so, then flipped back by index.
+    for axis in turned:
+        view = view.flip(axis).index_select(axis, torch.arange(view.shape[axis]).flip(0))
+    if draw(st.booleans()) and len(pixels) == 1:
+        view = view[0].expand(3, -1, -1, -1)
+    return view
+
+
+@property_test(0.2)
+@given(case=cases(), data=st.data())
+def test_a_view_of_any_strides_is_answered_as_its_contiguous_copy(
+    case: Case, data: st.DataObject
+) -> None:
+    assume(stays_normal(case.program))
+    engine = Engine(case.program)
+    view = data.draw(views(case.pixels()))
+    plain = torch.from_numpy(view.numpy().copy(order="C"))
+    before = view.clone()
+    assert torch.equal(engine.integer_logits(view), engine.integer_logits(plain))
+    for mine, theirs in zip(engine.feature_maps(view), engine.feature_maps(plain), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    answers = []
+    for images in (view.detach(), plain):
+        x = images.requires_grad_()
+        logits = engine(x)
+        (slope,) = torch.autograd.grad(logits[:, 0].sum(), x)
+        answers.append((logits.detach(), slope))
+    assert torch.equal(answers[0][0], answers[1][0])
+    assert torch.equal(answers[0][1], answers[1][1])
+    assert torch.equal(view.detach(), before)
 
 
 def test_a_slope_below_float32_is_met_by_a_weight_above_it() -> None:
