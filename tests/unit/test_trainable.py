@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.pgd import PGD
 from hwsim.compiler.compiler import compile
 from hwsim.engine.module import Engine
+from hwsim.engine.weight_gradient import Gradients, gradients
 from hwsim.errors import InputError
 from hwsim.models.layers import HashConv2d, HashLinear, compress
 from hwsim.models.loop import accuracy, train
@@ -21,6 +23,7 @@ from hwsim.models.recipe import Recipe
 from hwsim.numbers.config import load_config
 from hwsim.program.program import MacLayer, Program
 from hwsim.training.trainable import TrainableEngine
+from tests.rounding import gamma, roundings
 
 
 def plain() -> nn.Module:
@@ -171,27 +174,83 @@ def reference(module: nn.Module, program: Program, x: Tensor) -> tuple[Tensor, l
 def test_weight_gradient_is_that_of_an_independent_straight_through_model(
     module: nn.Module,
 ) -> None:
-    labels = torch.tensor([0, 1, 2, 3, 4, 0])
     ours = TrainableEngine(module, images(), "tiny")
     x = images().requires_grad_()
     logits = ours(x)
-    F.cross_entropy(logits, labels).backward()
-    y = images().requires_grad_()
+    # The same float32 numbers for both, a softmax less a label.
+    seed = logits.detach().softmax(1) - F.one_hot(torch.tensor([0, 1, 2, 3, 4, 0]), 5)
+    logits.backward(seed)
+    y = images().double().requires_grad_()
     expected, leaves = reference(module, ours.program(), y)
     assert torch.equal(logits.detach().double(), expected.detach())
-    F.cross_entropy(expected, labels).backward()
-    assert x.grad is not None
-    assert y.grad is not None
-    torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-6)
+    expected.backward(seed.double())
+    size = terms(ours, images(), seed)
+    assert_within(x.grad, y.grad, size.images, roundings(ours.program()))
     parts = dict(module.named_modules())
-    for layer, (weight, shift) in zip(
-        ours.program().mac_layers, zip(leaves[::2], leaves[1::2], strict=True), strict=True
-    ):
+    for layer, (weight, shift), by_weight, by_output in zip(
+        ours.program().mac_layers, zip(leaves[::2], leaves[1::2], strict=True),
+        size.weights, size.outputs, strict=True,
+    ):  # fmt: skip
         part = parts[layer.name]
-        assert float(weight.grad.abs().max()) > 0  # type: ignore[union-attr]
-        torch.testing.assert_close(part.weight.grad, weight.grad, rtol=1e-4, atol=1e-6)
+        assert weight.grad is not None
+        assert float(weight.grad.abs().max()) > 0
+        count = roundings(ours.program()) + len(x) * layer.pixels + 4
+        if isinstance(part, HashConv2d | HashLinear):
+            address = torch.from_numpy(layer.hash_table[0].astype(np.int64)).reshape(-1)
+            real = torch.zeros(weight.numel(), dtype=torch.float64)
+            by_weight = real.index_add_(0, address, by_weight.reshape(-1))
+            count += int(torch.bincount(address).max())  # addends of one real weight
+        assert_within(part.weight.grad, weight.grad, by_weight.view_as(weight), count)
         added = parts["4"] if part.bias is None else part
-        torch.testing.assert_close(added.bias.grad, shift.grad.float(), rtol=1e-4, atol=1e-6)  # type: ignore[union-attr]
+        assert_within(added.bias.grad, shift.grad, by_output, count)
+
+
+def terms(ours: TrainableEngine, x: Tensor, seed: Tensor) -> Gradients:
+    """Σ|terms| of all gradients for seeds (N, classes), float64: every factor by its size.
+
+    Of the engine's own gates, which the comparison itself shows to be right: a term too many or too
+    few is far more than the roundings of the others.
+    """
+    engine = ours.engine()
+    backward = copy.copy(engine.pullback)
+    backward._weights = [weight.abs() for weight in backward._weights]
+    tape = engine.datapath.run(engine.grid(x), states=True, kept_maps=True)
+    found = gradients(backward, tape, seed.abs())
+    # The one layer of a network without hidden ones carries the input gain in its words.
+    gain = 256 / 255 if len(engine.program.mac_layers) == 1 else 1.0
+    weights = [by_weight.abs().double() * gain for by_weight in found.weights]
+    outputs = [by_output.double() for by_output in found.outputs]
+    return Gradients(torch.from_numpy(found.images).double(), weights, outputs)  # type: ignore[arg-type]
+
+
+def assert_within(found: Tensor | None, exact: Tensor | None, size: Any, count: int) -> None:
+    """Fail unless every number is as near as ``count`` roundings of its terms allow.
+
+    The size itself was rounded as often, so that it may fall short by as much.
+    """
+    assert found is not None
+    assert exact is not None
+    share = float(gamma(count))
+    beyond = (found.double() - exact).abs() - share / (1 - share) * size
+    assert float(beyond.max()) <= 0, f"{float(beyond.max()):.3g} more than roundings allow"
+
+
+@pytest.mark.parametrize("part", ["images", "weights"])
+def test_a_gradient_without_one_of_its_terms_is_not_within_the_bound(part: str) -> None:
+    module = with_statistics(plain())
+    ours = TrainableEngine(module, images(), "tiny")
+    engine, seed = ours.engine(), torch.ones(6, 5)
+    tape = engine.datapath.run(engine.grid(images()), states=True, kept_maps=True)
+    exact, size = gradients(engine.pullback, tape, seed), terms(ours, images(), seed)
+    seed[3, 2] = 0
+    wrong = gradients(engine.pullback, tape, seed)
+    pairs = {
+        "images": (torch.from_numpy(wrong.images), torch.from_numpy(exact.images), size.images),
+        "weights": (wrong.weights[0], exact.weights[0], size.weights[0]),
+    }
+    found, truth, allowed = pairs[part]
+    with pytest.raises(AssertionError, match="more than roundings allow"):
+        assert_within(found, truth.double(), allowed, 1000)
 
 
 def test_an_attack_on_it_is_the_attack_on_its_engine(module: nn.Module) -> None:
