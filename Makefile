@@ -41,7 +41,7 @@ QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr bench clean help
+.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -127,6 +127,10 @@ docs: $(SITE)  ## the site, into build/site; every link is checked
 	$(BIN)/python -m tools.site.notebook
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo 'open build/site/index.html'
+
+wheels: $(TESTENV)  ## wheels and source archives of hwsim and of its study networks, into dist/
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist tools/study_networks
 
 bench: $(TESTENV)  ## speed as ratios to named peers; writes runs/bench.json
 	$(BIN)/python -m tests.bench

@@ -161,6 +161,16 @@ class Pruned:
 #: M1 and C1 of the slides.
 PRUNED = {"mnist-cnn-p7": Pruned("mnist-cnn", 7, 10_000), "c0-p7": Pruned("c0", 7)}
 
+#: Networks that only studies ask for. They stand in the zoo of a checkout as all others do, but an
+#: installed hwsim has them from a distribution of their own: they are more than half of all bytes.
+STUDY_NETWORKS = (
+    "mnist-cnn-plain", "mnist-cnn-plain-e4", "mnist-cnn-s1", "mnist-cnn-s2", "mnist-cnn-p7",
+    "mnist-cnn-h64-plain", "mnist-cnn-h64-plain-e4", "mnist-cnn-h64-s1", "mnist-cnn-h64-s2",
+    "c0-p7", "cifar-vgg16",
+)  # fmt: skip
+#: The distribution that brings them.
+STUDY_DISTRIBUTION = "hwsim-study-networks"
+
 #: The command that makes a network, for those that are made from others too.
 RECIPES: dict[str, str] = {name: f"hwsim train {name}" for name in SPECS} | {
     name: pruned.command for name, pruned in PRUNED.items()

@@ -3,6 +3,10 @@
 ``<name>.safetensors`` holds a state dict (see hwsim.models.weight_format), ``<name>.json`` its
 card: the fields of ``Card``, ``format``, and ``digest``, which covers them and, by ``sha256``, the
 weights. torch is imported only where weights are touched, so that listing the zoo is quick.
+
+An installed hwsim has the networks that only studies ask for from the distribution
+hwsim-study-networks (tools/study_networks), a second folder of the same kind: whoever names ``ZOO``
+means both.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +24,14 @@ from hwsim.errors import InputError
 from hwsim.files.content import digest
 from hwsim.files.file import replacing
 from hwsim.files.reading import MAX_TEXT, parse_json, read_regular
-from hwsim.models.specs import RECIPES, SPECS, Spec, Stored
+from hwsim.models.specs import (
+    RECIPES,
+    SPECS,
+    STUDY_DISTRIBUTION,
+    STUDY_NETWORKS,
+    Spec,
+    Stored,
+)
 from hwsim.numbers.hashing import Scheme
 
 if TYPE_CHECKING:
@@ -27,6 +39,8 @@ if TYPE_CHECKING:
 
 #: The networks that ship with hwsim.
 ZOO = Path(__file__).parent / "zoo"
+#: The import package of STUDY_DISTRIBUTION.
+STUDY_PACKAGE = "hwsim_study_networks"
 #: Of the cards; those without a number are older and have no digest.
 FORMAT = 2
 #: Bytes that a weight file may have beside its tensors.
@@ -77,9 +91,31 @@ class Card(BaseModel):
 
 def names(directory: Path = ZOO) -> list[str]:
     """Networks with a card in ``directory``: those of SPECS in its order, then the others."""
-    found = {path.stem for path in directory.glob("*.json") if re.fullmatch(NAME, path.stem)}
+    cards = (path for folder in _folders(directory) for path in folder.glob("*.json"))
+    found = {path.stem for path in cards if re.fullmatch(NAME, path.stem)}
     order = list(SPECS)
     return sorted(found, key=lambda n: (order.index(n) if n in SPECS else len(order), n))
+
+
+def _folders(directory: Path) -> list[Path]:
+    """``directory``, and for the zoo also the study networks, where they are installed."""
+    if directory != ZOO or (spec := find_spec(STUDY_PACKAGE)) is None or not spec.origin:
+        return [directory]
+    return [directory, Path(spec.origin).parent / "zoo"]
+
+
+def home(name: str, directory: Path = ZOO) -> Path:
+    """The folder with the card of ``name``; ``directory`` itself if there is none."""
+    for folder in _folders(directory):
+        if (folder / f"{name}.json").is_file():
+            return folder
+    return directory
+
+
+def advice(name: str) -> str:
+    """How to come by a network that hwsim knows and does not have: to be read in a sentence."""
+    made = f"make it with: {RECIPES[name]}"
+    return f"pip install {STUDY_DISTRIBUTION}, or {made}" if name in STUDY_NETWORKS else made
 
 
 def card(name: str, directory: Path = ZOO) -> Card:
@@ -89,12 +125,12 @@ def card(name: str, directory: Path = ZOO) -> Card:
     carries no digest.
     """
     content = _content(name, directory)
-    path = directory / f"{name}.json"
+    path = home(name, directory) / f"{name}.json"
     found = _card(path, {k: v for k, v in content.items() if k not in ("format", "digest")})
     if "format" not in content:
         raise InputError(
             f"{path}: a card of an older hwsim, without a digest of its content: check it with "
-            f"hwsim zoo upgrade {directory / name}"
+            f"hwsim zoo upgrade {path.with_suffix('')}"
         )
     if content["format"] != FORMAT:
         raise InputError(f"{path}: format {content['format']!r}, this hwsim reads {FORMAT}")
@@ -114,14 +150,15 @@ def _content(name: str, directory: Path) -> dict[str, Any]:
     """The values of a card file, not yet believed."""
     known = names(directory)
     if name in RECIPES and name not in known and directory == ZOO:
-        raise InputError(
-            f"{name}: no trained weights ship; make them with: {RECIPES[name]} (then name it "
-            f"runs/zoo/{name})"
-        )
+        if name in STUDY_NETWORKS:
+            why = f"only studies need it: {advice(name)}"
+        else:
+            why = f"no trained weights ship; make them with: {RECIPES[name]}"
+        raise InputError(f"{name}: {why} (then name it runs/zoo/{name})")
     if name not in known:
         choice = f"choose from {', '.join(known)}" if known else f"{directory} holds no networks"
         raise InputError(f"unknown model {name!r}: {choice}")
-    path = directory / f"{name}.json"
+    path = home(name, directory) / f"{name}.json"
     try:
         content = parse_json(read_regular(path, MAX_TEXT))
     except OSError as error:
@@ -158,9 +195,10 @@ def upgrade(name: str, directory: Path = ZOO) -> Card | None:
     if "format" in content:
         card(name, directory)
         return None
-    found = _card(directory / f"{name}.json", content)
-    _weights(found, directory)
-    return save_card(found, directory)
+    folder = home(name, directory)
+    found = _card(folder / f"{name}.json", content)
+    _weights(found, folder)
+    return save_card(found, folder)
 
 
 def spec(name: str) -> Spec:
@@ -213,7 +251,7 @@ def _weights(described: Card, directory: Path) -> nn.Module:
 
     from hwsim.models.weight_format import unpacked
 
-    path = directory / f"{described.name}.safetensors"
+    path = home(described.name, directory) / f"{described.name}.safetensors"
     module = _build(described, described.seed)
     whole = sum(value.nbytes for value in module.state_dict().values())
     try:

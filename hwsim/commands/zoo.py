@@ -12,6 +12,7 @@ from rich.text import Text
 from hwsim.commands.options import message_console, result_console
 from hwsim.files.shown import say
 from hwsim.models import zoo
+from hwsim.models.specs import STUDY_DISTRIBUTION, STUDY_NETWORKS
 from hwsim.networks.zoo_table import rate, share
 
 
@@ -66,6 +67,9 @@ def list_(docs: Path | None) -> None:
     console.print(table)
     console.print("Accuracy: full test set. Paper: see hwsim zoo show NAME.", style="dim")
     waiting = [name for name in zoo.RECIPES if name not in zoo.names()]
+    if apart := [name for name in waiting if name in STUDY_NETWORKS]:
+        waiting = [name for name in waiting if name not in apart]
+        console.print(f"In {STUDY_DISTRIBUTION}: {', '.join(apart)}.", style="dim")
     if waiting:
         console.print(f"Recipes without weights: {', '.join(waiting)}.", style="dim")
 

@@ -34,4 +34,4 @@ def measure(
         engine = Engine(open_network(name, config, width).program)
         found[width] = accuracy(engine, pixels(test), torch.from_numpy(test.labels))
     ordered = {width: found[width] for width in sorted(found, reverse=True)}
-    return zoo.save_card(card.model_copy(update={"fixed_accuracy": ordered}), where[1])
+    return zoo.save_card(card.model_copy(update={"fixed_accuracy": ordered}), zoo.home(*where))

@@ -105,9 +105,9 @@ def lack(network: str) -> str | None:
     """
     where = place(network)
     if where is None:
-        return f"make it with: {zoo.RECIPES[network]}"
+        return zoo.advice(network)
     found = card(network)
-    if where != zoo.ZOO and (other := _otherwise(found)):
+    if where != zoo.home(network) and (other := _otherwise(found)):
         return f"{where / network} {other}; make it anew with: {zoo.RECIPES[network]}"
     try:
         for split in ("train", "test"):

@@ -16,7 +16,7 @@ from hwsim.errors import InputError
 from hwsim.models import zoo
 from hwsim.models.architectures import ARCHITECTURES, mnist_cnn
 from hwsim.models.layers import compress
-from hwsim.models.specs import PRUNED
+from hwsim.models.specs import PRUNED, STUDY_DISTRIBUTION, STUDY_NETWORKS
 
 #: Trained by a recipe that does not reach what it was meant to, as docs/networks.md says.
 MISSED = {"cifar-vgg16"}
@@ -85,6 +85,45 @@ def test_empty_zoo_says_so(tmp_path: Path) -> None:
     assert zoo.names(tmp_path) == []
     with pytest.raises(InputError, match="holds no networks"):
         zoo.load("mnist-cnn", tmp_path)
+
+
+def two_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The zoo as an installed hwsim has it, and the study networks beside it, not yet importable.
+
+    The one has ``tiny``, the other ``tiny-s1``.
+    """
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
+    monkeypatch.setattr(zoo, "ZOO", folder / "zoo")
+    package = folder / "site" / zoo.STUDY_PACKAGE
+    for home, name in ((folder / "zoo", "tiny"), (package / "zoo", "tiny-s1")):
+        home.mkdir(parents=True)
+        zoo.save(compress(tiny_net(), 0.25), described(name), home)
+    (package / "__init__.py").write_text("")
+    return folder / "zoo", folder / "site"
+
+
+def test_study_networks_are_in_the_zoo_where_their_package_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours, site = two_folders(tmp_path, monkeypatch)
+    assert zoo.names(ours) == ["tiny"]
+    monkeypatch.syspath_prepend(site)
+    assert zoo.names(ours) == ["tiny", "tiny-s1"]
+    assert zoo.card("tiny-s1", ours).name == "tiny-s1"
+    assert isinstance(zoo.load("tiny-s1", ours), nn.Module)
+    assert zoo.home("tiny-s1", ours) == site / zoo.STUDY_PACKAGE / "zoo"
+    assert zoo.home("tiny", ours) == ours
+    assert zoo.names(tmp_path) == []  # another folder is only what it holds
+
+
+def test_a_study_network_that_is_not_installed_names_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours, _ = two_folders(tmp_path, monkeypatch)
+    for name in STUDY_NETWORKS:
+        with pytest.raises(InputError, match=f"pip install {STUDY_DISTRIBUTION}, or make") as told:
+            zoo.card(name, ours)
+        assert "\n" not in str(told.value)
 
 
 def test_names_come_in_order_of_compression_then_others(tmp_path: Path) -> None:

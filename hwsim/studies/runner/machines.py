@@ -71,7 +71,7 @@ class Subject:
 
 def place(network: str) -> Path | None:
     """The folder that holds the network's card: the zoo, or where training left it, else None."""
-    for folder in (zoo.ZOO, TRAINED):
+    for folder in (zoo.home(network), TRAINED):
         if (folder / f"{network}.json").is_file():
             return folder
     return None

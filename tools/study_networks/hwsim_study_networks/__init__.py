@@ -1,0 +1,1 @@
+"""Trained networks that only the studies of hwsim ask for: ``zoo/``, found by hwsim.models.zoo."""
