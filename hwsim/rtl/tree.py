@@ -39,11 +39,11 @@ def module_file(name: str) -> Path:
     raise FileNotFoundError(f"{RTL} has no {wanted}")
 
 
-def search_options() -> list[str]:
-    """What tells Verilator where modules and include files stand."""
+def search_options(tree: Path = RTL) -> list[str]:
+    """What tells Verilator where modules and include files stand: below ``tree``."""
     found = []
     for folder in FOLDERS:
-        found += ["-y", str(RTL / folder), f"+incdir+{RTL / folder}"]
+        found += ["-y", str(tree / folder), f"+incdir+{tree / folder}"]
     return found
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import InputError
+from hwsim.files.cache import cache_folder
 from hwsim.models.datasets import formats
 from hwsim.models.datasets import locate as sources
 from hwsim.models.datasets.fetch import Progress
@@ -87,15 +88,6 @@ def images_as_float(dataset: Dataset) -> NDArray[np.float32]:
     return dataset.images.astype(np.float32) / np.float32(255)
 
 
-def default_cache() -> Path:
-    """HWSIM_CACHE, else hwsim's folder in the user's cache."""
-    if chosen := os.environ.get("HWSIM_CACHE"):
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("hwsim"))
-
-
 def load_dataset(
     name: str,
     split: Split,
@@ -120,7 +112,7 @@ def load_dataset(
         raise InputError(f"unknown split {split!r}: choose train or test")
     if data_dir is None and (chosen := os.environ.get("HWSIM_DATA")):
         data_dir = Path(chosen).expanduser()
-    cache = (cache_dir or default_cache()) / name
+    cache = (cache_dir or cache_folder()) / name
     tried: list[str] = []
     found = None
     if data_dir is not None:

@@ -281,7 +281,7 @@ def test_a_missing_tool_is_named(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
     which = rtl.shutil.which
-    monkeypatch.setattr(rtl, "user_cache_path", lambda _: place / "cache")  # nothing is compiled
+    monkeypatch.setenv("HWSIM_CACHE", str(place / "cache"))  # nothing is compiled
     monkeypatch.setattr(rtl.shutil, "which", lambda name: None if name == tool else which(name))
     line = run(*ATTACK).line
     assert f"compiling the RTL needs {'a C++' if tool == 'c++' else tool}" in line
@@ -304,7 +304,7 @@ def test_a_library_that_is_missing_for_traces_is_one_line(
     def fails(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess([], 2, "", "fatal error: zlib.h: No such file")
 
-    monkeypatch.setattr(rtl, "user_cache_path", lambda _: place / "cache")
+    monkeypatch.setenv("HWSIM_CACHE", str(place / "cache"))
     monkeypatch.setattr(rtl.subprocess, "run", fails)
     line = run("wave", traced).line
     assert "the RTL does not build: fatal error: zlib.h" in line

@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 from hwsim.errors import InputError
+from hwsim.files.cache import cache_folder
 from hwsim.models.datasets import fetch, formats
 from hwsim.models.datasets import locate as sources
 from hwsim.models.datasets.dataset import (
     DATASETS,
     Dataset,
-    default_cache,
     images_as_float,
     load_dataset,
 )
@@ -294,9 +294,9 @@ def test_corrupted_cache_file_offline_is_an_error_that_names_it(
 
 
 def test_cache_folder_is_the_users_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_cache() == Path(os.environ["HWSIM_CACHE"])
+    assert cache_folder() == Path(os.environ["HWSIM_CACHE"])
     monkeypatch.delenv("HWSIM_CACHE")
-    assert default_cache().name == "hwsim"
+    assert cache_folder().name == "hwsim"
 
 
 def test_unwritable_cache_says_what_to_set(

@@ -192,7 +192,7 @@ def test_a_missing_tool_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_result_is_kept_under_its_content(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(fpga, "user_cache_path", lambda name: tmp_path)
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path))
     calls: list[int] = []
 
     def make() -> dict[str, int]:
@@ -205,7 +205,7 @@ def test_a_result_is_kept_under_its_content(
 
 
 def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(fpga, "user_cache_path", lambda name: tmp_path)
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path))
 
     def interrupted() -> dict[str, int]:
         raise KeyboardInterrupt
