@@ -161,7 +161,7 @@ def _verdict_path() -> Path:
     facts = [VERSION, torch.__version__, np.__version__, numba.__version__, processor()]
     facts += [torch.backends.cpu.get_cpu_capability()]
     facts += [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(SWITCHES)]
-    name = hashlib.sha256(repr(facts).encode()).hexname()[:16]
+    name = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     return cache_folder() / f"kernels-{name}.json"
 
 

@@ -87,7 +87,7 @@ def index_page() -> str:
 
 def commands_page() -> str:
     """`--help` of every command."""
-    from hwsim.cli import hwsim as group
+    from hwsim.commands.group import hwsim as group
 
     lines = ["# Commands", "", "What `--help` prints. Bad input ends in one line and exit code 2."]
     top = click.Context(group, info_name="hwsim", max_content_width=90, terminal_width=90)
