@@ -227,7 +227,7 @@ def test_options_that_make_no_sense_are_refused(make, says) -> None:  # type: ig
 
 
 def test_images_too_small_for_a_square_are_refused(model: Judge) -> None:
-    x = torch.rand(2, 1, 1, 12)
+    x = torch.rand(2, 1, 12, 1)  # twelve rows, so that the judge has its three classes
     with pytest.raises(AttackError, match="at least 2 x 2 pixels"):
         Square()(model, x, Untargeted(torch.zeros(2, dtype=torch.int64)), epsilon=0.1)
 
