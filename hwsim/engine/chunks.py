@@ -23,13 +23,16 @@ CHUNK = 64
 Result = TypeVar("Result")
 
 #: Whether this process was forked from one that may have had torch threads. They did not come
-#: along, torch's OpenMP waits for them for ever, and so no product may be made where it would.
+#: along, and torch's OpenMP waits for them for ever, in products and in the additions and copies
+#: of whoever attacks the engine. One thread needs none of them (torch's own data loaders do the
+#: same); a caller who sets more threads in the child still has products made in workers of it.
 _FORKED = False
 
 
 def _note_fork() -> None:
     global _FORKED
     _FORKED = True
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
@@ -64,6 +67,8 @@ def in_chunks(
     most, at_work = at_once(each, chunk, count)
     size = max(1, min(most, -(-total // count)))
     slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
-    if count == 1 or at_work < count or (len(slices) <= 1 and not _FORKED):
+    if count == 1 or (not _FORKED and (at_work < count or len(slices) <= 1)):
         return [task(piece) for piece in slices]
+    if at_work < count:  # forked, and room for one at a time only
+        return [_workers(count, os.getpid()).submit(task, piece).result() for piece in slices]
     return list(_workers(count, os.getpid()).map(task, slices))

@@ -228,6 +228,34 @@ def test_a_forked_process_waits_for_no_thread_of_its_parent() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(("mode", "count"), [("ste", 100), ("finite-difference", 2)])
+def test_a_forked_process_attacks_as_its_parent_does(mode: Any, count: int) -> None:
+    # As many pixels as torch cuts up among its threads, in the attacker's own copies and sums too.
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 676, 10))
+        engine = Engine(compile(net.eval(), torch.rand(8, 1, 28, 28)), mode)
+        images = torch.rand(count, 1, 28, 28)
+
+    def attacked() -> Tensor:
+        return (images + 0.1 * gradient(engine, images).sign()).clamp(0, 1)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        want = attacked()
+        torch.zeros(1 << 20).add_(1)  # this process has OpenMP threads now
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)  # a child that waits for ever is ended, and its status tells
+            os._exit(0 if bool((attacked() == want).all()) else 3)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert torch.get_num_threads() == 2, "the parent keeps its threads"
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 def test_joblib_workers_give_the_same_logits(program: Program, images: Tensor) -> None:
     joblib = pytest.importorskip("joblib", reason="joblib is not installed")
