@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwsim.attacks.core.base import Attack, Progress, judge
+from hwsim.attacks.core.base import Aim, Attack, Progress, judge
 from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.checks import (
     as_epsilons,
@@ -165,15 +165,38 @@ def cross_evaluate(
     earlier run, a multiple of batch_size; add its tally yourself. Sum with ``total``.
     Raises AttackError at once for arguments that make no sense.
     """
-    inputs, epsilons = as_inputs(inputs), as_epsilons(epsilons)
+    inputs, rising = as_inputs(inputs), as_epsilons(epsilons)
     check_batch_size(batch_size)
-    check_schedule(epsilons)
+    check_schedule(rising)
     labels = as_labels(labels, "labels")
     check_labels(labels, len(inputs), "labels")
     goal: Goal = Untargeted(labels)
     if targets is not None:
         goal = Targeted(as_labels(targets, "targets"), labels)
     goal.check(len(inputs))
+    crossing = _crossing(models, attack, rising, judge_only, counterpart or {})
+    if start % batch_size or not 0 <= start < len(inputs):
+        raise AttackError(f"start must be a multiple of {batch_size} below {len(inputs)}")
+    space = next(iter(crossing.attacks.values())).space
+
+    def batches() -> Iterator[Tally]:
+        for first in range(start, len(inputs), batch_size):
+            part = slice(first, first + batch_size)
+            yield crossing.batch(space.snap(inputs[part]), labels[part], goal[part])
+            if progress is not None:
+                progress(min(first + batch_size, len(inputs)), len(inputs))
+
+    return batches()
+
+
+def _crossing(
+    models: Mapping[str, nn.Module],
+    attack: Attack | Mapping[str, Attack],
+    epsilons: Sequence[float],
+    judge_only: Sequence[str],
+    counterpart: Mapping[str, Attack],
+) -> _Crossing:
+    """AttackError where the attacks do not fit the models or each other."""
     unknown = [name for name in judge_only if name not in models]
     crafters = [name for name in models if name not in judge_only]
     if unknown or not crafters:
@@ -181,30 +204,16 @@ def cross_evaluate(
     attacks = dict(attack) if isinstance(attack, Mapping) else dict.fromkeys(crafters, attack)
     if missing := [name for name in crafters if name not in attacks]:
         raise AttackError(f"no attack given for crafting on {', '.join(missing)}")
-    space, norm = attacks[crafters[0]].space, attacks[crafters[0]].norm
-    beside = dict(counterpart or {})
-    if unknown := [name for name in beside if name not in crafters]:
+    if unknown := [name for name in counterpart if name not in crafters]:
         raise AttackError(f"a counterpart for {unknown[0]}, which crafts nothing")
-    everyone = [*(attacks[name] for name in crafters), *beside.values()]
-    if any(one.space != space or one.norm != norm for one in everyone):
+    used = {name: attacks[name] for name in crafters}
+    first, *others = [*used.values(), *counterpart.values()]
+    if any(one.space != first.space or one.norm != first.norm for one in others):
         raise AttackError(
             "all attacks must use the same grid and norm, or their numbers do not compare"
         )
-    if start % batch_size or not 0 <= start < len(inputs):
-        raise AttackError(f"start must be a multiple of {batch_size} below {len(inputs)}")
-    effective = [attacks[crafters[0]].effective(epsilon) for epsilon in epsilons]
-    used = {name: attacks[name] for name in crafters}
-
-    def batches() -> Iterator[Tally]:
-        for first in range(start, len(inputs), batch_size):
-            batch = slice(first, first + batch_size)
-            x = space.snap(inputs[batch])
-            y = labels[batch]
-            yield _one_batch(models, used, beside, x, y, goal[batch], epsilons, effective)
-            if progress is not None:
-                progress(min(first + batch_size, len(inputs)), len(inputs))
-
-    return batches()
+    effective = tuple(first.effective(epsilon) for epsilon in epsilons)
+    return _Crossing(models, used, dict(counterpart), tuple(epsilons), effective)
 
 
 def total(tallies: Iterator[Tally]) -> Tally:
@@ -215,89 +224,184 @@ def total(tallies: Iterator[Tally]) -> Tally:
     return result
 
 
-def _one_batch(
-    models: Mapping[str, nn.Module],
-    attacks: Mapping[str, Attack],
-    counterpart: Mapping[str, Attack],
-    x: Tensor,
-    labels: Tensor,
-    goal: Goal,
-    epsilons: Sequence[float],
-    effective: Sequence[float],
-) -> Tally:
-    aims = {name: attack.aim(models[name], x, goal) for name, attack in attacks.items()}
-    clean = {
-        name: (aims[name].logits if name in aims else judge(model, x)).argmax(1)
-        for name, model in models.items()
-    }
-    correct = {name: predicted == labels for name, predicted in clean.items()}
-    targeted = goal.targeted
-    # Algorithm 1 counts changes of the judge's own answer, wherever that began.
-    unreached = {
-        name: predicted != goal.loss_labels if targeted else torch.ones_like(labels).bool()
-        for name, predicted in clean.items()
-    }
-    success: dict[str, tuple[int, ...]] = {}
-    escalated: dict[str, tuple[int, ...]] = {}
-    distortion: dict[str, tuple[tuple[float, ...], ...]] = {}
-    passes: dict[str, list[tuple[int, int]]] = {name: [] for name in aims}
-    asked = any(epsilon > 0.0 for epsilon in epsilons)
-    zero = {name: torch.full_like(labels, asked, dtype=torch.bool) for name in aims}
-    for craft, aim in aims.items():
-        # Its line 2 takes the crafting model's own answer for Y; that differs from the label,
-        # and so does the gradient, only where the model is wrong.
-        wrong = torch.nonzero(~correct[craft]).flatten()
-        redo = not targeted and len(wrong) > 0
-        if redo:
-            own_goal = Untargeted(clean[craft][wrong])
-            own_aim = attacks[craft].aim(models[craft], x[wrong], own_goal)
-        hits: dict[str, list[int]] = {name: [] for name in models}
-        flips: dict[str, list[Tensor]] = {name: [] for name in models}
-        moved: list[tuple[float, ...]] = []
-        for epsilon in epsilons:
-            spent = aim.spend(epsilon, x)
-            images = spent.raw.clamp(0.0, 1.0)
-            forward, backward = _sum_of(spent.forward + 1, len(x)), _sum_of(spent.backward, len(x))
-            passes[craft].append((forward, backward))
-            zero[craft] &= spent.zero_gradient | (epsilon == 0.0)  # where no gradient is asked for
-            own_images = images[:0]
-            if redo:
-                own_images = own_aim.spend(epsilon, x[wrong]).raw.clamp(0.0, 1.0)
-            for name, model in models.items():
-                logits = judge(model, torch.cat([images, own_images]), batch_size=len(images))
-                reached = goal.is_adversarial(logits[: len(images)])
-                hits[name].append(int((reached & correct[name]).sum()))
-                answers = logits[: len(images)].argmax(1)
-                if redo:
-                    answers[wrong] = logits[len(images) :].argmax(1)
-                flips[name].append(reached if targeted else answers != clean[name])
-                if name == craft:
-                    counted = reached & correct[name]
-                    moved.append(_distortion(images[counted], x[counted]))
-        distortion[craft] = tuple(moved)
-        for name in models:
-            success[f"{craft}_{name}"] = tuple(hits[name])
-            flipped = cumulative(torch.stack(flips[name])) & unreached[name]
-            escalated[f"{craft}_{name}"] = tuple(flipped.sum(1).tolist())
-    adaptive = {}
-    for name, attack in counterpart.items():
-        beside = attack.aim(models[name], x, goal)
-        adaptive[name] = tuple(
-            int((goal.is_adversarial(judge(models[name], images)) & correct[name]).sum())
-            for images in (beside.spend(epsilon, x).raw.clamp(0.0, 1.0) for epsilon in epsilons)
+@dataclass(frozen=True)
+class _Crossing:
+    """Who attacks whom, and how: what every batch of a cross evaluation shares.
+
+    attacks, counterpart: by name of the crafting model.
+    """
+
+    models: Mapping[str, nn.Module]
+    attacks: Mapping[str, Attack]
+    counterpart: Mapping[str, Attack]
+    epsilons: tuple[float, ...]
+    effective: tuple[float, ...]
+
+    def batch(self, inputs: Tensor, labels: Tensor, goal: Goal) -> Tally:
+        """The Tally of some inputs (N, C, H, W), on the grid."""
+        aims = {
+            name: one.aim(self.models[name], inputs, goal) for name, one in self.attacks.items()
+        }
+        logits = {
+            name: aims[name].logits if name in aims else judge(model, inputs)
+            for name, model in self.models.items()
+        }
+        clean = {name: _Clean.of(answer, labels, goal) for name, answer in logits.items()}
+        batch = _Batch(inputs, goal, clean)
+        crafted = {name: self._craft(name, aim, batch) for name, aim in aims.items()}
+        adaptive = {name: self._adaptive(name, batch) for name in self.counterpart}
+        return _merged(self, batch, crafted, adaptive)
+
+    def _craft(self, craft: str, aim: Aim, batch: _Batch) -> _Crafted:
+        """Every ε of one crafting model, judged by every model."""
+        own = self._own(craft, batch)
+        return _Crafted.of([self._at(epsilon, craft, aim, own, batch) for epsilon in self.epsilons])
+
+    def _own(self, craft: str, batch: _Batch) -> _Own | None:
+        """Algorithm 1's line 2 takes the crafting model's own answer for Y.
+
+        That differs from the label, and so does the gradient, only where the model is wrong.
+        """
+        wrong = torch.nonzero(~batch.clean[craft].correct).flatten()
+        if batch.goal.targeted or not len(wrong):
+            return None
+        x, goal = batch.inputs[wrong], Untargeted(batch.clean[craft].answers[wrong])
+        return _Own(wrong, x, self.attacks[craft].aim(self.models[craft], x, goal))
+
+    def _at(self, epsilon: float, craft: str, aim: Aim, own: _Own | None, batch: _Batch) -> _Step:
+        """One ε of one crafting model, judged by every model."""
+        x = batch.inputs
+        spent = aim.spend(epsilon, x)
+        images = spent.raw.clamp(0.0, 1.0)
+        more = own.aim.spend(epsilon, own.inputs).raw.clamp(0.0, 1.0) if own else images[:0]
+        hits: dict[str, Tensor] = {}
+        flips: dict[str, Tensor] = {}
+        for name, model in self.models.items():
+            logits = judge(model, torch.cat([images, more]), batch_size=len(images))
+            mine, redone = logits[: len(images)], logits[len(images) :]
+            reached, answers = batch.goal.is_adversarial(mine), mine.argmax(1)
+            if own:
+                answers[own.where] = redone.argmax(1)
+            clean = batch.clean[name]
+            hits[name] = reached & clean.correct
+            changed = reached if batch.goal.targeted else answers != clean.answers
+            flips[name] = changed & clean.unreached
+        return _Step(
+            hits,
+            flips,
+            distortion=_distortion(images[hits[craft]], x[hits[craft]]),
+            forward=_sum_of(spent.forward + 1, len(x)),
+            backward=_sum_of(spent.backward, len(x)),
+            # None where no gradient is asked for.
+            zero_gradient=spent.zero_gradient if epsilon > 0.0 else None,
         )
+
+    def _adaptive(self, name: str, batch: _Batch) -> tuple[int, ...]:
+        """Successes of the counterpart attack on the model that it is crafted on, per ε."""
+        model, correct = self.models[name], batch.clean[name].correct
+        aim = self.counterpart[name].aim(model, batch.inputs, batch.goal)
+        found = (aim.spend(e, batch.inputs).raw.clamp(0.0, 1.0) for e in self.epsilons)
+        reached = (batch.goal.is_adversarial(judge(model, images)) for images in found)
+        return tuple(int((one & correct).sum()) for one in reached)
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """What one judge says of the unperturbed inputs, (N,) each.
+
+    unreached: inputs that Algorithm 1 counts. Untargeted it counts changes of the judge's own
+    answer, wherever that began: all of them.
+    """
+
+    answers: Tensor
+    correct: Tensor
+    unreached: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, goal: Goal) -> _Clean:
+        """From (N, classes) logits."""
+        answers = logits.argmax(1)
+        everything = torch.ones_like(labels, dtype=torch.bool)
+        unreached = answers != goal.loss_labels if goal.targeted else everything
+        return cls(answers, answers == labels, unreached)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Inputs (N, C, H, W) on the grid, what is wanted of them, and each judge's clean answers."""
+
+    inputs: Tensor
+    goal: Goal
+    clean: dict[str, _Clean]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The attack away from the crafting model's own answers, ``where`` (K,) they are wrong."""
+
+    where: Tensor
+    inputs: Tensor
+    aim: Aim
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One ε of one crafting model. hits, flips: (N,) bool by judge, single ε and Algorithm 1."""
+
+    hits: dict[str, Tensor]
+    flips: dict[str, Tensor]
+    distortion: tuple[float, ...]
+    forward: int
+    backward: int
+    zero_gradient: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Crafted:
+    """All ε of one crafting model, as a Tally has them; success and escalated by judge."""
+
+    success: dict[str, tuple[int, ...]]
+    escalated: dict[str, tuple[int, ...]]
+    distortion: tuple[tuple[float, ...], ...]
+    forward: tuple[int, ...]
+    backward: tuple[int, ...]
+    zero_gradient: int
+
+    @classmethod
+    def of(cls, steps: Sequence[_Step]) -> _Crafted:
+        """From one step per ε, rising."""
+        judges = steps[0].hits
+        escalated = {by: cumulative(torch.stack([s.flips[by] for s in steps])) for by in judges}
+        zeros = [s.zero_gradient for s in steps if s.zero_gradient is not None]
+        return cls(
+            success={by: tuple(int(s.hits[by].sum()) for s in steps) for by in judges},
+            escalated={by: tuple(reached.sum(1).tolist()) for by, reached in escalated.items()},
+            distortion=tuple(s.distortion for s in steps),
+            forward=tuple(s.forward for s in steps),
+            backward=tuple(s.backward for s in steps),
+            zero_gradient=int(torch.stack(zeros).all(0).sum()) if zeros else 0,
+        )
+
+
+def _merged(
+    crossing: _Crossing,
+    batch: _Batch,
+    crafted: Mapping[str, _Crafted],
+    adaptive: dict[str, tuple[int, ...]],
+) -> Tally:
+    pairs = [(craft, by) for craft in crafted for by in batch.clean]
     return Tally(
-        epsilons=tuple(epsilons),
-        effective_epsilons=tuple(effective),
-        samples=len(x),
-        correct={name: int(right.sum()) for name, right in correct.items()},
-        escalated_total={name: int(mask.sum()) for name, mask in unreached.items()},
-        zero_gradient={name: int(mask.sum()) for name, mask in zero.items()},
-        success=success,
-        success_escalated=escalated,
-        distortion=distortion,
-        forward={name: tuple(f for f, _ in rows) for name, rows in passes.items()},
-        backward={name: tuple(b for _, b in rows) for name, rows in passes.items()},
+        epsilons=crossing.epsilons,
+        effective_epsilons=crossing.effective,
+        samples=len(batch.inputs),
+        correct={name: int(clean.correct.sum()) for name, clean in batch.clean.items()},
+        escalated_total={name: int(clean.unreached.sum()) for name, clean in batch.clean.items()},
+        zero_gradient={name: one.zero_gradient for name, one in crafted.items()},
+        success={f"{craft}_{by}": crafted[craft].success[by] for craft, by in pairs},
+        success_escalated={f"{craft}_{by}": crafted[craft].escalated[by] for craft, by in pairs},
+        distortion={name: one.distortion for name, one in crafted.items()},
+        forward={name: one.forward for name, one in crafted.items()},
+        backward={name: one.backward for name, one in crafted.items()},
         adaptive=adaptive,
     )
 
