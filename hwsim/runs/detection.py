@@ -53,6 +53,33 @@ ATTACKS: dict[str, tuple[float, dict[str, Any]]] = {
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True)
+class Victims:
+    """The images that the engine gets right, and what the detectors say before any attack.
+
+    x: (N, C, H, W) on the grid. labels: (N,). logits: (N, classes), the engine's. negatives:
+    scores (N,) of ``x`` by detector; clean: those of the calibration images.
+    """
+
+    x: Tensor
+    labels: Tensor
+    logits: Tensor
+    clean: dict[str, NDArray[np.float64]]
+    negatives: dict[str, NDArray[np.float64]]
+
+    @property
+    def weight(self) -> float:
+        """Mean lead of the first class over the second, in logits."""
+        ahead = self.logits.topk(2, 1).values
+        return float((ahead[:, 0] - ahead[:, 1]).mean())
+
+    @property
+    def goal(self) -> Targeted:
+        """The engine's second choice, which is the easiest class to reach."""
+        runner_up = self.logits.scatter(1, self.labels[:, None], -torch.inf).argmax(1)
+        return Targeted(runner_up, self.labels)
+
+
 @dataclass
 class DetectionStudy:
     """One network under detection; ``run`` gives the result dict that reports show."""
@@ -104,9 +131,7 @@ class DetectionStudy:
         if not bool(right.any()):
             raise InputError("the engine classifies no image correctly: there is nothing to attack")
         x, labels, logits = x[right], labels[right], logits[right]
-        ahead = logits.topk(2, 1).values
-        weight = float((ahead[:, 0] - ahead[:, 1]).mean())
-        negatives = self._scores(x)
+        victims = Victims(x, labels, logits, clean, self._scores(x))
         rows = self._kept(partial)
         each = 1 + 2 * len(AIMS)
         total = len(self.attacks) * each
@@ -120,7 +145,7 @@ class DetectionStudy:
 
             if name in rows:
                 continue
-            rows[name] = self._attack(name, x, labels, logits, clean, negatives, weight, step)
+            rows[name] = self._attack(name, victims, step)
             if partial is not None:
                 keep(partial, self.key, {"rows": rows})
         self.on_progress("done", total, total)
@@ -155,23 +180,15 @@ class DetectionStudy:
                     parts[name].append(detector.score(piece, logits).numpy())
         return {name: np.concatenate(found or [np.zeros(0)]) for name, found in parts.items()}
 
-    def _attack(
-        self,
-        name: str,
-        x: Tensor,
-        labels: Tensor,
-        logits: Tensor,
-        clean: dict[str, NDArray[np.float64]],
-        negatives: dict[str, NDArray[np.float64]],
-        weight: float,
-        step: Callable[[str], None],
-    ) -> dict[str, Any]:
+    def _attack(self, name: str, victims: Victims, step: Callable[[str], None]) -> dict[str, Any]:
+        x, labels = victims.x, victims.labels
+        clean, negatives = victims.clean, victims.negatives
         budget, _ = ATTACKS[name]
         step(f"{name}, knowing no detector")
         made = _made(name, self.grid)
         plain = made(self.engine, x, Untargeted(labels), epsilon=budget, batch_size=50).adversarial
         hidden = {
-            by: self._hidden(name, by, x, plain, labels, logits, clean[by], weight, step)
+            by: self._hidden(name, by, victims, plain, step)
             for by in ("neighbours", "probabilities")
         }
         row: dict[str, Any] = {
@@ -189,24 +206,14 @@ class DetectionStudy:
         return row
 
     def _hidden(
-        self,
-        name: str,
-        by: str,
-        x: Tensor,
-        plain: Tensor,
-        labels: Tensor,
-        logits: Tensor,
-        clean: NDArray[np.float64],
-        weight: float,
-        step: Callable[[str], None],
+        self, name: str, by: str, victims: Victims, plain: Tensor, step: Callable[[str], None]
     ) -> Tensor:
         """Images by an attacker who knows detector ``by``: of all that fool, the lowest score.
 
         He has the ``plain`` images too, so that knowing never makes him worse.
         """
-        # The engine's second choice is the easiest class to reach.
-        runner_up = logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
-        goal, images = Targeted(runner_up, labels), plain.clone()
+        x, labels, clean = victims.x, victims.labels, victims.clean[by]
+        goal, images = victims.goal, plain.clone()
         best = self._seen(by, plain, labels)
         left = torch.arange(len(x))
         spread = float(np.quantile(clean, 0.95) - np.quantile(clean, 0.05)) or 1.0
@@ -214,7 +221,7 @@ class DetectionStudy:
             step(f"{name}, knowing {by}, aiming at {100 * aim:.0f}% of the clean images")
             if not len(left):
                 continue
-            hiding = Hiding(threshold(clean, 1 - aim), spread, weight)
+            hiding = Hiding(threshold(clean, 1 - aim), spread, victims.weight)
             guarded = Guarded(self.engine, self.detectors[by], hiding)
             made = _made(name, self.grid)
             found = made(guarded, x[left], goal[left], epsilon=ATTACKS[name][0], batch_size=50)
