@@ -58,3 +58,7 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    main()
