@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -225,7 +227,8 @@ def _build(spec: Spec | Card, seed: int) -> nn.Module:
     if spec.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise InputError(f"unknown architecture {spec.architecture!r}: choose from {known}")
-    with torch.random.fork_rng(devices=[]):  # leave the caller's random numbers alone
+    # Leave the caller's random numbers alone, and his default type, which would be the weights'.
+    with torch.random.fork_rng(devices=[]), _float32():
         torch.manual_seed(seed)
         plain = ARCHITECTURES[spec.architecture]()
         if spec.scheme == "dense":
@@ -234,6 +237,19 @@ def _build(spec: Spec | Card, seed: int) -> nn.Module:
         return compress(
             plain, spec.rate, spec.scheme, seed=spec.hash_seed, hash_banks=spec.hash_banks
         )
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """float32 for whatever is made inside, in this process."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def load(name: str, directory: Path = ZOO) -> nn.Module:

@@ -294,3 +294,16 @@ def test_listing_the_zoo_does_not_import_torch() -> None:
         "import sys; from hwsim.models import zoo; zoo.names(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_weights_are_float32_whatever_torch_makes_by_default() -> None:
+    expected = zoo.load("mnist-cnn-h64").state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = zoo.load("mnist-cnn-h64").state_dict()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value)
