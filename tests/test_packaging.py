@@ -1,33 +1,71 @@
-"""What an installed hwsim needs travels with it."""
+"""What an installed hwsim needs travels with it, and what only studies need does not."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from hwsim.models.specs import STUDY_NETWORKS
+
 ROOT = Path(__file__).parent.parent
+STUDY = ROOT / "tools" / "study_networks"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built once."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
+    done = subprocess.run([*build, str(ROOT)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (found,) = folder.glob("*.whl")
+    return found
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_every_module_configuration_template_and_network(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path)]
-    done = subprocess.run([*build, str(ROOT)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+def test_the_wheel_holds_every_module_configuration_template_and_network(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("hwsim", "models", "attacks"):
-        for path in (ROOT / folder).rglob("*.py"):
-            assert path.relative_to(ROOT).as_posix() in inside
-    for path in (ROOT / "configs").glob("*.toml"):
-        assert f"hwsim/configs/{path.name}" in inside
-    for pattern in (
-        "hwsim/report/templates/*.html",
-        "models/zoo/*.safetensors",
-        "models/zoo/*.json",
-    ):
-        for path in ROOT.glob(pattern):
-            assert path.relative_to(ROOT).as_posix() in inside
+    for path in (ROOT / "hwsim").rglob("*.py"):
+        assert path.relative_to(ROOT).as_posix() in inside
+    for room, patterns in {
+        "attacks": ("*.py",), "models": ("*.py",), "configs": ("*.toml",),
+    }.items():  # fmt: skip
+        for pattern in patterns:
+            for path in (ROOT / room).rglob(pattern):
+                assert f"hwsim/{path.relative_to(ROOT).as_posix()}" in inside
+    for path in (ROOT / "hwsim/report/templates").iterdir():
+        assert path.relative_to(ROOT).as_posix() in inside
+    for path in (ROOT / "rtl").rglob("*"):
+        if path.is_file():
+            assert f"hwsim/rtl/verilog/{path.relative_to(ROOT / 'rtl').as_posix()}" in inside
+    names = {path.stem for path in (ROOT / "models/zoo").glob("*.json")}
+    for name in names:
+        for suffix in ("json", "safetensors"):
+            held = f"hwsim/models/zoo/{name}.{suffix}" in inside
+            assert held == (name not in STUDY_NETWORKS)
+
+
+@pytest.mark.slow
+def test_the_wheel_is_no_larger_than_30_megabytes(wheel: Path) -> None:
+    assert wheel.stat().st_size <= 30_000_000
+
+
+def test_both_distributions_agree_which_networks_only_studies_need() -> None:
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    theirs = tomllib.loads((STUDY / "pyproject.toml").read_text())["tool"]["setuptools"]
+    left_out = ours["exclude-package-data"]["hwsim.models"]
+    assert theirs["package-data"]["hwsim_study_networks"] == left_out
+    for path in (ROOT / "models/zoo").iterdir():
+        apart = any(fnmatch(f"zoo/{path.name}", pattern) for pattern in left_out)
+        assert apart == (path.stem in STUDY_NETWORKS)
+    assert (STUDY / "hwsim_study_networks/zoo").resolve() == (ROOT / "models/zoo").resolve()
