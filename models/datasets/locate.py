@@ -140,8 +140,12 @@ def _read(path: Path) -> bytes:
 
 
 def _present(folder: Path, part: str) -> Path | None:
-    """The file that holds ``part`` in ``folder``: itself, or gzipped."""
-    candidates = (folder / part, folder / f"{part}.gz")
+    """The file that holds ``part`` in ``folder``: itself, or gzipped.
+
+    Unpackers of some systems write train-images.idx3-ubyte for train-images-idx3-ubyte.
+    """
+    names = dict.fromkeys((part, part.replace("-idx", ".idx")))
+    candidates = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz")]
     # Whatever else stands there, a pipe or a device, is refused when it is read.
     return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 

@@ -667,3 +667,28 @@ def test_take_spreads_evenly_and_checks_the_count() -> None:
     for count in (0, -1, 11):
         with pytest.raises(InputError, match="gives 1 to 10"):
             small(10).take(count)
+
+
+def test_mnist_files_with_a_dot_before_idx_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, canonical: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name.replace("-idx", ".idx")).write_bytes(canonical[name])
+    monkeypatch.setenv("HWSIM_DATA", str(folder))
+    assert load_dataset("mnist", "train").source == f"data folder {folder}"
+
+
+def test_nothing_is_fetched_where_a_data_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fetched(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(sources, "from_network", fetched)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("HWSIM_DATA", str(tmp_path / "empty"))
+    with pytest.raises(InputError, match=r"has no train-images.*network not used") as told:
+        load_dataset("fashion-mnist", "train")
+    assert "\n" not in str(told.value)
