@@ -50,7 +50,7 @@ def plain_folder(folder: Path, place: Path) -> Path:
     """``folder`` itself, or a link to it in ``place`` where its own path is awkward."""
     if not awkward(folder):
         return folder
-    link = place / folder.name
+    link = place / "tree"
     link.symlink_to(folder)
     return link
 
