@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hwsim import __version__
 from hwsim.compiler.compiler import compile
 from hwsim.errors import ImageError, InputError
 from hwsim.models import zoo
@@ -45,8 +46,9 @@ def is_image(name: str) -> bool:
 
 def versions() -> dict[str, str]:
     """What a result depends on, by name."""
-    libraries = {name: version(name) for name in ("hwsim", "torch", "numpy", "numba")}
-    return {"python": python_version(), **libraries}
+    # Ours from itself: a checkout on PYTHONPATH has no metadata.
+    libraries = {name: version(name) for name in ("torch", "numpy", "numba")}
+    return {"python": python_version(), "hwsim": __version__, **libraries}
 
 
 def pixels(data: Dataset) -> Tensor:
