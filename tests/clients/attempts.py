@@ -94,7 +94,7 @@ class Fate:
 
 RUNS = "runs"
 #: Seconds that an attempt may take, and what is said of one that takes more.
-LIMIT = 120
+LIMIT = 20
 TOO_LONG = "too long"
 #: Made of other attacks of the list and run as a whole in test_torchattacks; hours otherwise.
 COMPOSED = {("torchattacks", "AutoAttack"), ("torchattacks", "MultiAttack")}
