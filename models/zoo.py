@@ -117,7 +117,10 @@ def home(name: str, directory: Path = ZOO) -> Path:
 def advice(name: str) -> str:
     """How to come by a network that hwsim knows and does not have: to be read in a sentence."""
     made = f"make it with: {RECIPES[name]}"
-    return f"pip install {STUDY_DISTRIBUTION}, or {made}" if name in STUDY_NETWORKS else made
+    if name not in STUDY_NETWORKS:
+        return made
+    # No command: the name is on no registry, and whoever registers it first is not us.
+    return f"a clone has it, and so has {STUDY_DISTRIBUTION} (make wheels there); or {made}"
 
 
 def card(name: str, directory: Path = ZOO) -> Card:

@@ -18,12 +18,14 @@ FIRST = "make sim ATTACK=hfgsm"
 
 
 def run(command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[str]:
+    # What a make above says to makes below it would show on the screen.
+    around = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         command,
         shell=isinstance(command, str),
         cwd=folder,
-        env={**os.environ, "PATH": path, "COLUMNS": "100"},
+        env={**around, "PATH": path, "COLUMNS": "100"},
         capture_output=True,
         text=True,
         check=False,

@@ -123,7 +123,8 @@ def render(made: StudyResult, console: Console, paths: Mapping[str, Path]) -> No
     result = made.result
     console.print(Text(f"{result['study']}: {result['title']} ({result['source']})", "bold"))
     for network, how in result["missing"].items():
-        console.print(Text(f"missing: {network}; {how}", "yellow"))
+        # A command that is to be copied is not cut at the width of the screen.
+        console.print(Text(f"missing: {network}; {how}", "yellow"), soft_wrap=True)
     if made.findings is not None:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
         # Heads may break between words; words and numbers may not.
