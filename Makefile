@@ -125,7 +125,7 @@ tables: $(TESTENV)  ## tables of README and docs, from the program, its cards an
 
 docs: $(SITE)  ## the site, into build/site; every link is checked
 	$(BIN)/python -m tools.site.notebook
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet -f tools/site/mkdocs.yml
 	@echo 'open build/site/index.html'
 
 wheels: $(TESTENV)  ## wheels and source archives of hwsim and of its study networks, into dist/

@@ -48,7 +48,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Html]:
     """The pages of the site, built as `make docs` builds them."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--quiet",
+            "--strict",
+            "-f",
+            "tools/site/mkdocs.yml",
+            "-d",
+            str(folder),
+        ],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
