@@ -71,16 +71,18 @@ def full_float32() -> Iterator[None]:
     inside already may not be.
     """
     global _inside
-    if not _inside and all(_get(operator) in _ENOUGH for operator in _OPERATORS):
+    with _lock:  # the last who leaves passes through states that look like full precision
+        free = not _inside and all(_get(operator) in _ENOUGH for operator in _OPERATORS)
+        if not free:
+            _inside += 1
+            for operator in _OPERATORS:
+                asked = _get(operator)
+                if asked != _FULL:
+                    _found[operator] = asked
+                    _set(operator, _FULL)
+    if free:
         yield
         return
-    with _lock:
-        _inside += 1
-        for operator in _OPERATORS:
-            asked = _get(operator)
-            if asked != _FULL:
-                _found[operator] = asked
-                _set(operator, _FULL)
     try:
         yield
     finally:
