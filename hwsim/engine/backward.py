@@ -41,6 +41,10 @@ class Backward:
         if mode == "ste":
             self.mask |= post_unit.UNSATURATED
         self._weights = [_weight(stage.layer) for stage in datapath.stages]
+        self._names = [
+            f"input gradient of {geometry(stage.layer)}" if stage.layer else ""
+            for stage in datapath.stages
+        ]
 
     def run(self, seed: NDArray[np.float32], tape: Tape) -> NDArray[np.float32]:
         """∂(Σ seed · logits)/∂x of a batch: seed (N, classes) -> (N, C, H, W), x in [0, 1].
@@ -70,7 +74,7 @@ class Backward:
                 flow = self._unpost(stage, index, flow, states[index])
             if on_layer is not None:
                 on_layer(index, flow)
-            flow = self._unmac(stage.layer, self._weights[index], flow)
+            flow = self._unmac(stage.layer, index, flow)
         act_max, act_w = self.datapath.config.act_max, self.datapath.config.act_w
         # Pixels are worth a · 2^-A, and a = x · (2^A − 1).
         images = flow.transpose(0, 3, 1, 2) * np.float32(act_max / 2.0**act_w)
@@ -97,12 +101,14 @@ class Backward:
         post_unit.requantize_pool_gradient(flow, state, self.mask, kernel, stride, out)
         return out
 
-    def _unmac(self, layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> Any:
+    def _unmac(self, layer: MacLayer, index: int, flow: NDArray[np.float32]) -> Any:
+        weight = self._weights[index]
+
         def exact(some: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
             return _by_columns(layer, some, matrix)
 
         return proved_product(
-            f"input gradient of {geometry(layer)}",
+            self._names[index],
             lambda some: _by_library(layer, weight, some),
             exact,
             flow,

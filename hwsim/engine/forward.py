@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -80,9 +81,16 @@ class Stage:
     pool: PoolLayer | None
     accumulate: Checked | None
 
-    @property
+    @cached_property
     def out_shape(self) -> tuple[int, int, int]:
         return self._end.out_shape
+
+    @cached_property
+    def requantizer(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], bool]:
+        """(m_c, b_c, s_c) of the MAC layer as post wants them, and whether an m_c is negative."""
+        assert self.layer is not None
+        m, s = self.layer.multiplier.astype(np.int64), self.layer.shift.astype(np.int64)
+        return m, self.layer.bias, s, bool((m < 0).any())
 
     @property
     def name(self) -> str:
@@ -154,13 +162,25 @@ class Datapath:
     @property
     def image_bytes(self) -> int:
         """Working memory of one image with the kernels that are in use now."""
-        pools = [layer_bytes(stage.pool, 4) for stage in self.stages if stage.pool]
         sums = [
-            layer_bytes(stage.layer, 8 if stage.accumulate.way.kernel in WIDE else 4)
+            wide if accumulate.way.kernel in WIDE else narrow
+            for accumulate, narrow, wide in self._sum_bytes
+        ]
+        return max(self._pool_bytes, *sums)
+
+    @cached_property
+    def _pool_bytes(self) -> int:
+        """The most that a pool needs."""
+        return max((layer_bytes(stage.pool, 4) for stage in self.stages if stage.pool), default=0)
+
+    @cached_property
+    def _sum_bytes(self) -> list[tuple[Checked, int, int]]:
+        """Of each MAC layer, what it needs with sums of 4 and of 8 bytes."""
+        return [
+            (stage.accumulate, layer_bytes(stage.layer, 4), layer_bytes(stage.layer, 8))
             for stage in self.stages
             if stage.layer and stage.accumulate
         ]
-        return max(pools + sums)
 
     def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
         """Float images (N, C, H, W) in [0, 1] -> integers 0 … 2^A − 1, (N, H, W, C)."""
@@ -247,11 +267,9 @@ class Datapath:
         channels, height, width = stage.out_shape
         out = np.empty((len(maps), height, width, channels), self.map_dtype)
         kernel, stride = (pool.kernel, pool.stride) if pool else (1, 1)
-        m, b = layer.multiplier.astype(np.int64), layer.bias
-        s = layer.shift.astype(np.int64)
+        m, b, s, negative = stage.requantizer
         limit = self.config.act_max
         if not keep:
-            negative = bool((m < 0).any())
             post_unit.requantize_pool(sums, m, b, s, limit, kernel, stride, negative, out)
             return out, None
         state = np.empty(out.shape, np.uint8)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -21,9 +20,14 @@ _inside = 0
 _found: dict[str, str] = {}
 
 
-def no_autocast() -> torch.autocast:
-    """A caller's autocast would turn exact integers into bfloat16."""
-    return torch.autocast("cpu", enabled=False)
+def no_autocast() -> AbstractContextManager[object]:
+    """A caller's autocast would turn exact integers into bfloat16; nothing to do without one.
+
+    Autocast is a state of the calling thread, so that nobody else can begin one meanwhile.
+    """
+    if torch.is_autocast_enabled("cpu"):
+        return torch.autocast("cpu", enabled=False)
+    return nullcontext()
 
 
 def _asked_for_less() -> bool:
@@ -35,6 +39,7 @@ def _asked_for_less() -> bool:
 #: torch before the switches by operator has one for matrix products, and none for convolutions.
 _SPLIT = hasattr(torch.backends.mkldnn, "conv")
 _OPERATORS = ("conv", "matmul") if _SPLIT else ("matmul",)
+_SWITCH = {name: getattr(torch.backends.mkldnn, name) for name in _OPERATORS if _SPLIT}
 _FULL = "ieee" if _SPLIT else "highest"
 _ENOUGH = (_FULL,) if not _SPLIT or _asked_for_less() else (_FULL, "none")
 
@@ -42,14 +47,14 @@ _ENOUGH = (_FULL,) if not _SPLIT or _asked_for_less() else (_FULL, "none")
 def _get(operator: str) -> str:
     if not _SPLIT:
         return torch.get_float32_matmul_precision()
-    return str(getattr(torch.backends.mkldnn, operator).fp32_precision)
+    return str(_SWITCH[operator].fp32_precision)
 
 
 def _set(operator: str, value: str) -> None:
     if not _SPLIT:
         torch.set_float32_matmul_precision(value)
     else:
-        getattr(torch.backends.mkldnn, operator).fp32_precision = value
+        _SWITCH[operator].fp32_precision = value
 
 
 def _restore(operator: str, value: str) -> None:
@@ -61,31 +66,35 @@ def _restore(operator: str, value: str) -> None:
         _set(operator, value)
 
 
-@contextmanager
-def full_float32() -> Iterator[None]:
+class full_float32:  # noqa: N801 - a context manager that reads like a function
     """float32 convolutions and matrix products of torch are full float32 inside.
 
-    Thread-safe, and free where the process is in full precision already. What the process asked
+    Thread-safe, and cheap where the process is in full precision already. What the process asked
     for is there again when the last has left. If another thread asks for something else meanwhile,
     that is what it gets then; calls that enter after it are in full precision, and one that is
     inside already may not be.
     """
-    global _inside
-    with _lock:  # the last who leaves passes through states that look like full precision
-        free = not _inside and all(_get(operator) in _ENOUGH for operator in _OPERATORS)
-        if not free:
+
+    # A class: a generator would cost as much again as asking, for every product of one image.
+    __slots__ = ("_free",)
+
+    def __enter__(self) -> None:
+        global _inside
+        with _lock:  # the last who leaves passes through states that look like full precision
+            self._free = not _inside and all(_get(name) in _ENOUGH for name in _OPERATORS)
+            if self._free:
+                return
             _inside += 1
             for operator in _OPERATORS:
                 asked = _get(operator)
                 if asked != _FULL:
                     _found[operator] = asked
                     _set(operator, _FULL)
-    if free:
-        yield
-        return
-    try:
-        yield
-    finally:
+
+    def __exit__(self, *error: object) -> None:
+        global _inside
+        if self._free:
+            return
         with _lock:
             _inside -= 1
             if not _inside:

@@ -181,7 +181,7 @@ class Program:
     provenance: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
 
-    @property
+    @cached_property
     def mac_layers(self) -> tuple[MacLayer, ...]:
         return tuple(layer for layer in self.layers if isinstance(layer, MacLayer))
 
