@@ -88,6 +88,7 @@ class _Backward(torch.autograd.Function):
         return result.unflatten(0, images.shape[:2]), 0
 
 
+_function: Any
 for _function in (_Forward, _Backward):
     # torch binds the arguments of every call by the signature of ``forward``; one that is there is
     # not read from the code again, which takes a 25th of the inference of one image.
