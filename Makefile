@@ -114,7 +114,7 @@ formal: $(PROVERS)  ## prove properties of the Verilog; each proof must reject i
 lint: $(TESTENV)  ## ruff, mypy, and the layers of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	MYPY_NUM_WORKERS='$(JOBS)' $(BIN)/mypy
 	$(BIN)/lint-imports
 
 drawings: $(TESTENV)  ## the pictures of docs/rtl.md and of the rooms, from what they show

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,16 @@ def run(command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[s
     )
 
 
+@cache
+def ran(command: str) -> subprocess.CompletedProcess[str]:
+    """What ``command`` does in the clone; it is run once for all that is asked about it."""
+    return run(command, ROOT)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", make_commands())
 def test_make_command_runs(command: str) -> None:
-    done = run(command, ROOT)
+    done = ran(command)
     assert done.returncode == 0, done.stderr
     assert "one inference" in done.stdout
 
@@ -47,7 +54,7 @@ def test_the_screen_is_what_the_first_command_prints_but_for_numbers() -> None:
         return re.sub(r"\d[\d,.]*", "#", re.sub(r"\(cache .*?\)", "", text)).split()
 
     (screen,) = blocks(README, "text")
-    printed = run(FIRST, ROOT).stdout
+    printed = ran(FIRST).stdout
     # A first call says before that it installs.
     assert words(printed[printed.index("HFGSM on") :]) == words(screen)
 
