@@ -51,7 +51,7 @@ def test_make_command_runs(command: str) -> None:
 def test_the_screen_is_what_the_first_command_prints_but_for_numbers() -> None:
     def words(text: str) -> list[str]:
         # Where the data came from differs between machines.
-        return re.sub(r"\d[\d,.]*", "#", re.sub(r"\(cache .*?\)", "", text)).split()
+        return re.sub(r"\d[\d,.]*", "#", re.sub(r"\((cache|data folder) .*?\)", "", text)).split()
 
     (screen,) = blocks(README, "text")
     printed = ran(FIRST).stdout
