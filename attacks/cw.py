@@ -148,13 +148,13 @@ class CarliniWagner(MinimizingAttack):
         done = margins(logits, goal, self.confidence).reached
         with torch.inference_mode(False), torch.enable_grad(), at_inference(model):
             inputs, logits = inputs.clone(), logits.clone()
-            best = _Best(inputs, done.clone(), self)
+            best = _Nearest(inputs, done.clone(), self)
             runs = self.begin(_runs(inputs, (~done).nonzero().flatten(), self))
             while len(runs.row):
                 self._step(model, goal, runs, best)
         return best.found(logits)
 
-    def _step(self, model: nn.Module, goal: Goal, runs: Runs, best: _Best) -> None:
+    def _step(self, model: nn.Module, goal: Goal, runs: Runs, best: _Nearest) -> None:
         """Evaluate every run where it is, then move it or let another one follow."""
         w, (images, slope) = runs.w, from_tanh(runs.w)
         start, _ = from_tanh(to_tanh(runs.original, self.factor))
@@ -200,7 +200,7 @@ class CarliniWagner(MinimizingAttack):
         return ended
 
 
-class _Best:
+class _Nearest:
     """The nearest adversarial image of each example so far, and what was spent on it."""
 
     def __init__(self, inputs: Tensor, done: Tensor, attack: CarliniWagner) -> None:

@@ -50,7 +50,7 @@ class Position:
         )  # fmt: skip
 
 
-class _Best:
+class _KeptImages:
     """The image kept for each example: a success, else the one with the best loss so far."""
 
     def __init__(self, inputs: Tensor, goal: Goal, loss: Loss, clean: Tensor) -> None:
@@ -153,7 +153,7 @@ class _Run:
         self.attack, self.model, self.goal = attack, model, goal
         self.inputs, self.epsilon = inputs, attack.effective(epsilon)
         self.alpha = attack.step_size or attack.reach * self.epsilon / attack.steps
-        self.best = _Best(inputs, goal, attack.loss, clean)
+        self.best = _KeptImages(inputs, goal, attack.loss, clean)
         self.forward, self.backward = (torch.zeros(len(inputs), dtype=torch.int64) for _ in "fb")
         self.moved = torch.zeros(len(inputs), dtype=torch.bool)
         ones = torch.ones_like(inputs, dtype=torch.int8)

@@ -268,7 +268,7 @@ class _Crossing:
         x, goal = batch.inputs[wrong], Untargeted(batch.clean[craft].answers[wrong])
         return _Own(wrong, x, self.attacks[craft].aim(self.models[craft], x, goal))
 
-    def _at(self, epsilon: float, craft: str, aim: Aim, own: _Own | None, batch: _Batch) -> _Step:
+    def _at(self, epsilon: float, craft: str, aim: Aim, own: _Own | None, batch: _Batch) -> _Judged:
         """One ε of one crafting model, judged by every model."""
         x = batch.inputs
         spent = aim.spend(epsilon, x)
@@ -286,7 +286,7 @@ class _Crossing:
             hits[name] = reached & clean.correct
             changed = reached if batch.goal.targeted else answers != clean.answers
             flips[name] = changed & clean.unreached
-        return _Step(
+        return _Judged(
             hits,
             flips,
             distortion=_distortion(images[hits[craft]], x[hits[craft]]),
@@ -345,7 +345,7 @@ class _Own:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Judged:
     """One ε of one crafting model. hits, flips: (N,) bool by judge, single ε and Algorithm 1."""
 
     hits: dict[str, Tensor]
@@ -368,7 +368,7 @@ class _Crafted:
     zero_gradient: int
 
     @classmethod
-    def of(cls, steps: Sequence[_Step]) -> _Crafted:
+    def of(cls, steps: Sequence[_Judged]) -> _Crafted:
         """From one step per ε, rising."""
         judges = steps[0].hits
         escalated = {by: cumulative(torch.stack([s.flips[by] for s in steps])) for by in judges}

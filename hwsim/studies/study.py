@@ -13,7 +13,7 @@ from hwsim.models import zoo
 from hwsim.models.datasets.dataset import NoDataError
 from hwsim.models.specs import PRUNED, Pruned
 from hwsim.networks.open import versions
-from hwsim.studies.grid.plan import Answer, Answers, Plan, Point
+from hwsim.studies.grid.plan import Answers, Plan, Point, PointRow
 from hwsim.studies.index import StudyEntry
 from hwsim.studies.judge.findings import Findings
 from hwsim.studies.runner.machines import card, dataset, place
@@ -58,7 +58,7 @@ class Study:
         found = None
         if self.points:
             answers = Answers([
-                Answer(point.fields, rows[task.key])
+                PointRow(point.fields, rows[task.key])
                 for point, task in zip(self.points, self.tasks, strict=True)
             ])  # fmt: skip
             found = self.module.find(self.plan, self.present, answers)

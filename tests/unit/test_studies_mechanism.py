@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hwsim.attacks.evaluate.cross import Rate
-from hwsim.studies.grid.plan import Answer, Answers, Plan
+from hwsim.studies.grid.plan import Answers, Plan, PointRow
 from hwsim.studies.judge.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
 from hwsim.studies.judge.softmax_limits import below, least
 from hwsim.studies.papers import mechanism, mechanism_grid, mechanism_verdicts
@@ -133,7 +133,7 @@ def test_a_wall_explains_the_papers_pair_only_if_hardly_a_lead_stays_below_it(
     plan = Plan(bits=(8,))
     leads = {mechanism.NONE: [float(k % 10 + 1) for k in range(100)], mechanism.PUBLISHED: after}
     answers = Answers([
-        Answer(
+        PointRow(
             {"line": f"1 {rewrite}", "machine": machine, "what": "leads"},
             {"images": 100, "margins": some, "leads": some},
         )

@@ -55,7 +55,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PointRow:
     """A point and its row."""
 
     fields: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Answer:
 class Answers:
     """All of a study, to be asked by fields."""
 
-    found: list[Answer] = field(default_factory=list)
+    found: list[PointRow] = field(default_factory=list)
 
     def of(self, **fields: Any) -> list[Row]:
         """Rows whose point has all these fields, in the order of the grid."""
