@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.audit.agreement import MODES
 from hwsim.audit.evidence import GAINED, Attempt, Evidence
 from hwsim.audit.flag_texts import FLAGS

@@ -17,7 +17,7 @@ from torch import nn
 
 from hwsim.attacks.core.base import judge
 from hwsim.attacks.core.grid import Grid
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.audit import agreement
 from hwsim.audit import integers as datapath
 from hwsim.audit.attempts import Effort, Trial, attempt, converge, skipped, trials

@@ -29,7 +29,7 @@ from hwsim.runs.attack_catalog import ENTRIES, AttackEntry, Option, norm_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hwsim.attacks.evaluate.cross import Tally
+    from hwsim.attacks.evaluate.tally import Tally
     from hwsim.runs.experiment import Experiment
     from hwsim.runs.settings import Request
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from hwsim.attacks.core.base import judge
 from hwsim.attacks.core.errors import AttackError
-from hwsim.attacks.evaluate.cross import Tally, cross_evaluate
+from hwsim.attacks.evaluate.cross import Crossing, cross_evaluate
+from hwsim.attacks.evaluate.tally import Tally
 from hwsim.errors import InputError
 from hwsim.networks.open import versions
 from hwsim.program.program import Program
@@ -85,15 +86,18 @@ def _batches(
     }
     if experiment.judge is not None:
         models["rtl"] = experiment.judge
-    return cross_evaluate(
+    crossing = Crossing.of(
         models,
+        experiment.crafter.attacks,
+        experiment.settings.epsilons,
+        judge_only=[name for name in models if name == "rtl"],
+        counterpart=experiment.crafter.counterparts,
+    )
+    return cross_evaluate(
+        crossing,
         experiment.inputs,
         experiment.labels,
-        attack=experiment.crafter.attacks,
-        counterpart=experiment.crafter.counterparts or None,
-        epsilons=experiment.settings.epsilons,
         targets=experiment.targets,
-        judge_only=[name for name in models if name == "rtl"],
         batch_size=experiment.batch,
         start=start,
         progress=on_progress,

@@ -21,7 +21,7 @@ from hwsim.attacks.core.base import Attack, judge
 from hwsim.attacks.core.criteria import Targeted, Untargeted
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.losses import Margin
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.attacks.known import make_attack
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hwsim.attacks.evaluate.cross import Tally
+from hwsim.attacks.evaluate.tally import Tally
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.networks.open import versions
 from hwsim.runs.experiment import Experiment

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hwsim.attacks.evaluate.cross import Rate, Tally
+from hwsim.attacks.evaluate.rates import Rate
+from hwsim.attacks.evaluate.tally import Tally
 from hwsim.report.schema import PAIRS
 
 #: What the columns of a tally's distortions are.

@@ -20,8 +20,9 @@ from hwsim.attacks.cw_l0 import CWL0
 from hwsim.attacks.cw_l2 import CWL2
 from hwsim.attacks.cw_linf import CWLinf
 from hwsim.attacks.decision import HopSkipJump
-from hwsim.attacks.evaluate.cross import cross_evaluate, total
+from hwsim.attacks.evaluate.cross import Crossing, cross_evaluate
 from hwsim.attacks.evaluate.schedule import escalate
+from hwsim.attacks.evaluate.tally import total
 from hwsim.attacks.evaluate.transfer import transfer
 from hwsim.attacks.fgsm import FGSM
 from hwsim.attacks.jsma import HJSMA, JSMA
@@ -156,7 +157,8 @@ def test_the_ways_around_an_attack_take_lists_too(
     options: dict[str, Any] = {"attack": FGSM(), "epsilons": np.array([0.1, 0.2])}
     models = {"m": model}
     one, two = (
-        total(cross_evaluate(models, images, y, **options)) for y in (labels, labels.tolist())
+        total(cross_evaluate(Crossing.of(models, **options), images, y))
+        for y in (labels, labels.tolist())
     )
     assert one == two
     there = [
@@ -250,7 +252,7 @@ def test_algorithm_1_raises_the_budget_in_whatever_order_it_is_given(
 def test_cross_evaluation_at_0_leaves_every_answer(
     model: nn.Module, images: Tensor, labels: Tensor
 ) -> None:
-    tally = total(cross_evaluate({"m": model}, images, labels, attack=FGSM(), epsilons=[0.0, 0.2]))
+    tally = total(cross_evaluate(Crossing.of({"m": model}, FGSM(), [0.0, 0.2]), images, labels))
     assert tally.success["m_m"][0] == tally.success_escalated["m_m"][0] == 0
     assert tally.success["m_m"][1] > 0
     assert tally.forward["m"][0] == N

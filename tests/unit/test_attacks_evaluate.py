@@ -13,8 +13,10 @@ from hwsim.attacks.core.criteria import Targeted, Untargeted
 from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.losses import CrossEntropy
-from hwsim.attacks.evaluate.cross import Rate, Tally, cross_evaluate, success_rate, total
+from hwsim.attacks.evaluate.cross import Crossing, cross_evaluate
+from hwsim.attacks.evaluate.rates import Rate, success_rate
 from hwsim.attacks.evaluate.schedule import cumulative, escalate
+from hwsim.attacks.evaluate.tally import Tally, total
 from hwsim.attacks.fgsm import FGSM
 
 N, CLASSES = 40, 4
@@ -52,7 +54,7 @@ def labels(models, inputs) -> torch.Tensor:
 
 @pytest.fixture
 def tally(models, inputs, labels) -> Tally:
-    return total(cross_evaluate(models, inputs, labels, attack=FGSM(), epsilons=EPSILONS))
+    return total(cross_evaluate(Crossing.of(models, FGSM(), EPSILONS), inputs, labels))
 
 
 def test_tally_equals_counting_by_hand(models, inputs, labels, tally):
@@ -95,7 +97,7 @@ def test_escalated_success_never_falls_and_is_at_least_each_single_one_on_correc
 ):
     labels = judge(models["float"], inputs).argmax(1)  # everything correct: both count the same
     all_correct = total(
-        cross_evaluate({"float": models["float"]}, inputs, labels, attack=FGSM(), epsilons=EPSILONS)
+        cross_evaluate(Crossing.of({"float": models["float"]}, FGSM(), EPSILONS), inputs, labels)
     )
     single, rising = (
         all_correct.success["float_float"],
@@ -115,9 +117,8 @@ def test_cumulative_is_a_running_or(rows):
 
 def test_batches_add_up_and_a_run_can_be_resumed(models, inputs, labels, tally):
     def run(**options):
-        return cross_evaluate(
-            models, inputs, labels, attack=FGSM(), epsilons=EPSILONS, batch_size=16, **options
-        )
+        crossing = Crossing.of(models, FGSM(), EPSILONS)
+        return cross_evaluate(crossing, inputs, labels, batch_size=16, **options)
 
     calls: list[tuple[int, int]] = []
     parts = list(run(progress=lambda *a: calls.append(a)))
@@ -141,7 +142,7 @@ def test_each_image_is_judged_once_and_each_model_crafts_once(models, inputs):
 
     for name, model in models.items():
         model.register_forward_hook(counter(name))
-    run = total(cross_evaluate(models, inputs, labels, attack=FGSM(), epsilons=EPSILONS))
+    run = total(cross_evaluate(Crossing.of(models, FGSM(), EPSILONS), inputs, labels))
     wrong = {name: N - run.correct[name] for name in models}
     adversarial = len(EPSILONS) * (2 * N + sum(wrong.values()))
     for name in models:
@@ -152,7 +153,7 @@ def test_each_image_is_judged_once_and_each_model_crafts_once(models, inputs):
 def test_targeted_success_counts_reached_targets(models, inputs, labels):
     targets = (labels - 1) % CLASSES  # some inputs are seen as their target from the start
     run = total(
-        cross_evaluate(models, inputs, labels, attack=FGSM(), epsilons=EPSILONS, targets=targets)
+        cross_evaluate(Crossing.of(models, FGSM(), EPSILONS), inputs, labels, targets=targets)
     )
     goal = Targeted(targets, labels)
     for craft in models:
@@ -174,11 +175,9 @@ def test_zero_gradients_are_counted_per_crafting_model(models, inputs, labels):
     nn.init.zeros_(dead[3].weight)
     run = total(
         cross_evaluate(
-            {"float": models["float"], "engine": dead},
+            Crossing.of({"float": models["float"], "engine": dead}, FGSM(), [0.1]),
             inputs,
             torch.full_like(labels, int(dead[3].bias.argmax())),
-            attack=FGSM(),
-            epsilons=[0.1],
         )
     )
     assert run.zero_gradient == {"float": 0, "engine": N}
@@ -198,9 +197,9 @@ class NoGradient(nn.Module):
 def test_a_model_without_gradients_can_still_judge(models, inputs, labels, tally):
     both = {**models, "rtl": NoGradient(models["engine"])}
     with pytest.raises(AttackError, match="let it judge"):
-        total(cross_evaluate(both, inputs, labels, attack=FGSM(), epsilons=EPSILONS))
+        total(cross_evaluate(Crossing.of(both, FGSM(), EPSILONS), inputs, labels))
     run = total(
-        cross_evaluate(both, inputs, labels, attack=FGSM(), epsilons=EPSILONS, judge_only=["rtl"])
+        cross_evaluate(Crossing.of(both, FGSM(), EPSILONS, judge_only=["rtl"]), inputs, labels)
     )
     assert run.success["float_rtl"] == run.success["float_engine"] == tally.success["float_engine"]
     assert run.correct["rtl"] == tally.correct["engine"]
@@ -209,11 +208,11 @@ def test_a_model_without_gradients_can_still_judge(models, inputs, labels, tally
 
 def test_each_crafting_model_may_have_its_own_loss(models, inputs, labels, tally):
     attacks = {"float": FGSM(), "engine": FGSM(loss=CrossEntropy(dtype=torch.float64))}
-    run = total(cross_evaluate(models, inputs, labels, attack=attacks, epsilons=EPSILONS))
+    run = total(cross_evaluate(Crossing.of(models, attacks, EPSILONS), inputs, labels))
     assert run.success["float_engine"] == tally.success["float_engine"]
     attacks["engine"] = FGSM(space=Grid(15))
     with pytest.raises(AttackError, match="same grid"):
-        cross_evaluate(models, inputs, labels, attack=attacks, epsilons=EPSILONS)
+        cross_evaluate(Crossing.of(models, attacks, EPSILONS), inputs, labels)
 
 
 def test_the_first_epsilon_that_flips_is_the_smallest(models, inputs):
@@ -257,9 +256,7 @@ def test_wilson_interval_contains_the_rate_and_stays_in_0_1(of, share):
 
 def test_nothing_classified_correctly_is_an_error_not_a_division_by_zero(models, inputs):
     never = (judge(models["float"], inputs).argmax(1) + 1) % CLASSES
-    run = total(
-        cross_evaluate({"m": models["float"]}, inputs, never, attack=FGSM(), epsilons=[0.1])
-    )
+    run = total(cross_evaluate(Crossing.of({"m": models["float"]}, FGSM(), [0.1]), inputs, never))
     with pytest.raises(AttackError, match="classifies none of them correctly"):
         run.rates("m", "m")
 
@@ -282,12 +279,18 @@ def test_nothing_classified_correctly_is_an_error_not_a_division_by_zero(models,
     ],
 )
 def test_senseless_arguments_are_refused_before_any_work(models, inputs, labels, options, message):
-    arguments = {"attack": FGSM(), "epsilons": EPSILONS, **options}
+    of = {k: v for k, v in options.items() if k not in ("batch_size", "start")}
+    batches = {k: v for k, v in options.items() if k not in of}
+
+    def evaluate() -> None:
+        crossing = Crossing.of(models, **{"attack": FGSM(), "epsilons": EPSILONS, **of})
+        cross_evaluate(crossing, inputs, labels, **batches)
+
     with pytest.raises(AttackError, match=message):
-        cross_evaluate(models, inputs, labels, **arguments)
+        evaluate()
 
 
 def test_tallies_of_different_runs_do_not_add_up(models, inputs, labels, tally):
-    other = total(cross_evaluate(models, inputs, labels, attack=FGSM(), epsilons=[0.2]))
+    other = total(cross_evaluate(Crossing.of(models, FGSM(), [0.2]), inputs, labels))
     with pytest.raises(AttackError, match="do not add up"):
         _ = tally + other

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.attack_rows import DECADES, decades, pack, unpack
 from hwsim.studies.grid.outcomes import Outcome, worst
 from hwsim.studies.judge.claims import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.plan import Answers, Plan, PointRow
 from hwsim.studies.judge.claims import NOT, PARTLY, REPRODUCED, UNTESTED, Verdict
 from hwsim.studies.judge.softmax_limits import below, least

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.attack_rows import unpack
 from hwsim.studies.runner.task import Row
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.attack_rows import DECADES, QUANTILES
 from hwsim.studies.grid.campaign import Line
 from hwsim.studies.grid.plan import Answers, Plan, Point

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.campaign import Campaign
 from hwsim.studies.grid.outcomes import Outcome, worst
 from hwsim.studies.grid.plan import Answers

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from matplotlib.figure import Figure
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.plan import Answers, Plan, Point
 from hwsim.studies.judge import style as figures
 from hwsim.studies.judge.claims import falls_by, holds, near

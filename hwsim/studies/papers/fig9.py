@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.campaign import Line
 from hwsim.studies.grid.plan import Answers, Plan, Point
 from hwsim.studies.judge import amplitudes as amp

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.campaign import Campaign, Line, Method, margin_suite, telling
 from hwsim.studies.grid.plan import Answers, Plan, Point
 from hwsim.studies.papers.fig3 import RATES

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from hwsim.attacks.evaluate.cross import Rate
+from hwsim.attacks.evaluate.rates import Rate
 from hwsim.studies.grid.campaign import Campaign, Line, Method, margin_suite, telling
 from hwsim.studies.grid.outcomes import Outcome, worst
 from hwsim.studies.grid.plan import Answers, Plan, Point
