@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,15 +22,32 @@ ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "tools" / "study_networks"
 
 
+def built(kind: str, source: Path, folder: Path) -> Path:
+    """The ``wheel`` or ``sdist`` of a source tree, in ``folder``."""
+    build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "-o", str(folder)]
+    done = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (found,) = folder.iterdir()
+    return found
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built once."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
-    done = subprocess.run([*build, str(ROOT)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (found,) = folder.glob("*.whl")
-    return found
+    return built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive of this checkout, built once."""
+    return built("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """Of every file but RECORD, which lists the others."""
+    with zipfile.ZipFile(wheel) as inside:
+        names = [name for name in inside.namelist() if not name.endswith("/RECORD")]
+        return {name: inside.read(name) for name in names}
 
 
 @pytest.mark.slow
@@ -60,10 +78,29 @@ def test_the_wheel_is_no_larger_than_30_megabytes(wheel: Path) -> None:
     assert wheel.stat().st_size <= 30_000_000
 
 
+@pytest.mark.slow
+def test_the_source_archive_is_no_larger_than_30_megabytes(archive: Path) -> None:
+    assert archive.stat().st_size <= 30_000_000
+
+
+@pytest.mark.slow
+def test_the_source_archive_makes_the_same_wheel(
+    wheel: Path, archive: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(archive) as inside:
+        inside.extractall(tmp_path / "source")
+    (source,) = (tmp_path / "source").iterdir()
+    made, expected = contents(built("wheel", source, tmp_path / "wheel")), contents(wheel)
+    assert made.keys() == expected.keys()
+    assert [name for name in made if made[name] != expected[name]] == []
+
+
 def test_both_distributions_agree_which_networks_only_studies_need() -> None:
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     theirs = tomllib.loads((STUDY / "pyproject.toml").read_text())["tool"]["setuptools"]
     left_out = ours["exclude-package-data"]["hwsim.models"]
+    lines = (line.split() for line in (ROOT / "MANIFEST.in").read_text().splitlines())
+    assert [f"zoo/{line[1]}" for line in lines if line[0] == "global-exclude"] == left_out
     assert theirs["package-data"]["hwsim_study_networks"] == left_out
     for path in (ROOT / "models/zoo").iterdir():
         apart = any(fnmatch(f"zoo/{path.name}", pattern) for pattern in left_out)
