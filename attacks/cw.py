@@ -230,7 +230,7 @@ def _runs(inputs: Tensor, row: Tensor, attack: CarliniWagner) -> Runs:
     original = inputs[row]
     w = to_tanh(original, attack.factor)
     count = torch.zeros(len(row), dtype=torch.int64)
-    infinite = torch.full((len(row),), math.inf)
+    infinite = torch.full((len(row),), math.inf, dtype=torch.float32)
     return Runs(
         row=row,
         original=original,
@@ -238,7 +238,7 @@ def _runs(inputs: Tensor, row: Tensor, attack: CarliniWagner) -> Runs:
         first=torch.zeros_like(w),
         second=torch.zeros_like(w),
         age=count.clone(),
-        c=torch.full((len(row),), attack.initial_const),
+        c=torch.full((len(row),), attack.initial_const, dtype=torch.float32),
         step=count.clone(),
         lowest=infinite.clone(),
         before=infinite.clone(),

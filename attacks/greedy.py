@@ -74,8 +74,8 @@ class GreedySearch:
         count = len(inputs)
         self._need, self.changed, self.iterations = torch.zeros(3, count, dtype=torch.int64)
         #: Iterations when the model was last asked.
-        self._seen = torch.full((count,), -1)
-        self.ending = torch.full((count,), RUNNING)
+        self._seen = torch.full((count,), -1, dtype=torch.int64)
+        self.ending = torch.full((count,), RUNNING, dtype=torch.int64)
         self.zero_gradient = torch.zeros(count, dtype=torch.bool)
         everyone = torch.arange(count)
         self.logits = torch.cat([self._look(rows) for rows in everyone.split(CHUNK)])
@@ -145,7 +145,7 @@ class GreedySearch:
         spent = self.iterations[rows] >= self.limit
         reached = torch.zeros_like(spent)
         backward = torch.zeros_like(rows)
-        logits = torch.zeros(0)
+        logits = torch.zeros(0, dtype=torch.float32)
         if bool(((attack.recompute | first) & ~spent).any()):
             with differentiating(self.model):
                 leaf, wired = forward(self.model, self._images(rows))

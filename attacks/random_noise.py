@@ -77,7 +77,8 @@ class RandomNoise(FixedBudgetAttack):
     def _moved(self, inputs: Tensor, shift: Tensor, epsilon: float) -> Tensor:
         """Inputs moved by ``shift``, uniform in [−1, 1), or by its sign."""
         if self.kind == "sign":
-            return self.space.move(inputs, torch.where(shift < 0.0, -1.0, 1.0), epsilon)
+            sign = torch.where(shift < 0.0, -1.0, 1.0).to(inputs)
+            return self.space.move(inputs, sign, epsilon)
         radius = self.space.effective(epsilon)
         # An input and ε are whole steps, so rounding stays within ε.
         return self.space.snap((inputs + radius * shift).clamp(0.0, 1.0))

@@ -139,11 +139,12 @@ def shrinking(size: int, side: Tensor, offset: Tensor) -> Tensor:
     Bilinear with pixel centres at half integers (align_corners=False); rows outside are 0.
     """
     target = torch.arange(size)[None] - offset[:, None]  # (N, size), pixel of the small image
-    centre = ((target + 0.5) * (size / side[:, None]) - 0.5).clamp(0, size - 1)
+    # In float32 by name: whole numbers would divide into torch's default type.
+    centre = ((target.float() + 0.5) * (size / side[:, None].float()) - 0.5).clamp(0, size - 1)
     # A hat function of width 1 around the centre picks its two neighbours.
     weight = (1 - (centre[:, :, None] - torch.arange(size)).abs()).clamp(min=0)
     inside = (target >= 0) & (target < side[:, None])
-    return (weight * inside[:, :, None]).float()
+    return weight * inside[:, :, None]
 
 
 class Smoothed(Transform):
@@ -159,8 +160,10 @@ class Smoothed(Transform):
         check_number(deviations, "deviations", above=0.0)
         if kernel % 2 == 0:
             raise AttackError(f"kernel must be odd, so that it has a middle, got {kernel}")
-        line = torch.exp(-0.5 * torch.linspace(-deviations, deviations, kernel) ** 2)
-        self.line = line / line.sum() if kernel > 1 else torch.ones(1)
+        line = torch.exp(
+            -0.5 * torch.linspace(-deviations, deviations, kernel, dtype=torch.float32) ** 2
+        )
+        self.line = line / line.sum() if kernel > 1 else torch.ones(1, dtype=torch.float32)
 
     def around(self, field: Field, position: Position) -> Field:
         """Each channel by itself, rows and then columns: the Gaussian is their product."""

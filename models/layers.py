@@ -22,8 +22,8 @@ _Plain = TypeVar("_Plain", nn.Linear, nn.Conv2d)
 class _HashedWeights(nn.Module):
     """The part that HashLinear and HashConv2d share: a bank of real weights and its decoder.
 
-    ``weight`` is the parameter: the K real weights, float32, shape (K,). The index is recomputed
-    from the hash and never stored in a checkpoint.
+    ``weight`` is the parameter: the K real weights, shape (K,), made in torch's default type as by
+    torch's own layers. The index is recomputed from the hash and never stored in a checkpoint.
     """
 
     weight: nn.Parameter
@@ -226,9 +226,9 @@ def _project(layer: nn.Linear | nn.Conv2d, twin: Hashed) -> Hashed:
         slot = twin.slot.long()
         _compute_weight(layer)
         weight = layer.weight.detach().to("cpu", torch.float32)
-        signed = weight.reshape(-1) * torch.where(slot >= real, -1.0, 1.0)
-        total = torch.zeros(real).index_add_(0, slot % real, signed)
-        count = torch.zeros(real).index_add_(0, slot % real, torch.ones_like(signed))
+        signed = weight.reshape(-1) * torch.where(slot >= real, -1.0, 1.0).to(weight)
+        total = signed.new_zeros(real).index_add_(0, slot % real, signed)
+        count = signed.new_zeros(real).index_add_(0, slot % real, torch.ones_like(signed))
         mean = total / count.clamp(min=1)
         spread = min(real, weight.numel()) > 1  # of one number there is no deviation
         if twin.spec.scheme != "dense" and spread and mean.std() > 0 and weight.std() > 0:

@@ -158,7 +158,7 @@ def train(
             chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
             x = shifted(images[chosen], recipe.shift, generator)
             if recipe.flip:
-                mirror = torch.rand(len(x), generator=generator) < 0.5
+                mirror = torch.rand(len(x), generator=generator, dtype=torch.float32) < 0.5
                 x = torch.where(mirror[:, None, None, None], x.flip(3), x)
             if perturb:
                 x = perturb(model, x, labels[chosen], recipe.seed * 1_000_003 + progress)

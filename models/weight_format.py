@@ -48,7 +48,7 @@ def _words(layer: Weighted, point: int) -> Tensor:
 
 
 def _decoded(words: Tensor, point: int) -> Tensor:
-    return torch.ldexp(words.float(), torch.tensor(-point))
+    return torch.ldexp(words.float(), torch.tensor(-point, dtype=torch.float32))
 
 
 def round_weights(module: nn.Module, stored: Stored) -> None:

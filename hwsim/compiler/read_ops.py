@@ -329,10 +329,20 @@ def normalize(at: Context) -> Op:
 
 def _per_channel(at: Context, name: str, value: Any) -> F64:
     """A number or one value per channel, shaped to broadcast over the output."""
-    array = torch.as_tensor(value).detach().double().reshape(-1).numpy()
+    array = _float64(value).reshape(-1)
     if array.size not in (1, at.shape[0]):
         raise CompileError(f"{at.path}: {name} has {array.size} values for {at.shape[0]} channels")
     return array.reshape(-1, *[1] * (len(at.shape) - 1))
+
+
+def _float64(value: Any) -> F64:
+    """A number, list, array or tensor in float64.
+
+    Python's floats are rounded to float32 first, as their product with float32 pixels is.
+    """
+    tensor = torch.as_tensor(value).detach()
+    named = isinstance(value, Tensor | np.ndarray)
+    return (tensor if named or not tensor.is_floating_point() else tensor.float()).double().numpy()
 
 
 def arithmetic(at: Context, name: str) -> Any:
@@ -344,7 +354,7 @@ def arithmetic(at: Context, name: str) -> Any:
     plain = isinstance(constant, int | float | Tensor) and not any(operands.values())
     if not plain or (flipped and name == "div"):
         return NotImplemented
-    value = torch.as_tensor(constant).detach().double().numpy()
+    value = _float64(constant)
     if value.ndim == len(at.shape) + 1:
         value = value[0]
     one, zero = np.ones(()), np.zeros(())

@@ -122,7 +122,9 @@ def _product(seed: Tensor, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
 
 def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
     """∂logits/∂x, (N, classes, C, H, W): all that many seeds for the same images need."""
-    one_hot = torch.eye(classes, device=x.device)[:, None].expand(-1, len(x), -1)
+    one_hot = torch.eye(classes, device=x.device, dtype=torch.float32)[:, None].expand(
+        -1, len(x), -1
+    )
     return torch.stack([_Backward.apply(seed, x, engine, run) for seed in one_hot], 1)
 
 

@@ -194,7 +194,7 @@ def _weight(layer: MacLayer | None) -> Tensor:
     alone may leave the range of float32 where their product does not.
     """
     if layer is None:
-        return torch.empty(0)
+        return torch.empty(0, dtype=torch.float32)
     channels, height, width = layer.in_shape
     exponent: NDArray[np.int64] = np.full(layer.n_out, -layer.fw, np.int64)
     multiplier: NDArray[np.float64] = np.ones(layer.n_out)

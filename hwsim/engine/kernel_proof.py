@@ -96,7 +96,9 @@ def _all_equal(maps, mixed, sums, mix, stride, padding):  # type: ignore[no-unty
 
 def poison(size: int) -> None:
     """Leave not-a-number in freed memory of about ``size`` floats: what reads it will show."""
-    stale = [torch.full((max(1, size // part),), torch.nan) for part in (1, 1, 2, 8)]
+    stale = [
+        torch.full((max(1, size // part),), torch.nan, dtype=torch.float32) for part in (1, 1, 2, 8)
+    ]
     del stale
 
 

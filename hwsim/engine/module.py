@@ -79,7 +79,7 @@ class Engine(nn.Module):
         bound = output.accumulator_bound(program.config.act_max) + np.abs(output.bias)
         self._shifted = int(bound.max()) > EXACT_FLOAT32
         # Libraries ask next(model.parameters()) for the device.
-        scale = torch.tensor(2.0**-program.logit_frac)
+        scale = torch.tensor(2.0**-program.logit_frac, dtype=torch.float32)
         self.logit_scale = nn.Parameter(scale, requires_grad=False)
         self.register_buffer("program_digest", program_digest(program))
         self.eval()

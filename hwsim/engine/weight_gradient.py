@@ -74,8 +74,8 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
     none = np.zeros((0, *backward.datapath.program.input_shape), np.float32)
     zero = Gradients(
         none,
-        [torch.zeros(layer.n_out, layer.fan_in) for layer in layers],
-        [torch.zeros(layer.n_out) for layer in layers],
+        [torch.zeros(layer.n_out, layer.fan_in, dtype=torch.float32) for layer in layers],
+        [torch.zeros(layer.n_out, dtype=torch.float32) for layer in layers],
     )
     parts = tape.each(task) or [zero]
     return Gradients(

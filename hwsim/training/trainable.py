@@ -185,7 +185,7 @@ class TrainableEngine(nn.Module):
             if learner.hashed:
                 address, negative = layer.hash_table
                 signed = torch.where(torch.from_numpy(negative), -by_weight, by_weight)
-                summed = torch.zeros(layer.spec.real_weights)
+                summed = torch.zeros(layer.spec.real_weights, dtype=torch.float32)
                 summed.index_add_(0, torch.from_numpy(address).reshape(-1), signed.reshape(-1))
                 by_parameter.append(summed * factor)
             else:
