@@ -60,13 +60,15 @@ class EngineConfig(BaseModel):
     chan_depth: Depth
     prog_depth: Annotated[int, Field(ge=2, le=4096)]
     softmax: bool = False
-    clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")
     @classmethod
     def _default_accumulator(cls, data: Any) -> Any:
         if isinstance(data, dict) and "acc_w" not in data:
-            wide = max(data.get("act_w", 8), data.get("wgt_w", 8)) > 10
+            # What is no number is refused by its own field.
+            widths = [w for w in (data.get("act_w"), data.get("wgt_w")) if isinstance(w, int)]
+            wide = max(widths, default=8) > 10
             data = {**data, "acc_w": 48 if wide else 32}
         return data
 
