@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hwsim.errors import InputError
 from hwsim.files.content import digest
@@ -49,6 +49,14 @@ FORMAT = 2
 HEADER = 1 << 20
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+def _bits(key: object) -> object:
+    """JSON has only text for keys: a width in the one spelling that this module writes."""
+    return int(key) if isinstance(key, str) and re.fullmatch("[1-9][0-9]?", key) else key
+
+
+Bits = Annotated[int, BeforeValidator(_bits), Field(ge=1, le=99)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -67,7 +75,8 @@ class Card(BaseModel):
     included. sha256: of the .safetensors file. ``save`` fills in the last two.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict: a card that says true for 1 was not written by ``save``.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Annotated[str, Field(pattern=f"^{NAME}$")]
     architecture: str
@@ -84,7 +93,7 @@ class Card(BaseModel):
     recipe: dict[str, Any]
     test_accuracy: Share
     unrounded_accuracy: Share | None = None
-    fixed_accuracy: dict[int, Share] = {}
+    fixed_accuracy: dict[Bits, Share] = {}
     paper_accuracy: Share | None = None
     paper_note: str | None = None
     parameters: Annotated[int, Field(ge=0, lt=2**63)] = 0
