@@ -63,10 +63,10 @@ def load(path: Path, limit: int) -> tuple[dict[str, Tensor], dict[str, Any]] | N
     import safetensors.torch
     from safetensors import SafetensorError
 
-    if not path.exists():
-        return None
     try:
         payload = read_regular(path, limit + HEADER)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:

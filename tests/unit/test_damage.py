@@ -245,6 +245,19 @@ def test_what_is_no_checkpoint_is_refused_with_what_to_do(tmp_path: Path, payloa
         checkpoint.load(path, 1 << 20)
 
 
+def test_a_link_that_leads_nowhere_is_no_checkpoint_and_a_circle_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "c.safetensors"
+    path.symlink_to(tmp_path / "none")
+    assert checkpoint.load(path, 1 << 20) is None
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(InputError, match="cannot be read") as error:
+        checkpoint.load(path, 1 << 20)
+    assert "\n" not in str(error.value)
+
+
 def test_a_checkpoint_without_a_digest_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"epoch": "1", "recipe": "{}"})
@@ -314,6 +327,27 @@ def test_json_of_two_meanings_is_no_card(stored: Path, text: str, says: str) -> 
     with pytest.raises(InputError, match=says) as error:
         zoo.card("tiny", stored)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rate": True}, "rate"),
+        ({"seed": "3"}, "seed"),
+        ({"seed": 3.0}, "seed"),
+        ({"test_accuracy": "0.5"}, "test_accuracy"),
+        ({"fixed_accuracy": {"8": 0.49, "08": 0.1}}, "fixed_accuracy.08"),
+        ({"fixed_accuracy": {"8.0": 0.49}}, "fixed_accuracy.8.0"),
+    ],
+)
+def test_a_forged_card_is_read_as_it_stands_or_not_at_all(
+    stored: Path, changes: dict, says: str
+) -> None:
+    path = stored / "tiny.json"
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({**content, "digest": zoo._digest(content)}))
+    with pytest.raises(InputError, match=rf"damaged card: {says}"):
+        zoo.card("tiny", stored)
 
 
 def test_a_card_of_an_older_hwsim_is_refused_until_it_is_upgraded(stored: Path) -> None:
