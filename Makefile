@@ -37,11 +37,12 @@ ONLY          ?=
 IMAGE         ?=
 CYCLES        ?=
 JSON          ?=
+DOCS          ?=
 QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast fuzz lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
+.PHONY: sim audit wave paper test test-fast fuzz hostile lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -86,6 +87,10 @@ test-fast: $(TESTENV)  ## the tests that take less than two minutes together
 fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (an area or property)
 	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \
 	  $(call option,ONLY,only)
+
+hostile: $(TESTENV)  ## damaged files, kills, lies: MINUTES (10), SEED, ONLY (an area or subject), DOCS=1
+	@$(BIN)/python -m tests.hostile $(call option,MINUTES,minutes) $(call option,SEED,seed) \
+	  $(call option,ONLY,only) $(if $(DOCS),--docs)
 
 rtl: $(TESTENV) $(PROVERS)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
 	$(PYTEST) tests/rtl tests/cli/test_rtl_backend.py
