@@ -35,7 +35,7 @@ def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -
       hwsim pnr
       hwsim pnr small --json runs/pnr.json
     """
-    from hwsim.files.markdown import put
+    from hwsim.files.markdown import get, put
     from hwsim.files.output import prepare_json_path
     from hwsim.fpga.place_route import place
     from hwsim.fpga.synthesis_table import markdown_placement, render_placement
@@ -44,6 +44,8 @@ def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -
 
     if json_path is not None:
         prepare_json_path(json_path)
+    if docs is not None:
+        get(prepare_json_path(docs), "pnr")  # before the work, not behind it
     chosen = load_config(config)
     message_console().print(f"placing and routing {chosen.name}: about ten minutes the first time")
     found = place(chosen, progress(chosen.name), seed)

@@ -43,7 +43,7 @@ def command(configs: tuple[str, ...], json_path: Path | None, docs: Path | None)
       hwsim synth small
       hwsim synth --json runs/synth.json
     """
-    from hwsim.files.markdown import put
+    from hwsim.files.markdown import get, put
     from hwsim.files.output import prepare_json_path
     from hwsim.fpga.synthesis import synthesize
     from hwsim.fpga.synthesis_table import markdown, render
@@ -52,6 +52,8 @@ def command(configs: tuple[str, ...], json_path: Path | None, docs: Path | None)
 
     if json_path is not None:
         prepare_json_path(json_path)
+    if docs is not None:
+        get(prepare_json_path(docs), "synth")  # before the work, not behind it
     chosen = [load_config(name) for name in configs or config_names()]
     found = [synthesize(config, progress(config.name)) for config in chosen]
     result_console().print(render(found))

@@ -269,3 +269,18 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group.hwsim, "main", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+@pytest.mark.parametrize("command", ["synth", "pnr"])
+@pytest.mark.parametrize(
+    ("page", "says"), [("none.md", "does not exist"), ("a.md", "no place for")]
+)
+def test_a_document_that_cannot_take_the_table_is_refused_before_the_work(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, command: str, page: str, says: str
+) -> None:
+    from hwsim.fpga import place_route, synthesis
+
+    monkeypatch.setattr(synthesis, "synthesize", lambda *_: pytest.fail("begun"))
+    monkeypatch.setattr(place_route, "place", lambda *_: pytest.fail("begun"))
+    (place / "a.md").write_text("no comments\n")
+    assert says in run(command, "small", "--docs", page).line
