@@ -59,7 +59,8 @@ class RtlBackend(Engine):
 
     A forward pass that autograd records, and every gradient, is the Python twin's: adversarial
     images are crafted there and judged here. Each of ``workers`` processes simulates one engine;
-    they start with the first image. A context manager, or ``close`` it.
+    they start with the first image. A context manager, or ``close`` it. A copy, pickled or deep,
+    starts its own.
 
     simulated: cycles and seconds that the simulations took so far, all workers together.
     """
@@ -71,6 +72,20 @@ class RtlBackend(Engine):
         self._engines: list[RtlEngine] = []
         self._expected = analyze(program).cycles
         self.simulated = (0, 0.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["_running"], state["_engines"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._running, self._engines = ExitStack(), []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Engine:
+        # Put there first: the simulations belong to this process and are not copied.
+        memo[id(self._running)], memo[id(self._engines)] = ExitStack(), []
+        return super().__deepcopy__(memo)
 
     @property
     def workers(self) -> int:
@@ -139,6 +154,10 @@ class RtlBackend(Engine):
         self.close()
 
 
+def _ignore(count: int) -> None:
+    """Nobody wants to know; by name, so that it can be pickled."""
+
+
 class RtlJudge(RtlBackend):
     """A backend that runs each distinct image once and holds every logit against the twin's.
 
@@ -149,7 +168,7 @@ class RtlJudge(RtlBackend):
     def __init__(self, program: Program, workers: int | None = None) -> None:
         super().__init__(program, workers)
         self.known: dict[str, list[int]] = {}
-        self.on_judged: Callable[[int], None] = lambda count: None
+        self.on_judged: Callable[[int], None] = _ignore
 
     def answer(self, maps: NDArray[Any]) -> NDArray[np.int64]:
         """As RtlBackend's, of images that were not asked for before."""

@@ -223,10 +223,10 @@ class RtlEngine:
 
         maps: record every feature map. idles: seed of random idles and back-pressure on the
         streams. packet: −1 or +1 for a packet that is a beat too short or too long. limit: most
-        cycles, after which the engine is reset wherever it is. trace: write ``waves``.
+        cycles, after which the engine is reset wherever it is. trace: write ``waves``. Raises
+        InputError for what is no such image, RtlError where the simulation ended early.
         """
-        if image.shape != self.program.input_shape:
-            raise InputError(f"an image has shape {self.program.input_shape}, not {image.shape}")
+        self._check(image)
         beats = np.ascontiguousarray(image, np.uint16)
         asked = {"record": maps, "random": idles is not None, "short": packet < 0,
                  "long": packet > 0, "trace": trace}  # fmt: skip
@@ -254,6 +254,17 @@ class RtlEngine:
             simulated=cycles,
             feature_maps=tuple(self._maps(written)) if maps else (),
         )
+
+    def _check(self, image: object) -> None:
+        if not isinstance(image, np.ndarray) or image.dtype.kind not in "iu":
+            kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"an image is a NumPy array of integers (C, H, W), not {kind}")
+        if image.shape != self.program.input_shape:
+            raise InputError(f"an image has shape {self.program.input_shape}, not {image.shape}")
+        # The pipe would carry them modulo 2^16, and the engine fewer bits still.
+        low, high, top = int(image.min()), int(image.max()), self.program.config.act_max
+        if low < 0 or high > top:
+            raise InputError(f"an image holds integers in 0 … {top}, got {low} … {high}")
 
     def _maps(self, written: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         for number, layer in enumerate(self.program.layers):

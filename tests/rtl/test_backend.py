@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import torch
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.numbers.config import load_config
-from hwsim.rtl.backend import RtlBackend
+from hwsim.rtl.backend import RtlBackend, RtlJudge
 from hwsim.rtl.simulator import RtlEngine, RtlError
 from tests.rtl.samples import gradient_image, small_network
 
@@ -59,9 +62,35 @@ def test_another_configuration_is_refused() -> None:
         engine.load(PROGRAM.replace(config=PROGRAM.config.replace(clock_mhz=5.0)))
 
 
-def test_an_image_of_the_wrong_shape_is_refused() -> None:
-    with RtlEngine(PROGRAM) as engine, pytest.raises(InputError, match="shape"):
-        engine.run(np.zeros((1, 6, 7), np.int64))
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((1, 6, 7), np.int64), "shape"),
+        ([[[0] * 6] * 6], "a NumPy array of integers .*, not list"),
+        (None, "not NoneType"),
+        (torch.zeros(1, 6, 6, dtype=torch.int64), "not Tensor"),
+        (np.zeros((1, 6, 6)), "not float64"),
+        (np.zeros((1, 6, 6), bool), "not bool"),
+        (np.full((1, 6, 6), 256), r"integers in 0 … 255, got 256 … 256"),
+        (np.full((1, 6, 6), -1), r"got -1 … -1"),
+    ],
+)
+def test_what_is_no_image_of_the_engine_is_refused(image: Any, says: str) -> None:
+    with RtlEngine(PROGRAM) as engine:
+        with pytest.raises(InputError, match=says):
+            engine.run(image)
+        assert engine.run(gradient_image()).status == 0
+
+
+@pytest.mark.parametrize("kind", [RtlBackend, RtlJudge])
+@pytest.mark.parametrize("copied", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+def test_a_copy_starts_its_own_simulation(kind: type[RtlBackend], copied: Any) -> None:
+    with kind(PROGRAM, workers=1) as backend:
+        expected = backend.integer_logits(batch(1))
+        with copied(backend) as twin:
+            backend.close()
+            assert torch.equal(twin.integer_logits(batch(2))[:1], expected)
+            assert twin.simulated[0] > backend.simulated[0]
 
 
 def test_a_simulation_that_dies_is_one_clear_line() -> None:
