@@ -13,9 +13,9 @@ from pathlib import Path
 from hwsim.errors import HwsimError
 from tests.fuzz.rounds import Progress, Subject
 from tests.hostile.artefacts import KINDS, Artefact
-from tests.hostile.promises import BrokenPromiseError
 from tests.hostile.mutations import Files, mutated, replaced_by_no_file
 from tests.hostile.processes import in_memory, started
+from tests.hostile.promises import BrokenPromiseError
 
 #: Mutations of every kind that a report is about.
 WANTED = 10_000
@@ -112,7 +112,7 @@ class Damage(Subject):
         self.outcomes = Outcomes()
 
     def round(self, seed: int, progress: Progress) -> None:
-        """Raises BrokenPromiseError at the first case that is wrong, hangs, or takes the process with it."""
+        """Raises BrokenPromiseError at the first case that is wrong, hangs, or ends the process."""
         process, answer = started(_round, self.name, seed, CASES)
         number = -1
         try:
