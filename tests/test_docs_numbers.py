@@ -31,6 +31,8 @@ from hwsim.program.program import FIELDS, WORDS_PER_INSTRUCTION
 from hwsim.program.proof import MAX_VIRTUAL_WEIGHTS
 from hwsim.rom.manifest import FORMAT_VERSION, MacEntry, Manifest, PoolEntry
 from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
+from tests.hostile.command import PAGE as HOSTILE_PAGE
+from tests.hostile.command import PLACE as HOSTILE_PLACE
 from tests.property.document_reader import FIELDS as DOCUMENTED
 from tests.property.document_reader import xxhash32
 from tests.rtl.configs import MANY
@@ -45,12 +47,13 @@ def test_a_table_is_what_its_writer_writes(page: str, name: str) -> None:
 
 
 def test_every_table_with_a_place_has_a_writer() -> None:
-    """Places in the pages of the commands `synth`, `pnr` and `study` are written by those."""
+    """Places in the pages of `synth`, `pnr` and `study` are written by those, one by `hostile`."""
     theirs = {"docs/synthesis.md", "docs/reproduction.md"}
+    hostile = (str(HOSTILE_PAGE.relative_to(ROOT)), HOSTILE_PLACE)
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         page = str(path.relative_to(ROOT))
         for name in re.findall(r"<!-- (\S+): begin -->", path.read_text(encoding="utf-8")):
-            assert page in theirs or (page, name) in BLOCKS, f"{page}: {name}"
+            assert page in theirs or (page, name) in {*BLOCKS, hostile}, f"{page}: {name}"
 
 
 def test_the_table_of_stages_has_every_stage() -> None:
