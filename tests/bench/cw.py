@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -125,11 +126,14 @@ def _l2() -> dict[str, Outcome]:
 
 
 def l2_speed() -> Line:
-    """Images a second, against the faster of the two."""
-    rate = {name: outcome.rate for name, outcome in _l2().items()}
+    """Images a second, against the faster of the two; not before ours go as near as theirs."""
+    found = _l2()
+    for peer in ("Foolbox", "ART"):
+        _check_as_good(found["ours"], found[peer], peer)
+    rate = {name: outcome.rate for name, outcome in found.items()}
     ours = rate.pop("ours")
     name = max(rate, key=lambda key: rate[key])
-    note = ", ".join(f"{key} {value:.3g} img/s" for key, value in rate.items())
+    note = f"{SEARCHES} searches of {STEPS} steps of {STEP_SIZE:g} each; " + _reached(found)
     return Line("cw-l2-mnist", ours, rate[name], "img/s", ours / rate[name], name, ">= 2.0", note)
 
 
@@ -147,6 +151,26 @@ def l2_success() -> Line:
     return Line("cw-l2-success", mine, theirs, "share", ratio, worst, ">= 1.0")
 
 
+def _check_as_good(ours: Outcome, theirs: Outcome, peer: str) -> None:
+    """Exit unless ours finds all that the peer finds, no farther by 1%, so that speeds compare."""
+    count = len(theirs.success)
+    both = ours.success[:count] & theirs.success
+    if not bool(both[theirs.success].all()):
+        sys.exit(f"{peer} finds images that ours misses: their speeds do not compare")
+    mine, other = (float(o.distance[:count][both].mean()) for o in (ours, theirs))
+    if mine > 1.01 * other:
+        sys.exit(f"ours stands at a mean distance of {mine:.4g} where {peer} reaches {other:.4g}")
+
+
+def _reached(found: dict[str, Outcome]) -> str:
+    """Successes, distance reached and speed of each."""
+    return ", ".join(
+        f"{key} succeeds on {int(o.success.sum())} of {len(o.success)} at a mean distance of "
+        f"{float(o.distance[o.success].mean()):.3g} ({o.rate:.3g} img/s)"
+        for key, o in found.items()
+    )
+
+
 def _quality(name: str, found: dict[str, Outcome], unit: str) -> Line:
     """Mean distance where both succeed, against the better peer; successes in the note."""
     ours, lines = found["ours"], {}
@@ -156,10 +180,7 @@ def _quality(name: str, found: dict[str, Outcome], unit: str) -> Line:
         if bool(both.any()):
             mine = float(ours.distance[:count][both].mean())
             lines[peer] = (mine, float(found[peer].distance[both].mean()))
-    note = ", ".join(
-        f"{key} succeeds on {int(o.success.sum())} of {len(o.success)} ({o.rate:.3g} img/s)"
-        for key, o in found.items()
-    )
+    note = _reached(found)
     if not lines:
         return Line(name, float(ours.distance[ours.success].mean()), float("inf"), unit, 0.0,
                     "none succeeds", "<= 1.0", note)  # fmt: skip

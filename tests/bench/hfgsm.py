@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.fgsm import HFGSM
 from hwsim.engine.module import Engine
 from hwsim.networks.open import open_network
@@ -20,7 +21,7 @@ EPSILON = 0.2
 def mnist() -> Line:
     """mnist-cnn-h16, 256 images, ε = 0.2; crafting and judging, as each library does it."""
     network = open_network("mnist-cnn-h16")
-    images = torch.rand(256, 1, 28, 28)
+    images = Grid(255).snap(torch.rand(256, 1, 28, 28))
     engine = Engine(network.program)
     labels = engine(images).argmax(1)
     goal, attack = Untargeted(labels), HFGSM()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hwsim.attacks.core.base import Attack
 from hwsim.attacks.core.criteria import Untargeted
+from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.pgd import BIM, PGD
 from hwsim.engine.module import Engine
 from hwsim.networks.open import open_network
@@ -55,7 +56,7 @@ def _compare(
     on_engine: bool = True,
 ) -> Line:
     network = open_network("mnist-cnn-h16")
-    images = torch.rand(IMAGES, 1, 28, 28)
+    images = Grid(255).snap(torch.rand(IMAGES, 1, 28, 28))
     forms = {key: _formed(network.module, images, form) for key, form in FORMATS.items()}
     labels = network.module(images).argmax(1)
     target = Untargeted(labels)
