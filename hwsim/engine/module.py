@@ -188,7 +188,7 @@ class Engine(nn.Module):
             # Optimizers that work in tanh or other spaces return to the box only to rounding.
             if self.outside == "error" and (low < -1e-5 or high > 1 + 1e-5):
                 raise InputError(
-                    f"images must lie in [0, 1], got {low:.4g} … {high:.4g}: give raw pixels, "
+                    f"images must lie in [0, 1], got {low:.6g} … {high:.6g}: give raw pixels, "
                     "normalization is part of the compiled network; for an attack that looks "
                     'beyond on its way there is Engine(program, outside="clamp")'
                 )
