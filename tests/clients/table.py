@@ -1,47 +1,76 @@
-"""`python -m tests.clients.table [LIBRARY …]`: docs/libraries.md, what of each library runs."""
+"""`python -m tests.clients.table`: docs/libraries.md, what of each library runs; and its reader."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from tests.clients.attempts import CASES, RUNS, Fate, fates, versions
+from tests.clients.libraries.attempts import CLAMP, FAILS, RUNS, UNTRIED, Fate
+from tests.clients.libraries.known import LIBRARIES, fates, installed
+from tests.clients.libraries.reasons import REASONS
 
 PATH = Path("docs/libraries.md")
 
 TEXT = """# Other people's attacks on the Engine
 
-`python -m tests.clients.table`: every attack of the libraries that takes images, found by looking
-into them, with its own defaults but for a small budget, on four images. Where one does not run on
-`Engine(program)`, it is tried on `Engine(program, outside="clamp")` and on the float network that
-was compiled: what stops there too is the library's own requirement and not the engine's fault.
-*Too long* says that an attempt took more seconds than a test can wait; it is not judged.
+Written by `python -m tests.clients.table`; a test compares it with what happens. Every attack of
+the three libraries that takes images, found by looking into them, is called as its documentation
+asks, with its own defaults but for a small budget of steps and queries, on four images:
 
+- **runs**: on `Engine(program)` as it is;
+- **with `outside="clamp"`**: it looks beyond [0, 1] on its way, and runs on
+  `Engine(program, outside="clamp")`;
+- **does not run**: on neither, nor on the float network that was compiled, an ordinary PyTorch
+  module, where it ends in the same error;
+- **not tried**: it needs a package that the tests do not install.
 """
 
 
-def table(found: list[Fate]) -> str:
-    """Markdown rows."""
-    rows = ["| attack | `Engine(program)` | `outside=\"clamp\"` | float network | fault |", "|---|---|---|---|---|"]  # fmt: skip  # noqa: E501
-    for fate in found:
-        cells = [fate.name, fate.engine, fate.clamped, fate.float, fate.fault]
-        rows.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-    return "\n".join(rows) + "\n"
+def row(fate: Fate) -> tuple[str, str, str]:
+    """Attack, fate, remark."""
+    reason = REASONS.get((fate.library, fate.name))
+    cause = reason.cause if reason and fate.kind in (FAILS, UNTRIED) else ""
+    return fate.name, fate.kind, cause or fate.how
+
+
+def rows(found: list[Fate]) -> list[tuple[str, str, str]]:
+    """In the order of the page."""
+    return [row(fate) for fate in found]
+
+
+def section(library: str, found: list[Fate]) -> str:
+    """Heading, counts, table, and what has no place in it."""
+    kinds = [fate.kind for fate in found]
+    counts = [f"{kinds.count(RUNS)} run as they are", f"{kinds.count(CLAMP)} {CLAMP}"]
+    if failing := kinds.count(FAILS):
+        counts.append(f"{failing} do{'es' if failing == 1 else ''} not run")
+    if untried := kinds.count(UNTRIED):
+        counts.append(f"{untried} were not tried")
+    lines = [heading(library), "", f"{len(found)} attacks: {', '.join(counts)}.", ""]
+    lines += ["| attack | fate | how it is called, or why it does not run |", "|---|---|---|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in rows(found)]
+    if left := LIBRARIES[library].NO_CASE:
+        lines += ["", "No attacks on images of a compiled network:", ""]
+        lines += [f"- {name}: {why}" for name, why in left.items()]
+    return "\n".join(lines) + "\n"
+
+
+def heading(library: str) -> str:
+    """With the version that is installed."""
+    return f"## {library} {installed(library)}"
+
+
+def listed(page: str, library: str) -> list[tuple[str, ...]]:
+    """The rows of the page on a library of the installed version; none if it has no section."""
+    _, found, rest = page.partition(heading(library) + "\n")
+    lines = rest.split("\n## ")[0].splitlines() if found else []
+    table = [line for line in lines if line.startswith("| ")][1:]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table]
 
 
 def main() -> None:
     """Write the page."""
-    text = TEXT
-    for library in sys.argv[1:] or CASES:
-        found = fates(library)
-        runs = sum(fate.engine == RUNS for fate in found)
-        more = sum(fate.engine != RUNS and fate.clamped == RUNS for fate in found)
-        text += f"## {library} {versions()[library]}\n\n"
-        text += (
-            f'{len(found)} attacks: {runs} run as they are, {more} more with `outside="clamp"`.\n\n'
-        )
-        text += table(found) + "\n"
-        PATH.write_text(text.rstrip() + "\n")
+    sections = [section(library, fates(library)) for library in LIBRARIES]
+    PATH.write_text("\n".join([TEXT, *sections]))
 
 
 if __name__ == "__main__":
