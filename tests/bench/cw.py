@@ -157,6 +157,8 @@ def _check_as_good(ours: Outcome, theirs: Outcome, peer: str) -> None:
     both = ours.success[:count] & theirs.success
     if not bool(both[theirs.success].all()):
         sys.exit(f"{peer} finds images that ours misses: their speeds do not compare")
+    if not bool(both.any()):
+        sys.exit(f"neither ours nor {peer} finds an image: their speeds do not compare")
     mine, other = (float(o.distance[:count][both].mean()) for o in (ours, theirs))
     if mine > 1.01 * other:
         sys.exit(f"ours stands at a mean distance of {mine:.4g} where {peer} reaches {other:.4g}")
