@@ -426,6 +426,7 @@ def test_forked_data_loader_workers_may_run_the_engine(engine: Engine) -> None:
         (torch.full((2, 1, 6, 6), float("nan")), "NaN"),
         (torch.full((2, 1, 6, 6), float("inf")), "infinity"),
         (torch.full((2, 1, 6, 6), -0.01), "must lie in [0, 1], got -0.01"),
+        (torch.full((2, 1, 6, 6), 1.00002), "must lie in [0, 1], got 1.00002 … 1.00002"),
         (torch.full((2, 1, 6, 6), 255.0), "raw pixels"),
         (np.zeros((2, 1, 6, 6), np.float32), "torch tensor, got ndarray"),
         (None, "torch tensor, got NoneType"),
