@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
-from tests.clients.libraries.attempts import CLAMP, FAILS, RUNS, UNTRIED, Fate
-from tests.clients.libraries.known import LIBRARIES, fates, installed
+from tests.clients.libraries.attempts import (
+    CLAMP,
+    FAILS,
+    RUNS,
+    UNTRIED,
+    Case,
+    Fate,
+    fate,
+    victims,
+)
+from tests.clients.libraries.known import LIBRARIES, cases, installed
 from tests.clients.libraries.reasons import REASONS
 
 PATH = Path("docs/libraries.md")
@@ -22,24 +33,24 @@ asks, with its own defaults but for a small budget of steps and queries, on four
 - **does not run**: on neither, nor on the float network that was compiled, an ordinary PyTorch
   module, where it ends in the same error;
 - **not tried**: it needs a package that the tests do not install.
+
+What is marked *when written* compiles itself for half a minute in every process. It ran when this
+page was written, and the test, which runs one of its kind, does not repeat it.
 """
+WHEN_WRITTEN = "*when written*"
 
 
-def row(fate: Fate) -> tuple[str, str, str]:
+def row(case: Case, kind: str) -> tuple[str, str, str]:
     """Attack, fate, remark."""
-    reason = REASONS.get((fate.library, fate.name))
-    cause = reason.cause if reason and fate.kind in (FAILS, UNTRIED) else ""
-    return fate.name, fate.kind, cause or fate.how
+    reason = REASONS.get((case.library, case.name))
+    cause = reason.cause if reason and kind in (FAILS, UNTRIED) else ""
+    marks = [cause or case.how, WHEN_WRITTEN if case.compiles else ""]
+    return case.name, kind, "; ".join(mark for mark in marks if mark)
 
 
-def rows(found: list[Fate]) -> list[tuple[str, str, str]]:
-    """In the order of the page."""
-    return [row(fate) for fate in found]
-
-
-def section(library: str, found: list[Fate]) -> str:
+def section(library: str, found: list[tuple[Case, Fate]]) -> str:
     """Heading, counts, table, and what has no place in it."""
-    kinds = [fate.kind for fate in found]
+    kinds = [fate.kind for _, fate in found]
     counts = [f"{kinds.count(RUNS)} run as they are", f"{kinds.count(CLAMP)} {CLAMP}"]
     if failing := kinds.count(FAILS):
         counts.append(f"{failing} do{'es' if failing == 1 else ''} not run")
@@ -47,7 +58,7 @@ def section(library: str, found: list[Fate]) -> str:
         counts.append(f"{untried} were not tried")
     lines = [heading(library), "", f"{len(found)} attacks: {', '.join(counts)}.", ""]
     lines += ["| attack | fate | how it is called, or why it does not run |", "|---|---|---|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in rows(found)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in (row(c, f.kind) for c, f in found)]
     if left := LIBRARIES[library].NO_CASE:
         lines += ["", "No attacks on images of a compiled network:", ""]
         lines += [f"- {name}: {why}" for name, why in left.items()]
@@ -68,8 +79,16 @@ def listed(page: str, library: str) -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Write the page."""
-    sections = [section(library, fates(library)) for library in LIBRARIES]
+    """Write the page; processor seconds of each attack go to standard error."""
+    models, sections = victims(), []
+    for library in LIBRARIES:
+        found = []
+        for case in cases(library):
+            began = time.process_time()
+            found.append((case, fate(case, models)))
+            taken = time.process_time() - began
+            print(f"{library} {case.name} {taken:.1f} s", file=sys.stderr, flush=True)
+        sections.append(section(library, found))
     PATH.write_text("\n".join([TEXT, *sections]))
 
 

@@ -69,12 +69,15 @@ class Case:
 
     how
         What its documentation asks for beyond a model, images and labels; "" for nothing.
+    compiles
+        Whether it compiles itself for half a minute, each time anew: not for the test.
     """
 
     library: str
     name: str
     run: Callable[[Victim], Tensor]
     how: str = ""
+    compiles: bool = False
 
 
 @dataclass(frozen=True)

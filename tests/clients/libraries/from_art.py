@@ -25,6 +25,8 @@ NO_CASE = {
     "OverloadPyTorch": "takes an object detector",
     "SNAL": "takes an object detector",
 }
+#: Compiled by numba for half a minute in every process: the test runs Foolbox's, the same code.
+COMPILES = {"BrendelBethgeAttack"}
 #: Budgets of single attacks.
 OWN: dict[str, dict[str, Any]] = {
     "CarliniL0Method": {"max_iter": 1, "binary_search_steps": 1},
@@ -36,7 +38,7 @@ OWN: dict[str, dict[str, Any]] = {
     "GeoDA": {"max_iter": 500, "sub_dim": 4},
     "PixelAttack": {"max_iter": 1, "th": 1},
     "ShadowAttack": {"batch_size": 4},
-    "SignOPTAttack": {"max_iter": 1},
+    "SignOPTAttack": {"max_iter": 1, "beta": 0.1},
     "ThresholdAttack": {"max_iter": 1, "th": 1, "es": 1},
     "UniversalPerturbation": {"max_iter": 1, "attacker": "fgsm"},
     "VirtualAdversarialMethod": {"max_iter": 1, "batch_size": 4},
@@ -59,7 +61,7 @@ def cases() -> Iterator[Case]:
         run, how = SPECIAL.get(name, (_plain, ""))
         if name in PROBABILITIES:
             how = "a softmax behind the model: it takes probabilities"
-        yield Case("ART", name, _bound(run, kind), how)
+        yield Case("ART", name, _bound(run, kind), how, name in COMPILES)
 
 
 def _classifies(kind: Any) -> bool:

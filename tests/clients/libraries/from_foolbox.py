@@ -15,6 +15,9 @@ from tests.clients.libraries.budgets import budget
 EPSILON = 200 / 255
 #: What has no place in the list, and why.
 NO_CASE: dict[str, str] = {}
+#: One attack in four norms, each of which numba compiles for half a minute in every process. The
+#: test runs one, ``L2BrendelBethgeAttack``.
+COMPILES = {"L0BrendelBethgeAttack", "L1BrendelBethgeAttack", "LinfinityBrendelBethgeAttack"}
 
 
 def cases() -> Iterator[Case]:
@@ -29,7 +32,7 @@ def cases() -> Iterator[Case]:
         if kind in seen or name in NO_CASE:
             continue  # a second name of the same attack
         seen.add(kind)
-        yield Case("Foolbox", name, _run(kind), _how(kind))
+        yield Case("Foolbox", name, _run(kind), _how(kind), name in COMPILES)
 
 
 def _starts(kind: Any) -> bool:
