@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from pathlib import Path
@@ -168,7 +169,8 @@ def test_a_manifest_with_odd_values_is_refused_or_a_valid_program(intact: dict, 
             if data.draw(st.integers(0, 9)) == 0:
                 del container[key]
             else:
-                container[key] = data.draw(odd_values)
+                # A copy: a list that was put in would be what a later draw puts into itself.
+                container[key] = copy.deepcopy(data.draw(odd_values))
 
     with tempfile.TemporaryDirectory() as folder:
         image = _restore(intact, folder)
@@ -189,7 +191,7 @@ def test_a_forged_layer_with_matching_instructions_is_refused_or_a_valid_program
         def change(manifest: dict[str, Any]) -> None:
             layer = data.draw(st.sampled_from(manifest["layers"]))
             key = data.draw(st.sampled_from(sorted(set(layer) - {"name"})))
-            layer[key] = data.draw(odd_values)
+            layer[key] = copy.deepcopy(data.draw(odd_values))
 
         forge_manifest(image, change)
         try:
