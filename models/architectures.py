@@ -1,4 +1,4 @@
-"""The papers' networks, by name."""
+"""The networks by name: the papers', and those that people compare engines with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import nn
+
+from hwsim.models.mobile import mobilenet
+from hwsim.models.residual import resnet8, resnet20
 
 
 def mnist_cnn(dropout: bool = True) -> nn.Sequential:
@@ -16,7 +19,7 @@ def mnist_cnn(dropout: bool = True) -> nn.Sequential:
     that layers keep their names.
     """
     first, second = (0.25, 0.5) if dropout else (0.0, 0.0)
-    return nn.Sequential(
+    return _of_the_papers(
         nn.Conv2d(1, 64, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
@@ -62,7 +65,18 @@ def cifar_net(
     for width in hidden:
         layers += [nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout)]
         features = width
-    return nn.Sequential(*layers, nn.Linear(features, 10))
+    return _of_the_papers(*layers, nn.Linear(features, 10))
+
+
+def _of_the_papers(*layers: nn.Module) -> nn.Sequential:
+    """Layers whose weights have one binary point each, as in the papers' fixed-point machines.
+
+    The compiler gives rows of dense layers steps of their own elsewhere.
+    """
+    network = nn.Sequential(*layers)
+    # Not by assignment: torch declares that attributes of a module are tensors or modules.
+    vars(network)["one_binary_point"] = True
+    return network
 
 
 def c0() -> nn.Sequential:
@@ -103,6 +117,28 @@ def vgg16(batch_norm: bool = True) -> nn.Sequential:
     return cifar_net(stages, [512, 512], batch_norm=batch_norm)
 
 
+def lenet5() -> nn.Sequential:
+    """LeNet-5 of LeCun et al. 1998, section II.B; (N, 1, 28, 28) -> (N, 10) logits.
+
+    28x28 images are padded to the paper's 32x32. As usual since, C3 sees all of S2's maps,
+    averages are not scaled, tanh is not stretched, and the last layer is linear.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, 10),
+    )
+
+
 ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mnist-cnn": mnist_cnn,
     "mnist-cnn-plain": partial(mnist_cnn, dropout=False),
@@ -111,4 +147,8 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "dnn2": dnn2,
     "dnn3": dnn3,
     "vgg16": vgg16,
+    "lenet5": lenet5,
+    "resnet8": resnet8,
+    "resnet20": resnet20,
+    "mobilenet": mobilenet,
 }

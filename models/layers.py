@@ -81,33 +81,45 @@ class HashLinear(_HashedWeights):
 
 
 class HashConv2d(_HashedWeights):
-    """``nn.Conv2d`` (square kernel, zero padding, no groups or dilation) with hashed weights."""
+    """``nn.Conv2d`` (zero padding, no dilation) with hashed weights.
+
+    kernel_size, stride, padding: one number, or one for each axis. groups: virtual weight (i, j)
+    has i the output channel of the whole layer and j over (channel in the group, ky, kx), so that
+    ``in_channels`` groups are a depthwise convolution, with kh * kw columns.
+    """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
         bias: bool = True,
         *,
+        groups: int = 1,
         rate: float = 1 / 16,
         scheme: Scheme = "xxh32",
         seed: int = 0,
         hash_banks: int = 32,
     ) -> None:
         super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"groups must divide the channels: {in_channels} in, {out_channels} out, "
+                f"{groups} groups"
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        fan_in = in_channels * kernel_size * kernel_size
+        height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size,) * 2
+        self._shape = (out_channels, in_channels // groups, height, width)
+        fan_in = in_channels // groups * height * width
         self._init_bank(HashSpec.for_rate(scheme, out_channels, fan_in, rate, seed, hash_banks))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
-        weight = self.virtual_weight().view(shape)
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+        weight = self.virtual_weight().view(self._shape)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups)
 
     def decoded(self) -> nn.Conv2d:
         """A plain ``nn.Conv2d`` that computes the same function."""
@@ -117,6 +129,7 @@ class HashConv2d(_HashedWeights):
             self.kernel_size,
             self.stride,
             self.padding,
+            groups=self.groups,
             bias=self.bias is not None,
         )
         return _fill(plain, self)
@@ -139,33 +152,36 @@ def _hashed_twin(layer: nn.Linear | nn.Conv2d, path: str, options: dict) -> Hash
     bias = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return HashLinear(layer.in_features, layer.out_features, bias, **options)
-    square = len({*layer.kernel_size}) == len({*layer.stride}) == 1
-    plain = layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
-    if not (square and plain):
+    if set(layer.dilation) != {1} or layer.padding_mode != "zeros":
         raise InputError(
-            f"{path}: only square, ungrouped, undilated convolutions with zero padding can be "
-            "hashed: change it, or name it in skip"
+            f"{path}: only undilated convolutions with zero padding can be hashed: change it, or "
+            "name it in skip"
         )
-    kernel = layer.kernel_size[0]
-    if layer.padding == "same" and kernel % 2 == 0:
+    height, width = layer.kernel_size
+    if layer.padding == "same" and 0 in (height % 2, width % 2):
         raise InputError(
             f"{path}: padding='same' with an even kernel pads unequally, which the engine cannot: "
             "use an odd kernel, or name it in skip"
         )
     # What the words of torch say in numbers.
-    words = {"same": (kernel // 2,), "valid": (0,)}
+    words = {"same": (height // 2, width // 2), "valid": (0, 0)}
     padding = words[layer.padding] if isinstance(layer.padding, str) else layer.padding
-    if len({*padding}) != 1:
-        raise InputError(f"{path}: padding must be the same on both axes, got {padding}")
     return HashConv2d(
         layer.in_channels,
         layer.out_channels,
-        kernel,
-        layer.stride[0],
-        padding[0],
+        _single((height, width)),
+        _single(layer.stride),
+        _single(padding),
         bias,
+        groups=layer.groups,
         **options,
     )
+
+
+def _single(pair: tuple[int, ...]) -> int | tuple[int, int]:
+    """3 for (3, 3)."""
+    first, second = pair
+    return first if first == second else (first, second)
 
 
 def compress(

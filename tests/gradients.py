@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from hwsim.engine import reference
 from hwsim.engine.backward import Backward
 from hwsim.engine.forward import Datapath
 from hwsim.engine.module import Engine
+from hwsim.engine.pulls import pull_of
 from hwsim.program.program import Program
 from tests.rounding import assert_within, gamma, roundings
 
@@ -58,8 +58,11 @@ def terms(engine: Engine, x: Tensor, seed: Tensor) -> Tensor:
     for. Its gates are the engine's own, so it says how far two runs of an engine may be apart, not
     whether a gate is right.
     """
-    backward = copy.copy(engine.pullback)
-    backward._weights = [weight.abs() for weight in backward._weights]
+    backward = Backward(engine.datapath, "ste" if engine.gradient == "ste" else "ste-unclamped")
+    program = engine.program
+    backward.pulls = [
+        pull_of(program, stage.layer, signed=False) for stage in engine.datapath.stages
+    ]
     tape = engine.datapath.run(engine.grid(x), states=True)
     return torch.from_numpy(backward.run(seed.abs().float().numpy(), tape)).double()
 

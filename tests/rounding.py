@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.engine.pulls import counted, layer_factors
+from hwsim.program.layers import (
+    AverageLayer,
+    Layer,
+    MacLayer,
+    PoolLayer,
+    Window,
+)
+from hwsim.program.program import Program
 
 #: Unit roundoff of float32: round to nearest is off by at most this share of the exact result.
 UNIT = Fraction(1, 2**24)
@@ -23,21 +33,56 @@ def gamma(count: int) -> Fraction:
     return count * UNIT / (1 - count * UNIT)
 
 
-def _overlap(kernel: int, stride: int) -> int:
-    """The most windows of one axis that hold one place."""
-    return -(-kernel // stride)
+def _overlap(window: Window) -> int:
+    """The most windows that hold one place."""
+    sides = zip(window.kernel, window.stride, strict=True)
+    return math.prod(-(-kernel // stride) for kernel, stride in sides)
 
 
-def _weight_roundings(layer: MacLayer) -> int:
-    """1 if a factor w · m of the layer needs more than the 24 bits of float32, else 0.
+def _readers(layer: MacLayer) -> int:
+    """Outputs that read one input, at most."""
+    return layer.group_out * (_overlap(layer.window) if layer.window else 1)
 
-    w · m has at most 15 + 15 bits, and the power of two that goes with it rounds nothing. The last
-    layer's factors are words of at most 15 bits.
+
+def _is_rounded(layer: Layer, factors: NDArray[np.float64]) -> bool:
+    """Whether a factor that the backward pass multiplies by does not fit float32."""
+    if isinstance(layer, MacLayer):
+        rows = np.broadcast_to(factors, (layer.n_out,))
+        factors = layer.virtual_weights * rows[:, None]
+    return bool(np.any(factors.astype(np.float32) != factors))
+
+
+def _own_roundings(layer: Layer, factors: NDArray[np.float64]) -> int:
+    """Roundings that a term passes on its way back through one layer, to one of its sources."""
+    if isinstance(layer, PoolLayer):
+        return _overlap(layer.window) - 1
+    rounded = int(_is_rounded(layer, factors))
+    if isinstance(layer, MacLayer):
+        return rounded + _readers(layer)
+    if isinstance(layer, AverageLayer):
+        return rounded + _overlap(layer.window)
+    return rounded + 1
+
+
+Cost = Callable[[Layer, NDArray[np.float64]], float]
+
+
+def _worst_path(program: Program, cost: Cost, join: float) -> float:
+    """The largest sum of ``cost`` (layer, factors) over a path from the logits to the image.
+
+    join: what each further reader of a map adds there.
     """
-    if layer.last:
-        return 0
-    wide = layer.virtual_weights.astype(np.float64) * layer.multiplier[:, None]
-    return int(np.any(wide.astype(np.float32) != wide))
+    behind: dict[int, float] = {}
+    readers: dict[int, int] = {}
+    for layer, wire in reversed(list(zip(program.layers, program.wires, strict=True))):
+        after = 0.0
+        if wire.target is not None:
+            after = behind[wire.target.map] + join * (readers[wire.target.map] - 1)
+        for place, factors in zip(wire.sources, layer_factors(program, layer), strict=True):
+            here = after + cost(layer, factors)
+            behind[place.map] = max(behind.get(place.map, -math.inf), here)
+            readers[place.map] = readers.get(place.map, 0) + 1
+    return behind[0] + join * (readers[0] - 1)
 
 
 def roundings(program: Program) -> int:
@@ -50,24 +95,19 @@ def roundings(program: Program) -> int:
       the factor is (once), and the sum of up to N terms adds at most N − 1 roundings to each of
       them, in whatever order a library sums (Higham, section 3.1; with fused multiply-adds there
       are fewer). N is the number of outputs that read one input: n_out for a fully connected
-      layer, n_out · ⌈kernel / stride⌉² for a convolution.
-    - a pool, up to ⌈kernel / stride⌉² windows may have the same winner: as many terms less one.
-      Gates and winners select, and round nothing.
+      layer, n_out · ⌈kernel / stride⌉² for a convolution, of a group where there are some.
+    - a max-pool, up to ⌈kernel / stride⌉² windows may have the same winner: as many terms less one.
+      Gates and winners select, and round nothing. An average adds a factor, and a product.
+    - an affine layer, an addition, a table: a factor that may have been rounded, and a product.
+    - a map that several layers read, their gradients are added.
     - the input, the product with (2^A − 1) · 2^-A, which float32 holds exactly: once.
 
     So every term of the computed sum is the exact term times (1 + δ)s, at most this many, and the
     sum is off by at most γ_n · Σ|terms|.
     """
-    count = 1
-    for layer in program.layers:
-        if isinstance(layer, PoolLayer):
-            count += _overlap(layer.kernel, layer.stride) ** 2 - 1
-            continue
-        readers = layer.n_out
-        if layer.kind == "conv":
-            readers *= _overlap(layer.kernel, layer.stride) ** 2
-        count += _weight_roundings(layer) + readers
-    return count
+    last = counted(program, float(program.input.scale)) / float(program.input.scale)
+    own = _worst_path(program, _own_roundings, 1)
+    return 1 + int(np.float32(last) != last) + int(own)
 
 
 def stays_normal(program: Program) -> bool:
@@ -78,19 +118,27 @@ def stays_normal(program: Program) -> bool:
     place, so that the loss of a product that cancellation made small, at most 2^-126, is less than
     u · Σ|terms|: no more than the rounding that was counted for it.
     """
-    low = high = 0.0
-    for layer in program.layers:
-        if isinstance(layer, PoolLayer):
-            high += 2 * float(np.log2(_overlap(layer.kernel, layer.stride)))
-            continue
-        m = np.abs(layer.multiplier.astype(np.float64))
-        shift = layer.fa_in - layer.fa_out - layer.shift.astype(np.float64)
-        scale = np.full(1, -float(layer.fw)) if layer.last else np.log2(m[m > 0]) + shift[m > 0]
-        largest = np.log2(max(int(np.abs(layer.weights).max()), 1))
-        terms = np.log2(layer.n_out * layer.kernel**2)
-        low += min(0.0, float(scale.min(initial=0.0)))
-        high += max(0.0, float(scale.max(initial=0.0)) + largest + terms)
-    return low > -100 and high < 120
+
+    return _worst_path(program, _shrinks, 0) < 100 and _worst_path(program, _grows, 1) < 120
+
+
+def _shrinks(layer: Layer, factors: NDArray[np.float64]) -> float:
+    """Bits by which a factor of a layer may make a term smaller."""
+    return max(0.0, -float(_logs(factors).min(initial=0.0)))
+
+
+def _grows(layer: Layer, factors: NDArray[np.float64]) -> float:
+    """Bits by which a layer may make a sum of terms larger."""
+    terms, largest = 1, 1
+    if isinstance(layer, MacLayer):
+        terms, largest = _readers(layer), max(int(np.abs(layer.weights).max()), 1)
+    elif isinstance(layer, PoolLayer | AverageLayer):
+        terms = _overlap(layer.window)
+    return max(0.0, float(_logs(factors).max(initial=0.0))) + math.log2(terms * largest)
+
+
+def _logs(factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log2(np.abs(factors[factors != 0]))
 
 
 def worst_share(found: NDArray[Any], exact: NDArray[Any], size: NDArray[Any], count: int) -> float:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -27,9 +27,10 @@ from hwsim.models import zoo
 from hwsim.networks.open import open_program
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR
-from hwsim.program.program import FIELDS, WORDS_PER_INSTRUCTION
+from hwsim.program.instruction import FIELDS, WORDS_PER_INSTRUCTION
 from hwsim.program.proof import MAX_VIRTUAL_WEIGHTS
-from hwsim.rom.manifest import FORMAT_VERSION, MacEntry, Manifest, PoolEntry
+from hwsim.rom import entries
+from hwsim.rom.manifest import FORMAT_VERSION, Manifest
 from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 from tests.hostile.command import PAGE as HOSTILE_PAGE
 from tests.hostile.command import PLACE as HOSTILE_PLACE
@@ -58,7 +59,7 @@ def test_every_table_with_a_place_has_a_writer() -> None:
 
 def test_the_table_of_stages_has_every_stage() -> None:
     sums = {"FILL", "TURNS", "INSTRUCTION"}
-    flags = {"POSITIVE", "UNSATURATED", "WINNER"}  # bits of post's state bytes
+    flags = {"POSITIVE", "UNSATURATED", "WINNER", "POSITIONS"}  # bits of post's state bytes
     others = {"WORDS_PER_INSTRUCTION", "ROTATION_SEED_XOR"} | {f"PRIME{n}" for n in range(2, 6)}
     for unit, stages in formats.STAGES.items():
         found = {name for name, value in vars(unit).items() if name.isupper()}
@@ -79,7 +80,9 @@ def test_the_keys_of_a_manifest_are_those_of_its_schema() -> None:
     whole, config, layer = tables
     assert whole == set(Manifest.model_fields)
     assert config == set(EngineConfig.model_fields)
-    assert layer == set(MacEntry.model_fields) >= set(PoolEntry.model_fields)
+    kinds = get_args(entries.AnyEntry)
+    assert len(kinds) == 6
+    assert layer == {name for entry in kinds for name in entry.model_fields}
 
 
 def _first_cells(table: str) -> set[str]:
@@ -161,6 +164,7 @@ def _images() -> Iterator[str]:
     yield f"at most 2^{MAX_VIRTUAL_WEIGHTS.bit_length() - 1} each"
     yield f"integer, 1 … 2^{schema['wgt_depth']['maximum'].bit_length() - 1}"
     yield f"`format_version` | {FORMAT_VERSION} |"
+    yield f"`lut_tables` | integer, 0 … {schema['lut_tables']['maximum']}"
     state, word = xxhash32((2, 3), 1), xxhash32((3,), 1 ^ ROTATION_SEED_XOR)
     yield f"u of (i, j) = (2, 3) is 0x{state:08X} and v of j = 3 is 0x{word:08X}"
     for prime in (PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR):

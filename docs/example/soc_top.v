@@ -63,7 +63,7 @@ module soc_top (
       .TILE_DEPTH(1152),
       .WGT_DEPTH(65536),
       .IDX_DEPTH(64),
-      .ACT_DEPTH(16384),
+      .ACT_DEPTH(32768),
       .CHAN_DEPTH(1024),
       .PROG_DEPTH(16),
       .SOFTMAX(0)

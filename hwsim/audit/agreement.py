@@ -1,11 +1,11 @@
 """Does the gradient predict what the datapath really does, and where along it does it stop?
 
-A network cut behind a layer is a network again: its input is that layer's integer feature map a.
-So the same question is put at every depth. The scalar is the lead of the answered class over
-the runner-up, linear in the logits, so that no softmax has a say. g is its gradient by a, from
-the backward pass of the cut network; a is moved to a ± h·u, u a random ±1 for every value, cut at
-0 and 2^A − 1, and the integer datapath is run on both. Over many draws the products of the
-difference seen with the difference predicted, g·(a₊ − a₋), give
+A network cut behind a layer is a network again (hwsim/audit/tails.py): its input is that layer's
+integer feature map a. So the same question is put at every depth. The scalar is the lead of the
+answered class over the runner-up, linear in the logits, so that no softmax has a say. g is its
+gradient by a, from the backward pass of the cut network; a is moved to a ± h·u, u a random ±1 for
+every value, cut at 0 and 2^A − 1, and the integer datapath is run on both. Over many draws the
+products of the difference seen with the difference predicted, g·(a₊ − a₋), give
 
     cosine = Σ seen·predicted / sqrt(Σ seen² · Σ predicted²),
 
@@ -21,7 +21,7 @@ one that leads nowhere agrees at none. So a depth is judged by its best width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -31,24 +31,11 @@ from torch import Tensor
 from hwsim.audit.evidence import Agreement, Probe
 from hwsim.engine.backward import GradientMode
 from hwsim.engine.module import Engine
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.program import Program
+from hwsim.program.wires import Input
 
 #: The gradients that an attacker can take; finite differences are what they are held against.
 MODES: tuple[GradientMode, ...] = ("ste", "ste-unclamped")
-
-
-def tails(program: Program) -> Iterator[tuple[str, Program]]:
-    """(depth, network that begins there): the whole network, then what is behind each stage.
-
-    A pool that directly follows a layer belongs to it, as in Engine.feature_maps.
-    """
-    yield "input", program
-    layers = program.layers
-    for at, layer in enumerate(layers[:-1]):
-        if isinstance(layer, MacLayer) and isinstance(layers[at + 1], PoolLayer):
-            continue
-        tail = program.replace(layers=layers[at + 1 :], input_shape=layer.out_shape)
-        yield f"after {layer.name}", tail
 
 
 def widths(act_max: int) -> tuple[int, ...]:
@@ -79,7 +66,7 @@ def directions(
 ) -> Agreement:
     """All values of (N, C, H, W) ``maps`` moved at once, ``draws`` times."""
     top, engine = program.config.act_max, Engine(program)
-    weights = lead(engine.integer_logits(_images(maps, top)).numpy(), labels)
+    weights = lead(engine.integer_logits(_images(maps, program.input)).numpy(), labels)
     slopes = {mode: _slope(program, mode, maps, weights) for mode in MODES}
     noise = np.random.default_rng(seed)
     seen = np.empty((draws, len(maps)))
@@ -88,7 +75,7 @@ def directions(
         way = step * noise.choice(np.array([-1, 1]), maps.shape)
         ends = [np.clip(maps + way, 0, top), np.clip(maps - way, 0, top)]
         up, down = (
-            engine.integer_logits(_images(np.concatenate(ends), top))
+            engine.integer_logits(_images(np.concatenate(ends), program.input))
             .numpy()
             .reshape(2, len(maps), -1)
         )
@@ -104,15 +91,14 @@ def coordinates(
     program: Program, maps: NDArray[np.int64], labels: NDArray[np.int64], *, step: int
 ) -> Agreement:
     """Every input value alone: gradients against the Engine's finite-difference mode."""
-    top = program.config.act_max
-    weights = lead(Engine(program).integer_logits(_images(maps, top)).numpy(), labels)
+    weights = lead(Engine(program).integer_logits(_images(maps, program.input)).numpy(), labels)
     truth = _slope(program, "finite-difference", maps, weights, step).T
     pairs = {mode: _cosine(truth, _slope(program, mode, maps, weights).T) for mode in MODES}
     return _row("input", "coordinates", step, pairs)
 
 
-def _images(maps: NDArray[np.int64], top: int) -> Tensor:
-    return torch.from_numpy((maps / top).astype(np.float32))
+def _images(maps: NDArray[np.int64], image: Input) -> Tensor:
+    return torch.from_numpy(((maps - image.zero) * float(image.scale)).astype(np.float32))
 
 
 def _slope(
@@ -124,7 +110,7 @@ def _slope(
 ) -> NDArray[np.float64]:
     """(N, C·H·W) gradient of the lead, up to a factor that all values share."""
     engine = Engine(program, mode, difference_step=step)
-    x = _images(maps, program.config.act_max).requires_grad_()
+    x = _images(maps, program.input).requires_grad_()
     with torch.enable_grad():
         value = (engine(x) * torch.from_numpy(weights).float()).sum()
         (slope,) = torch.autograd.grad(value, x)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from hwsim.attacks.core.noise import Noise
-from hwsim.audit.agreement import tails
 from hwsim.audit.evidence import Saturation, Stability, Ties
 from hwsim.engine.module import Engine
 from hwsim.units.softmax import probabilities
@@ -19,7 +18,7 @@ CUTS = (1, 3, 7, 16, 64)
 def saturation(engine: Engine, inputs: Tensor) -> list[Saturation]:
     """Each hidden feature map of the clean images, behind its pool."""
     top = engine.program.config.act_max
-    names = [depth.removeprefix("after ") for depth, _ in tails(engine.program)][1:]
+    names = [stage.name for stage in engine.datapath.stages[:-1]]
     return [
         Saturation(name, float(np.mean(maps == top)), float(np.mean(maps == 0)))
         for name, maps in zip(names, engine.feature_maps(inputs), strict=True)
@@ -44,7 +43,8 @@ def stability(engine: Engine, inputs: Tensor) -> Stability:
 
     A fresh Engine takes part too. Every integer logit is compared with those of the first run.
     """
-    images = torch.cat([inputs, Noise(inputs).uniform(0.0, 1.0)])
+    low, high = engine.bounds
+    images = torch.cat([inputs, Noise(inputs).uniform(low, high)])
     first = engine.integer_logits(images)
     backwards = torch.arange(len(images)).flip(0)
     runs = [engine.integer_logits(images), Engine(engine.program).integer_logits(images)]

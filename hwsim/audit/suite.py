@@ -25,6 +25,7 @@ from hwsim.audit.evidence import Evidence
 from hwsim.audit.flag_texts import BY_KEY
 from hwsim.audit.flags import judge_all
 from hwsim.audit.gradients import NAIVE, examine, usable_losses
+from hwsim.audit.tails import tails
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.files.content import digest
@@ -104,7 +105,7 @@ class Audit:
         yield AuditPhase("repeated inference", 10, self._stability)
         yield AuditPhase("saturation and ties", 1, self._saturation)
         yield AuditPhase("gradients by loss", 18, self._gradients)
-        for depth, tail in agreement.tails(self.network.program):
+        for depth, tail in tails(self.engine):
             yield from self._agreement(depth, tail)
         for trial in trials(self.engine, self.settings.effort, tuple(self.sources)):
             yield AuditPhase(trial.name, trial.cost, self._attempt(trial))
@@ -198,11 +199,10 @@ class Audit:
 
     def _maps(self, depth: str) -> Any:
         """(N, C, H, W) int64: the integers that the tail at ``depth`` reads."""
-        names = [name for name, _ in agreement.tails(self.network.program)]
         if depth == "input":
-            top = self.network.program.config.act_max
-            return np.floor(self.inputs.double().numpy() * top + 0.5).astype(np.int64)
-        return self.engine.feature_maps(self.inputs)[names.index(depth) - 1].astype(np.int64)
+            return self.engine.grid(self.inputs).transpose(0, 3, 1, 2).astype(np.int64)
+        names = [f"after {stage.name}" for stage in self.engine.datapath.stages]
+        return self.engine.feature_maps(self.inputs)[names.index(depth)].astype(np.int64)
 
     def _attempt(self, trial: Trial) -> Callable[[Evidence], Evidence]:
         def run(_: Evidence) -> Evidence:

@@ -6,7 +6,10 @@ hwsim/bus/header.py writes them as Verilog and as C++.
 from __future__ import annotations
 
 #: Memory spaces of the bus, by file of the image; the probabilities are only read.
-SPACES = {"weights.mem": 0, "index.mem": 1, "scale.mem": 2, "bias.mem": 3, "program.mem": 4}
+SPACES = {
+    "weights.mem": 0, "index.mem": 1, "scale.mem": 2, "bias.mem": 3, "program.mem": 4,
+    "lut.mem": 6,
+}  # fmt: skip
 PROBABILITIES = 5
 #: Cycles from a read of the memory bus to its word.
 MEMORY_READ = 4
@@ -16,9 +19,9 @@ COUNTERS = (
     "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
 )  # fmt: skip
 #: Why the sequencer refused, by the name it has in the Verilog.
-CAUSE_CODES = {"shape": 1, "size": 2, "end": 3, "packet": 4}
+CAUSE_CODES = {"shape": 1, "size": 2, "end": 3, "packet": 4, "place": 5}
 #: The same in words; OUT_OF_CYCLES is the simulation's own.
-CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length"}
+CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length", 5: "place"}
 OUT_OF_CYCLES = 255
 #: Commands of the simulation's pipe, and flags of ``run``; rtl/sim/hne_sim.cpp describes them.
 COMMANDS = {"load": 1, "run": 2, "read": 3}

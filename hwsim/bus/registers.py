@@ -15,13 +15,15 @@ from typing import Literal
 from hwsim.bus.constants import CAUSES, COUNTERS, PROBABILITIES, SPACES
 
 #: "HNE1" in ASCII, and major.minor of this map.
-ID, VERSION = 0x484E4531, 0x00010001
+ID, VERSION = 0x484E4531, 0x00010002
 
-#: Parameter words, in the order of their addresses.
+#: Parameter words, in the order of their addresses; those of the optional units stand behind the
+#: counters.
+OPTIONS = ("ADD", "AVERAGE", "GROUPS", "LUT_TABLES")
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
     "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH",
-    "SOFTMAX",
+    "SOFTMAX", *OPTIONS,
 )  # fmt: skip
 
 
@@ -71,11 +73,15 @@ REGISTERS = (
     ),
     *(
         Register(name, 0x40 + 4 * n, "ro", f"parameter {name}")
-        for n, name in enumerate(PARAMETERS)
+        for n, name in enumerate(PARAMETERS[: -len(OPTIONS)])
     ),
     *(
         Register(f"COUNT_{name.upper()}", 0x80 + 4 * n, "ro", f"cycles of the last image: {name}")
         for n, name in enumerate(COUNTERS)
+    ),
+    *(
+        Register(name, 0xB0 + 4 * n, "ro", f"parameter {name}")
+        for n, name in enumerate(OPTIONS)
     ),
 )  # fmt: skip
 

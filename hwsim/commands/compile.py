@@ -47,3 +47,5 @@ def command(
     )
     if note := program.provenance["calibration"].get("note"):
         say(f"note: calibrated on {note}")
+    for dropped in program.provenance.get("notes", []):
+        say(f"note: {dropped}")

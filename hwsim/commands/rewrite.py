@@ -117,11 +117,10 @@ def _table(entry: dict[str, Any]) -> Table:
     for name in ("words", "changed", "saturated", "zero", "binary point"):
         table.add_column(name, justify="right")
     for layer, row in entry["layers"].items():
-        old, new = row["fw"]
         table.add_row(
             layer,
             *(f"{row[name]:,}" for name in ("words", "changed", "saturated", "zero")),
-            str(old) if old == new else f"{old} -> {new}",
+            f"{-row['moved']:+}" if row["moved"] else "as before",
         )
     return table
 

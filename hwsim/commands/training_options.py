@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from hwsim.commands.options import finite, loading, progress_bar
+from hwsim.errors import HwsimError
 from hwsim.files.shown import say
 
 if TYPE_CHECKING:
@@ -199,15 +200,23 @@ def training_bar(
 def measured(
     screen: Console, card: Card, data: Data, out: Path, bits: int = 8, config: str = "default"
 ) -> None:
-    """Count the hits on the engine, keep them in the card, and say all that there is to say."""
+    """Count the hits on the engine, keep them in the card, and say all that there is to say.
+
+    Raises HwsimError where the engine cannot run the network, when the rest is said.
+    """
     from hwsim.networks.fixed_accuracy import measure
 
+    trained = f"{out / card.name}.safetensors: {100 * card.test_accuracy:.2f}% of "
+    trained += f"{len(data.test):,} images"
+    refused: HwsimError | None = None
     with screen.status(f"running the test images on the {bits}-bit engine"):
-        card = measure(str(out / card.name), (bits,), config)
-    float_share, fixed_share = 100 * card.test_accuracy, 100 * card.fixed_accuracy[bits]
-    say(
-        f"{out / card.name}.safetensors: {float_share:.2f}% of {len(data.test):,} images, "
-        f"{fixed_share:.2f}% on the {bits}-bit engine"
-    )
+        try:
+            card = measure(str(out / card.name), (bits,), config)
+            trained += f", {100 * card.fixed_accuracy[bits]:.2f}% on the {bits}-bit engine"
+        except HwsimError as error:
+            refused = error
+    say(trained)
     if card.dataset_note:
         say(f"note: {card.dataset_note}")
+    if refused is not None:
+        raise refused

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -108,7 +109,7 @@ def upgrade(name: tuple[str, ...]) -> None:
 
 
 @command.command("measure")
-@click.argument("name")
+@click.argument("name", nargs=-1, required=True)
 @click.option(
     "--bits",
     default="16,8,6,4",
@@ -116,19 +117,21 @@ def upgrade(name: tuple[str, ...]) -> None:
     callback=lambda _, __, text: parse_widths(text),
     help="Widths of activations and weights.",
 )
-def measure(name: str, bits: list[int]) -> None:
-    """Count the hits of NAME on the engine, on all test images, and keep them in its card.
+def measure(name: tuple[str, ...], bits: list[int]) -> None:
+    """Count the hits of NAME ... on the engine, on all test images, and keep them in the cards.
 
     Example: hwsim zoo measure runs/zoo/mnist-cnn-h16 --bits 8
     """
     screen = message_console()
-    with screen.status(f"compiling {name}") as status:
-        from hwsim.networks.fixed_accuracy import measure as counted
+    for one in name:
+        with screen.status(f"compiling {one}") as status:
+            from hwsim.networks.fixed_accuracy import measure as counted
 
-        card = counted(
-            name, bits, on_bits=lambda width: status.update(Text(f"{name}: {width} bits"))
-        )
-    say(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
+            def on_bits(width: int, status: Status = status, one: str = one) -> None:
+                status.update(Text(f"{one}: {width} bits"))
+
+            card = counted(one, bits, on_bits=on_bits)
+        say(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
 
 
 def parse_widths(text: str) -> list[int]:

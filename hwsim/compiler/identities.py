@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.ao.quantization import FakeQuantizeBase, ObserverBase
 
-from hwsim.compiler.operations import Affine, Op, Pad, Pool
-from hwsim.compiler.read_ops import Context, dropout_is_active, numbers
+from hwsim.compiler.context import Context, numbers
+from hwsim.compiler.operations import Affine, Average, Op, Pad, Pool
+from hwsim.compiler.read_ops import dropout_is_active
 
 # --- conditions ---------------------------------------------------------------------------------
 
@@ -93,6 +94,7 @@ class Identity:
     modules: tuple[type[nn.Module], ...] = ()
     functions: tuple[Any, ...] = ()
     methods: tuple[str, ...] = ()
+    aten: tuple[str, ...] = ()
 
 
 IDENTITIES = (
@@ -104,8 +106,11 @@ IDENTITIES = (
         ),
         (torch.clone, torch.detach),
         ("contiguous", "clone", "detach", "requires_grad_"),
+        ("lift_fresh_copy", "lift_fresh", "alias", "detach", "clone"),
     ),
-    Identity(_still_float, (), (), ("float", "double", "to", "type", "type_as", "cpu")),
+    Identity(
+        _still_float, (), (), ("float", "double", "to", "type", "type_as", "cpu"), ("to_copy",)
+    ),
     Identity(_switched_off, (FakeQuantizeBase,)),
     Identity(
         _no_dropout,
@@ -114,6 +119,8 @@ IDENTITIES = (
             F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout,
             F.feature_alpha_dropout, torch.dropout,
         ),
+        (),
+        ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout"),
     ),
     Identity(
         _same_shape,
@@ -124,13 +131,17 @@ IDENTITIES = (
     ),
     Identity(
         _one_pixel_windows,
-        (nn.AvgPool2d, nn.MaxPool2d),
-        (F.avg_pool2d, F.max_pool2d, torch.max_pool2d),
+        (nn.AvgPool2d, nn.MaxPool2d, nn.AvgPool1d, nn.MaxPool1d),
+        (F.avg_pool2d, F.max_pool2d, torch.max_pool2d, F.avg_pool1d, F.max_pool1d),
+        (),
+        ("avg_pool2d", "max_pool2d", "avg_pool1d", "max_pool1d"),
     ),
     Identity(
         _same_shape,
-        (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
-        (F.adaptive_avg_pool2d, F.adaptive_max_pool2d),
+        (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d),
+        (F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.adaptive_avg_pool1d),
+        (),
+        ("adaptive_avg_pool2d", "adaptive_avg_pool1d"),
     ),
     Identity(
         _reduces_ones,
@@ -142,6 +153,8 @@ IDENTITIES = (
         _same_size,
         (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d),
         (F.interpolate, F.upsample),
+        (),
+        ("upsample_nearest2d", "upsample_bilinear2d"),
     ),
     # With a factor beyond 1 the number of channels changes.
     Identity(_same_shape, (nn.PixelShuffle, nn.PixelUnshuffle), (F.pixel_shuffle,)),
@@ -149,10 +162,13 @@ IDENTITIES = (
     Identity(
         _no_sides,
         (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d,
-         nn.CircularPad2d),
+         nn.CircularPad2d, nn.ZeroPad1d, nn.ConstantPad1d),
         (F.pad,),
+        (),
+        ("pad", "constant_pad_nd"),
     ),
     Identity(_whole_slices, (), (operator.getitem,)),
+    Identity(_same_shape, (), (), ("narrow",), ("slice", "view", "unsafe_view")),
 )  # fmt: skip
 
 
@@ -161,6 +177,8 @@ def changes_nothing(at: Context) -> bool:
     for row in IDENTITIES:
         if at.module is not None:
             known = isinstance(at.module, row.modules)
+        elif isinstance(at.node.target, torch._ops.OpOverload):
+            known = at.called in row.aten or at.called in row.methods
         elif at.node.op == "call_method":
             known = str(at.node.target) in row.methods
         else:
@@ -175,5 +193,7 @@ def is_neutral(op: Op) -> bool:
     if isinstance(op, Affine):
         return bool(np.all(op.scale == 1) and np.all(op.offset == 0))
     if isinstance(op, Pool):
-        return op.kernel == op.stride == 1
+        return op.kernel == op.stride == (1, 1)
+    if isinstance(op, Average):
+        return op.kernel == op.stride == (1, 1) and op.divisor == 1
     return isinstance(op, Pad) and not any(op.sides)

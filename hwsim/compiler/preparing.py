@@ -22,12 +22,13 @@ _WRAPPERS = {
 _QUANTIZED = (
     "torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized",
 )  # fmt: skip
+#: Modules among them that compute in float until they are converted.
+_FUNCTIONALS = ("FloatFunctional", "FXFloatFunctional")
 COMPILE_FLOAT = (
     "compile the float module from before torch.ao.quantization.convert: the engine chooses its "
     "own binary points"
 )
 _INSTEAD = {
-    "ExportedProgram": "give the nn.Module that was exported",
     "OrderedDict": "load this state_dict into the module, and give the module",
     "dict": "load this state_dict into the module, and give the module",
 }
@@ -121,7 +122,7 @@ def _check_readable(module: nn.Module) -> None:
                 f"{where}: is scripted or traced (torch.jit), its layers cannot be read: compile "
                 "the nn.Module that it was made from"
             )
-        if type(part).__module__.startswith(_QUANTIZED):
+        if type(part).__module__.startswith(_QUANTIZED) and name not in _FUNCTIONALS:
             raise CompileError(
                 f"{where}: {name} holds integers of torch's quantization, with scales of its own: "
                 f"{COMPILE_FLOAT}"

@@ -1,94 +1,128 @@
-"""From a module, or the arguments of a call, to the operation that it means.
+"""Functions of single values, and what only moves them: from a call to its operation.
 
-Geometry, weights and constants are read and checked here, whichever spelling they came in. A
-builder returns NotImplemented for what the engine cannot run. What changes nothing does not come
+A builder returns NotImplemented for what the engine cannot run. What changes nothing does not come
 here: see identities.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from hwsim.compiler.operations import F64, Affine, Copies, Flatten, Mac, Op, Pad, Pool, Relu
+from hwsim.compiler.context import Context
+from hwsim.compiler.operations import (
+    Clamp,
+    Concat,
+    Flatten,
+    Mac,
+    Op,
+    Pad,
+    Pointwise,
+    Pool,
+    Slice,
+    Softmax,
+)
+from hwsim.compiler.read_layers import dense
 from hwsim.errors import CompileError
-from hwsim.numbers.hashing import HashSpec
 
+# --- functions of single values -----------------------------------------------------------------
 
-@dataclass(frozen=True)
-class Context:
-    """A node of the chain: its path, module, arguments, and what it took and gave.
-
-    before, shape: of input and output without the batch axis; same_batch: whether the batch axis
-    survived. dtype: of the output. args, kwargs: with constants resolved; the activation is still
-    an ``fx.Node``. samples, samples_before: values of output and input.
-    """
-
-    node: fx.Node
-    path: str
-    module: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    before: tuple[int, ...]
-    shape: tuple[int, ...]
-    same_batch: bool
-    dtype: torch.dtype | None
-    samples: NDArray[np.float32]
-    samples_before: NDArray[np.float32]
-
-    @property
-    def seen(self) -> tuple[str, tuple[int, ...], NDArray[np.float32]]:
-        """The fields that every Op begins with."""
-        return self.path, self.shape, self.samples
-
-    def given(self, *names: str) -> dict[str, Any]:
-        """Attributes of the module, or the arguments of a call behind its input, by name."""
-        if self.module is not None:
-            return {name: getattr(self.module, name, None) for name in names}
-        return dict(zip(("input", *names), self.args, strict=False)) | self.kwargs
-
-
-def is_hashed(module: Any) -> bool:
-    """Whether a module carries hashed weights: a ``spec`` and the real ``weight`` bank."""
-    return isinstance(getattr(module, "spec", None), HashSpec)
-
-
-def is_normalize(module: Any) -> bool:
-    """Whether a module is one of the many ``Normalize`` classes: (x − mean) / std."""
-    named = type(module).__name__ == "Normalize"
-    return named and hasattr(module, "mean") and hasattr(module, "std")
-
-
-# --- without numbers of their own ---------------------------------------------------------------
+#: What some functions never fall below, and which of them never fall.
+_LOW = {"sigmoid": 0.0, "hardsigmoid": 0.0, "softplus": 0.0, "exp": 0.0, "abs": 0.0, "sqrt": 0.0,
+        "square": 0.0, "tanh": -1.0, "logsigmoid": -np.inf}  # fmt: skip
+_RISING = {"sigmoid", "hardsigmoid", "softplus", "exp", "tanh", "logsigmoid", "elu", "celu", "selu",
+           "softsign"}  # fmt: skip
 
 
 def relu(at: Context) -> Op:
     """max(x, 0)."""
-    return Relu(*at.seen)
+    return Clamp(*at.seen, 0.0, math.inf)
 
 
-def rectifier(at: Context) -> Any:
-    """A clamp, a leaky ReLU or a threshold whose numbers make it max(x, 0)."""
-    clamp = at.given("min", "max")
-    leaky = at.given("negative_slope").get("negative_slope")
-    threshold = at.given("threshold", "value")
-    name = getattr(at.node.target, "__name__", str(at.node.target)).strip("_")
-    if at.module is not None:
-        name = "threshold" if isinstance(at.module, nn.Threshold) else "leaky_relu"
-    zero = {
-        "clamp": clamp.get("min") == 0 and clamp.get("max") is None,
-        "clip": clamp.get("min") == 0 and clamp.get("max") is None,
-        "clamp_min": clamp.get("min") == 0,
-        "leaky_relu": leaky == 0,
-        "threshold": threshold.get("threshold") == 0 and threshold.get("value") == 0,
-    }[name]
-    return Relu(*at.seen) if zero else NotImplemented
+def clamp(at: Context) -> Any:
+    """A clamp, or a leaky ReLU or threshold whose numbers make it one."""
+    name = at.called.replace("_", "").lower()
+    if name in ("relu6",):
+        return Clamp(*at.seen, 0.0, 6.0)
+    if name in ("hardtanh",):
+        given = {"min_val": -1.0, "max_val": 1.0} | at.given("min_val", "max_val")
+        low, high = given["min_val"], given["max_val"]
+    elif name == "leakyrelu":
+        slope = {"negative_slope": 0.01} | at.given("negative_slope")
+        return relu(at) if slope["negative_slope"] == 0 else pointwise(at)
+    elif name == "threshold":
+        given = at.given("threshold", "value")
+        zero = given.get("threshold") == 0 and given.get("value") == 0
+        return relu(at) if zero else pointwise(at)
+    else:
+        names = {"clampmin": ("min",), "clampmax": ("max",)}.get(name, ("min", "max"))
+        given = at.given(*names)
+        low, high = given.get("min"), given.get("max")
+    low = -math.inf if low is None else low
+    high = math.inf if high is None else high
+    if not all(isinstance(bound, int | float) for bound in (low, high)):
+        return NotImplemented
+    if math.isnan(low) or math.isnan(high) or low > high:
+        return NotImplemented
+    return Clamp(*at.seen, float(low), float(high))
+
+
+def pointwise(at: Context) -> Any:
+    """Any other function of single values; its own code computes the table."""
+    if at.before != at.shape or len(at.sources) != 1:
+        return NotImplemented
+    slope = at.module.weight if isinstance(at.module, nn.PReLU) else at.given("weight").get(
+        "weight", 0
+    )  # fmt: skip
+    if isinstance(slope, Tensor) and slope.numel() != 1 and "prelu" in at.called.lower():
+        raise CompileError(
+            f"{at.path}: PReLU with {slope.numel()} slopes is a function a channel: use one slope "
+            "(num_parameters=1)"
+        )
+    name = at.called.replace("_", "").lower()
+    return Pointwise(*at.seen, _function(at), _LOW.get(name, -np.inf), name in _RISING)
+
+
+def _function(at: Context) -> Any:
+    """What a node computes, as a function of the one activation that it takes."""
+
+    def function(x: Tensor) -> Tensor:
+        def filled(argument: Any) -> Any:
+            return fx.map_arg(argument, lambda n: x)
+
+        args, kwargs = filled(at.args), dict(filled(at.kwargs))
+        for name in ("inplace",):
+            if name in kwargs:
+                kwargs[name] = False
+        with torch.no_grad():
+            if at.module is not None:
+                found = at.module(x.clone())
+            elif at.node.op == "call_method":
+                found = getattr(args[0].clone(), str(at.node.target))(*args[1:], **kwargs)
+            else:
+                target: Any = at.node.target
+                found = target(*args, **kwargs)
+        result: Tensor = found
+        return result
+
+    return lambda x: function(x.clone())
+
+
+def softmax(at: Context) -> Any:
+    """Softmax or log_softmax over the features of a vector."""
+    dim = at.given("dim").get("dim")
+    if len(at.before) != 1 or dim is None or dim % 2 != 1 or at.before != at.shape:
+        return NotImplemented
+    logarithm = "log" in at.called.lower()
+    return Softmax(*at.seen, torch.log_softmax if logarithm else torch.softmax)
+
+
+# --- what moves values --------------------------------------------------------------------------
 
 
 def flatten(at: Context) -> Op:
@@ -102,61 +136,106 @@ def flatten(at: Context) -> Op:
     return Flatten(*at.seen)
 
 
-def reduction(at: Context) -> Any:
-    """A mean, sum or maximum over axes of size 1: it drops them, and that is all."""
-    dims = numbers(at.given("dim").get("dim"))
-    axes = {dim % (len(at.before) + 1) for dim in dims}
-    if not axes or 0 in axes or any(at.before[axis - 1] != 1 for axis in axes):
-        return NotImplemented
-    return flatten(at)
-
-
-def average(at: Context) -> Any:
-    """Average pooling with windows of one pixel: max-pooling is the same."""
-    given = at.given("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad",
-                     "divisor_override")  # fmt: skip
-    if numbers(given.get("kernel_size")) != {1} or given.get("divisor_override") not in (None, 1):
-        return NotImplemented
-    return _window(at, 1, _square(at, given, "stride", 1))
-
-
-def adaptive_max(at: Context) -> Any:
-    """Max-pooling to a given size: windows of one size if that divides the map; copies of a pixel.
-
-    Returns NotImplemented for windows of different sizes.
-    """
-    if copies(at) is not NotImplemented:
-        return copies(at)
-    if len(at.before) != 3 or at.before[:1] != at.shape[:1]:
-        return NotImplemented
-    windows = {divmod(n, m) for n, m in zip(at.before[1:], at.shape[1:], strict=True)}
-    if len(windows) > 1:
-        return NotImplemented
-    kernel, rest = windows.pop()
-    return NotImplemented if rest or not kernel else Pool(*at.seen, kernel, kernel)
-
-
-def copies(at: Context) -> Any:
-    """What makes many pixels of a map of one: each is a copy of it."""
-    single = len(at.before) == 3 and at.before[1:] == (1, 1) and at.same_batch
-    if not single or len(at.shape) != 3 or at.shape[0] != at.before[0]:
-        return NotImplemented
-    return Copies(at.path, at.shape, at.samples_before, at.before)
-
-
 def pad(at: Context) -> Any:
     """Zeros around a map."""
     given = at.given("pad", "mode", "value")
     if at.module is not None:
         given |= at.given("padding", "value")
         given["pad"] = given["padding"]
-    sides = list(given["pad"])
+    sides = list(given["pad"]) if isinstance(given["pad"], list | tuple) else [given["pad"]] * 2
     sides += [0] * (4 - len(sides))
-    if given.get("mode") not in (None, "constant") or given.get("value") or any(sides[4:]):
+    if given.get("mode") not in (None, "constant") or given.get("value") or any(sides[6:]):
         return NotImplemented
+    if any(sides[4:]) and len(at.before) == 3:
+        return NotImplemented if any(sides[:4]) else _more_channels(at, *map(int, sides[4:6]))
     if min(sides) < 0:
         raise CompileError(f"{at.path}: cuts the map off: use a convolution with less padding")
-    return Pad(at.path, at.shape, at.samples_before, tuple(sides[:4]), at.before)
+    if len(at.before) == 2 and any(sides[2:]):
+        return NotImplemented
+    left, right, top, bottom = (int(side) for side in sides[:4])
+    return Pad(*at.seen_before, (left, right, top, bottom))
+
+
+def _more_channels(at: Context, before: int, behind: int) -> Any:
+    """Channels of zeros around a map, as shortcuts of a ResNet have them: a convolution."""
+    channels = at.before[0]
+    if min(before, behind) < 0:
+        return NotImplemented
+    matrix = np.eye(before + channels + behind, channels, -before)
+    spec, real = dense(matrix)
+    none, one = np.zeros(len(matrix)), (1, 1)
+    return Mac(*at.seen, spec, real, none, True, one, one, fixed=True)
+
+
+def concat(at: Context) -> Any:
+    """Maps or vectors behind each other along their channels or features."""
+    given = {"dim": 0} | at.given("dim", "axis")
+    dim = given.get("axis", given["dim"]) if "axis" in at.kwargs else given["dim"]
+    listed = at.args[0] if at.args else at.kwargs.get("tensors")
+    if not isinstance(listed, list | tuple) or len(listed) != len(at.sources):
+        raise CompileError(
+            f"{at.path}: concatenates a constant: add its channels to the layer before"
+        )
+    if not isinstance(dim, int) or dim % at.axes != 1:
+        raise CompileError(
+            f"{at.path}: concatenates along axis {dim}: the engine concatenates channels (axis 1)"
+        )
+    return Concat(*at.seen)
+
+
+def part(at: Context, first: int) -> Op:
+    """Channels from ``first`` on of what was split."""
+    return Slice(*at.seen, first)
+
+
+def sliced(at: Context) -> Any:
+    """Neighbouring channels, or every n-th row and column, of a map."""
+    steps = _slices(at)
+    if steps is None or steps[0] != slice(None) or not at.same_batch:
+        return NotImplemented
+    if len(steps) != at.axes or len(at.shape) != len(at.before):
+        return NotImplemented
+    axes = [one.indices(n) for one, n in zip(steps[1:], at.before, strict=True)]
+    changed = [axis for axis, n in zip(axes, at.before, strict=True) if axis != (0, n, 1)]
+    if len(changed) and axes[0] == (0, at.before[0], 1):
+        if any(start or step < 1 for start, _, step in axes):
+            return NotImplemented
+        stride = [step for _, _, step in axes[1:]]
+        every = [len(range(0, n, step)) for n, step in zip(at.before[1:], stride, strict=True)]
+        if every != list(at.shape[1:]):
+            return NotImplemented  # rows or columns are cut off
+        pair = [1] * (2 - len(stride)) + stride
+        return Pool(*at.seen, (1, 1), (pair[0], pair[1]))
+    start, _, step = axes[0]
+    if len(changed) != 1 or step != 1:
+        return NotImplemented
+    return Slice(*at.seen, start)
+
+
+def _slices(at: Context) -> list[slice] | None:
+    """A slice for each axis, the batch included; None for any other index."""
+    whole = slice(None)
+    if at.called == "getitem":
+        index = list(at.args[1]) if isinstance(at.args[1], tuple) else [at.args[1]]
+        if index.count(Ellipsis) > 1:
+            return None
+        if Ellipsis in index:
+            where = index.index(Ellipsis)
+            index[where : where + 1] = [whole] * (at.axes - len(index) + 1)
+        if not all(isinstance(one, slice) for one in index):
+            return None
+        return [*index, *[whole] * (at.axes - len(index))]
+    if at.called == "narrow":
+        given = at.given("dim", "start", "length")
+        one = slice(given["start"], given["start"] + given["length"])
+    elif at.called == "slice":
+        given = at.given("dim", "start", "end", "step")
+        one = slice(given.get("start"), given.get("end"), given.get("step"))
+    else:
+        return None
+    found = [whole] * at.axes
+    found[given["dim"] % at.axes] = one
+    return found if found[0] == whole or one.indices(1 << 30)[0] else [whole, *found[1:]]
 
 
 def dropout_is_active(at: Context) -> bool:
@@ -169,210 +248,3 @@ def dropout_is_active(at: Context) -> bool:
 def dropout(at: Context) -> Op:
     """A functional dropout that drops; one that does not is an identity."""
     raise CompileError(f"{at.path}: dropout is active at inference: pass training=self.training")
-
-
-def pool(at: Context) -> Op:
-    """Max-pool; the proof checks kernel and stride."""
-    given = at.given("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-    kernel = _square(at, given, "kernel_size", 0)
-    stride = _square(at, given, "stride", 0) or kernel
-    padding, dilation = _square(at, given, "padding", 0), _square(at, given, "dilation", 1)
-    if padding or dilation != 1 or given.get("return_indices"):
-        raise CompileError(
-            f"{at.path}: max-pooling with padding, dilation or return_indices cannot run on the "
-            "engine: leave them at their defaults"
-        )
-    return _window(at, kernel, stride)
-
-
-def _window(at: Context, kernel: int, stride: int) -> Op:
-    """A pool with all windows inside the map; ceil_mode says the same where nothing is left."""
-    inside = tuple((n - kernel) // stride + 1 for n in at.before[1:])
-    if at.shape[1:] != inside:
-        raise CompileError(
-            f"{at.path}: ceil_mode adds windows that reach beyond the map {at.before}: use "
-            "ceil_mode=False, or a map that the windows fill"
-        )
-    return Pool(*at.seen, kernel, stride)
-
-
-def numbers(value: Any) -> set[Any]:
-    """The different numbers in an argument: {} of None, {2} of 2 and of (2, 2)."""
-    if value is None:
-        return set()
-    return {value} if isinstance(value, int | float) else set(value)
-
-
-def _square(at: Context, given: dict[str, Any], name: str, default: int) -> int:
-    """One number for both axes; the default where torch has None or an empty list."""
-    value = given.get(name)
-    values = {value} if isinstance(value, int | None) else set(value)
-    if len(values) > 1:
-        raise CompileError(f"{at.path}: {name} must be the same on both axes, got {value}")
-    found = values.pop() if values else None
-    return default if found is None else int(found)
-
-
-# --- layers -------------------------------------------------------------------------------------
-
-
-def linear(at: Context) -> Op:
-    """W x + bias on a flat input."""
-    if len(at.before) != 1:
-        raise CompileError(f"{at.path}: Linear on an unflattened feature map: add nn.Flatten")
-    given = at.given("weight", "bias")
-    spec, real = _weights(at, given.get("weight"))
-    return Mac(*at.seen, spec, real, _bias(at, spec, given.get("bias")), conv=False)
-
-
-def conv(at: Context) -> Op:
-    """A convolution with square kernel and zero padding; the proof checks their sizes."""
-    given = at.given("weight", "bias", "stride", "padding", "dilation", "groups")
-    if (given.get("groups") or 1) != 1:
-        raise CompileError(
-            f"{at.path}: grouped convolutions cannot run on the engine: use groups=1"
-        )
-    if _square(at, given, "dilation", 1) != 1:
-        raise CompileError(
-            f"{at.path}: dilated convolutions cannot run on the engine: use dilation=1"
-        )
-    mode = getattr(at.module, "padding_mode", "zeros")
-    if mode != "zeros":
-        raise CompileError(f"{at.path}: padding_mode={mode!r} cannot run on the engine: use zeros")
-    spec, real = _weights(at, given.get("weight"))
-    # A hashed bank does not show its kernel, a call has no attribute for it.
-    given["kernel_size"] = (
-        at.module.kernel_size if is_hashed(at.module) else tuple(given["weight"].shape[2:])
-    )
-    kernel, stride = _square(at, given, "kernel_size", 0), _square(at, given, "stride", 1)
-    padding = _padding(at, given, kernel)
-    bias = _bias(at, spec, given.get("bias"))
-    return Mac(*at.seen, spec, real, bias, True, kernel, stride, padding)
-
-
-def _padding(at: Context, given: dict[str, Any], kernel: int) -> int:
-    """Zeros on each side of a convolution; "same" says (k − 1) / 2, whole for odd kernels only."""
-    if given.get("padding") == "valid":
-        return 0
-    if given.get("padding") != "same":
-        return _square(at, given, "padding", 0)
-    if kernel % 2 == 0:
-        raise CompileError(
-            f"{at.path}: padding='same' with kernel {kernel} puts {kernel // 2 - 1} zeros before "
-            f"the map and {kernel // 2} behind it: the engine pads all four sides alike: use an "
-            "odd kernel"
-        )
-    return kernel // 2
-
-
-def _check_finite(at: Context, *values: Tensor | F64 | None) -> None:
-    for value in values:
-        if value is not None and not bool(torch.isfinite(torch.as_tensor(value)).all()):
-            raise CompileError(
-                f"{at.path}: weights, bias or constants contain NaN or infinity: train it again"
-            )
-
-
-def _weights(at: Context, weight: Any) -> tuple[HashSpec, F64]:
-    """How the weights are shared, and the real ones in address order."""
-    if not isinstance(weight, Tensor):
-        raise CompileError(
-            f"{at.path}: its weights are computed from the image: use constant weights"
-        )
-    if weight.numel() == 0:
-        raise CompileError(f"{at.path}: has no weights: remove this empty layer")
-    _check_finite(at, weight)
-    values = weight.detach().double().numpy()
-    if is_hashed(at.module):
-        return at.module.spec, values.reshape(-1)
-    matrix = values.reshape(len(values), -1)
-    spec = HashSpec("dense", matrix.shape[0], matrix.shape[1], matrix.size)
-    return spec, matrix.T.reshape(-1)  # address j · n_out + i
-
-
-def _bias(at: Context, spec: HashSpec, bias: Any) -> F64:
-    if bias is None:
-        return np.zeros(spec.n_out)
-    if not isinstance(bias, Tensor):
-        raise CompileError(f"{at.path}: its bias is computed from the image: use a constant bias")
-    _check_finite(at, bias)
-    return bias.detach().double().numpy().copy()
-
-
-# --- scale and offset ---------------------------------------------------------------------------
-
-
-def batch_norm(at: Context) -> Op:
-    """Batch norm with its running statistics."""
-    norm: nn.BatchNorm1d | nn.BatchNorm2d = at.module
-    if norm.running_mean is None or norm.running_var is None:
-        raise CompileError(
-            f"{at.path}: batch norm without running statistics depends on the batch: use "
-            "track_running_stats=True"
-        )
-    mean = _per_channel(at, "running_mean", norm.running_mean)
-    variance = _per_channel(at, "running_var", norm.running_var) + norm.eps
-    # affine=False leaves weight and bias None, whatever their annotations say.
-    gamma = _per_channel(at, "weight", 1.0 if norm.weight is None else norm.weight)
-    beta = _per_channel(at, "bias", 0.0 if norm.bias is None else norm.bias)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = gamma / np.sqrt(variance)
-        return _affine(at, slope, beta - mean * slope)
-
-
-def normalize(at: Context) -> Op:
-    """(x − mean) / std of a Normalize module, each a number or one value per channel."""
-    mean, std = (_per_channel(at, name, getattr(at.module, name)) for name in ("mean", "std"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return _affine(at, 1 / std, -mean / std)
-
-
-def _per_channel(at: Context, name: str, value: Any) -> F64:
-    """A number or one value per channel, shaped to broadcast over the output."""
-    array = _float64(value).reshape(-1)
-    if array.size not in (1, at.shape[0]):
-        raise CompileError(f"{at.path}: {name} has {array.size} values for {at.shape[0]} channels")
-    return array.reshape(-1, *[1] * (len(at.shape) - 1))
-
-
-def _float64(value: Any) -> F64:
-    """A number, list, array or tensor in float64.
-
-    Python's floats are rounded to float32 first, as their product with float32 pixels is.
-    """
-    tensor = torch.as_tensor(value).detach()
-    named = isinstance(value, Tensor | np.ndarray)
-    return (tensor if named or not tensor.is_floating_point() else tensor.float()).double().numpy()
-
-
-def arithmetic(at: Context, name: str) -> Any:
-    """x + c, c · x, and so on, where c is a number or a constant tensor that broadcasts."""
-    operands = dict(zip(("input", "other"), at.args, strict=False)) | at.kwargs
-    left, right = operands.pop("input", None), operands.pop("other", None)
-    flipped = not isinstance(left, fx.Node)
-    constant = left if flipped else right
-    plain = isinstance(constant, int | float | Tensor) and not any(operands.values())
-    if not plain or (flipped and name == "div"):
-        return NotImplemented
-    value = _float64(constant)
-    if value.ndim == len(at.shape) + 1:
-        value = value[0]
-    one, zero = np.ones(()), np.zeros(())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale, offset = {
-            "add": (one, value),
-            "sub": (-one, value) if flipped else (one, -value),
-            "mul": (value, zero),
-            "div": (1 / value, zero),
-        }[name]
-    return _affine(at, scale, offset)
-
-
-def _affine(at: Context, scale: F64, offset: F64) -> Op:
-    _check_finite(at, scale, offset)
-    if at.before != at.shape or not at.same_batch:
-        raise CompileError(
-            f"{at.path}: changes the shape {at.before} to {at.shape}: use constants that fit the "
-            "feature map"
-        )
-    return Affine(*at.seen, np.broadcast_to(scale, at.shape), np.broadcast_to(offset, at.shape))

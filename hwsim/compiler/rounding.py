@@ -1,7 +1,8 @@
-"""What one binary point per layer costs its channels, and when that deserves a warning.
+"""What one step of weights per layer costs its channels, and when that deserves a warning.
 
 Channels of one layer may differ by orders of magnitude where batch norm evens them out behind it:
-the function is the same, but the small ones keep few bits or none.
+the function is the same, but the small ones keep few bits or none. Hidden dense layers have a step
+for every row, and lose nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.compiler.fuse import OpGroup
 from hwsim.compiler.operations import F64
+from hwsim.compiler.stages import MacStage
 from hwsim.numbers.config import EngineConfig
-from hwsim.program.program import MacLayer
+from hwsim.program.layers import MacLayer
 
 #: Decibels of output below which rounding shows in the answers …
 POOR = 20.0
@@ -36,15 +37,13 @@ class ChannelLoss:
 
     dead: channels whose weights all became 0 and that would have moved their output by a step;
     channels: all of them. output_db, weights_db: signal-to-noise ratio of the rounded weights,
-    each channel weighted as batch norm scales it, and unweighted. scalable: whether its channels
-    can be scaled apart from each other.
+    each channel weighted as batch norm scales it, and unweighted.
     """
 
     dead: int
     channels: int
     output_db: float
     weights_db: float
-    scalable: bool
 
     @property
     def is_uneven(self) -> bool:
@@ -54,21 +53,19 @@ class ChannelLoss:
 
     def told(self, name: str) -> str:
         """One line for the user: what was lost, and what helps."""
-        scale = "scale their weights alike and leave the factors to the batch norm behind, or "
         return (
             f"{name}: {self.dead} of {self.channels} channels rounded to zero, and its "
             f"signal-to-noise ratio is {self.output_db:.1f} dB: one binary point serves channels "
-            f"of very different size: {scale if self.scalable else ''}give the weights more bits "
-            "(wgt_w)"
+            "of very different size: give the weights more bits (wgt_w)"
         )
 
 
-def channel_loss(stage: OpGroup, layer: MacLayer, config: EngineConfig) -> ChannelLoss:
+def channel_loss(stage: MacStage, layer: MacLayer, config: EngineConfig) -> ChannelLoss:
     """Compare the weights of a stage with the words that ``layer`` has for them.
 
     Parameters
     ----------
-    stage : OpGroup
+    stage : MacStage
         The float layer, with what batch norm does behind it.
     layer : MacLayer
         The same layer, quantized.
@@ -88,27 +85,28 @@ def channel_loss(stage: OpGroup, layer: MacLayer, config: EngineConfig) -> Chann
         reach[rows] = np.maximum(np.maximum(real, 0).sum(1), np.maximum(-real, 0).sum(1))
     lost = (layer.accumulator_bound(1) == 0) & (signal > 0)
     # What moves its output by less than half a step is constant on the engine with any weights.
-    step = 0.0 if layer.last else 2.0 ** (layer.fa_in - layer.fa_out)
-    seen = config.act_max * reach * np.abs(stage.scale) >= step / 2
-    gain = stage.scale**2
+    step = 0.0 if layer.last else layer.scale
+    seen = config.act_max * reach * np.abs(stage.post.scale) >= step / 2
+    gain = stage.post.scale**2
     return ChannelLoss(
         int((lost & seen).sum()), layer.n_out, _decibels(gain * signal, gain * noise),
-        _decibels(signal, noise), layer.spec.scheme == "dense" and not layer.last,
+        _decibels(signal, noise),
     )  # fmt: skip
 
 
-def _rows(stage: OpGroup, layer: MacLayer) -> Iterator[tuple[slice, F64, F64]]:
+def _rows(stage: MacStage, layer: MacLayer) -> Iterator[tuple[slice, F64, F64]]:
     """Some rows at a time, the float weights and what the words are worth."""
     step = max(1, ROW_WEIGHTS // layer.fan_in)
     address, negative = layer.hash_table
     for first in range(0, layer.n_out, step):
         rows = slice(first, first + step)
         real = stage.mac.real[address[rows]]
-        words = np.ldexp(layer.virtual_weights[rows].astype(np.float64), -layer.fw)
+        steps = np.broadcast_to(layer.weight_scale, (layer.n_out,))[rows]
+        words = layer.virtual_weights[rows] * steps[:, None]
         yield rows, np.where(negative[rows], -real, real), words
 
 
-def _carried(stage: OpGroup, layer: MacLayer) -> float:
+def _carried(stage: MacStage, layer: MacLayer) -> float:
     """The factor in the words of a last layer: a network of one carries the input gain there."""
     parts = [((words * real).sum(), (real**2).sum()) for _, real, words in _rows(stage, layer)]
     both, square = np.sum(parts, axis=0)

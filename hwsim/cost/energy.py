@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hwsim.cost.activity import Activity
 from hwsim.numbers.config import EngineConfig
-from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer, PoolLayer
-from hwsim.units.expander import Expansion
 
 HOROWITZ = "Horowitz ISSCC 2014, 45 nm, 0.9 V"
 #: (operation, pJ, source): the published points behind the fits.
@@ -59,85 +57,6 @@ def sram_pj_per_bit(macro_bits: int) -> tuple[float, str]:
     cubic, square, linear = SRAM_CUBIC
     pj = cubic * x**3 + square * x**2 + linear * x
     return pj, "extrapolated above 1 MB" if macro_bits > SRAM_CEILING_BITS else ""
-
-
-@dataclass(frozen=True)
-class Activity:
-    """Events of one inference. Adding two gives both.
-
-    macs: multiply-accumulates of lanes that produce an output. weight_reads: bank words; equal
-    addresses count once. index_lines: lines of ROWS pairs. hash_multiplies, hash_adds: of 32
-    bits. tile_writes, tile_reads: tile-buffer columns of ROWS words. act_reads, act_writes:
-    activations, padding apart. requantized, biased: results of hidden layers and logits.
-    channel_reads: lines {s, m} and b. compares: of the pool.
-    """
-
-    macs: int = 0
-    weight_reads: int = 0
-    index_lines: int = 0
-    hash_multiplies: int = 0
-    hash_adds: int = 0
-    tile_writes: int = 0
-    tile_reads: int = 0
-    act_reads: int = 0
-    act_writes: int = 0
-    requantized: int = 0
-    biased: int = 0
-    channel_reads: int = 0
-    compares: int = 0
-
-    def __add__(self, other: Activity) -> Activity:
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Activity(*(a + b for a, b in pairs))
-
-
-def _taps(size: int, out: int, kernel: int, stride: int, padding: int) -> int:
-    """(kernel position, output) pairs along one axis that read the map and not its padding."""
-    return sum(1 for k in range(kernel) for o in range(out) if 0 <= o * stride - padding + k < size)
-
-
-def mac_activity(layer: MacLayer, spec: HashSpec, work: Expansion, pixel_tiles: int) -> Activity:
-    """Events of a convolution or fc layer whose weights are shared as ``spec`` says.
-
-    Index lines and hash operations are both counted; the index mode decides which are priced.
-    """
-    tiles, (channels, height, width) = len(work.tile_rows), layer.in_shape
-    _, out_h, out_w = layer.out_shape
-    if layer.kind == "fc":
-        reads = spec.fan_in
-    else:
-        k, s, p = layer.kernel, layer.stride, layer.padding
-        reads = channels * _taps(height, out_h, k, s, p) * _taps(width, out_w, k, s, p)
-    hashed = spec.scheme != "dense"
-    banked = spec.scheme == "banked"
-    n, columns = spec.virtual_weights, work.columns
-    results = spec.n_out * layer.pixels
-    # Per expanded weight: · PRIME4, PRIME2, PRIME3, K and one add (banked: one more for the bank).
-    # Per column: j · PRIME3 by an adder, and for banked the shared rotation hash (3 multiplies).
-    # Per row of a row-tile: the i-round.
-    multiplies = 4 * n + (3 * columns if banked else 0) + spec.n_out
-    adds = n * (2 if banked else 1) + columns * (2 if banked else 1) + 2 * spec.n_out
-    return Activity(
-        macs=layer.macs,
-        weight_reads=work.reads,
-        index_lines=columns if hashed else 0,
-        hash_multiplies=multiplies if hashed else 0,
-        hash_adds=adds if hashed else 0,
-        tile_writes=columns,
-        tile_reads=columns * pixel_tiles,
-        act_reads=tiles * reads,
-        act_writes=0 if layer.last else results,
-        requantized=0 if layer.last else results,
-        biased=results if layer.last else 0,
-        channel_reads=spec.n_out * pixel_tiles,
-    )
-
-
-def pool_activity(layer: PoolLayer) -> Activity:
-    """Events of a max-pool: every window element is read, all but the first compared."""
-    results = math.prod(layer.out_shape)
-    window = layer.kernel * layer.kernel
-    return Activity(act_reads=results * window, act_writes=results, compares=results * (window - 1))
 
 
 @dataclass(frozen=True)
@@ -258,6 +177,9 @@ def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
     ]
     if activity.compares:
         rows.append(EnergyRow("pool compares", activity.compares, add_pj(a), f"{a} bits"))
+    if activity.table_reads:
+        bits = (config.lut_tables << a) * a
+        rows.append(_memory_row("table reads", activity.table_reads, a, bits))
     return rows
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hwsim.cost.timing import LayerTiming, TimingReport
+from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.timing import TimingReport
 from hwsim.errors import HwsimError
 from hwsim.files.file import replacing
 

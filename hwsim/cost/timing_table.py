@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.cost.timing import LayerTiming, TimingReport
+from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.timing import TimingReport
 
 _STORAGE = {
     "dense": "dense network",
@@ -83,7 +84,36 @@ def _notes(report: TimingReport) -> list[str]:
     if any(layer.kind == "fc" for layer in report.layers):
         share = 1 / config.cols
         notes.append(f"fc layers can use 1/{config.cols} of the array ({share:.1%}).")
+    notes += _narrow(report)
     return notes
+
+
+def _narrow(report: TimingReport) -> list[str]:
+    """Layers whose row-tiles leave rows of the array empty: what they can use of it."""
+    config = report.config
+    grouped = sorted({one.array_share for one in report.layers if one.kind == "conv"} - {1.0})
+    shares = [f"{round(share * config.rows)}/{config.rows} ({share:.1%})" for share in grouped]
+    notes = []
+    if shares:
+        notes.append(
+            "convolutions in groups (depthwise: one channel each) can use the rows of one group: "
+            f"{', '.join(shares)} of the array."
+        )
+    ones = {one.kind for one in report.layers} & {"average", "affine", "add", "lut"}
+    if ones and config.rows > 1:
+        notes.append(
+            f"{', '.join(sorted(ones))} take a row-tile a channel: 1/{config.rows} of the array "
+            f"({1 / config.rows:.1%})."
+        )
+    return notes
+
+
+def _maps(report: TimingReport) -> str:
+    """Activation memory: what the maps take, and what that is to be held against."""
+    peak, depth = report.act_lines, report.config.act_depth
+    text = f"feature maps: {peak.lines:,} of {depth:,} lines; no allocation needs less than "
+    text += f"{peak.least:,}"
+    return text + (f", two buffers by turns {peak.ping_pong:,}" if report.chain else "")
 
 
 def _memory(report: TimingReport) -> Table:
@@ -150,7 +180,8 @@ def render(report: TimingReport) -> Group:
         f"uncompressed on the same engine: {report.dense_cycles:,} cycles (this is {ratio:.2f} x)\n"
         f"not included: {report.stream_in:,} cycles to stream the image in, "
         f"{report.stream_out:,} for the logits out"
-        + (f", {report.softmax:,} for probabilities" if config.softmax else ""),
+        + (f", {report.softmax:,} for probabilities" if config.softmax else "")
+        + f"\n{_maps(report)}",
     )
     notes = [Text(note, style="dim") for note in _notes(report)]
     sources = Text(

@@ -11,16 +11,18 @@ from torch import nn
 
 from hwsim.defenses.float_layers import layers_of, weights_of
 from hwsim.defenses.layer_choice import choose
-from hwsim.defenses.rewriting import OnOverflow, Scaling, rewrite
+from hwsim.defenses.rewriting import HALF, OnOverflow, Scaling, rewrite
 from hwsim.errors import InputError
-from hwsim.numbers.fixedpoint import nearest
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer
+from hwsim.program.program import Program
 
 
 def inhibit(
     program: Program, tau: float, layers: str = "last", on_overflow: OnOverflow = "error"
 ) -> Program:
-    """Every weight word of the chosen layers moves away from 0 by τ̂ = round(τ · 2^fw) LSBs.
+    """Every weight word of the chosen layers moves away from 0 by τ̂ = round(τ / step) LSBs.
+
+    A layer whose rows have steps of their own takes τ̂ row by row: the same τ in real units.
 
     tau: in the units of the weights, > 0. Zero words stay zero, since sign(0) = 0; the history
     says how many. Biases stay. A τ below half an LSB of a layer is refused: it would do nothing.
@@ -31,15 +33,26 @@ def inhibit(
     names = choose([(layer.name, layer.kind) for layer in program.mac_layers], layers)
 
     def scaling(layer: MacLayer) -> Scaling:
-        step = nearest(tau, layer.fw)
-        if step == 0:
+        if not felt(layer, tau):
             raise InputError(
                 f"{layer.name}: tau {tau:g} is below half a step of its weights, "
-                f"{math.ldexp(1.0, -layer.fw):g}: raise it or use wider words"
+                f"{layer.weight_scale.min():g}: raise it or use wider words"
             )
-        return Scaling(lambda word: Fraction(word + step * ((word > 0) - (word < 0))))
+        return Scaling(
+            lambda word, step: Fraction(word + _steps_of(tau, step) * ((word > 0) - (word < 0)))
+        )
 
     return rewrite(program, names, scaling, {"rewrite": "inhibition", "tau": tau}, on_overflow)
+
+
+def felt(layer: MacLayer, tau: float) -> bool:
+    """Whether τ is at least half a step of the layer's words, of any row's."""
+    return _steps_of(tau, Fraction(float(layer.weight_scale.min()))) > 0
+
+
+def _steps_of(tau: float, step: Fraction) -> int:
+    """τ in LSBs that are worth ``step`` each, rounded half up."""
+    return math.floor(Fraction(tau) / step + HALF)
 
 
 def inhibit_module(module: nn.Module, tau: float, layers: str = "last") -> nn.Module:

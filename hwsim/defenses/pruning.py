@@ -7,7 +7,6 @@ are counted, since a zero-skipping engine would be another machine.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from torch import nn
 from hwsim.defenses.float_layers import layers_of, weights_of
 from hwsim.defenses.layer_choice import choose
 from hwsim.defenses.pruning_rounds import rounds
-from hwsim.defenses.rewriting import counts, finish
-from hwsim.program.program import Layer, MacLayer, Program
+from hwsim.defenses.rewriting import counts, finish, with_weights
+from hwsim.program.layers import Layer, MacLayer
+from hwsim.program.program import Program
 
 
 def prune(program: Program, compression: float, layers: str = "all") -> Program:
@@ -30,10 +30,10 @@ def prune(program: Program, compression: float, layers: str = "all") -> Program:
         pass
     new: list[Layer] = []
     rows: dict[str, Any] = {}
-    for layer in program.layers:
+    for layer, sources in zip(program.layers, program.numbers, strict=True):
         if isinstance(layer, MacLayer) and layer.name in names:
             words = np.where(keep[layer.name], layer.weights, 0).astype(np.int32)
-            pruned = dataclasses.replace(layer, weights=words)
+            pruned = with_weights(layer, words, sources[0].zero)
             rows[layer.name] = counts(layer, pruned)
             layer = pruned
         new.append(layer)

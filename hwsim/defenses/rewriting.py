@@ -1,8 +1,9 @@
 """Exact rewrites of weight words: rational arithmetic, overflow policy, proof, history.
 
-A rewrite says what each word becomes in units of the layer's present LSB, 2^-fw, as an exact
-rational; here it is rounded half up once, fitted into the word, and the post constants follow a
-moved binary point. Addresses and signs (the index ROM) are never touched.
+A rewrite says what each word becomes in its present LSBs, as an exact rational; here it is rounded
+half up once, fitted into the word, and the post constants follow: those of a moved binary point,
+and what the bias holds of the weights where the code of real 0 is not 0. Addresses and signs (the
+index ROM) are never touched.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CompileError, InputError
-from hwsim.program.program import Layer, MacLayer, Program
+from hwsim.program.layers import Layer, MacLayer
+from hwsim.program.program import Program
 from hwsim.program.proof import check
 
 OnOverflow = Literal["error", "saturate", "rescale"]
@@ -30,12 +32,12 @@ HALF = Fraction(1, 2)
 class Scaling:
     """What a rewrite does to one layer, exactly.
 
-    word: present word -> new value in present LSBs. bias: factor of the bias. point: how many
-    bits the binary point may at least move under ``rescale``; 0 unless all words are scaled by a
-    common factor, of which it is ⌊log2⌋.
+    word: present word, and what an LSB of it is worth -> new value in present LSBs. bias: factor
+    of the bias. point: how many bits the binary point may at least move under ``rescale``; 0 unless
+    all words are scaled by a common factor, of which it is ⌊log2⌋.
     """
 
-    word: Callable[[int], Fraction]
+    word: Callable[[int, Fraction], Fraction]
     bias: Fraction = Fraction(1)
     point: int = 0
 
@@ -67,9 +69,10 @@ def rewrite(
     limit = program.config.wgt_max
     layers: list[Layer] = []
     rows: dict[str, Any] = {}
-    for layer in program.layers:
+    for layer, sources in zip(program.layers, program.numbers, strict=True):
         if isinstance(layer, MacLayer) and layer.name in names:
-            layer, row = _layer(layer, scaling(layer), limit, on_overflow, record["rewrite"])
+            what, zero = record["rewrite"], sources[0].zero
+            layer, row = _layer(layer, scaling(layer), limit, on_overflow, what, zero)
             rows[layer.name] = row
         layers.append(layer)
     entry = record | {"on_overflow": on_overflow, "layers": rows}
@@ -99,10 +102,13 @@ def repeated(program: Program, rewrite: str, names: list[str]) -> list[str]:
 
 
 def _layer(
-    layer: MacLayer, scaling: Scaling, limit: int, on_overflow: str, what: str
+    layer: MacLayer, scaling: Scaling, limit: int, on_overflow: str, what: str, zero: int
 ) -> tuple[MacLayer, dict[str, Any]]:
-    distinct, place, count = np.unique(layer.weights, return_inverse=True, return_counts=True)
-    values = [scaling.word(int(word)) for word in distinct]
+    steps, of_word = _steps(layer, what)
+    kinds, place, count = np.unique(
+        np.stack([layer.weights, of_word]), axis=1, return_inverse=True, return_counts=True
+    )
+    values = [scaling.word(int(word), steps[step]) for word, step in kinds.T]
     move = _move(values, scaling.point, limit) if on_overflow == "rescale" else 0
     words = [math.floor(value / Fraction(2) ** move + HALF) for value in values]
     beyond = np.array([abs(word) > limit for word in words])
@@ -114,18 +120,39 @@ def _layer(
             f"±{limit} (up to {peak}): choose --on-overflow rescale or saturate"
         )
     fitted = np.array([max(-limit, min(limit, word)) for word in words], np.int32)
-    new = _moved(dataclasses.replace(layer, weights=fitted[place.reshape(-1)]), move, scaling.bias)
-    return new, counts(layer, new, saturated)
+    new = with_weights(layer, fitted[place.reshape(-1)], zero, move, scaling.bias)
+    return new, counts(layer, new, saturated, move)
 
 
-def counts(before: MacLayer, after: MacLayer, saturated: int = 0) -> dict[str, Any]:
-    """What a rewrite did to one layer: words in all, changed, saturated, zero afterwards."""
+def _steps(layer: MacLayer, what: str) -> tuple[list[Fraction], NDArray[np.int64]]:
+    """What an LSB of a word may be worth, and which of these each word (K,) has.
+
+    Raises InputError where rows of different steps share their words.
+    """
+    scales, of_row = np.unique(layer.weight_scale, return_inverse=True)
+    steps = [Fraction(scale) for scale in scales.tolist()]
+    if len(steps) == 1:
+        return steps, np.zeros(layer.weights.size, np.int64)
+    if layer.spec.scheme != "dense":
+        raise InputError(
+            f"{layer.name}: {what} needs to know what a word is worth, which is another number in "
+            "each of the rows that share it: compile the layer with one step for all rows"
+        )
+    # A dense layer's words stand row by row at each input.
+    return steps, of_row.reshape(-1)[np.arange(layer.weights.size) % layer.n_out]
+
+
+def counts(before: MacLayer, after: MacLayer, saturated: int = 0, moved: int = 0) -> dict[str, Any]:
+    """What a rewrite did to one layer: words in all, changed, saturated, zero afterwards.
+
+    moved: bits by which the binary point of its words went down.
+    """
     return {
         "words": int(after.weights.size),
         "changed": int((before.weights != after.weights).sum()),
         "saturated": saturated,
         "zero": int((after.weights == 0).sum()),
-        "fw": [before.fw, after.fw],
+        "moved": moved,
     }
 
 
@@ -141,32 +168,50 @@ def _move(values: list[Fraction], least: int, limit: int) -> int:
     return move
 
 
-def _moved(layer: MacLayer, move: int, bias: Fraction) -> MacLayer:
-    """The layer with its binary point ``move`` bits down and its bias times ``bias``.
+def offset(layer: MacLayer, zero: int) -> list[int]:
+    """What each bias holds beside the real bias, (out_c,): zero points and rounding.
 
-    Hidden layers take the move in the shift of the requantizer; the last one in the binary point
-    of the logits.
+    zero: zero point of the input map, whose −zero · ΣW · m is in the bias (−zero · ΣW in the last
+    layer, which rounds nothing and has logits around 0). Python integers: a bias may use 64 bits.
     """
-    if move == 0 and bias == 1:
-        return layer
-    factor = bias / Fraction(2) ** move
-    point = layer.fw - move
+    sums = layer.virtual_weights.sum(1, dtype=np.int64).tolist()
     if layer.last:
-        words = [math.floor(int(b) * factor + HALF) for b in layer.bias]
-        return dataclasses.replace(
-            layer, fw=point, fa_out=layer.fa_in + point, bias=_int64(layer.name, words)
-        )
-    shift = layer.shift - move
-    if int(shift.min()) < 0:
-        raise InputError(
-            f"{layer.name}: the binary point would move by {move} bits, its requantizer shifts by "
-            f"only {int(layer.shift.min())}: choose --on-overflow saturate or a smaller value"
-        )
-    after = dataclasses.replace(layer, fw=point, shift=shift.astype(np.int32))
-    # Python integers: a bias may use all 64 bits.
-    rows = zip(layer.bias.tolist(), layer.rounding.tolist(), after.rounding.tolist(), strict=True)
-    words = [math.floor((b - half) * factor + HALF) + new for b, half, new in rows]
-    return dataclasses.replace(after, bias=_int64(layer.name, words))
+        return [-zero * total for total in sums]
+    rows = zip(
+        sums, layer.multiplier.tolist(), layer.shift.tolist(), layer.rounding.tolist(), strict=True
+    )
+    return [(layer.zero << s) + half - zero * total * m for total, m, s, half in rows]
+
+
+def with_weights(
+    layer: MacLayer,
+    words: NDArray[np.int32],
+    zero: int,
+    move: int = 0,
+    bias: Fraction = Fraction(1),
+) -> MacLayer:
+    """The layer with other words, its binary point ``move`` bits down, its bias times ``bias``.
+
+    zero: zero point of its input. Hidden layers take the move in the shift of the requantizer; the
+    last one in what a step of the logits is worth.
+    """
+    factor = bias / Fraction(2) ** move
+    worth = layer.weight_scale * 2.0**move
+    after = dataclasses.replace(layer, weights=words, weight_scale=worth)
+    if layer.last:
+        after = dataclasses.replace(after, scale=layer.scale * 2.0**move)
+    elif move:
+        shift = layer.shift - move
+        if int(shift.min()) < 0:
+            raise InputError(
+                f"{layer.name}: the binary point would move by {move} bits, its requantizer "
+                f"shifts by only {int(layer.shift.min())}: choose --on-overflow saturate or a "
+                "smaller value"
+            )
+        after = dataclasses.replace(after, shift=shift.astype(np.int32))
+    rows = zip(layer.bias.tolist(), offset(layer, zero), offset(after, zero), strict=True)
+    moved = [math.floor((b - old) * factor + HALF) + new for b, old, new in rows]
+    return dataclasses.replace(after, bias=_int64(layer.name, moved))
 
 
 def _int64(name: str, words: list[int]) -> NDArray[np.int64]:

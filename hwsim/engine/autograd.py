@@ -96,7 +96,7 @@ for _function in (_Forward, _Backward):
 
 
 def _product(seed: Tensor, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
-    """seed (N, classes) pulled back to the input, (N, C, H, W)."""
+    """seed (N, classes) pulled back to the input, of the shape of ``x``."""
     try:
         flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
     except RuntimeError:
@@ -106,18 +106,19 @@ def _product(seed: Tensor, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
     if len(flow) == 0:
         return torch.zeros_like(x)
     if engine.gradient == "finite-difference":
-        frac = engine.program.logit_frac
+        worth = engine.program.logit_scale
         result = finite_difference(
-            lambda maps: np.ldexp(engine.datapath.run(maps).logits.astype(np.float64), -frac),
+            lambda maps: engine.datapath.run(maps).logits.astype(np.float64) * worth,
             engine.grid(x),
             flow,
             engine.program.config.act_max,
             engine.difference_step,
+            per_unit=float(1 / engine.program.input.scale),
         )
-        return torch.from_numpy(result).to(x)
+        return torch.from_numpy(result.reshape(x.shape)).to(x)
     if run.tape is None:
         run.tape = engine.datapath.run(engine.grid(x), states=True)
-    return torch.from_numpy(engine.pullback.run(flow, run.tape)).to(x)
+    return torch.from_numpy(engine.pullback.run(flow, run.tape).reshape(x.shape)).to(x)
 
 
 def _jacobian(classes: int, x: Tensor, engine: Engine, run: _Pass) -> Tensor:

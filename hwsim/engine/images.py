@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hwsim.errors import InputError
+from hwsim.program.layers import Shape
 
 
 def check_ordinary(x: object) -> None:
@@ -25,3 +26,11 @@ def check_ordinary(x: object) -> None:
         raise InputError("images must be floating point, got a quantized tensor: .dequantize() it")
     if x.device.type == "meta":
         raise InputError("images hold no values: they are on the meta device")
+
+
+def shapes_taken(shape: Shape) -> tuple[tuple[int, ...], ...]:
+    """Shapes of one image that mean ``shape``: vectors and series also without sides of one."""
+    channels, height, width = shape
+    if (height, width) == (1, 1):
+        return shape, (channels,), (channels, 1)
+    return (shape, (channels, width)) if height == 1 else (shape,)

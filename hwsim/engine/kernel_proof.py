@@ -23,9 +23,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.forms import sides
 from hwsim.engine.kernels import Accumulate, Kernel, Route, candidates, window_weights
 from hwsim.numbers.config import EngineConfig
-from hwsim.program.program import MacLayer
+from hwsim.program.layers import MacLayer
 
 #: What a library raises for an operator or a shape that it does not have.
 ABSENT = (RuntimeError, AttributeError, NotImplementedError, TypeError)
@@ -48,7 +49,7 @@ class Proof:
         shape = (len(maps), *layer.out_shape[1:], layer.n_out)
         if sums.shape != shape:
             return False
-        stride, padding = (layer.stride, layer.padding) if layer.kind == "conv" else (1, 0)
+        _, stride, padding = sides(layer)
         nhwc = maps.permute(0, 2, 3, 1).contiguous().numpy()
         return bool(_all_equal(nhwc, self._mixed, sums, self._mix, stride, padding))
 
@@ -80,11 +81,11 @@ def _all_equal(maps, mixed, sums, mix, stride, padding):  # type: ignore[no-unty
                     found += mix[o] * np.int64(value)
                 wanted = np.int64(0)
                 for dy in range(rows):
-                    row = y * stride + dy - padding
+                    row = y * stride[0] + dy - padding[0]
                     if row < 0 or row >= height:
                         continue
                     for dx in range(columns):
-                        column = x * stride + dx - padding
+                        column = x * stride[1] + dx - padding[1]
                         if column < 0 or column >= width:
                             continue
                         for c in range(channels):
@@ -121,8 +122,9 @@ def geometry(layer: MacLayer) -> str:
     """What a library sees of a layer: ``conv 64x14x14 -> 128x14x14 kernel 3 stride 1 …``."""
     source, target = ("x".join(map(str, shape)) for shape in (layer.in_shape, layer.out_shape))
     text = f"{layer.kind} {source} -> {target}"
-    if layer.kind == "conv":
-        text += f" kernel {layer.kernel} stride {layer.stride} padding {layer.padding}"
+    if layer.window is not None:
+        (rows, columns), (down, right), (top, left) = sides(layer)
+        text += f" kernel {rows}x{columns} stride {down}x{right} padding {top}x{left}"
     return text
 
 

@@ -14,9 +14,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.forms import sides
 from hwsim.engine.precision import full_float32
 from hwsim.numbers.config import EngineConfig
-from hwsim.program.program import MacLayer
+from hwsim.program.layers import MacLayer
 
 Kernel = Literal["int8", "float32", "float64", "int64"]
 
@@ -28,6 +29,8 @@ Route = Literal["direct", "columns"]
 
 class Accumulate:
     """The accumulators of one layer for a batch of images, by one kernel.
+
+    layer: ``even``, of one group (see ``forms``).
 
     Calling it with a feature map (N, C, H, W), uint8 or int32, gives the sums Σ_j w·a as an array
     (N, OH, OW, n_out) of float32, float64, int32 or int64 that holds exact integers, if the kernel
@@ -77,7 +80,7 @@ class Accumulate:
             if weight.ndim == 2:
                 return ops.qlinear_prepack(weight.to(torch.int8), None)
             one = torch.ones(self.layer.n_out, dtype=torch.float32)
-            stride, padding = [self.layer.stride] * 2, [self.layer.padding] * 2
+            _, stride, padding = map(list, sides(self.layer))
             return ops.qconv_prepack(
                 weight.to(torch.int8), one, 1.0, 0, stride, padding, [1, 1], 1, None
             )
@@ -90,7 +93,8 @@ class Accumulate:
         if self.kernel == "int64":
             nhwc = maps.permute(0, 2, 3, 1).contiguous().numpy()
             exact = np.empty((count, out_h, out_w, layer.n_out), np.int64)
-            _integer_sums(nhwc, self._packed[0], layer.stride, layer.padding, exact)
+            _, stride, padding = sides(layer)
+            _integer_sums(nhwc, self._packed[0], stride, padding, exact)
             return exact
         matrix = self.columns or layer.kind == "fc"
         if self.columns:
@@ -117,7 +121,7 @@ class Accumulate:
         return total.permute(0, 2, 3, 1).contiguous().numpy()
 
     def _conv(self, maps: Tensor, packed: Any) -> Tensor:
-        stride, padding = [self.layer.stride] * 2, [self.layer.padding] * 2
+        _, stride, padding = map(list, sides(self.layer))
         if self.kernel == "int8":
             scale, zero = _unit(self.layer.n_out)
             return torch.ops.onednn.qconv2d_pointwise(
@@ -143,21 +147,21 @@ def window_weights(layer: MacLayer) -> NDArray[np.int32]:
     A fully connected layer is one window that covers the whole map.
     """
     channels, height, width = layer.in_shape
-    k = layer.kernel
-    rows, columns = (height, width) if layer.kind == "fc" else (k, k)
+    rows, columns = layer.window.kernel if layer.window else (height, width)
     return layer.virtual_weights.reshape(-1, channels, rows, columns).transpose(0, 2, 3, 1)
 
 
 def windows(maps: NDArray[Any], layer: MacLayer) -> NDArray[Any]:
-    """What each output pixel of a convolution sees: (N, H, W, C) -> (N·OH·OW, k·k·C), a copy."""
-    k, s, p = layer.kernel, layer.stride, layer.padding
+    """What each output pixel of a convolution sees: (N, H, W, C) -> (N·OH·OW, k·k'·C), a copy."""
+    (rows, columns), (down, right), (top, left) = sides(layer)
     _, out_h, out_w = layer.out_shape
-    padded = np.pad(maps, ((0, 0), (p, p), (p, p), (0, 0))) if p else maps
+    around = ((0, 0), (top, top), (left, left), (0, 0))
+    padded = np.pad(maps, around) if top or left else maps
     n, dn = len(padded), padded.strides
     view = np.lib.stride_tricks.as_strided(
         padded,
-        (n, out_h, out_w, k, k, padded.shape[3]),
-        (dn[0], dn[1] * s, dn[2] * s, dn[1], dn[2], dn[3]),
+        (n, out_h, out_w, rows, columns, padded.shape[3]),
+        (dn[0], dn[1] * down, dn[2] * right, dn[1], dn[2], dn[3]),
         writeable=False,
     )
     return np.array(view, order="C").reshape(n * out_h * out_w, -1)
@@ -175,11 +179,11 @@ def _integer_sums(maps, weight, stride, padding, out):  # type: ignore[no-untype
                 for o in range(neurons):
                     total = np.int64(0)
                     for dy in range(rows):
-                        row = y * stride + dy - padding
+                        row = y * stride[0] + dy - padding[0]
                         if row < 0 or row >= height:
                             continue
                         for dx in range(columns):
-                            column = x * stride + dx - padding
+                            column = x * stride[1] + dx - padding[1]
                             if column < 0 or column >= width:
                                 continue
                             for c in range(channels):

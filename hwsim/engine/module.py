@@ -14,23 +14,27 @@ from torch import Tensor, nn
 from hwsim.engine.autograd import logits_of
 from hwsim.engine.backward import GRADIENT_MODES, Backward, GradientMode
 from hwsim.engine.forward import Datapath
-from hwsim.engine.images import check_ordinary
+from hwsim.engine.images import check_ordinary, shapes_taken
 from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.errors import InputError
 from hwsim.program.digest import check_digest, program_digest
+from hwsim.program.layers import binary_point
 from hwsim.program.program import Program
 from hwsim.units.softmax import probabilities
 
-#: What becomes of pixels outside [0, 1].
+#: What becomes of pixels outside the input's bounds.
 Outside = Literal["error", "clamp"]
 #: float32 holds every integer up to here.
 EXACT_FLOAT32 = 1 << 24
 
 
 class Engine(nn.Module):
-    """The bit-accurate engine: (N, C, H, W) floats in [0, 1] -> (N, classes) float32 logits.
+    """The bit-accurate engine: (N, C, H, W) floats -> (N, classes) float32 logits.
 
-    The logits are exact integers times a power of two. Where |v| can exceed 2^24, the sample's
+    Images are as the program's input says: in [0, 1], or in ``bounds``; a network of vectors also
+    takes (N, F), one of series (N, C, L). The logits are exact integers times the program's
+    ``logit_scale``, a power of two unless the network was quantized elsewhere. Where |v| can exceed
+    2^24, the sample's
     maximum is subtracted first: argmax stays exact and softmax losses do not see it; what then is
     still beyond 2^24 loses its lowest bits.
 
@@ -40,7 +44,8 @@ class Engine(nn.Module):
     1 … 2^A − 1. One LSB is mostly rounding of the layers behind; a wider step averages over it.
     Gradients exist for the input only.
 
-    outside: what becomes of pixels outside [0, 1], which no pixel pin can carry. ``error`` refuses
+    outside: what becomes of pixels outside ``bounds``, which no pixel pin can carry. ``error``
+    refuses
     them. ``clamp`` saturates them, as the pin's driver does, and passes their gradient straight
     through (the clamp's is taken for 1, as in ``ste``), for attacks of other libraries that look
     beyond the box on their way: what they return is inside it.
@@ -50,7 +55,7 @@ class Engine(nn.Module):
     of the program: only the state of an engine with the same program can be loaded.
 
     Raises InputError for an input of the wrong shape or dtype, with NaN or infinity, that is not an
-    ordinary tensor in memory (sparse, quantized, meta, …), or outside [0, 1] unless ``clamp``.
+    ordinary tensor in memory (sparse, quantized, meta, …), or outside ``bounds`` unless ``clamp``.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class Engine(nn.Module):
         bound = output.accumulator_bound(program.config.act_max) + np.abs(output.bias)
         self._shifted = int(bound.max()) > EXACT_FLOAT32
         # Libraries ask next(model.parameters()) for the device.
-        scale = torch.tensor(2.0**-program.logit_frac, dtype=torch.float32)
+        scale = torch.tensor(program.logit_scale, dtype=torch.float32)
         self.logit_scale = nn.Parameter(scale, requires_grad=False)
         self.register_buffer("program_digest", program_digest(program))
         self.eval()
@@ -113,12 +118,23 @@ class Engine(nn.Module):
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that the input grid carries; (0, 1) of pixels."""
+        low, high = self.program.input.bounds(self.program.config.act_max)
+        return float(low), float(high)
+
+    @property
+    def step(self) -> float:
+        """What a step of the input grid is worth, in units of the input."""
+        return float(self.program.input.scale)
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes), float32, differentiable in ``x``."""
         return logits_of(x, self)
 
     def integer_logits(self, x: Tensor) -> Tensor:
-        """Raw logits v, int64 (N, classes), each worth v · 2^-logit_frac."""
+        """Raw logits v, int64 (N, classes), each worth v · program.logit_scale."""
         return torch.from_numpy(self.answer(self.grid(x)))
 
     def answer(self, maps: NDArray[Any]) -> NDArray[np.int64]:
@@ -155,7 +171,7 @@ class Engine(nn.Module):
         Parameters
         ----------
         x : Tensor (N, C, H, W)
-            Floating point in [0, 1], on any device, of any memory layout.
+            Floating point in ``bounds``, on any device, of any memory layout.
 
         Returns
         -------
@@ -169,28 +185,33 @@ class Engine(nn.Module):
         """
         check_ordinary(x)
         expected = self.program.input_shape
-        if x.ndim != 4 or tuple(x.shape[1:]) != expected:
+        low_end, high_end = self.bounds
+        if tuple(x.shape[1:]) not in shapes_taken(expected):
             raise InputError(
                 f"the engine takes images of shape (N, {', '.join(map(str, expected))}), "
                 f"got {tuple(x.shape)}"
             )
         if not x.is_floating_point():
-            raise InputError(f"images must be floating point in [0, 1], got {x.dtype}")
+            raise InputError(
+                f"images must be floating point in [{low_end:g}, {high_end:g}], got {x.dtype}"
+            )
         images = x.detach().to("cpu").resolve_neg()
         if images.dtype not in (torch.float32, torch.float64):
             images = images.float()
-        pixels = images.numpy()
+        pixels = images.numpy().reshape(-1, *expected)
         if pixels.size:
             # NumPy: in a forked process torch's threads, which torch would wait for, are gone.
             low, high = float(pixels.min()), float(pixels.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise InputError("images contain NaN or infinity")
             # Optimizers that work in tanh or other spaces return to the box only to rounding.
-            if self.outside == "error" and (low < -1e-5 or high > 1 + 1e-5):
+            slack = 1e-5 * (high_end - low_end)
+            beyond = low < low_end - slack or high > high_end + slack
+            if self.outside == "error" and beyond:
                 raise InputError(
-                    f"images must lie in [0, 1], got {low:.6g} … {high:.6g}: give raw pixels, "
-                    "normalization is part of the compiled network; for an attack that looks "
-                    'beyond on its way there is Engine(program, outside="clamp")'
+                    f"images must lie in [{low_end:g}, {high_end:g}], got {low:.6g} … {high:.6g}: "
+                    "give raw pixels, normalization is part of the compiled network; for an attack "
+                    'that looks beyond on its way there is Engine(program, outside="clamp")'
                 )
         # The grid saturates, which is all that ``clamp`` asks for.
         return self.datapath.grid(pixels)
@@ -204,4 +225,7 @@ class Engine(nn.Module):
             # Cut, never rounded up: shifted right by the probability unit, it is exact again.
             above = real.astype(np.int64) > behind
             real = 0 - np.where(above, np.nextafter(real, np.float32(0)), real)
-        return np.ldexp(real, -self.program.logit_frac)
+        point = binary_point(self.program.logit_scale)
+        if point is not None:
+            return np.ldexp(real, -point)
+        return (real.astype(np.float64) * self.program.logit_scale).astype(np.float32)

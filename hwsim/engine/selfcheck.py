@@ -32,10 +32,11 @@ from hwsim.files.file import replacing
 from hwsim.files.reading import MAX_TEXT, parse_json, read_regular
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.program.layers import Layer, MacLayer, PoolLayer, Shape, Window
+from hwsim.program.program import Program
 
 #: Raise when the checks or the kernels change, so that old verdicts are not believed.
-VERSION = 3
+VERSION = 4
 #: Environment variables that libraries obey when they choose a kernel: oneDNN's two spellings,
 #: torch's own kernels, and the libraries of matrix products.
 SWITCHES = ("ONEDNN_", "DNNL_", "ATEN_", "MKL_", "OPENBLAS_")
@@ -86,7 +87,7 @@ def _equals_oracle(kernel: Kernel, seed: int) -> bool:
         warnings.simplefilter("ignore", RuntimeWarning)
         logits = datapath.run(images.transpose(0, 2, 3, 1).astype(np.uint8)).logits
     # The right answer of a slower kernel proves nothing about this one.
-    if any(stage.accumulate is not None and stage.accumulate.fallen for stage in datapath.stages):
+    if any(stage.sums is not None and stage.sums.fallen for stage in datapath.stages):
         return False
     return all(
         logits[n].tolist() == list(reference.run(program, images[n]).logits) for n in range(3)
@@ -104,9 +105,10 @@ def _layer(
     m = noise.integers(-3, 8, n_out).astype(np.int32) * (0 if last else 2048)
     s = np.full(n_out, 0 if last else 24, np.int32)
     b = noise.integers(-1000, 1000, n_out) * (1 if last else 1 << 18)
+    window = Window.square(kernel, 1, kernel // 2) if kernel else None
     return MacLayer(
-        kind, kind, source, target, kernel, 1 if kernel else 0, kernel // 2, spec, words, 7, 8, 15,
-        m, s, b.astype(np.int64), last,
+        kind, kind, source, target, window, spec, words, m, s, b.astype(np.int64), last=last,
+        weight_scale=np.array([2.0**-7]), scale=2.0**-15, hi=255,
     )  # fmt: skip
 
 
@@ -114,10 +116,10 @@ def _small_network(noise: np.random.Generator) -> Program:
     c1, c2 = int(noise.integers(1, 9)), int(noise.integers(1, 18))
     layers: tuple[Layer, ...] = (
         _layer(noise, "conv", (c1, 7, 6), (c2, 7, 6), 3, False),
-        PoolLayer("pool", (c2, 7, 6), (c2, 3, 3), 2, 2),
+        PoolLayer("pool", (c2, 7, 6), (c2, 3, 3), Window.square(2, 2)),
         _layer(noise, "fc", (c2, 3, 3), (10, 1, 1), 0, True),
     )
-    return Program(load_config("default"), layers, (c1, 7, 6))
+    return Program.chain(load_config("default"), layers, (c1, 7, 6))
 
 
 def _equals_sums(kernel: Kernel, channels: int, n_out: int, side: int, batch: int) -> bool:

@@ -19,11 +19,13 @@ from torch.nn.grad import conv2d_weight
 
 from hwsim.engine.backward import Backward
 from hwsim.engine.float_proof import believed
+from hwsim.engine.forms import even, group_of, sides, surround
 from hwsim.engine.forward import Chunk, Tape
 from hwsim.engine.kernel_proof import geometry, poison
 from hwsim.engine.kernels import is_thin, windows
 from hwsim.engine.precision import full_float32
-from hwsim.program.program import MacLayer
+from hwsim.engine.stages import slope
+from hwsim.program.layers import MacLayer
 
 F32 = NDArray[np.float32]
 
@@ -56,15 +58,19 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
     """
     flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
     stages = backward.datapath.stages
+    program = backward.datapath.program
+    zeros = [program.numbers[program.layers.index(stage.layer)][0].zero for stage in stages]
 
     def task(chunk: Chunk) -> Gradients:
         by_weight: list[Tensor] = []
         by_output: list[Tensor] = []
 
         def on_layer(stage: int, flow: F32) -> None:
-            layer = stages[stage].layer
+            layer = stages[stage].mac
             assert layer is not None
-            by_weight.append(weight_gradient(layer, chunk.maps[stage], flow))
+            by_weight.append(
+                weight_gradient(layer, chunk.source(stages[stage]), flow, zeros[stage])
+            )
             by_output.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
 
         images = backward.chunk(flow[chunk.piece], chunk.states, on_layer if weights else None)
@@ -92,18 +98,35 @@ def _sum(tensors: tuple[Tensor, ...]) -> Tensor:
     return total
 
 
-def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32) -> Tensor:
+def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32, zero: int = 0) -> Tensor:
     """(n_out, fan_in) float32: gradient by the decoded weights of ``layer``.
 
-    maps: its integer input (N, H, W, C); flow: (N, OH, OW, n_out), gradient at its output.
+    maps: its integer input (N, H, W, C), whose code of real 0 is ``zero``; flow: (N, OH, OW,
+    n_out), gradient at its output.
     """
-    slope = torch.from_numpy(slopes(layer).astype(np.float32))[:, None]
-    # The activations as integers: their binary point goes into the slope.
-    activations = maps.astype(np.float32)
+    if layer.groups > 1:
+        inputs, outputs = layer.in_shape[0] // layer.groups, layer.group_out
+        form = even(layer)
+        around = surround(layer, maps)
+        return torch.cat(
+            [
+                weight_gradient(
+                    group_of(form, g),
+                    np.ascontiguousarray(around[..., g * inputs : (g + 1) * inputs]),
+                    np.ascontiguousarray(flow[..., g * outputs : (g + 1) * outputs]),
+                    zero,
+                )
+                for g in range(layer.groups)
+            ]
+        )
+    factor = torch.from_numpy(slopes(layer).astype(np.float32))[:, None]
+    # The activations as integers: their step goes into the slope.
+    activations = surround(layer, maps).astype(np.float32) - np.float32(zero)
+    layer = even(layer)
     what = f"weight gradient of {geometry(layer)}"
     if believed(what, flow.shape, lambda: _holds(layer, len(flow))):
-        return torch.from_numpy(_by_library(layer, activations, flow)) * slope
-    return torch.from_numpy(_by_windows(layer, activations, flow)) * slope
+        return torch.from_numpy(_by_library(layer, activations, flow)) * factor
+    return torch.from_numpy(_by_windows(layer, activations, flow)) * factor
 
 
 def _by_library(layer: MacLayer, activations: F32, flow: F32) -> F32:
@@ -115,12 +138,13 @@ def _by_library(layer: MacLayer, activations: F32, flow: F32) -> F32:
             # Libraries' convolutions change their way at thin maps: one matrix product instead.
             seen = torch.from_numpy(_windows(layer, activations))
             return _ordered(layer, (flows.reshape(-1, layer.n_out).T @ seen).numpy())
+        kernel_sides, stride, padding = sides(layer)
         kernel = conv2d_weight(
             torch.from_numpy(activations).permute(0, 3, 1, 2),
-            (layer.n_out, channels, layer.kernel, layer.kernel),
+            (layer.n_out, channels, *kernel_sides),
             flows.permute(0, 3, 1, 2),
-            layer.stride,
-            layer.padding,
+            stride,
+            padding,
         )
     return kernel.reshape(layer.n_out, -1).numpy()
 
@@ -142,7 +166,7 @@ def _windows(layer: MacLayer, maps: NDArray[Any]) -> NDArray[Any]:
 def _ordered(layer: MacLayer, matrix: NDArray[Any]) -> NDArray[Any]:
     """(n, fan_in) with channels last -> in the order of the weights, channels first."""
     channels, height, width = layer.in_shape
-    rows, columns = (height, width) if layer.kind == "fc" else (layer.kernel, layer.kernel)
+    rows, columns = layer.window.kernel if layer.window else (height, width)
     last = matrix.reshape(-1, rows, columns, channels)
     return np.ascontiguousarray(last.transpose(0, 3, 1, 2)).reshape(len(matrix), -1)
 
@@ -190,7 +214,5 @@ def _holds(layer: MacLayer, count: int) -> bool:
 
 def slopes(layer: MacLayer) -> NDArray[np.float64]:
     """∂(output in real units)/∂(Σ w·a with real w and integer a), by output channel."""
-    if layer.last:
-        return np.full(layer.n_out, 2.0**-layer.fa_in)
-    exponent = layer.fw - layer.fa_out - layer.shift.astype(np.int64)
-    return np.ldexp(layer.multiplier.astype(np.float64), exponent)
+    words = np.ones(layer.n_out) if layer.last else slope(layer)
+    return words * layer.scale / layer.weight_scale

@@ -36,10 +36,13 @@ class EngineConfig(BaseModel):
     words and 48 above. mult_w: bits of the requantization multiplier. index_mode: ``sram`` stores
     (address, sign) pairs, ``hash`` computes them. tile_depth: columns of the ping-pong tile
     buffer, the largest fan-in of a convolution. wgt_depth: real weights in all banks together.
-    idx_depth: lines of the index SRAM. act_depth: lines of COLS activations in each of the two
-    feature-map buffers. chan_depth: lines of the scale and bias memories. prog_depth:
+    idx_depth: lines of the index SRAM. act_depth: lines of COLS activations in the memory that
+    holds all feature maps. chan_depth: lines of the scale and bias memories. prog_depth:
     instructions. softmax: with the probability unit, a 16-bit softmax of the logits; it costs no
-    cycle of an inference. clock_mhz: turns cycles into time; not a property of the logic.
+    cycle of an inference. add, average, groups: with the hardware for additions of maps, for
+    average pools and layers of one word a channel, for grouped convolutions. lut_tables: tables of
+    2^ACT_W entries for pointwise functions, 0 for none. clock_mhz: turns cycles into time; not a
+    property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -51,7 +54,7 @@ class EngineConfig(BaseModel):
     act_w: Annotated[int, Field(ge=4, le=16)] = 8
     wgt_w: Annotated[int, Field(ge=4, le=16)] = 8
     acc_w: Literal[32, 48] = 32
-    mult_w: Annotated[int, Field(ge=8, le=16)] = 16
+    mult_w: Annotated[int, Field(ge=8, le=31)] = 16
     index_mode: Literal["sram", "hash"] = "sram"
     tile_depth: Depth
     wgt_depth: Depth
@@ -60,6 +63,10 @@ class EngineConfig(BaseModel):
     chan_depth: Depth
     prog_depth: Annotated[int, Field(ge=2, le=4096)]
     softmax: bool = False
+    add: bool = True
+    average: bool = True
+    groups: bool = True
+    lut_tables: Annotated[int, Field(ge=0, le=64)] = 4
     clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")
@@ -80,6 +87,8 @@ class EngineConfig(BaseModel):
             raise ValueError(f"banks ({self.banks}) must be at least rows ({self.rows})")
         if self.cols & (self.cols - 1):
             raise ValueError(f"cols must be a power of two, got {self.cols}")
+        if self.acc_w + self.mult_w > 64:
+            raise ValueError(f"acc_w + mult_w ({self.acc_w} + {self.mult_w}) must be at most 64")
         if self.wgt_depth % self.banks:
             raise ValueError(f"wgt_depth ({self.wgt_depth}) must be a multiple of banks")
         return self
@@ -114,7 +123,8 @@ class EngineConfig(BaseModel):
         """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash."""
         skip = {"name", "clock_mhz"}
         values = {k.upper(): v for k, v in self.model_dump().items() if k not in skip}
-        values["SOFTMAX"] = int(self.softmax)
+        for name in ("SOFTMAX", "ADD", "AVERAGE", "GROUPS"):
+            values[name] = int(values[name])
         values["INDEX_MODE"] = ("sram", "hash").index(self.index_mode)
         return values
 

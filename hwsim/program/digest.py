@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def program_digest(program: Program) -> Tensor:
     """SHA-256 as (32,) uint8; equal for programs that compute the same with the same numbers."""
     found = hashlib.sha256()
     config = json.dumps(program.config.model_dump(mode="json"), sort_keys=True)
-    _add(found, (config, program.layers, program.input_shape))
+    _add(found, (config, program.layers, program.input, program.wires))
     return torch.tensor(list(found.digest()), dtype=torch.uint8)
 
 
@@ -54,6 +55,9 @@ def check_digest(state: Mapping[str, Any], prefix: str, program: Program) -> Non
 def _add(found: Any, value: Any) -> None:
     """Feed a value with its type and size, so that no two values read the same."""
     if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f":
+            _add(found, value.tolist())
+            return
         number = np.ascontiguousarray(value, np.int64)
         found.update(f"array{number.shape}".encode() + number.astype("<i8").tobytes())
     elif dataclasses.is_dataclass(value):
@@ -69,6 +73,8 @@ def _add(found: Any, value: Any) -> None:
         found.update(repr(value).encode())
     elif isinstance(value, int | np.integer):
         found.update(f"int{int(value)}".encode())
+    elif isinstance(value, Fraction):
+        found.update(f"fraction{value}".encode())
     elif isinstance(value, float | np.floating):
         found.update(f"float{float(value).hex()}".encode())
     else:

@@ -1,163 +1,46 @@
-"""Layer descriptors and Program: what the engine executes, and where its words stand."""
+"""Program: what the engine executes, and where its words and its maps stand."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
-from hwsim.numbers.hashing import HashSpec, table
-
-Shape = tuple[int, int, int]  # (channels, height, width)
-
-OPCODES = {"end": 0, "conv": 1, "fc": 2, "pool": 3}
-SCHEME_CODES = {"dense": 0, "xxh32": 1, "banked": 2}
-
-#: Instruction fields: name -> (32-bit word, lowest bit, width). The one source of the program
-#: format; rtl/top/hne_program.vh is generated from it. 16 words an instruction.
-FIELDS: dict[str, tuple[int, int, int]] = {
-    "op": (0, 0, 4),
-    "last": (0, 4, 1),
-    "scheme": (0, 5, 2),
-    "log2_hash_banks": (0, 7, 5),
-    "kernel": (0, 12, 4),
-    "stride": (0, 16, 4),
-    "padding": (0, 20, 4),
-    "in_c": (1, 0, 16),
-    "out_c": (1, 16, 16),
-    "in_h": (2, 0, 16),
-    "in_w": (2, 16, 16),
-    "out_h": (3, 0, 16),
-    "out_w": (3, 16, 16),
-    "fan_in": (4, 0, 32),
-    "real_weights": (5, 0, 32),
-    "seed": (6, 0, 32),
-    "weight_base": (7, 0, 32),  # line of the weight memory
-    "index_base": (8, 0, 32),  # line of the index memory
-    "channel_base": (9, 0, 32),  # line of the scale and bias memories
-    "prob_shift": (10, 0, 8),  # two's complement fa + fw − 4 of the softmax unit; last layer only
-}
-WORDS_PER_INSTRUCTION = 16
-
-
-@dataclass(frozen=True, eq=False)
-class MacLayer:
-    """A convolution or fully connected layer with its requantization.
-
-    name: module path. kind: ``conv`` or ``fc``. in_shape, out_shape: (C, H, W); fc has out_shape
-    (F, 1, 1) and reads its input flattened in (c, y, x) order. spec: weight sharing; weights:
-    int32 (K,) ROM words worth w · 2^-fw. multiplier m_c, shift s_c (int32) and bias b_c (int64),
-    each (out_c,): hidden layers compute clamp((acc·m_c + b_c) >> s_c, 0, 2^A − 1), b_c including
-    the rounding term 2^(s_c−1); the last layer computes acc + b_c with m_c = s_c = 0 unused.
-    fa_in, fa_out: binary points of the input and output activations; fa_out of the last layer is
-    that of the logits, fa_in + fw.
-    """
-
-    name: str
-    kind: Literal["conv", "fc"]
-    in_shape: Shape
-    out_shape: Shape
-    kernel: int
-    stride: int
-    padding: int
-    spec: HashSpec
-    weights: NDArray[np.int32]
-    fw: int
-    fa_in: int
-    fa_out: int
-    multiplier: NDArray[np.int32]
-    shift: NDArray[np.int32]
-    bias: NDArray[np.int64]
-    last: bool
-
-    @property
-    def fan_in(self) -> int:
-        return self.spec.fan_in
-
-    @property
-    def n_out(self) -> int:
-        return self.spec.n_out
-
-    @property
-    def pixels(self) -> int:
-        return self.out_shape[1] * self.out_shape[2]
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one inference, padding included."""
-        return self.spec.virtual_weights * self.pixels
-
-    @cached_property
-    def hash_table(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(address, negative), each (n_out, fan_in)."""
-        return table(self.spec)
-
-    @cached_property
-    def virtual_weights(self) -> NDArray[np.int32]:
-        """Decoded integer weights, shape (n_out, fan_in)."""
-        address, negative = self.hash_table
-        words = self.weights[address]
-        return np.where(negative, -words, words)
-
-    def share_table(self, twin: MacLayer) -> None:
-        """Take over what ``twin`` has computed: its hash table, and weights decoded from the same.
-
-        A table takes a tenth of a second where nothing else does. Only for a layer of the same
-        ``spec``.
-        """
-        assert self.spec == twin.spec
-        if "hash_table" in twin.__dict__:
-            self.__dict__["hash_table"] = twin.__dict__["hash_table"]
-        if self.weights is twin.weights:
-            for name in ("virtual_weights", "_largest_sums"):
-                if name in twin.__dict__:
-                    self.__dict__[name] = twin.__dict__[name]
-
-    @cached_property
-    def rounding(self) -> NDArray[np.int64]:
-        """The term 2^(s_c−1) that b_c already contains; 0 where s_c = 0; int64 (out_c,)."""
-        one = np.int64(1)
-        return np.where(self.shift > 0, one << np.maximum(self.shift - 1, 0).astype(np.int64), 0)
-
-    def accumulator_bound(self, act_max: int) -> NDArray[np.int64]:
-        """Per output neuron: the largest |partial sum| that any input can cause, bias apart."""
-        return act_max * self._largest_sums
-
-    @cached_property
-    def _largest_sums(self) -> NDArray[np.int64]:
-        """Per output neuron: the larger of Σw⁺ and Σ|w⁻| over its virtual weights."""
-        w = self.virtual_weights
-        total = w.sum(1, dtype=np.int64)
-        positive = np.maximum(w, 0).sum(1, dtype=np.int64)
-        return np.maximum(positive, positive - total)
-
-
-@dataclass(frozen=True)
-class PoolLayer:
-    """Integer max-pool: kernel k <= 3, stride, no padding, leftovers dropped. Same binary point."""
-
-    name: str
-    in_shape: Shape
-    out_shape: Shape
-    kernel: int
-    stride: int
-    kind: Literal["pool"] = "pool"
-
-
-Layer = MacLayer | PoolLayer
+from hwsim.program.allocation import Peak, allocate, lives, peak
+from hwsim.program.instruction import OPCODES, SCHEME_CODES
+from hwsim.program.layers import (
+    SUMMING,
+    AddLayer,
+    AffineLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+    Shape,
+    binary_point,
+)
+from hwsim.program.wires import (
+    FeatureMap,
+    Input,
+    Place,
+    Wire,
+    chain_wires,
+    map_lines,
+    map_shapes,
+    plane_lines,
+)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a layer's words stand: lines of the weight, index, and scale/bias memories."""
+    """Where a layer's words stand: lines of weight, index, and scale/bias memory; its table."""
 
     weight_base: int = 0
     weight_lines: int = 0
@@ -165,103 +48,232 @@ class Placement:
     index_lines: int = 0
     channel_base: int = 0
     channels: int = 0
+    table: int = 0
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the codes of a map stand for: (a − zero) · scale."""
+
+    scale: float
+    zero: int
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """A compiled network: layers in execution order, for one engine configuration.
 
-    input_shape: (C, H, W) of one image, a in 0 … 2^ACT_W − 1. provenance: where it came from
-    (model, data set, seeds, versions). history: rewrites applied since compilation, oldest first.
+    A directed acyclic graph over maps: ``wires`` say, layer by layer, what is read and written,
+    ``maps`` where it stands; map 0 is the image. ``Program.chain`` and ``Program.graph`` find
+    both. provenance: where it came from (model, data set, seeds, versions). history: rewrites
+    applied since compilation, oldest first.
     """
 
     config: EngineConfig
     layers: tuple[Layer, ...]
-    input_shape: Shape
+    input: Input
+    wires: tuple[Wire, ...]
+    maps: tuple[FeatureMap, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def graph(
+        cls,
+        config: EngineConfig,
+        layers: Sequence[Layer],
+        wires: Sequence[Wire],
+        image: Input | Shape,
+        provenance: dict[str, Any] | None = None,
+        history: Sequence[dict[str, Any]] = (),
+    ) -> Program:
+        """Layers and wires with their maps allocated.
+
+        image: the input; of a bare shape, pixels in [0, 1]. Not checked: see ``proof.check``.
+        """
+        if isinstance(image, tuple):
+            image = Input(image, Fraction(1, config.act_max))
+        shapes = map_shapes(image.shape, layers, wires)
+        sizes = [map_lines(shape, config.cols) for shape in shapes]
+        lines = allocate(lives(sizes, wires))
+        maps = tuple(FeatureMap(shape, line) for shape, line in zip(shapes, lines, strict=True))
+        return cls(
+            config, tuple(layers), image, tuple(wires), maps, provenance or {}, tuple(history)
+        )
+
+    @classmethod
+    def chain(
+        cls,
+        config: EngineConfig,
+        layers: Sequence[Layer],
+        image: Input | Shape,
+        provenance: dict[str, Any] | None = None,
+        history: Sequence[dict[str, Any]] = (),
+    ) -> Program:
+        """``graph`` of layers that each read what the one before wrote."""
+        return cls.graph(config, layers, chain_wires(layers), image, provenance, history)
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.input.shape
 
     @cached_property
     def mac_layers(self) -> tuple[MacLayer, ...]:
         return tuple(layer for layer in self.layers if isinstance(layer, MacLayer))
 
     @property
-    def output(self) -> MacLayer:
-        return self.mac_layers[-1]
+    def output(self) -> MacLayer | AverageLayer | AffineLayer:
+        """The layer that hands out the logits."""
+        last = self.layers[-1]
+        assert isinstance(last, SUMMING)
+        return last
 
     @property
     def classes(self) -> int:
-        return self.output.n_out
+        """Values that it answers, (N, classes)."""
+        return self.output.out_shape[0]
+
+    @property
+    def logit_scale(self) -> float:
+        """Logit v is worth v · logit_scale."""
+        return self.output.scale
 
     @property
     def logit_frac(self) -> int:
-        """Logit v is worth v · 2^-logit_frac."""
-        return self.output.fa_out
+        """Logit v is worth v · 2^-logit_frac.
+
+        Raises CompileError for a network whose logits have another step than a power of two.
+        """
+        point = binary_point(self.logit_scale)
+        if point is None:
+            raise CompileError(
+                f"{self.output.name}: a step of its logits is worth {self.logit_scale:.6g}, no "
+                "power of two, which the probability unit needs"
+            )
+        return point
 
     def replace(self, **changes: Any) -> Program:
         return dataclasses.replace(self, **changes)
+
+    @cached_property
+    def numbers(self) -> tuple[tuple[Numbers, ...], ...]:
+        """What the codes that each layer reads stand for, one entry a source.
+
+        Raises CompileError where a source holds channels of different meaning, or of none.
+        """
+        image = Numbers(float(self.input.scale), self.input.zero)
+        written: Written = {0: [(0, self.input.shape[0], image)]}
+        read: list[tuple[Numbers, ...]] = []
+        for layer, wire in zip(self.layers, self.wires, strict=True):
+            found = tuple(_meaning(layer, place, written) for place in wire.sources)
+            read.append(found)
+            if wire.target is not None:
+                own = found[0] if isinstance(layer, PoolLayer) else Numbers(layer.scale, layer.zero)
+                first = wire.target.channel
+                part = first, first + layer.out_shape[0], own
+                written.setdefault(wire.target.map, []).append(part)
+        return tuple(read)
+
+    @property
+    def memory_peak(self) -> Peak:
+        """Lines of activation memory, beside the least that any allocation needs."""
+        sizes = [map_lines(one.shape, self.config.cols) for one in self.maps]
+        return peak(lives(sizes, self.wires), [one.line for one in self.maps])
+
+    def first_line(self, place: Place) -> int:
+        """Line of the activation memory where a place begins."""
+        found = self.maps[place.map]
+        return found.line + place.channel * plane_lines(found.shape, self.config.cols)
 
     def placements(self) -> tuple[Placement, ...]:
         """One Placement per layer: memories filled in layer order, no gaps.
 
         Index lines are placed for hashed layers in both index modes, so that an image does not
-        depend on INDEX_MODE; a ``dense`` layer and a pool have none.
+        depend on INDEX_MODE; a ``dense`` layer and one without weights have none. Equal tables
+        are one.
         """
-        banks, rows = self.config.banks, self.config.rows
         weight = index = channel = 0
+        tables: dict[bytes, int] = {}
         out = []
         for layer in self.layers:
-            if isinstance(layer, PoolLayer):
-                out.append(Placement(weight, 0, index, 0, channel, 0))
-                continue
-            weight_lines = math.ceil(layer.spec.real_weights / banks)
-            tiles = math.ceil(layer.n_out / rows)
-            index_lines = 0 if layer.spec.scheme == "dense" else tiles * layer.fan_in
-            out.append(Placement(weight, weight_lines, index, index_lines, channel, layer.n_out))
-            weight, index, channel = (
-                weight + weight_lines,
-                index + index_lines,
-                channel + layer.n_out,
-            )
+            weight_lines = index_lines = table = 0
+            if isinstance(layer, MacLayer):
+                weight_lines = math.ceil(layer.spec.real_weights / self.config.banks)
+                if layer.spec.scheme != "dense":
+                    index_lines = row_tiles(layer, self.config.rows) * layer.fan_in
+            elif isinstance(layer, LutLayer):
+                table = tables.setdefault(layer.table.astype("<i4").tobytes(), len(tables))
+            lines = layer.channel_lines
+            out.append(Placement(weight, weight_lines, index, index_lines, channel, lines, table))
+            weight, index, channel = weight + weight_lines, index + index_lines, channel + lines
         return tuple(out)
 
     def instructions(self) -> Iterator[dict[str, int]]:
         """Field values of each instruction, ending with ``end``; absent fields are 0."""
-        for layer, place in zip(self.layers, self.placements(), strict=True):
-            in_c, in_h, in_w = layer.in_shape
-            out_c, out_h, out_w = layer.out_shape
-            row = dict(
-                op=OPCODES[layer.kind], in_c=in_c, in_h=in_h, in_w=in_w, out_c=out_c, out_h=out_h,
-                out_w=out_w, kernel=layer.kernel, stride=layer.stride,
-                weight_base=place.weight_base, index_base=place.index_base,
-                channel_base=place.channel_base,
-            )  # fmt: skip
-            if isinstance(layer, MacLayer):
-                row |= dict(
-                    last=int(layer.last), scheme=SCHEME_CODES[layer.spec.scheme],
-                    log2_hash_banks=layer.spec.hash_banks.bit_length() - 1,
-                    padding=layer.padding, fan_in=layer.fan_in,
-                    real_weights=layer.spec.real_weights, seed=layer.spec.seed,
-                    prob_shift=(layer.fa_out - 4) & 0xFF if layer.last else 0,
-                )  # fmt: skip
-            yield row
+        for layer, wire, place in zip(self.layers, self.wires, self.placements(), strict=True):
+            yield self._instruction(layer, wire, place)
         yield {"op": OPCODES["end"]}
 
+    def _instruction(self, layer: Layer, wire: Wire, place: Placement) -> dict[str, int]:
+        in_c, in_h, in_w = layer.in_shape
+        out_c, out_h, out_w = layer.out_shape
+        row = dict(
+            op=OPCODES[layer.kind], in_c=in_c, in_h=in_h, in_w=in_w, out_c=out_c, out_h=out_h,
+            out_w=out_w, weight_base=place.weight_base, index_base=place.index_base,
+            channel_base=place.channel_base, in_line=self.first_line(wire.sources[0]),
+            out_line=self.first_line(wire.target) if wire.target else 0,
+        )  # fmt: skip
+        if isinstance(layer, MacLayer | PoolLayer | AverageLayer) and layer.window:
+            window = layer.window
+            row |= dict(
+                kernel_h=window.kernel[0], kernel_w=window.kernel[1], stride_h=window.stride[0],
+                stride_w=window.stride[1], pad_top=window.padding[0], pad_left=window.padding[1],
+            )  # fmt: skip
+        if isinstance(layer, SUMMING):
+            row |= dict(last=int(layer.last))
+            if layer.last:
+                row |= dict(prob_shift=self._prob_shift() & 0xFF)
+        if not isinstance(layer, PoolLayer | LutLayer):
+            row |= dict(lo=layer.lo, hi=layer.hi)
+        if isinstance(layer, MacLayer):
+            spec = layer.spec
+            row |= dict(
+                scheme=SCHEME_CODES[spec.scheme],
+                log2_hash_banks=spec.hash_banks.bit_length() - 1, fan_in=layer.fan_in,
+                real_weights=spec.real_weights, seed=spec.seed,
+            )  # fmt: skip
+            if layer.kind == "conv":
+                row |= dict(groups=layer.groups, fill=layer.fill)
+        elif isinstance(layer, AddLayer):
+            row |= dict(in2_line=self.first_line(wire.sources[1]))
+        elif isinstance(layer, LutLayer):
+            row |= dict(hi=self.config.act_max, table=place.table)
+        return row
 
-def encode(row: dict[str, int]) -> list[int]:
-    """One instruction as 16 words of 32 bits. Raises CompileError if a field does not fit."""
-    words = [0] * WORDS_PER_INSTRUCTION
-    for name, value in row.items():
-        word, low, width = FIELDS[name]
-        if not 0 <= value < 1 << width:
-            raise CompileError(f"instruction field {name} = {value} does not fit {width} bits")
-        words[word] |= value << low
-    return words
+    def _prob_shift(self) -> int:
+        """fa + fw − 4 of the logits; 0 where their step is no power of two."""
+        point = binary_point(self.logit_scale)
+        return 0 if point is None else point - 4
 
 
-def decode(words: list[int]) -> dict[str, int]:
-    """All fields of one instruction."""
-    return {
-        name: (words[word] >> low) & ((1 << width) - 1)
-        for name, (word, low, width) in FIELDS.items()
+def row_tiles(layer: MacLayer, rows: int) -> int:
+    """Row-tiles of a layer; none spans two groups."""
+    return layer.groups * math.ceil(layer.group_out / rows)
+
+
+#: By map: first channel, the one behind the last, and what was written there.
+Written = dict[int, list[tuple[int, int, Numbers]]]
+
+
+def _meaning(layer: Layer, place: Place, written: Written) -> Numbers:
+    """What the channels that ``layer`` reads at ``place`` stand for."""
+    end = place.channel + layer.in_shape[0]
+    found = {
+        numbers
+        for first, behind, numbers in written.get(place.map, ())
+        if first < end and place.channel < behind
     }
+    if len(found) != 1:
+        what = "channels whose codes mean different numbers" if found else "what nobody wrote"
+        raise CompileError(f"{layer.name}: reads {what}")
+    return found.pop()

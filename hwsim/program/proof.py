@@ -13,129 +13,156 @@ import numpy as np
 
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
-from hwsim.program.program import MacLayer, PoolLayer, Program, Shape, encode
-from hwsim.program.workspace import MAX_IMAGE_BYTES, layer_bytes
+from hwsim.program.geometry import check_geometry
+from hwsim.program.instruction import encode
+from hwsim.program.layers import (
+    AddLayer,
+    AffineLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+    is_last,
+)
+from hwsim.program.memory_map import check_maps
+from hwsim.program.program import Program
+from hwsim.program.wires import Wire
+from hwsim.program.workspace import MAX_IMAGE_BYTES, image_bytes, layer_bytes
 
 #: Virtual weights of a network: decoding them takes about 20 bytes each.
 MAX_VIRTUAL_WEIGHTS = 1 << 27
-#: Sides and channel counts are 16-bit fields of an instruction.
-MAX_SIDE = (1 << 16) - 1
+#: What a step of a code or word may be worth.
+SMALLEST, LARGEST = 2.0**-64, 2.0**64
 #: What makes a network need less of a memory.
 LESS = {
     "WGT_DEPTH": "let layers share weights (hwsim.models.layers.compress, or a lower rate)",
     "CHAN_DEPTH": "use fewer output channels",
     "PROG_DEPTH": "use fewer layers",
     "IDX_DEPTH": 'set index_mode = "hash", which computes addresses instead of storing them',
-    "ACT_DEPTH": "use smaller images, or stride and pool earlier",
-    "TILE_DEPTH": "use fewer input channels or a smaller kernel",
+    "LUT_TABLES": "use fewer different functions",
 }
 
 
 def check(program: Program) -> None:
     """Raise CompileError, naming the layer, if the program cannot run exactly on its engine."""
-    if not program.mac_layers:
-        raise CompileError("the network has no Linear or Conv2d layer: there is nothing to run")
-    if not isinstance(program.layers[-1], MacLayer):
-        raise CompileError("the network must end in a Linear layer that produces the logits")
-    shape, frac = program.input_shape, program.config.act_w
+    if not program.layers or not any(not isinstance(one, PoolLayer) for one in program.layers):
+        raise CompileError("the network has no layer that computes: there is nothing to run")
+    if len(program.wires) != len(program.layers):
+        raise CompileError("a program needs one wire a layer")
+    # First of all capacities: what follows takes the square of the maps.
+    _must_hold(program.config, {"PROG_DEPTH": len(program.layers) + 1})
     for position, layer in enumerate(program.layers):
-        if layer.in_shape != shape:
+        if is_last(layer) != (position == len(program.layers) - 1):
             raise CompileError(
-                f"{layer.name}: reads {layer.in_shape} but its input has shape {shape}"
+                f"{layer.name}: the final layer, and no other, must produce the logits"
             )
-        _check_geometry(program.config, layer)
-        if isinstance(layer, MacLayer):
-            _check_binary_points(layer, frac)
-            if layer.last != (position == len(program.layers) - 1):
-                raise CompileError(f"{layer.name}: only the final layer may produce logits")
-            frac = layer.fa_out
-        shape = layer.out_shape
+        check_geometry(program.config, layer)
+    check_maps(program)
+    _check_units(program)
+    _check_numbers(program)
     _check_capacity(program)
     _check_workspace(program)
-    for layer in program.mac_layers:
+    for layer in program.layers:
         _check_words(program.config, layer)
         _check_bounds(program.config, layer)
+    _check_instructions(program)
 
 
-# --- geometry -----------------------------------------------------------------------------------
+# --- what the engine has, and what codes mean -----------------------------------------------------
 
 
-def _check_geometry(config: EngineConfig, layer: MacLayer | PoolLayer) -> None:
-    for shape in (layer.in_shape, layer.out_shape):
-        _check_map(config, layer.name, shape)
-    expected = _expected_pool(layer) if isinstance(layer, PoolLayer) else _expected(config, layer)
-    if layer.out_shape != expected:
-        raise CompileError(f"{layer.name}: output shape {layer.out_shape}, expected {expected}")
-
-
-def _check_map(config: EngineConfig, name: str, shape: Shape) -> None:
-    whole = isinstance(shape, tuple) and all(isinstance(side, int | np.integer) for side in shape)
-    if not whole or len(shape) != 3:
-        raise CompileError(f"{name}: {shape} is not a shape (channels, height, width)")
-    channels, height, width = (int(side) for side in shape)
-    if min(channels, height, width) < 1:
-        raise CompileError(
-            f"{name}: the feature map {shape} is empty: use larger images, or less pooling"
-        )
-    if max(channels, height, width) > MAX_SIDE:
-        raise CompileError(f"{name}: the feature map {shape} has a side beyond {MAX_SIDE}")
-    lines = channels * height * math.ceil(width / config.cols)
-    if lines > config.act_depth:
-        raise CompileError(
-            f"{name}: feature map {shape} needs {lines} lines of the activation buffer, "
-            f"configuration {config.name} has {config.act_depth}: {_helps('ACT_DEPTH')}"
-        )
-
-
-def _expected_pool(layer: PoolLayer) -> Shape:
-    (c, h, w), k, s = layer.in_shape, layer.kernel, layer.stride
-    if not (1 <= k <= 3 and 1 <= s <= 15):
-        raise CompileError(
-            f"{layer.name}: pooling kernel 1 to 3 and stride 1 to 15 are supported, got kernel "
-            f"{k}, stride {s}"
-        )
-    return c, (h - k) // s + 1, (w - k) // s + 1
-
-
-def _expected(config: EngineConfig, layer: MacLayer) -> Shape:
-    """The output shape that follows from a layer's input and geometry, both of which it checks."""
-    (c, h, w), k, s, p = layer.in_shape, layer.kernel, layer.stride, layer.padding
-    fan_in = c * h * w
-    if layer.kind == "conv":
-        if not (1 <= k <= 7 and 1 <= s <= 2 and 0 <= p < k):
+def _check_units(program: Program) -> None:
+    """Optional hardware that a layer needs."""
+    config = program.config
+    for layer in program.layers:
+        lacks = ""
+        if isinstance(layer, AddLayer):
+            lacks = "" if config.add else "add"
+            if config.rows < 2:
+                raise CompileError(
+                    f"{layer.name}: an addition takes two rows of the array, configuration "
+                    f"{config.name} has one"
+                )
+        elif isinstance(layer, AverageLayer | AffineLayer):
+            lacks = "" if config.average else "average"
+        elif isinstance(layer, LutLayer):
+            lacks = "" if config.lut_tables else "lut_tables"
+            if config.act_w > 8:
+                raise CompileError(
+                    f"{layer.name}: tables serve activations of up to 8 bits, configuration "
+                    f"{config.name} has {config.act_w}: use at most 8, or ReLU"
+                )
+        elif isinstance(layer, MacLayer) and layer.groups > 1:
+            lacks = "" if config.groups else "groups"
+        if lacks:
             raise CompileError(
-                f"{layer.name}: kernel 1 to 7, stride 1 to 2 and padding below the kernel are "
-                f"supported, got kernel {k}, stride {s}, padding {p}"
+                f"{layer.name}: configuration {config.name} leaves out what {layer.kind} needs: "
+                f"choose one with {lacks}"
             )
-        fan_in = c * k * k
-    if layer.fan_in != fan_in:
-        raise CompileError(
-            f"{layer.name}: fan-in {layer.fan_in} does not match its input {layer.in_shape}"
-        )
-    if layer.kind != "conv":
-        return layer.n_out, 1, 1
-    if fan_in > config.tile_depth:
-        raise CompileError(
-            f"{layer.name}: fan-in {fan_in} exceeds TILE_DEPTH {config.tile_depth} of "
-            f"configuration {config.name}: {_helps('TILE_DEPTH')}"
-        )
-    if layer.last:
-        raise CompileError(f"{layer.name}: the last layer must be fully connected")
-    return layer.n_out, (h + 2 * p - k) // s + 1, (w + 2 * p - k) // s + 1
 
 
-def _check_binary_points(layer: MacLayer, incoming: int) -> None:
-    if layer.fa_in != incoming:
-        raise CompileError(f"{layer.name}: binary point {layer.fa_in} follows {incoming}")
-    if layer.last and layer.fa_out != layer.fa_in + layer.fw:
+def _check_numbers(program: Program) -> None:
+    """Steps are positive and of bearable size, zero points are codes, and logits follow."""
+    top = program.config.act_max
+    image = program.input
+    if not (0 <= image.zero <= top and SMALLEST <= image.scale <= LARGEST):
+        raise CompileError("the input's zero point must be a code, and its step within 2^±64")
+    for layer, sources, wire in zip(program.layers, program.numbers, program.wires, strict=True):
+        if isinstance(layer, PoolLayer):
+            continue
+        steps = [layer.scale]
+        if isinstance(layer, MacLayer):
+            if not _are_steps(layer):
+                raise CompileError(f"{layer.name}: weights have one step, or one a row")
+            steps += layer.weight_scale.tolist()
+        if not all(SMALLEST <= step <= LARGEST for step in steps):
+            raise CompileError(
+                f"{layer.name}: a step is worth {min(steps):.3g} … {max(steps):.3g}, outside "
+                "2^±64: the network's values are too large or too small for fixed point"
+            )
+        if not 0 <= layer.zero <= top:
+            raise CompileError(f"{layer.name}: zero point {layer.zero} is outside 0 … {top}")
+        if isinstance(layer, MacLayer) and any(layer.window_padding):
+            _check_padding(layer, wire, sources[0].zero, top)
+        if is_last(layer):
+            _check_logits(layer, sources[0].scale)
+
+
+def _are_steps(layer: MacLayer) -> bool:
+    steps = layer.weight_scale
+    return (
+        isinstance(steps, np.ndarray)
+        and steps.dtype == np.float64
+        and steps.shape in ((1,), (layer.n_out,))
+    )
+
+
+def _check_padding(layer: MacLayer, wire: Wire, zero: int, top: int) -> None:
+    """Around a map stands its zero point; around the image what the network takes for its zero.
+
+    That is the mean where the network normalizes.
+    """
+    if wire.sources[0].map == 0:
+        if not 0 <= layer.fill <= top:
+            raise CompileError(f"{layer.name}: padding reads {layer.fill}, outside 0 … {top}")
+    elif layer.fill != zero:
         raise CompileError(
-            f"{layer.name}: logits have binary point fa + fw = {layer.fa_in + layer.fw}, not "
-            f"{layer.fa_out}"
+            f"{layer.name}: padding reads {layer.fill}, where the map's zero point is {zero}"
         )
-    if not all(-64 <= f <= 64 for f in (layer.fa_in, layer.fa_out, layer.fw)):
+
+
+def _check_logits(layer: Layer, step: float) -> None:
+    assert not isinstance(layer, PoolLayer)
+    if isinstance(layer, MacLayer):
+        if len(set(layer.weight_scale.tolist())) != 1:
+            raise CompileError(f"{layer.name}: the rows of the last layer must have one step")
+        step = step * float(layer.weight_scale[0])
+    elif isinstance(layer, AverageLayer):
+        step = step / layer.window.size
+    if not math.isclose(layer.scale, step, rel_tol=1e-9):
         raise CompileError(
-            f"{layer.name}: binary points fa={layer.fa_in}, fw={layer.fw}, then {layer.fa_out} are "
-            "outside ±64: the network's values are too large or too small for fixed point"
+            f"{layer.name}: a step of the logits is worth {step:.9g}, not {layer.scale:.9g}"
         )
 
 
@@ -150,27 +177,29 @@ def _check_capacity(program: Program) -> None:
             f"the network has {virtual} virtual weights, hwsim simulates at most "
             f"{MAX_VIRTUAL_WEIGHTS}: use a smaller network"
         )
-    end = program.placements()[-1]
+    places = program.placements()
+    end = places[-1]
     needs = {
-        "WGT_DEPTH": ((end.weight_base + end.weight_lines) * config.banks, config.wgt_depth),
-        "CHAN_DEPTH": (end.channel_base + end.channels, config.chan_depth),
-        "PROG_DEPTH": (len(program.layers) + 1, config.prog_depth),
+        "WGT_DEPTH": (end.weight_base + end.weight_lines) * config.banks,
+        # As many lines hold the logits.
+        "CHAN_DEPTH": max(end.channel_base + end.channels, program.classes),
     }
     if config.index_mode == "sram":
-        needs["IDX_DEPTH"] = (end.index_base + end.index_lines, config.idx_depth)
-    for name, (needed, there) in needs.items():
+        needs["IDX_DEPTH"] = end.index_base + end.index_lines
+    if any(isinstance(layer, LutLayer) for layer in program.layers):
+        needs["LUT_TABLES"] = 1 + max(place.table for place in places)
+    _must_hold(config, needs)
+
+
+def _must_hold(config: EngineConfig, needs: dict[str, int]) -> None:
+    """Refuse what needs more of a memory, by the name of its parameter, than there is."""
+    for name, needed in needs.items():
+        there = getattr(config, name.lower())
         if needed > there:
             raise CompileError(
                 f"the network needs {name} {needed}, configuration {config.name} has {there}: "
-                f"{_helps(name)}"
+                f"{LESS[name]}, or choose a configuration with a larger {name}"
             )
-    for row in program.instructions():
-        encode(row)
-
-
-def _helps(memory: str) -> str:
-    """The two things that help where a memory is too small."""
-    return f"{LESS[memory]}, or choose a configuration with a larger {memory}"
 
 
 def _check_workspace(program: Program) -> None:
@@ -183,34 +212,64 @@ def _check_workspace(program: Program) -> None:
                 f"working memory for one image, hwsim takes at most {MAX_IMAGE_BYTES}: use smaller "
                 "images or fewer channels"
             )
+    if image_bytes(program) > MAX_IMAGE_BYTES:
+        raise CompileError(
+            f"the maps that are alive at once need {image_bytes(program)} bytes for one image, "
+            f"hwsim takes at most {MAX_IMAGE_BYTES}: use smaller images or fewer channels"
+        )
 
 
 # --- words and sums -----------------------------------------------------------------------------
 
 
-def _check_words(config: EngineConfig, layer: MacLayer) -> None:
+def _check_words(config: EngineConfig, layer: Layer) -> None:
+    if isinstance(layer, PoolLayer):
+        return
+    if isinstance(layer, LutLayer):
+        _check_array(layer, "table", 1 << config.act_w, 0, config.act_max)
+        return
     m_max, s_max = (1 << (config.mult_w - 1)) - 1, config.acc_w + config.mult_w - 1
     b_max = (1 << s_max) - 1
-    for name, count, low, high in (
-        ("weights", layer.spec.real_weights, -config.wgt_max, config.wgt_max),
-        ("multiplier", layer.n_out, -m_max, m_max),
-        ("shift", layer.n_out, 0, s_max),
-        ("bias", layer.n_out, -b_max, b_max),
-    ):
-        words = getattr(layer, name)
-        if not isinstance(words, np.ndarray) or words.shape != (count,):
-            raise CompileError(
-                f"{layer.name}: {name} must be {count} words, got shape {np.shape(words)}"
-            )
-        if not np.issubdtype(words.dtype, np.signedinteger):
-            raise CompileError(f"{layer.name}: {name} must be signed integers, got {words.dtype}")
-        # Python integers: |−2^63| has no int64.
-        for word in (int(words.min()), int(words.max())):
-            if not low <= word <= high:
-                raise CompileError(f"{layer.name}: {name} holds {word}, outside {low} … {high}")
+    if isinstance(layer, MacLayer):
+        _check_array(layer, "weights", layer.spec.real_weights, -config.wgt_max, config.wgt_max)
+    ones = 1 if isinstance(layer, AverageLayer | AddLayer) else layer.out_shape[0]
+    _check_array(layer, "multiplier", 2 if isinstance(layer, AddLayer) else ones, -m_max, m_max)
+    _check_array(layer, "shift", ones, 0, s_max)
+    _check_array(layer, "bias", ones, -b_max, b_max)
+    if not 0 <= layer.lo <= layer.hi <= config.act_max:
+        raise CompileError(
+            f"{layer.name}: clamps to {layer.lo} … {layer.hi}, outside 0 … {config.act_max}"
+        )
 
 
-def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
+def _check_instructions(program: Program) -> None:
+    for layer, row in zip(program.layers, program.instructions(), strict=False):
+        try:
+            encode(row)
+        except CompileError as error:
+            raise CompileError(f"{layer.name}: {error}") from None
+
+
+def _check_array(layer: Layer, name: str, count: int, low: int, high: int) -> None:
+    words = getattr(layer, name)
+    if not isinstance(words, np.ndarray) or words.shape != (count,):
+        raise CompileError(
+            f"{layer.name}: {name} must be {count} words, got shape {np.shape(words)}"
+        )
+    if not np.issubdtype(words.dtype, np.signedinteger):
+        raise CompileError(f"{layer.name}: {name} must be signed integers, got {words.dtype}")
+    # Python integers: |−2^63| has no int64.
+    for word in (int(words.min()), int(words.max())):
+        if not low <= word <= high:
+            raise CompileError(f"{layer.name}: {name} holds {word}, outside {low} … {high}")
+
+
+def _check_bounds(config: EngineConfig, layer: Layer) -> None:
+    if isinstance(layer, PoolLayer | LutLayer):
+        return
+    if isinstance(layer, AddLayer):
+        _check_sum(config, layer)
+        return
     acc_max = (1 << (config.acc_w - 1)) - 1
     post_max = (1 << (config.acc_w + config.mult_w - 1)) - 1
     bound = layer.accumulator_bound(config.act_max).tolist()
@@ -220,7 +279,7 @@ def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
         # Of the two that add up the larger is to blame.
         if total > acc_max and total - reach > reach:
             raise CompileError(
-                f"{layer.name}: neuron {neuron} has a bias of {math.ldexp(b, -layer.fa_out):.6g}, "
+                f"{layer.name}: neuron {neuron} has a bias of {b * layer.scale:.6g}, "
                 f"{abs(b) / max(reach, 1):.3g} times what its weights can add: {total} is beyond "
                 f"ACC_W = {config.acc_w} bits (limit {acc_max}): use smaller biases (the same "
                 f"number off all of them changes no class){_wider(config)}"
@@ -236,6 +295,16 @@ def _check_bounds(config: EngineConfig, layer: MacLayer) -> None:
                 f"{layer.name}: channel {neuron} can overflow the requantizer: {reach} * {m} + {b} "
                 f"exceeds {config.acc_w + config.mult_w} bits"
             )
+
+
+def _check_sum(config: EngineConfig, layer: AddLayer) -> None:
+    one, two = (abs(int(m)) for m in layer.multiplier)
+    b, width = abs(int(layer.bias[0])), config.acc_w + config.mult_w
+    if config.act_max * (one + two) + b >= 1 << (width - 1):
+        raise CompileError(
+            f"{layer.name}: the addition can overflow the requantizer: {config.act_max} * ({one} "
+            f"+ {two}) + {b} exceeds {width} bits"
+        )
 
 
 def _wider(config: EngineConfig) -> str:

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hwsim.numbers.fixedpoint import clog2
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer, PoolLayer, binary_point, is_last
+from hwsim.program.program import Program
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -21,10 +22,12 @@ def describe(program: Program) -> dict[str, Any]:
     """
     layers = [_layer(layer, program.config.wgt_w) for layer in program.layers]
     weight_bits = sum(row["weight_bits"] for row in layers)
+    peak = program.memory_peak
     return {
         "config": program.config.model_dump(),
         "input_shape": list(program.input_shape),
         "classes": program.classes,
+        "act_lines": {"peak": peak.lines, "least": peak.least},
         "layers": layers,
         "memory_bits": {
             "dense": sum(row["dense_bits"] for row in layers),
@@ -42,28 +45,27 @@ def _layer(layer: Any, wgt_w: int) -> dict[str, Any]:
         "kind": layer.kind,
         "in_shape": list(layer.in_shape),
         "out_shape": list(layer.out_shape),
-        "kernel": layer.kernel,
-        "stride": layer.stride,
+        "window": _window(layer),
         "weight_bits": 0,
         "index_bits": 0,
         "dense_bits": 0,
     }
+    if isinstance(layer, PoolLayer):
+        return row
+    row |= {"scale": layer.scale, "zero": layer.zero, "last": is_last(layer)}
     if not isinstance(layer, MacLayer):
         return row
     spec = layer.spec
     index_w = 0 if spec.scheme == "dense" else clog2(spec.real_weights) + 1
     return row | {
-        "padding": layer.padding,
+        "groups": layer.groups,
         "scheme": spec.scheme,
         "virtual_weights": spec.virtual_weights,
         "real_weights": spec.real_weights,
         "rate": spec.rate,
         "seed": spec.seed,
         "hash_banks": spec.hash_banks,
-        "fw": layer.fw,
-        "fa_in": layer.fa_in,
-        "fa_out": layer.fa_out,
-        "last": layer.last,
+        "weight_scale": layer.weight_scale.tolist(),
         "weight_bits": spec.real_weights * wgt_w,
         "index_bits": spec.virtual_weights * index_w,
         "dense_bits": spec.virtual_weights * wgt_w,
@@ -82,14 +84,17 @@ def render(description: dict[str, Any]) -> Group:
         f"{_shape(description['input_shape'])} -> {description['classes']} classes, for "
         f"{config['name']}: {config['rows']}x{config['cols']} array, {config['banks']} banks,\n"
         f"{config['act_w']}-bit activations, {config['wgt_w']}-bit weights, "
-        f"index mode {config['index_mode']}"
+        f"index mode {config['index_mode']}\n"
+        f"feature maps: {description['act_lines']['peak']:,} of {config['act_depth']:,} lines, "
+        f"{description['act_lines']['least']:,} at least"
     )
 
-    # The input of a layer is the output above it; so the table fits 80 columns.
+    # The input of a layer mostly is the output above it; so the table fits 80 columns. Step and
+    # zero are of the output: a code a is worth (a - zero) steps.
     layers = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("layer", "kind", "output", "hash"):
         layers.add_column(column, no_wrap=column != "layer")
-    for column in ("K", "rate", "fw", "fa", "weight\nkbit", "index\nkbit"):
+    for column in ("K", "rate", "step", "zero", "weight\nkbit", "index\nkbit"):
         layers.add_column(column, justify="right", no_wrap=True)
     for row in description["layers"]:
         layers.add_row(*map(Text, _cells(row)))
@@ -100,8 +105,8 @@ def render(description: dict[str, Any]) -> Group:
     bits.add_column("of dense", justify="right")
     labels = {"dense": "dense", "index_sram": "shared, indices stored", "hash": "shared, hashed"}
     for key, label in labels.items():
-        share = memory[key] / memory["dense"]
-        bits.add_row(Text(label), Text(f"{memory[key]:,}"), Text(f"{share:.1%}"))
+        share = f"{memory[key] / memory['dense']:.1%}" if memory["dense"] else "-"
+        bits.add_row(Text(label), Text(f"{memory[key]:,}"), Text(share))
 
     origin = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     origin.add_column("provenance")
@@ -116,23 +121,45 @@ def render(description: dict[str, Any]) -> Group:
     return Group(*parts)
 
 
+def _window(layer: Any) -> dict[str, Any] | None:
+    window = getattr(layer, "window", None)
+    if window is None:
+        return None
+    return {name: list(getattr(window, name)) for name in ("kernel", "stride", "padding")}
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
-    window = "" if row["kind"] == "fc" else f" {row['kernel']}x{row['kernel']}/{row['stride']}"
-    cells = [row["name"], row["kind"] + window, _shape(row["out_shape"])]
-    if row["kind"] == "fc":
+    cells = [row["name"], _kind(row), _shape(row["out_shape"])]
+    if row["out_shape"][1:] == [1, 1]:
         cells[2] = str(row["out_shape"][0])
+    numbers = [_step(row["scale"]), str(row["zero"])] if "scale" in row else ["", ""]
     if "scheme" not in row:
-        return cells
+        return [*cells, "", "", "", *numbers]
     return [
         *cells,
         row["scheme"],
         f"{row['real_weights']:,}",
         f"1/{1 / row['rate']:.4g}",
-        str(row["fw"]),
-        f"{row['fa_in']}>{row['fa_out']}",
+        *numbers,
         f"{row['weight_bits'] / 1000:,.1f}",
         f"{row['index_bits'] / 1000:,.1f}",
     ]
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """conv 3x3/2 :8 - kernel, stride, groups - as short as it can be said."""
+    if row["window"] is None:
+        return str(row["kind"])
+    (k_h, k_w), (down, right) = row["window"]["kernel"], row["window"]["stride"]
+    kind = {"average": "avg"}.get(row["kind"], row["kind"])
+    stride = f"/{down}" if down == right else f"/{down},{right}"
+    groups = row.get("groups", 1)
+    return f"{kind} {k_h}x{k_w}{stride}" + (f":{groups}" if groups > 1 else "")
+
+
+def _step(scale: float) -> str:
+    point = binary_point(scale)
+    return f"{scale:.3g}" if point is None else f"2^{-point}"
 
 
 def _shape(shape: list[int]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.allocation import alive, lives
+from hwsim.program.layers import Layer, MacLayer
+from hwsim.program.program import Program
 
 #: Bytes that one image may need; ``proof.check`` refuses a program that needs more. VGG-16 on
 #: ImageNet's 224 x 224 pixels needs a third of it.
@@ -13,7 +15,7 @@ MAX_IMAGE_BYTES = 1 << 30
 BUDGET = 1 << 30
 
 
-def layer_bytes(layer: MacLayer | PoolLayer, word: int = 8) -> int:
+def layer_bytes(layer: Layer, word: int = 8) -> int:
     """Bytes that one image needs while it passes a layer, weights apart.
 
     word: bytes of a sum, 8 in float64 and 4 in any other kernel. Counted are the input in that
@@ -26,9 +28,16 @@ def layer_bytes(layer: MacLayer | PoolLayer, word: int = 8) -> int:
     return word * sizes
 
 
-def image_bytes(program: Program) -> int:
-    """The most that any layer needs for one image, in bytes, whatever kernel computes it."""
-    return max(map(layer_bytes, program.layers), default=0)
+def image_bytes(program: Program, word: int = 8) -> int:
+    """The most that one image needs at any layer, in bytes, other maps alive there included.
+
+    word: bytes of a sum, as of ``layer_bytes``; 8 whatever kernel computes it.
+    """
+    sizes = [math.prod(one.shape) for one in program.maps]
+    living = alive(lives(sizes, program.wires))[1:]
+    code = 1 if program.config.act_w <= 8 else 4
+    rows = zip(program.layers, living, strict=False)
+    return max((layer_bytes(layer, word) + code * codes for layer, codes in rows), default=0)
 
 
 def at_once(each: int, chunk: int, threads: int) -> tuple[int, int]:

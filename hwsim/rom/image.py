@@ -18,19 +18,23 @@ from hwsim.errors import CompileError, ImageError
 from hwsim.files.folder import replaced_directory
 from hwsim.numbers.config import EngineConfig
 from hwsim.program import summary
+from hwsim.program.layers import SUMMING
+from hwsim.program.memory_map import check_maps
 from hwsim.program.program import Program
 from hwsim.program.proof import MAX_VIRTUAL_WEIGHTS, check
 from hwsim.rom import manifest as manifest_file
-from hwsim.rom.manifest import MacEntry, Manifest
+from hwsim.rom.manifest import AnyManifest
 from hwsim.rom.memfile import ADVICE, MemFile
 from hwsim.rom.memories import (
     BIAS,
     INDEX,
+    LUT,
     MEMORIES,
     PROGRAM,
     SCALE,
     WEIGHTS,
-    check_derived,
+    check_index,
+    check_program,
     memory_files,
     memory_values,
     with_words,
@@ -108,9 +112,10 @@ def verify(path: Path | str, *, config: EngineConfig | None = None) -> list[Find
         SCALE: "every shift and multiplier in range",
         BIAS: "every rounding term and bias in range",
         PROGRAM: "every instruction equal to its layer in the manifest",
+        LUT: "every entry a code",
     }
-    macs = program.mac_layers
-    peak = max(int(layer.accumulator_bound(program.config.act_max).max()) for layer in macs)
+    sums = [layer for layer in program.layers if isinstance(layer, SUMMING)]
+    peak = max(int(layer.accumulator_bound(program.config.act_max).max()) for layer in sums)
     return [
         Finding(MANIFEST, f"format {manifest.format_version}, {len(program.layers)} layers"),
         *(
@@ -135,21 +140,22 @@ def render(source: Program | Path | str) -> Group:
     return summary.render(describe(source))
 
 
-def _load(path: Path, config: EngineConfig | None) -> tuple[Program, Manifest]:
+def _load(path: Path, config: EngineConfig | None) -> tuple[Program, AnyManifest]:
     try:
         manifest = manifest_file.parse(_read(path, MANIFEST))
         if config is not None:
-            _check_same_engine(manifest.config, config)
+            _check_same_engine(manifest.engine(), config)
         program = manifest.skeleton()
         _check_limits(program)
+        check_maps(program)
         _check_places(program, manifest)
         files = memory_files(program)
         _check_file_names(path, files, manifest)
         data = {name: _read_memory(path, file, manifest) for name, file in files.items()}
-        check_derived(program, files[PROGRAM], data[PROGRAM])
+        check_program(manifest.instructions(program), program, files[PROGRAM], data[PROGRAM])
         program = with_words(program, files, data)
         if INDEX in files:
-            check_derived(program, files[INDEX], data[INDEX])
+            check_index(program, files[INDEX], data[INDEX])
         check(program)
     except (ImageError, CompileError) as error:
         raise ImageError(_one_line(f"{path}: {error}")) from None
@@ -186,7 +192,7 @@ def _missing(path: Path, name: str) -> str:
     return f"{name} is missing: {ADVICE}"
 
 
-def _read_memory(path: Path, file: MemFile, manifest: Manifest) -> bytes:
+def _read_memory(path: Path, file: MemFile, manifest: AnyManifest) -> bytes:
     data = _read(path, file.name, file)
     if hashlib.sha256(data).hexdigest() != manifest.sha256[file.name]:
         raise ImageError(
@@ -220,19 +226,17 @@ def _check_limits(program: Program) -> None:
             )
 
 
-def _check_places(program: Program, manifest: Manifest) -> None:
+def _check_places(program: Program, manifest: AnyManifest) -> None:
     for entry, place in zip(manifest.layers, program.placements(), strict=True):
-        if not isinstance(entry, MacEntry):
-            continue
-        for name in ("weight_base", "index_base", "channel_base"):
-            found, expected = getattr(entry, name), getattr(place, name)
+        for name, found in entry.bases().items():
+            expected = getattr(place, name)
             if found != expected:
                 raise ImageError(
                     f"{MANIFEST}: layer {entry.name}: {name} is {found}, not {expected}: {ADVICE}"
                 )
 
 
-def _check_file_names(path: Path, files: dict[str, MemFile], manifest: Manifest) -> None:
+def _check_file_names(path: Path, files: dict[str, MemFile], manifest: AnyManifest) -> None:
     if manifest.sha256.keys() != files.keys():
         raise ImageError(f"{MANIFEST}: sha256 must name exactly {', '.join(files)}: {ADVICE}")
     for name in MEMORIES:

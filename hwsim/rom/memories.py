@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.fixedpoint import clog2
-from hwsim.program.program import WORDS_PER_INSTRUCTION, MacLayer, Program, decode, encode
+from hwsim.program.instruction import WORDS_PER_INSTRUCTION, decode, encode
+from hwsim.program.layers import (
+    AddLayer,
+    AffineLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+)
+from hwsim.program.program import Placement, Program
 from hwsim.rom.memfile import CHUNK_FIELDS, MemFile
 
-WEIGHTS, INDEX, SCALE, BIAS, PROGRAM = MEMORIES = (
-    "weights.mem", "index.mem", "scale.mem", "bias.mem", "program.mem",
+WEIGHTS, INDEX, SCALE, BIAS, PROGRAM, LUT = MEMORIES = (
+    "weights.mem", "index.mem", "scale.mem", "bias.mem", "program.mem", "lut.mem",
 )  # fmt: skip
 
 
 def memory_files(program: Program) -> dict[str, MemFile]:
     """The files that hold a program's words; needs its layers' sizes, not their arrays.
 
-    index.mem exists for INDEX_MODE sram only.
+    index.mem exists for INDEX_MODE sram only, lut.mem for programs with a table.
     """
-    config, end = program.config, program.placements()[-1]
+    config, places = program.config, program.placements()
+    end = places[-1]
     post_w = config.acc_w + config.mult_w
     channels = end.channel_base + end.channels
     shapes = {
@@ -35,6 +46,13 @@ def memory_files(program: Program) -> dict[str, MemFile]:
     }
     if config.index_mode == "hash":
         del shapes[INDEX]
+    tables = {
+        place.table
+        for layer, place in zip(program.layers, places, strict=True)
+        if isinstance(layer, LutLayer)
+    }
+    if tables:
+        shapes[LUT] = (len(tables) << config.act_w, 1, config.act_w)
     return {name: MemFile(name, *shape) for name, shape in shapes.items()}
 
 
@@ -45,20 +63,33 @@ def memory_values(program: Program, name: str) -> Iterator[NDArray[np.int64]]:
         words = [encode(row) for row in program.instructions()]
         yield np.array(words, np.int64).reshape(-1, 1)
         return
-    for layer in program.mac_layers:
-        if name == WEIGHTS:
-            words_in_lines = np.pad(
-                layer.weights.astype(np.int64), (0, -layer.weights.size % config.banks)
-            )
-            yield words_in_lines.reshape(-1, config.banks)
-        elif name == INDEX:
-            yield from _index_values(layer, config)
-        elif name == SCALE:
-            shift = layer.shift.astype(np.int64) << config.mult_w
-            multiplier = layer.multiplier.astype(np.int64) & ((1 << config.mult_w) - 1)
-            yield (shift | multiplier)[:, None]
-        elif name == BIAS:
-            yield layer.bias[:, None]
+    written = 0
+    for layer, place in zip(program.layers, program.placements(), strict=True):
+        if name in (WEIGHTS, INDEX) and isinstance(layer, MacLayer):
+            yield from (_weight_values if name == WEIGHTS else _index_values)(layer, config)
+        elif name == LUT and isinstance(layer, LutLayer) and place.table == written:
+            written += 1
+            yield layer.table.astype(np.int64)[:, None]
+        elif name in (SCALE, BIAS) and layer.channel_lines:
+            multiplier, shift, bias = post_words(layer)
+            low = multiplier & ((1 << config.mult_w) - 1)
+            yield (bias if name == BIAS else shift << config.mult_w | low)[:, None]
+
+
+def post_words(layer: Layer) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(m, s, b) of each of a layer's lines in scale.mem and bias.mem, int64."""
+    if isinstance(layer, LutLayer):
+        return np.ones(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64)
+    assert not isinstance(layer, PoolLayer)
+    m, s, b = (words.astype(np.int64) for words in (layer.multiplier, layer.shift, layer.bias))
+    if isinstance(layer, AddLayer):
+        return m, np.repeat(s, 2), np.append(b, 0)
+    return m, s, b
+
+
+def _weight_values(layer: MacLayer, config: EngineConfig) -> Iterator[NDArray[np.int64]]:
+    words = np.pad(layer.weights.astype(np.int64), (0, -layer.weights.size % config.banks))
+    yield words.reshape(-1, config.banks)
 
 
 def _index_values(layer: MacLayer, config: EngineConfig) -> Iterator[NDArray[np.int64]]:
@@ -66,8 +97,11 @@ def _index_values(layer: MacLayer, config: EngineConfig) -> Iterator[NDArray[np.
         return
     address, negative = layer.hash_table
     step = config.rows * max(1, CHUNK_FIELDS // (config.rows * layer.fan_in))
-    for top in range(0, layer.n_out, step):
-        part = slice(top, top + step)
+    group = layer.group_out
+    for top in (
+        first + inner for first in range(0, layer.n_out, group) for inner in range(0, group, step)
+    ):
+        part = slice(top, min(top + step, top - top % group + group))
         entry = address[part] | negative[part].astype(np.int64) << config.addr_w
         entry = np.pad(entry, ((0, -len(entry) % config.rows), (0, 0)))
         tiles = entry.reshape(-1, config.rows, layer.fan_in)
@@ -75,7 +109,7 @@ def _index_values(layer: MacLayer, config: EngineConfig) -> Iterator[NDArray[np.
 
 
 def with_words(program: Program, files: dict[str, MemFile], data: dict[str, bytes]) -> Program:
-    """``program`` with the arrays that weights.mem, scale.mem and bias.mem hold.
+    """``program`` with the arrays that weights.mem, scale.mem, bias.mem and lut.mem hold.
 
     Raises ImageError, naming file and line, for text that is not hexadecimal of the right width,
     a weight or shift out of range, and padding that is not zero.
@@ -88,21 +122,48 @@ def with_words(program: Program, files: dict[str, MemFile], data: dict[str, byte
     multiplier = (scale << (64 - low)) >> (64 - low)
     _check_weight_range(files[WEIGHTS], banks, config.wgt_max)
     _check_scale(files[SCALE], multiplier, scale >> low, config)
-    layers = []
+    tables = files[LUT].decode(data[LUT], signed=False)[:, 0] if LUT in files else bias[:0]
+    layers: list[Layer] = []
     for layer, place in zip(program.layers, program.placements(), strict=True):
+        here = slice(place.channel_base, place.channel_base + place.channels)
+        m = multiplier[here].astype(np.int32)
+        s, b = (scale[here] >> low).astype(np.int32), bias[here].copy()
         if isinstance(layer, MacLayer):
             lines = banks[place.weight_base :][: place.weight_lines].reshape(-1)
             _check_padding(files[WEIGHTS], lines, layer, place.weight_base, config.banks)
-            here = slice(place.channel_base, place.channel_base + place.channels)
-            layer = dataclasses.replace(
-                layer,
-                weights=lines[: layer.spec.real_weights].astype(np.int32),
-                multiplier=multiplier[here].astype(np.int32),
-                shift=(scale[here] >> low).astype(np.int32),
-                bias=bias[here].copy(),
-            )
+            weights = lines[: layer.spec.real_weights].astype(np.int32)
+            layer = dataclasses.replace(layer, weights=weights, multiplier=m, shift=s, bias=b)
+        elif isinstance(layer, AverageLayer | AffineLayer):
+            layer = dataclasses.replace(layer, multiplier=m, shift=s, bias=b)
+        elif isinstance(layer, AddLayer):
+            layer = dataclasses.replace(layer, multiplier=m, shift=s[:1], bias=b[:1])
+        elif isinstance(layer, LutLayer):
+            entries = tables[place.table << config.act_w :][: 1 << config.act_w]
+            layer = dataclasses.replace(layer, table=entries.astype(np.int32))
+        _check_fixed(files, layer, place, m, s, b)
         layers.append(layer)
     return program.replace(layers=tuple(layers))
+
+
+def _check_fixed(
+    files: dict[str, MemFile],
+    layer: Layer,
+    place: Placement,
+    m: NDArray[np.int32],
+    s: NDArray[np.int32],
+    b: NDArray[np.int64],
+) -> None:
+    """Lines that follow from the kind of the layer: of a lut, and the second one of an add."""
+    if isinstance(layer, LutLayer) and (m[0], s[0]) != (1, 0):
+        files[SCALE].refuse(place.channel_base, f"must be m = 1, s = 0 of the table {layer.name}")
+    if isinstance(layer, LutLayer) and b[0]:
+        files[BIAS].refuse(place.channel_base, f"must be 0 of the table {layer.name}")
+    if isinstance(layer, AddLayer) and s[0] != s[1]:
+        files[SCALE].refuse(
+            place.channel_base + 1, f"must have the shift of the line before: {s[0]}"
+        )
+    if isinstance(layer, AddLayer) and b[1]:
+        files[BIAS].refuse(place.channel_base + 1, f"must be 0, the second line of {layer.name}")
 
 
 def _check_weight_range(file: MemFile, banks: NDArray[np.int64], limit: int) -> None:
@@ -137,18 +198,27 @@ def _check_scale(
         file.refuse(line, f"holds shift {shift[line]}, outside 0 … {most}")
 
 
-def check_derived(program: Program, file: MemFile, data: bytes) -> None:
-    """Compare index.mem or program.mem with what follows from the layers.
+def check_program(
+    rows: Iterable[dict[str, int]], program: Program, file: MemFile, data: bytes
+) -> None:
+    """Compare program.mem with the instructions that follow from the layers.
 
     Raises ImageError that names the first line that differs and what it should say.
     """
+    values = np.array([encode(row) for row in rows], np.int64).reshape(-1, 1)
+    line = file.first_difference(data, b"".join(file.encode(values)), 0)
+    if line is not None:
+        found, expected = file.line(data, line), values[line]
+        file.refuse(line, _instruction_difference(program, line, found, expected))
+
+
+def check_index(program: Program, file: MemFile, data: bytes) -> None:
+    """Compare index.mem with the hash. Raises ImageError as ``check_program``."""
     start = 0
     for values in memory_values(program, file.name):
         line = file.first_difference(data, b"".join(file.encode(values)), start)
         if line is not None:
             found, expected = file.line(data, line), values[line - start]
-            if file.name == PROGRAM:
-                file.refuse(line, _instruction_difference(program, line, found, expected))
             row = int((found != expected).argmax())
             file.refuse(
                 line,

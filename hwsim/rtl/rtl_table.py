@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.bus.constants import CAUSES, COUNTERS
-from hwsim.cost.timing import LayerTiming, TimingReport
+from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.timing import TimingReport
 from hwsim.program.program import Program
 from hwsim.rtl.simulator import RtlEngine, RtlError
 

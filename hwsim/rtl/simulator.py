@@ -28,7 +28,8 @@ from hwsim.errors import HwsimError, InputError
 from hwsim.files.cache import cache_folder, processor, writable_folder
 from hwsim.files.file import replacing
 from hwsim.numbers.config import EngineConfig
-from hwsim.program.program import MacLayer, Program, Shape
+from hwsim.program.layers import Shape
+from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
 from hwsim.rtl.tree import RTL, TOP, module_file, search_options, sources
 from hwsim.rtl.workplace import plain_folder, plain_verilator, scratch
@@ -267,10 +268,13 @@ class RtlEngine:
             raise InputError(f"an image holds integers in 0 … {top}, got {low} … {high}")
 
     def _maps(self, written: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        for number, layer in enumerate(self.program.layers):
-            if isinstance(layer, MacLayer) and layer.last:
+        steps = zip(self.program.layers, self.program.wires, strict=True)
+        for number, (layer, wire) in enumerate(steps):
+            if wire.target is None:
                 return
-            yield _map(written[written[:, 0] == number, 1:], layer.out_shape)
+            mine = written[written[:, 0] == number, 1:]
+            mine[:, 0] -= self.program.first_line(wire.target)
+            yield _map(mine, layer.out_shape)
 
     def _send(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -314,7 +318,7 @@ def _named(row: NDArray[np.int64]) -> dict[str, int]:
 
 
 def _map(writes: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
-    """Writes (line, COLS activations) as a map (C, H, W); lanes beyond the width are dropped."""
+    """Writes (line of it, COLS codes) as a map (C, H, W); lanes beyond the width are dropped."""
     channels, height, width = shape
     cols = writes.shape[1] - 1
     lines = np.full((channels * height * -(-width // cols), cols), -1, np.int64)

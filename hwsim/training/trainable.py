@@ -12,15 +12,18 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwsim.compiler.compiler import assemble, checked, input_gain
-from hwsim.compiler.fuse import OpGroup, group
-from hwsim.compiler.fx_trace import trace_chain
-from hwsim.compiler.operations import Affine, Mac
+from hwsim.compiler.compiler import assemble, checked, has_one_point, planned
+from hwsim.compiler.context import is_hashed
+from hwsim.compiler.fx_trace import trace
+from hwsim.compiler.graph import Graph, Node
+from hwsim.compiler.operations import F64, Affine, Mac, Op, Pool
 from hwsim.compiler.preparing import unwrapped
-from hwsim.compiler.read_ops import is_hashed
+from hwsim.compiler.scales import Numbers
+from hwsim.compiler.stages import MacStage, Plan
 from hwsim.engine.forward import Tape
 from hwsim.engine.module import Engine
 from hwsim.engine.weight_gradient import gradients
@@ -31,33 +34,36 @@ from hwsim.program.program import Program
 
 @dataclass(frozen=True, eq=False)
 class _Learner:
-    """A stage as it was traced, and the parameters that learn in it.
+    """A layer as it was traced, and the parameters that learn in it.
 
     weight: of the layer, hashed or plain. bias: added to the layer's output, or by the batch norm
-    behind it (``normed``); None where neither has one. traced: value of ``bias`` in ``stage``.
+    ``norm`` behind it; None where neither has one. traced: value of ``bias`` in ``mac`` or
+    ``norm``.
     """
 
-    stage: OpGroup
+    mac: Mac
+    norm: Affine | None
     hashed: bool
     weight: nn.Parameter
     bias: nn.Parameter | None
-    normed: bool
     traced: Tensor | None
 
-    def now(self) -> OpGroup:
-        """The stage with the present values."""
+    def now(self) -> dict[Op, Op]:
+        """The operations with the present values, in the place of those that were traced."""
         real = self.weight.detach().double()
         if not self.hashed:
             real = real.reshape(len(real), -1).T
-        mac = dataclasses.replace(self.stage.mac, real=real.reshape(-1).numpy())
-        offset = self.stage.offset
+        mac = dataclasses.replace(self.mac, real=real.reshape(-1).numpy())
+        found: dict[Op, Op] = {}
         if self.bias is not None and self.traced is not None:
             moved = (self.bias.detach().double() - self.traced).numpy()
-            if self.normed:
-                offset = offset + moved
-            else:
+            if self.norm is None:
                 mac = dataclasses.replace(mac, bias=mac.bias + moved)
-        return dataclasses.replace(self.stage, mac=mac, offset=offset)
+            else:
+                by_channel = moved.reshape(-1, *[1] * (len(self.norm.shape) - 1))
+                offset = np.broadcast_to(self.norm.offset + by_channel, self.norm.shape)
+                found[self.norm] = dataclasses.replace(self.norm, offset=offset)
+        return found | {self.mac: mac}
 
 
 class TrainableEngine(nn.Module):
@@ -94,24 +100,36 @@ class TrainableEngine(nn.Module):
 
     def refit(self) -> None:
         """Choose all binary points anew for the present weights, as ``compile`` does."""
-        operations = trace_chain(self.module, self._calibration)
-        shape = tuple(self._calibration.shape[1:])
-        self._front, stages = group(operations, (shape[0], shape[1], shape[2]))
-        behind: dict[str, list[Affine]] = {}
-        current = ""
-        for op in operations:
-            if isinstance(op, Mac):
-                current = op.path
-                if current in behind:
-                    raise InputError(f"{current}: is used twice, it cannot learn on the engine")
-                behind[current] = []
-            elif isinstance(op, Affine) and current:
-                behind[current].append(op)
-        self._learners = [self._learner(s, behind[s.mac.path]) for s in stages]
-        self._program = assemble(
-            self._front, [learner.now() for learner in self._learners], self.config, self._shape
-        )
+        self._graph: Graph = trace(self.module, self._calibration)
+        users = self._graph.users()
+        self._learners: list[_Learner] = []
+        paths: set[str] = set()
+        for node in self._graph.nodes:
+            if isinstance(node.op, Mac) and not node.op.fixed:
+                if node.path in paths:
+                    raise InputError(f"{node.path}: is used twice, it cannot learn on the engine")
+                paths.add(node.path)
+                self._learners.append(self._learner(node.op, _affine_behind(node, users)))
+        self._plan, self._image = self._planned()
+        by_path = {learner.mac.path: learner for learner in self._learners}
+        for stage in self._plan.mac_stages:
+            learner = by_path.get(stage.path)
+            if learner is not None and learner.mac.real.size != stage.mac.real.size:
+                raise InputError(
+                    f"{stage.path}: weights that read copies of a pixel are one on the engine: "
+                    "remove what repeats it, so that each can learn"
+                )
+        self._program = assemble(self._plan, self._image, self.config)
         self._engine = None
+
+    def _planned(self) -> tuple[Plan, Numbers]:
+        """The stages with the present values."""
+        operations: dict[Op, Op] = {}
+        for learner in self._learners:
+            operations |= learner.now()
+        graph = self._graph.with_operations(operations)
+        one_point = has_one_point(self.module)
+        return planned(graph, self._calibration, self.config, one_point)
 
     def program(self) -> Program:
         """The present weights at the binary points of the last ``refit``."""
@@ -122,8 +140,8 @@ class TrainableEngine(nn.Module):
         now = [parameter.detach() for parameter in self._parameters_learnt()]
         # Compared by value: fused optimizers do not count up the version of what they change.
         if self._engine is None or not all(map(torch.equal, self._engine[0], now)):
-            stages = [learner.now() for learner in self._learners]
-            program = assemble(self._front, stages, self.config, self._shape, like=self._program)
+            plan, image = self._planned()
+            program = assemble(plan, image, self.config, like=self._program)
             self._engine = [value.clone() for value in now], Engine(program, self.gradient)
         return self._engine[1]
 
@@ -132,29 +150,24 @@ class TrainableEngine(nn.Module):
         logits: Tensor = _Learn.apply(x, self, *self._parameters_learnt())
         return logits
 
-    @property
-    def _shape(self) -> tuple[int, int, int]:
-        channels, height, width = self._calibration.shape[1:]
-        return channels, height, width
-
-    def _learner(self, stage: OpGroup, affine: list[Affine]) -> _Learner:
-        path = stage.mac.path
+    def _learner(self, mac: Mac, affine: list[Affine]) -> _Learner:
         modules = dict(unwrapped(self.module).named_modules())
-        layer = modules.get(path)
+        layer = modules.get(mac.path)
+        if layer is None and mac.path == type(unwrapped(self.module)).__name__:
+            layer = unwrapped(self.module)
         if layer is None or not isinstance(getattr(layer, "weight", None), nn.Parameter):
-            raise InputError(f"{path}: is no module with weights, it cannot learn on the engine")
-        if layer.weight.numel() != stage.mac.real.size:
             raise InputError(
-                f"{path}: weights that read copies of a pixel are one on the engine: remove what "
-                "repeats it, so that each can learn"
+                f"{mac.path}: is no module with weights, it cannot learn on the engine"
             )
-        norm = modules.get(affine[0].path) if len(affine) == 1 else None
+        if layer.weight.numel() != mac.real.size:
+            raise InputError(f"{mac.path}: is dilated, it cannot learn on the engine")
+        module = modules.get(affine[0].path) if len(affine) == 1 else None
         # One without affine parameters leaves it to the layer's own bias.
-        normed = isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)) and norm.bias is not None
-        bias = norm.bias if norm is not None and normed else layer.bias
+        normed = isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and module.bias is not None
+        bias = module.bias if module is not None and normed else layer.bias
         assert isinstance(layer.weight, nn.Parameter)
         return _Learner(
-            stage, is_hashed(layer), layer.weight, bias, normed,
+            mac, affine[0] if normed else None, is_hashed(layer), layer.weight, bias,
             None if bias is None else bias.detach().double().clone(),
         )  # fmt: skip
 
@@ -172,28 +185,53 @@ class TrainableEngine(nn.Module):
         found = gradients(engine.pullback, tape, seed, wanted)
         if not wanted:
             return torch.from_numpy(found.images), [None] * len(self._parameters_learnt())
-        gain, _ = input_gain(
-            self._front, [learner.stage for learner in self._learners], self.config
-        )
-        # The one layer of a network without hidden ones carries the input gain in its words.
-        factor = gain if len(self._learners) == 1 else 1.0
+        order = {stage.path: number for number, stage in enumerate(self._plan.mac_stages)}
         by_parameter: list[Tensor | None] = []
-        layers = engine.program.mac_layers
-        for learner, layer, by_weight, by_output in zip(
-            self._learners, layers, found.weights, found.outputs, strict=True
-        ):
+        for learner in self._learners:
+            number = order[learner.mac.path]
+            stage, layer = self._plan.mac_stages[number], engine.program.mac_layers[number]
+            by_weight, by_output = found.weights[number] * _factors(stage), found.outputs[number]
             if learner.hashed:
                 address, negative = layer.hash_table
                 signed = torch.where(torch.from_numpy(negative), -by_weight, by_weight)
                 summed = torch.zeros(layer.spec.real_weights, dtype=torch.float32)
                 summed.index_add_(0, torch.from_numpy(address).reshape(-1), signed.reshape(-1))
-                by_parameter.append(summed * factor)
+                by_parameter.append(summed)
             else:
-                by_parameter.append(by_weight.view_as(learner.weight) * factor)
+                by_parameter.append(by_weight.view_as(learner.weight))
             if learner.bias is not None:
-                scale = 1.0 if learner.normed else torch.from_numpy(learner.stage.scale).float()
-                by_parameter.append(by_output * scale)
+                scale = stage.post.scale if stage.rows is None else stage.rows
+                if learner.norm is None:
+                    by_output = by_output * torch.from_numpy(scale).float()
+                by_parameter.append(by_output)
         return torch.from_numpy(found.images), by_parameter
+
+
+def _factors(stage: MacStage) -> Tensor:
+    """What the words have of each weight of the module, (n_out, fan_in) or one number for all.
+
+    The one layer of a network without hidden ones carries the input gain, a dense last layer what
+    scales its rows, a dense layer behind a batch norm what scales its columns.
+    """
+    found: F64 = np.full((1, 1), stage.gain if stage.last else 1.0)
+    if stage.rows is not None:
+        found = found * stage.rows[:, None]
+    if stage.columns is not None:
+        groups = np.repeat(np.arange(stage.mac.groups), stage.mac.spec.n_out // stage.mac.groups)
+        found = found * stage.columns[groups]
+    return torch.from_numpy(found).float()
+
+
+def _affine_behind(node: Node, users: Any) -> list[Affine]:
+    """Affine operations that nothing but a max-pool parts from a layer."""
+    found: list[Affine] = []
+    while len(users[node]) == 1:
+        (node,) = users[node]
+        if isinstance(node.op, Affine):
+            found.append(node.op)
+        elif not isinstance(node.op, Pool):
+            break
+    return found
 
 
 class _Learn(torch.autograd.Function):

@@ -1,7 +1,8 @@
-"""Activation buffer (twin: rtl/units/hne_act_buffer.v): two feature maps, banked by x mod COLS.
+"""Activation buffer (twin: rtl/units/hne_act_buffer.v): all feature maps, banked by x mod COLS.
 
-A layer reads one map and writes the other. A read asks for the COLS neighbouring activations of
-one column, at the distance of the layer's stride; padding is masked on their way into the lanes.
+A layer reads one place of it, an addition two, and writes one. A read asks for the COLS
+neighbouring activations of one column, at the distance of the layer's horizontal stride; lanes in
+the padding get the layer's fill code on their way.
 Its reader and its lanes (hne_act_reader.v, hne_act_lanes.v) are the first stages of whatever
 computes on activations, the array and the pool.
 """
@@ -26,7 +27,7 @@ def cycles_column(stride: int, cols: int) -> int:
     Parameters
     ----------
     stride : int
-        Distance of neighbouring lanes in pixels, 1 … 15.
+        Distance of neighbouring lanes in pixels, 1 … 15: the horizontal stride.
     cols : int
         COLS of the engine, a power of two.
 

@@ -10,7 +10,6 @@ in which each row is served, its turn, before the column arrives (rtl/units/hne_
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numba import njit
@@ -100,21 +99,34 @@ class Expansion:
         return sum(self.tile_cycles) / self.columns
 
 
-def expansion(spec: HashSpec, rows: int, banks: int) -> Expansion:
+def tile_rows(groups: int, outputs: int, rows: int) -> tuple[int, ...]:
+    """Rows of each row-tile of a layer with ``outputs`` rows a group; no tile spans two groups."""
+    return tuple(min(rows, outputs - top) for top in range(0, outputs, rows)) * groups
+
+
+def expansion(spec: HashSpec, rows: int, banks: int, groups: int = 1) -> Expansion:
     """Count the bank conflicts of a layer from its real addresses. banks >= rows, a power of two.
 
     A ``dense`` layer needs no counting: neighbouring rows want neighbouring words, hence
     different banks.
     """
-    tiles = ceil(spec.n_out / rows)
-    in_tile = tuple(min(rows, spec.n_out - tile * rows) for tile in range(tiles))
-    columns = tiles * spec.fan_in
+    in_tile = tile_rows(groups, spec.n_out // groups, rows)
+    columns = len(in_tile) * spec.fan_in
     if spec.scheme == "dense":
-        return Expansion(in_tile, (spec.fan_in,) * tiles, spec.virtual_weights, columns)
-    cost, reads = [], 0
-    for tile, used in enumerate(in_tile):
-        address, _ = index.columns(spec, tile * rows, used)
+        return Expansion(in_tile, (spec.fan_in,) * len(in_tile), spec.virtual_weights, columns)
+    cost, reads, first = [], 0, 0
+    for used in in_tile:
+        address, _ = index.columns(spec, first, used)
         tile_cycles, tile_reads = cycles_columns(address, banks)
         cost.append(int(tile_cycles.sum()))
         reads += int(tile_reads.sum())
+        first += used
     return Expansion(in_tile, tuple(cost), reads, columns)
+
+
+def expansion_of_ones(channels: int, outputs: int, fan_in: int) -> Expansion:
+    """A layer without weights of its own: a row-tile of ``outputs`` rows for each channel.
+
+    Its weights are one or zero by their place and come from no bank.
+    """
+    return Expansion((outputs,) * channels, (fan_in,) * channels, 0, channels * fan_in)

@@ -1,7 +1,7 @@
 """Max-pool (twin: rtl/units/hne_pool.v): COLS lanes, each a comparator and the maximum so far.
 
-Integer maximum, kernel k <= 3, any stride, no padding; leftovers at the right and the bottom are
-dropped. Loop order: channel, output row, x-tile, ky, kx.
+Integer maximum over windows; what lies outside the map reads as 0 and so never wins. Loop order:
+channel, output row, x-tile, ky, kx.
 """
 
 from __future__ import annotations
@@ -19,43 +19,66 @@ WRITE = 1  # one line of the other feature map
 FILL = act_buffer.FILL + COMPARE + WRITE
 
 
-def cycles_pool(channels: int, out_h: int, out_w: int, kernel: int, stride: int, cols: int) -> int:
-    """Cycles to pool one map to (channels, out_h, out_w).
+def cycles_pool(shape: tuple[int, int, int], elements: int, stride: int, cols: int) -> int:
+    """Cycles to pool one map to ``shape``, (channels, height, width).
 
-    Each line of COLS outputs reads kernel² window elements, each as one strided column of the
-    activation buffer (``act_buffer.cycles_column``).
+    Each line of COLS outputs reads the ``elements`` of a window, each as one column of the
+    activation buffer at the horizontal ``stride`` (``act_buffer.cycles_column``).
     """
+    channels, out_h, out_w = shape
     lines = channels * out_h * ceil(out_w / cols)
-    return lines * kernel * kernel * act_buffer.cycles_column(stride, cols) + FILL
+    return lines * elements * act_buffer.cycles_column(stride, cols) + FILL
 
 
 @njit(nogil=True, cache=True)
-def max_pool(maps, kernel, stride, out, winner):  # type: ignore[no-untyped-def]
-    """Integer max-pool of (N, H, W, C); winner: the first maximum's window position, uint8."""
+def max_pool(maps, kernel, stride, corner, out, winner):  # type: ignore[no-untyped-def]
+    """Integer max-pool of (N, H, W, C); winner: the first maximum's window position, uint8.
+
+    kernel, stride: (vertical, horizontal). corner: padding (top, left); what lies outside the map
+    never wins.
+    """
     images, out_h, out_w, channels = out.shape
+    _, height, width, _ = maps.shape
+    rows, columns = kernel
     for n in range(images):
         for y in range(out_h):
             for x in range(out_w):
-                for c in range(channels):
-                    out[n, y, x, c] = maps[n, y * stride, x * stride, c]
-                    winner[n, y, x, c] = 0
-                for dy in range(kernel):
-                    for dx in range(kernel):
+                fresh = True
+                for dy in range(rows):
+                    row = y * stride[0] + dy - corner[0]
+                    if row < 0 or row >= height:
+                        continue
+                    for dx in range(columns):
+                        column = x * stride[1] + dx - corner[1]
+                        if column < 0 or column >= width:
+                            continue
+                        place = dy * columns + dx
+                        if fresh:
+                            fresh = False
+                            for c in range(channels):
+                                out[n, y, x, c] = maps[n, row, column, c]
+                                winner[n, y, x, c] = place
+                            continue
                         for c in range(channels):
-                            value = maps[n, y * stride + dy, x * stride + dx, c]
+                            value = maps[n, row, column, c]
                             if value > out[n, y, x, c]:
                                 out[n, y, x, c] = value
-                                winner[n, y, x, c] = dy * kernel + dx
+                                winner[n, y, x, c] = place
 
 
 @njit(nogil=True, cache=True)
-def max_pool_gradient(gradient, winner, kernel, stride, out):  # type: ignore[no-untyped-def]
+def max_pool_gradient(  # type: ignore[no-untyped-def]
+    gradient, winner, kernel, stride, corner, out
+):
     """Backward of ``max_pool``: each output's gradient goes to its winner; out starts at zero."""
     images, out_h, out_w, channels = gradient.shape
+    columns = kernel[1]
     for n in range(images):
         for y in range(out_h):
             for x in range(out_w):
                 for c in range(channels):
-                    dy = winner[n, y, x, c] // kernel
-                    dx = winner[n, y, x, c] - dy * kernel
-                    out[n, y * stride + dy, x * stride + dx, c] += gradient[n, y, x, c]
+                    dy = winner[n, y, x, c] // columns
+                    dx = winner[n, y, x, c] - dy * columns
+                    row = y * stride[0] + dy - corner[0]
+                    column = x * stride[1] + dx - corner[1]
+                    out[n, row, column, c] += gradient[n, y, x, c]

@@ -1,7 +1,8 @@
 """Post-processing (twin: rtl/units/hne_post.v): COLS lanes that requantize one array row per cycle.
 
-Hidden layers: y = clamp((acc · m_c + b_c) >> s_c, 0, 2^A − 1). The last layer: v = acc + b_c, in
-the same number of cycles; its argmax compares in the cycle that writes the logit.
+Hidden layers: y = clamp((acc · m_c + b_c) >> s_c, lo, hi). The last layer: v = acc + b_c, in
+the same number of cycles; its argmax compares in the cycle that writes the logit. An addition of
+two maps drains two rows, whose products are summed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ BROADCAST = 1  # accumulators and m_c to the lanes
 MULTIPLY = 2  # acc · m_c: partial products, then their sum
 ADD = 1  # + b_c
 SHIFT = 1  # arithmetic >> s_c
-CLAMP = 1  # to 0 … 2^A − 1
+CLAMP = 1  # to lo … hi
 WRITE = 1  # one line of the feature map, or one logit
 FILL = READ + BROADCAST + MULTIPLY + ADD + SHIFT + CLAMP + WRITE
 
@@ -26,32 +27,70 @@ def cycles_drain(rows: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def requantize(  # type: ignore[no-untyped-def]
+    acc, multiplier, bias, shift, lo, hi, out
+):
+    """Post alone, of accumulators (pixels, C) that fit 32 bits; multiplier: int32.
+
+    Products of 32-bit factors are what vector units have: this loop takes half of the time.
+    """
+    pixels, channels = acc.shape
+    for i in range(pixels):
+        for c in range(channels):
+            product = np.int64(np.int32(acc[i, c])) * np.int64(multiplier[c])
+            out[i, c] = min(max((product + bias[c]) >> shift[c], lo), hi)
+
+
+@njit(nogil=True, cache=True)
+def requantize_state(  # type: ignore[no-untyped-def]
+    acc, multiplier, bias, shift, threshold, lo, hi, out, state
+):
+    """As ``requantize``, with the state bytes of ``requantize_pool_state``; the winner is 0."""
+    pixels, channels = acc.shape
+    for i in range(pixels):
+        for c in range(channels):
+            p = np.int64(np.int32(acc[i, c])) * np.int64(multiplier[c]) + bias[c]
+            raw = p >> shift[c]
+            out[i, c] = min(max(raw, lo), hi)
+            state[i, c] = (16 if p > threshold[c] else 0) | (32 if raw <= hi else 0)
+
+
+@njit(nogil=True, cache=True)
+def requantize_gradient(gradient, state, mask, out):  # type: ignore[no-untyped-def]
+    """Backward of ``requantize_state``, all flat: what the gates pass, else 0."""
+    for i in range(gradient.size):
+        out[i] = gradient[i] if state[i] & mask == mask else np.float32(0)
+
+
+@njit(nogil=True, cache=True)
 def requantize_pool(  # type: ignore[no-untyped-def]
-    acc, multiplier, bias, shift, act_max, kernel, stride, has_negative, out
+    acc, multiplier, bias, shift, lo, hi, kernel, stride, has_negative, out
 ):
     """Post followed by max-pool, one pass: acc (N, H, W, C) exact integers -> out (N, OH, OW, C).
 
     Requantization is monotone in acc (falling where m_c < 0), so the window's winner is taken
     among the accumulators, the largest or the smallest, and only the winner is requantized.
-    kernel = stride = 1 is post alone.
+    kernel, stride: (vertical, horizontal); both (1, 1) are post alone.
     """
     images, out_h, out_w, channels = out.shape
+    rows, columns = kernel
+    down, right = stride
     top = np.empty(channels, acc.dtype)
     low = np.empty(channels, acc.dtype)
     for n in range(images):
         for y in range(out_h):
             for x in range(out_w):
-                first = acc[n, y * stride, x * stride]
+                first = acc[n, y * down, x * right]
                 for c in range(channels):
                     top[c] = first[c]
                 if has_negative:
                     for c in range(channels):
                         low[c] = first[c]
-                for dy in range(kernel):
-                    for dx in range(kernel):
+                for dy in range(rows):
+                    for dx in range(columns):
                         if dy + dx == 0:
                             continue
-                        row = acc[n, y * stride + dy, x * stride + dx]
+                        row = acc[n, y * down + dy, x * right + dx]
                         for c in range(channels):
                             top[c] = max(top[c], row[c])
                         if has_negative:
@@ -64,23 +103,27 @@ def requantize_pool(  # type: ignore[no-untyped-def]
                 target = out[n, y, x]
                 for c in range(channels):
                     value = (np.int64(top[c]) * multiplier[c] + bias[c]) >> shift[c]
-                    target[c] = min(max(value, 0), act_max)
+                    target[c] = min(max(value, lo), hi)
 
 
 #: Bits of a state byte: the window position that won, and why the gradient may pass it.
 WINNER, POSITIVE, UNSATURATED = 0x0F, 0x10, 0x20
+#: Window positions that a state byte can name.
+POSITIONS = WINNER + 1
 
 
 @njit(nogil=True, cache=True)
 def requantize_pool_state(  # type: ignore[no-untyped-def]
-    acc, multiplier, bias, shift, rounding, act_max, kernel, stride, out, state
+    acc, multiplier, bias, shift, threshold, lo, hi, kernel, stride, out, state
 ):
     """As ``requantize_pool``, also recording what the backward pass needs, one byte an output.
 
     The winner is the first maximum in row-major order of the *requantized* integers, as the pool
-    unit sees them. POSITIVE: p − rounding > 0; UNSATURATED: p >> s <= 2^A − 1.
+    unit sees them. POSITIVE: p > threshold; UNSATURATED: p >> s <= hi.
     """
     images, out_h, out_w, channels = out.shape
+    rows, columns = kernel
+    down, right = stride
     best = np.empty(channels, np.int64)
     mark = np.empty(channels, np.int64)
     for n in range(images):
@@ -88,18 +131,18 @@ def requantize_pool_state(  # type: ignore[no-untyped-def]
             for x in range(out_w):
                 for c in range(channels):
                     best[c] = -1
-                for dy in range(kernel):
-                    for dx in range(kernel):
-                        row = acc[n, y * stride + dy, x * stride + dx]
-                        index = dy * kernel + dx
+                for dy in range(rows):
+                    for dx in range(columns):
+                        row = acc[n, y * down + dy, x * right + dx]
+                        index = dy * columns + dx
                         for c in range(channels):
                             p = np.int64(row[c]) * multiplier[c] + bias[c]
                             raw = p >> shift[c]
-                            value = min(max(raw, 0), act_max)
+                            value = min(max(raw, lo), hi)
                             code = index
-                            if p > rounding[c]:  # p − rounding > 0, without leaving int64
+                            if p > threshold[c]:
                                 code += 16
-                            if raw <= act_max:
+                            if raw <= hi:
                                 code += 32
                             if value > best[c]:
                                 best[c] = value
@@ -118,6 +161,8 @@ def requantize_pool_gradient(  # type: ignore[no-untyped-def]
     mask: the state bits that must all be set to pass. The slope m_c · 2^-s_c is left to the caller.
     """
     images, out_h, out_w, channels = gradient.shape
+    _, columns = kernel
+    down, right = stride
     for n in range(images):
         for y in range(out_h):
             for x in range(out_w):
@@ -125,6 +170,39 @@ def requantize_pool_gradient(  # type: ignore[no-untyped-def]
                     code = state[n, y, x, c]
                     if code & mask == mask:
                         index = code & 15
-                        dy = index // kernel
-                        dx = index - dy * kernel
-                        out[n, y * stride + dy, x * stride + dx, c] += gradient[n, y, x, c]
+                        dy = index // columns
+                        dx = index - dy * columns
+                        out[n, y * down + dy, x * right + dx, c] += gradient[n, y, x, c]
+
+
+@njit(nogil=True, cache=True)
+def add(one, two, m1, m2, bias, shift, lo, hi, out):  # type: ignore[no-untyped-def]
+    """out = clamp((one · m1 + two · m2 + bias) >> shift, lo, hi) of maps (N, H, W, C)."""
+    images, height, width, channels = out.shape
+    for n in range(images):
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    p = np.int64(one[n, y, x, c]) * m1 + np.int64(two[n, y, x, c]) * m2 + bias
+                    out[n, y, x, c] = min(max(p >> shift, lo), hi)
+
+
+@njit(nogil=True, cache=True)
+def add_state(  # type: ignore[no-untyped-def]
+    one, two, m1, m2, bias, shift, threshold, lo, hi, out, state
+):
+    """As ``add``, with the state bytes of ``requantize_pool_state``; the winner is 0."""
+    images, height, width, channels = out.shape
+    for n in range(images):
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    p = np.int64(one[n, y, x, c]) * m1 + np.int64(two[n, y, x, c]) * m2 + bias
+                    raw = p >> shift
+                    code = 0
+                    if p > threshold:
+                        code += 16
+                    if raw <= hi:
+                        code += 32
+                    out[n, y, x, c] = min(max(raw, lo), hi)
+                    state[n, y, x, c] = code

@@ -1,8 +1,9 @@
 """Schedules: when each row-tile of a layer is where. No unit of its own, but how they take turns.
 
-A convolution or fc layer runs row-tile by row-tile: the expander fills one half of the tile buffer
-while the array reads the other. All times are cycle boundaries: boundary t lies before cycle t, a
-unit that works from a to b is busy in the cycles a … b − 1. docs/timing.md draws the pipeline.
+Whatever sums on the array (all but max-pools) runs row-tile by row-tile: the expander fills one
+half of the tile buffer while the array reads the other. All times are cycle boundaries: boundary t
+lies before cycle t, a unit that works from a to b is busy in the cycles a … b − 1.
+docs/timing.md draws the pipeline.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def conv_schedule(
     start: int = 0,
 ) -> Schedule:
     """A convolution from boundary ``start``, where its first index may be read (DESIGN section 5).
+
+    Average, affine, lut and add take the same way, with a row-tile for each channel.
 
     tile_rows, tile_cycles: rows in and Σ_j X_j of each row-tile. row_tile_cycles: its i-round.
     slot: T, cycles of a pixel tile. Per row-tile r:

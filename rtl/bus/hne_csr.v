@@ -28,14 +28,22 @@ module hne_csr #(
     parameter integer WGT_DEPTH = 8192,
     // Lines of index memory: a word for the host, and the end of that memory.
     parameter integer IDX_DEPTH = 8192,
-    // Lines of a feature map: a word for the host.
-    parameter integer ACT_DEPTH = 4096,
+    // Lines of activations: a word for the host.
+    parameter integer ACT_DEPTH = 8192,
     // Lines of scale, bias and probability memory: a word for the host, and their end.
     parameter integer CHAN_DEPTH = 512,
     // Instructions of the program memory: a word for the host, and its end.
     parameter integer PROG_DEPTH = 32,
     // Probability unit, 0 or 1: a word for the host; with 0 its memory has no lines.
-    parameter integer SOFTMAX = 1
+    parameter integer SOFTMAX = 1,
+    // Layers that add two maps, 0 or 1: a word for the host.
+    parameter integer ADD = 1,
+    // Average and affine layers, 0 or 1: a word for the host.
+    parameter integer AVERAGE = 1,
+    // Convolutions of groups, 0 or 1: a word for the host.
+    parameter integer GROUPS = 1,
+    // Tables of lut layers: a word for the host, and the end of their memory.
+    parameter integer LUT_TABLES = 4
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -80,6 +88,7 @@ module hne_csr #(
   localparam [1:0] DECERR = 2'b11;
   localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
   localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
+  localparam [5:0] LAST_OPTION = REG_LUT_TABLES;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
@@ -97,7 +106,8 @@ module hne_csr #(
       || (write_address_i >= REG_MEM_SPACE && write_address_i <= REG_MEM_DATA);
   wire known = writable || write_address_i <= REG_CLASSES
       || (write_address_i >= REG_ROWS && write_address_i <= LAST_PARAMETER)
-      || (write_address_i >= REG_COUNT_TOTAL && write_address_i <= LAST_COUNTER);
+      || (write_address_i >= REG_COUNT_TOTAL && write_address_i <= LAST_COUNTER)
+      || (write_address_i >= REG_ADD && write_address_i <= LAST_OPTION);
   wire busy = !idle_i || start_q || auto_q;
   // Lines and fields of the memory that is chosen.
   reg [31:0] lines, fields;
@@ -139,6 +149,7 @@ module hne_csr #(
         fields = ROWS;
       end
       SPACE_SCALE, SPACE_BIAS: lines = CHAN_DEPTH;
+      SPACE_LUT: lines = ACT_W <= 8 ? LUT_TABLES << ACT_W : 0;
       SPACE_PROGRAM: lines = INSTRUCTION_WORDS * PROG_DEPTH;
       SPACE_PROBABILITIES: lines = SOFTMAX == 1 ? CHAN_DEPTH : 0;
       default: lines = 32'd0;
@@ -246,6 +257,10 @@ module hne_csr #(
       REG_CHAN_DEPTH: value = CHAN_DEPTH;
       REG_PROG_DEPTH: value = PROG_DEPTH;
       REG_SOFTMAX:    value = SOFTMAX;
+      REG_ADD:        value = ADD;
+      REG_AVERAGE:    value = AVERAGE;
+      REG_GROUPS:     value = GROUPS;
+      REG_LUT_TABLES: value = LUT_TABLES;
       default: if (!counter) response = DECERR;
     endcase
   end

@@ -14,7 +14,9 @@ module hne_mem_bus #(
     // Bits of a scale word {s, m}, at most 64: each is a register here.
     parameter integer SCALE_W = 22,
     // Bits of a bias, at most 64: each is a register here.
-    parameter integer BIAS_W = 48
+    parameter integer BIAS_W = 48,
+    // Bits of a word of a table, at most 64: each is a register here.
+    parameter integer LUT_W = 8
 ) (
     input  wire               clk_i,
     input  wire               idle_i,
@@ -39,6 +41,7 @@ module hne_mem_bus #(
     output wire               program_we_o,
     output wire               scale_we_o,
     output wire               bias_we_o,
+    output wire               lut_we_o,
     output wire               re_o,
     output wire [       31:0] line_o,
     output wire [       63:0] wdata_o,
@@ -48,19 +51,21 @@ module hne_mem_bus #(
     input  wire [       31:0] program_i,
     input  wire [SCALE_W-1:0] scale_i,
     input  wire [ BIAS_W-1:0] bias_i,
+    input  wire [  LUT_W-1:0] lut_i,
     input  wire [       16:0] probability_i
 );
 
   `include "hne_constants.vh"
 
-  reg weights_we1_q, index_we1_q, scale_we1_q, bias_we1_q, program_we1_q;
-  reg re1_q, re2_q, program_we2_q, scale_we2_q, bias_we2_q;
+  reg weights_we1_q, index_we1_q, scale_we1_q, bias_we1_q, lut_we1_q, program_we1_q;
+  reg re1_q, re2_q, program_we2_q, scale_we2_q, bias_we2_q, lut_we2_q;
   reg [2:0] space1_q, space2_q, space3_q, space4_q;
   reg [8:0] field1_q;
   reg [31:0] line1_q, line2_q;
   reg [63:0] wdata1_q, wdata2_q;
   reg [SCALE_W-1:0] scale_q;
   reg [BIAS_W-1:0] bias_q;
+  reg [LUT_W-1:0] lut_q;
   reg [16:0] probability_q;
 
   wire write = we_i && idle_i;
@@ -68,7 +73,7 @@ module hne_mem_bus #(
   wire unused_bias = &{1'b0, bias_wide};
 
   assign busy_o = weights_we1_q || index_we1_q || scale_we1_q || bias_we1_q || program_we1_q
-      || re1_q || re2_q || program_we2_q || scale_we2_q || bias_we2_q;
+      || lut_we1_q || re1_q || re2_q || program_we2_q || scale_we2_q || bias_we2_q || lut_we2_q;
   assign weights_we_o = weights_we1_q;
   assign index_we_o = index_we1_q;
   assign early_re_o = re1_q;
@@ -78,6 +83,7 @@ module hne_mem_bus #(
   assign program_we_o = program_we2_q;
   assign scale_we_o = scale_we2_q;
   assign bias_we_o = bias_we2_q;
+  assign lut_we_o = lut_we2_q;
   assign re_o = re2_q;
   assign line_o = line2_q;
   assign wdata_o = wdata2_q;
@@ -87,6 +93,7 @@ module hne_mem_bus #(
     index_we1_q   <= write && space_i == SPACE_INDEX;
     scale_we1_q   <= write && space_i == SPACE_SCALE;
     bias_we1_q    <= write && space_i == SPACE_BIAS;
+    lut_we1_q     <= write && space_i == SPACE_LUT;
     program_we1_q <= write && space_i == SPACE_PROGRAM;
     re1_q         <= re_i && idle_i;
     space1_q      <= space_i;
@@ -97,6 +104,7 @@ module hne_mem_bus #(
     program_we2_q <= program_we1_q;
     scale_we2_q   <= scale_we1_q;
     bias_we2_q    <= bias_we1_q;
+    lut_we2_q     <= lut_we1_q;
     space2_q      <= space1_q;
     line2_q       <= line1_q;
     wdata2_q      <= wdata1_q;
@@ -104,6 +112,7 @@ module hne_mem_bus #(
     space4_q      <= space3_q;
     scale_q       <= scale_i;
     bias_q        <= bias_i;
+    lut_q         <= lut_i;
     probability_q <= probability_i;
   end
 
@@ -113,6 +122,7 @@ module hne_mem_bus #(
       SPACE_INDEX:         rdata_o = {{63 - ADDR_W{1'b0}}, index_i};
       SPACE_SCALE:         rdata_o = {{64 - SCALE_W{1'b0}}, scale_q};
       SPACE_BIAS:          rdata_o = bias_wide[63:0];
+      SPACE_LUT:           rdata_o = {{64 - LUT_W{1'b0}}, lut_q};
       SPACE_PROBABILITIES: rdata_o = {47'd0, probability_q};
       default:             rdata_o = {32'd0, program_i};
     endcase

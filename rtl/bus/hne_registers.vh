@@ -6,7 +6,7 @@
 /* verilator lint_off UNUSEDPARAM */
 
 localparam [31:0] REGISTER_ID = 32'h484E4531;
-localparam [31:0] REGISTER_VERSION = 32'h00010001;
+localparam [31:0] REGISTER_VERSION = 32'h00010002;
 
 localparam [5:0] REG_ID = 6'h00;
 localparam [5:0] REG_VERSION = 6'h01;
@@ -47,5 +47,9 @@ localparam [5:0] REG_COUNT_EXPANDER_WAIT = 6'h28;
 localparam [5:0] REG_COUNT_IN_WAIT = 6'h29;
 localparam [5:0] REG_COUNT_OUT_WAIT = 6'h2A;
 localparam [5:0] REG_COUNT_SOFTMAX = 6'h2B;
+localparam [5:0] REG_ADD = 6'h2C;
+localparam [5:0] REG_AVERAGE = 6'h2D;
+localparam [5:0] REG_GROUPS = 6'h2E;
+localparam [5:0] REG_LUT_TABLES = 6'h2F;
 
 /* verilator lint_on UNUSEDPARAM */

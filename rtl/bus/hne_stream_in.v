@@ -15,11 +15,12 @@ module hne_stream_in #(
 ) (
     input  wire                  clk_i,
     input  wire                  rst_i,
-    // An image of this shape is expected from the next cycle on.
+    // An image of this shape is expected from the next cycle on; it stands from this line on.
     input  wire                  load_i,
     input  wire [          15:0] channels_i,
     input  wire [          15:0] height_i,
     input  wire [          15:0] width_i,
+    input  wire [    LINE_W-1:0] line_i,
     input  wire                  valid_i,
     output wire                  ready_o,
     input  wire [     ACT_W-1:0] data_i,
@@ -69,7 +70,7 @@ module hne_stream_in #(
     if (load_i) begin
       {x_q, y_q, channel_q} <= 48'd0;
       lane_q <= {LANE_W{1'b0}};
-      line_q <= {LINE_W{1'b0}};
+      line_q <= line_i;
     end else if (accept) begin
       x_q    <= x_last ? 16'd0 : x_q + 16'd1;
       lane_q <= (x_last || lane_last) ? {LANE_W{1'b0}} : lane_q + {{LANE_W - 1{1'b0}}, 1'b1};

@@ -8,7 +8,7 @@ module hne_core #(
     // expander.
     parameter integer ROWS = 2,
     // Neighbouring output pixels computed at once, a power of two: each costs ROWS cells, a lane of
-    // post and pool and a bank of each feature map. An fc layer uses one.
+    // post and pool and a bank of the feature maps. An fc layer uses one.
     parameter integer COLS = 2,
     // Weight banks, a power of two >= ROWS: more banks, fewer conflicts, more and smaller memories.
     parameter integer BANKS = 2,
@@ -19,7 +19,8 @@ module hne_core #(
     // Bits of an accumulator, 32 or 48: two registers and an adder in each cell; 48 where wide
     // words sum up to more.
     parameter integer ACC_W = 32,
-    // Bits of a requantization multiplier, 8 to 16: precision of a scale; a DSP of post takes 18.
+    // Bits of a requantization multiplier, 8 to 31, at most 64 with ACC_W: precision of a scale; a
+    // DSP of post takes 18.
     parameter integer MULT_W = 16,
     // 0: indices from SRAM, a memory of IDX_DEPTH lines; 1: computed by ROWS + 1 hash units, no
     // memory, 16 cycles more for a layer and an i-round for each row-tile.
@@ -33,9 +34,8 @@ module hne_core #(
     // Lines of index SRAM, one for each row-tile and position of the fan-in: ROWS indices each.
     // Unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
-    // Lines of each of the two feature maps: the largest map that a layer may read or write, COLS
-    // activations a line.
-    parameter integer ACT_DEPTH = 4096,
+    // Lines of all feature maps together, COLS activations a line.
+    parameter integer ACT_DEPTH = 8192,
     // Output channels of all layers together: a scale word and a bias each; also the most classes.
     parameter integer CHAN_DEPTH = 512,
     // Instructions, the end among them: 16 words of memory each.
@@ -43,6 +43,15 @@ module hne_core #(
     // 1: with the probability unit, a 16-bit softmax of the logits: a divider, a table and
     // CHAN_DEPTH words. 0: logits and argmax only.
     parameter integer SOFTMAX = 1,
+    // 1: with layers that add two maps; they need ROWS >= 2. Costs a choice in each lane of post.
+    parameter integer ADD = 1,
+    // 1: with average and affine layers, whose weights are 1.
+    parameter integer AVERAGE = 1,
+    // 1: with convolutions of groups of channels. Costs two dividers.
+    parameter integer GROUPS = 1,
+    // Tables of lut layers, 0 to 64, for codes of up to 8 bits: COLS copies of 2^ACT_W words each.
+    // 0: no such layers.
+    parameter integer LUT_TABLES = 4,
     // Bits of a beat of the output stream: a logit, sign-extended to whole words. Follows from
     // ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
@@ -91,6 +100,8 @@ module hne_core #(
   localparam integer SHIFT_W = $clog2(ACC_W + MULT_W);
   localparam integer SCALE_W = SHIFT_W + MULT_W;
   localparam integer BIAS_W = ACC_W + MULT_W;
+  // Layers whose weights are 1.
+  localparam integer ONES = (ADD != 0 || AVERAGE != 0 || LUT_TABLES != 0) ? 1 : 0;
 
   `include "hne_legal.vh"
 
@@ -98,15 +109,19 @@ module hne_core #(
   wire idle, load, load_mac, load_pool, run, layer_end, counting, instruction;
   wire fetch, word_we, input_load, input_done, input_error, output_send, output_done;
   wire [PROG_W-1:0] fetch_address;
-  wire [3:0] word;
-  wire [3:0] op, stride, padding, log2_groups;
-  wire last_layer, bad_shape, bad_size;
+  wire [3:0] slot;
+  wire [3:0] op, stride_w, stride_h, pad_left, pad_top, log2_groups;
+  wire last_layer, bad_shape, bad_size, bad_place, ones, add, lut, shared;
   wire [1:0] scheme;
   wire [4:0] log2_hash_banks;
-  wire [15:0] in_c, in_h, in_w, out_c, out_h, window_w, window_h, x_tiles;
+  wire [15:0] in_c, in_h, in_w, out_c, out_h, window_c, window_w, window_h, x_tiles;
+  wire [15:0] outputs, groups;
   wire [31:0] fan_in, real_weights, seed, weight_base, index_base, channel_base, program_word;
   wire [7:0] prob_shift;
-  wire [LINE_W-1:0] in_row, in_plane, out_step, first_line, pixel_tiles;
+  wire [LINE_W-1:0] in_row, channel_step, group_step, out_step, first_line, pixel_tiles;
+  wire [LINE_W-1:0] in_line, out_line;
+  wire [ACT_W-1:0] fill, lo, hi;
+  wire [5:0] table_number;
   wire [8:0] rows, idle_cycles;
 
   wire pool = op == OP_POOL;
@@ -116,7 +131,7 @@ module hne_core #(
   wire expanded, expanded_last, conflict, waiting, held;
   wire [ROWS*WGT_W-1:0] weight;
   wire issue, release_half, slot_idle, finished, pool_step;
-  wire group_first, group_last, window_first, window_last, map_last;
+  wire group_first, group_last, window_first, window_last, map_last, group_end;
   wire [COLS*ACT_W-1:0] lane, post_act, pool_act;
   wire post_write, logit_write, post_end, pool_write, pool_end;
   wire [LINE_W-1:0] post_line, pool_line;
@@ -131,7 +146,7 @@ module hne_core #(
   // Memory bus, a cycle and two cycles behind its ports; the words that the memories answer. Those
   // of the program are registered behind their memory.
   wire mem_busy, mem_weights_we, mem_index_we, mem1_re;
-  wire mem_program_we, mem_scale_we, mem_bias_we, mem2_re;
+  wire mem_program_we, mem_scale_we, mem_bias_we, mem_lut_we, mem2_re;
   wire [8:0] mem1_field;
   wire [31:0] mem1_line, mem2_line;
   wire [63:0] mem1_wdata, mem2_wdata;
@@ -139,6 +154,7 @@ module hne_core #(
   wire [ADDR_W:0] mem_index;
   wire [SCALE_W-1:0] mem_scale;
   wire [BIAS_W-1:0] mem_bias;
+  wire [ACT_W-1:0] mem_lut;
   wire [16:0] mem_probability;
   reg [31:0] program_q;
 
@@ -153,7 +169,8 @@ module hne_core #(
       .WGT_W  (WGT_W),
       .ADDR_W (ADDR_W),
       .SCALE_W(SCALE_W),
-      .BIAS_W (BIAS_W)
+      .BIAS_W (BIAS_W),
+      .LUT_W  (ACT_W)
   ) u_mem_bus (
       .clk_i(clk_i),
       .idle_i(idle),
@@ -174,6 +191,7 @@ module hne_core #(
       .program_we_o(mem_program_we),
       .scale_we_o(mem_scale_we),
       .bias_we_o(mem_bias_we),
+      .lut_we_o(mem_lut_we),
       .re_o(mem2_re),
       .line_o(mem2_line),
       .wdata_o(mem2_wdata),
@@ -182,6 +200,7 @@ module hne_core #(
       .program_i(program_q),
       .scale_i(mem_scale),
       .bias_i(mem_bias),
+      .lut_i(mem_lut),
       .probability_i(mem_probability)
   );
 
@@ -211,11 +230,12 @@ module hne_core #(
       .fetch_o(fetch),
       .address_o(fetch_address),
       .word_we_o(word_we),
-      .word_o(word),
+      .slot_o(slot),
       .op_i(op),
       .last_i(last_layer),
       .bad_shape_i(bad_shape),
       .bad_size_i(bad_size),
+      .bad_place_i(bad_place),
       .input_load_o(input_load),
       .input_done_i(input_done),
       .input_error_i(input_error),
@@ -235,23 +255,33 @@ module hne_core #(
       .COLS(COLS),
       .BANKS(BANKS),
       .INDEX_MODE(INDEX_MODE),
+      .ACT_W(ACT_W),
       .TILE_DEPTH(TILE_DEPTH),
       .WGT_DEPTH(WGT_DEPTH),
       .IDX_DEPTH(IDX_DEPTH),
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
+      .ADD(ADD),
+      .AVERAGE(AVERAGE),
+      .GROUPS(GROUPS),
+      .LUT_TABLES(LUT_TABLES),
       .LINE_W(LINE_W)
   ) u_instruction (
       .clk_i(clk_i),
       .we_i(word_we),
-      .word_i(word),
+      .slot_i(slot),
       .data_i(program_q),
+      .input_i(input_load),
+      .layer_i(load),
       .op_o(op),
       .last_o(last_layer),
       .scheme_o(scheme),
       .log2_hash_banks_o(log2_hash_banks),
-      .stride_o(stride),
-      .padding_o(padding),
+      .stride_w_o(stride_w),
+      .stride_h_o(stride_h),
+      .pad_left_o(pad_left),
+      .pad_top_o(pad_top),
+      .fill_o(fill),
       .in_c_o(in_c),
       .in_h_o(in_h),
       .in_w_o(in_w),
@@ -264,10 +294,23 @@ module hne_core #(
       .index_base_o(index_base),
       .channel_base_o(channel_base),
       .prob_shift_o(prob_shift),
+      .lo_o(lo),
+      .hi_o(hi),
+      .in_line_o(in_line),
+      .out_line_o(out_line),
+      .table_o(table_number),
+      .ones_o(ones),
+      .add_o(add),
+      .lut_o(lut),
+      .shared_o(shared),
+      .outputs_o(outputs),
+      .groups_o(groups),
+      .window_c_o(window_c),
       .window_w_o(window_w),
       .window_h_o(window_h),
       .in_row_o(in_row),
-      .in_plane_o(in_plane),
+      .channel_step_o(channel_step),
+      .group_step_o(group_step),
       .out_step_o(out_step),
       .first_line_o(first_line),
       .x_tiles_o(x_tiles),
@@ -276,7 +319,8 @@ module hne_core #(
       .rows_o(rows),
       .idle_o(idle_cycles),
       .bad_shape_o(bad_shape),
-      .bad_size_o(bad_size)
+      .bad_size_o(bad_size),
+      .bad_place_o(bad_place)
   );
 
   hne_weight_path #(
@@ -285,6 +329,7 @@ module hne_core #(
       .WGT_W(WGT_W),
       .INDEX_MODE(INDEX_MODE),
       .TILE_DEPTH(TILE_DEPTH),
+      .ONES(ONES),
       .WGT_DEPTH(WGT_DEPTH),
       .IDX_DEPTH(IDX_DEPTH)
   ) u_weights (
@@ -292,9 +337,13 @@ module hne_core #(
       .rst_i(rst_i),
       .load_i(load_mac),
       .fc_i(fc),
+      .ones_i(ones),
+      .add_i(add),
       .scheme_i(scheme),
       .log2_hash_banks_i(log2_hash_banks),
       .n_out_i(out_c),
+      .outputs_i(outputs),
+      .groups_i(groups),
       .rows_i(rows),
       .fan_in_i(fan_in),
       .real_weights_i(real_weights),
@@ -328,6 +377,8 @@ module hne_core #(
       .ACC_W(ACC_W),
       .MULT_W(MULT_W),
       .CHAN_DEPTH(CHAN_DEPTH),
+      .ADD(ADD),
+      .LUT_TABLES(LUT_TABLES),
       .LINE_W(LINE_W)
   ) u_mac (
       .clk_i(clk_i),
@@ -335,15 +386,23 @@ module hne_core #(
       .load_i(load_mac),
       .fc_i(fc),
       .last_layer_i(last_layer),
-      .n_out_i(out_c),
-      .rows_i(rows),
+      .add_i(add),
+      .lut_i(lut),
+      .shared_i(shared),
+      .table_i(table_number),
+      .outputs_i(outputs),
+      .groups_i(groups),
+      .lo_i(lo),
+      .hi_i(hi),
       .idle_i(idle_cycles),
+      .out_line_i(out_line),
       .pixel_tiles_i(pixel_tiles),
       .channel_base_i(channel_base),
       .expanded_i(expanded),
       .expanded_last_i(expanded_last),
       .release_o(release_half),
       .issue_o(issue),
+      .group_end_o(group_end),
       .group_last_i(group_last),
       .window_first_i(window_first),
       .window_last_i(window_last),
@@ -360,11 +419,13 @@ module hne_core #(
       .finished_o(finished),
       .mem_scale_we_i(mem_scale_we),
       .mem_bias_we_i(mem_bias_we),
+      .mem_lut_we_i(mem_lut_we),
       .mem_re_i(mem2_re),
       .mem_line_i(mem2_line),
       .mem_wdata_i(mem2_wdata),
       .mem_scale_o(mem_scale),
-      .mem_bias_o(mem_bias)
+      .mem_bias_o(mem_bias),
+      .mem_lut_o(mem_lut)
   );
 
   hne_act_path #(
@@ -375,25 +436,29 @@ module hne_core #(
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load),
-      .pool_i(pool),
       .fc_i(fc),
-      .stride_i(stride),
-      .padding_i(padding),
+      .stride_w_i(stride_w),
+      .stride_h_i(stride_h),
+      .pad_left_i(pad_left),
+      .pad_top_i(pad_top),
+      .fill_i(fill),
       .in_c_i(in_c),
       .in_h_i(in_h),
       .in_w_i(in_w),
       .out_h_i(out_h),
+      .window_c_i(window_c),
       .window_w_i(window_w),
       .window_h_i(window_h),
       .x_tiles_i(x_tiles),
       .log2_groups_i(log2_groups),
       .in_row_i(in_row),
-      .in_plane_i(in_plane),
+      .channel_step_i(channel_step),
+      .group_step_i(group_step),
       .out_step_i(out_step),
       .first_line_i(first_line),
       .run_i(run),
-      .layer_end_i(layer_end),
       .step_i(issue || pool_step),
+      .group_end_i(pool || group_end),
       .group_first_o(group_first),
       .group_last_o(group_last),
       .window_first_o(window_first),
@@ -404,6 +469,7 @@ module hne_core #(
       .line_i(map_line),
       .act_i(map_act),
       .input_load_i(input_load),
+      .input_line_i(in_line),
       .input_done_o(input_done),
       .input_error_o(input_error),
       .in_valid_i(in_valid_i),
@@ -421,6 +487,7 @@ module hne_core #(
       .rst_i(rst_i),
       .load_i(load_pool),
       .channels_i(out_c),
+      .out_line_i(out_line),
       .step_o(pool_step),
       .group_last_i(group_last),
       .window_first_i(window_first),

@@ -17,8 +17,8 @@ generate
   if (ACT_W < 4 || ACT_W > 16 || WGT_W < 4 || WGT_W > 16) begin : gen_widths
     hne_illegal_ACT_W_and_WGT_W_must_be_4_to_16 stop ();
   end
-  if (MULT_W < 8 || MULT_W > 16) begin : gen_mult
-    hne_illegal_MULT_W_must_be_8_to_16 stop ();
+  if (MULT_W < 8 || MULT_W > 31 || ACC_W + MULT_W > 64) begin : gen_mult
+    hne_illegal_MULT_W_must_be_8_to_31_and_64_with_ACC_W stop ();
   end
   if (ACC_W != 32 && ACC_W != 48) begin : gen_acc
     hne_illegal_ACC_W_must_be_32_or_48 stop ();
@@ -28,6 +28,18 @@ generate
   end
   if (SOFTMAX != 0 && SOFTMAX != 1) begin : gen_softmax
     hne_illegal_SOFTMAX_must_be_0_or_1 stop ();
+  end
+  if (ADD != 0 && ADD != 1) begin : gen_add
+    hne_illegal_ADD_must_be_0_or_1 stop ();
+  end
+  if (AVERAGE != 0 && AVERAGE != 1) begin : gen_average
+    hne_illegal_AVERAGE_must_be_0_or_1 stop ();
+  end
+  if (GROUPS != 0 && GROUPS != 1) begin : gen_groups
+    hne_illegal_GROUPS_must_be_0_or_1 stop ();
+  end
+  if (LUT_TABLES < 0 || LUT_TABLES > 64) begin : gen_tables
+    hne_illegal_LUT_TABLES_must_be_0_to_64 stop ();
   end
   if (PROG_DEPTH < 2) begin : gen_program
     hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();

@@ -9,7 +9,7 @@ module hne_top #(
     // expander.
     parameter integer ROWS = 2,
     // Neighbouring output pixels computed at once, a power of two: each costs ROWS cells, a lane of
-    // post and pool and a bank of each feature map. An fc layer uses one.
+    // post and pool and a bank of the feature maps. An fc layer uses one.
     parameter integer COLS = 2,
     // Weight banks, a power of two >= ROWS: more banks, fewer conflicts, more and smaller memories.
     parameter integer BANKS = 2,
@@ -20,7 +20,8 @@ module hne_top #(
     // Bits of an accumulator, 32 or 48: two registers and an adder in each cell; 48 where wide
     // words sum up to more.
     parameter integer ACC_W = 32,
-    // Bits of a requantization multiplier, 8 to 16: precision of a scale; a DSP of post takes 18.
+    // Bits of a requantization multiplier, 8 to 31, at most 64 with ACC_W: precision of a scale; a
+    // DSP of post takes 18.
     parameter integer MULT_W = 16,
     // 0: indices from SRAM, a memory of IDX_DEPTH lines; 1: computed by ROWS + 1 hash units, no
     // memory, 16 cycles more for a layer and an i-round for each row-tile.
@@ -34,9 +35,8 @@ module hne_top #(
     // Lines of index SRAM, one for each row-tile and position of the fan-in: ROWS indices each.
     // Unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
-    // Lines of each of the two feature maps: the largest map that a layer may read or write, COLS
-    // activations a line.
-    parameter integer ACT_DEPTH = 4096,
+    // Lines of all feature maps together, COLS activations a line.
+    parameter integer ACT_DEPTH = 8192,
     // Output channels of all layers together: a scale word and a bias each; also the most classes.
     parameter integer CHAN_DEPTH = 512,
     // Instructions, the end among them: 16 words of memory each.
@@ -44,6 +44,15 @@ module hne_top #(
     // 1: with the probability unit, a 16-bit softmax of the logits: a divider, a table and
     // CHAN_DEPTH words. 0: logits and argmax only.
     parameter integer SOFTMAX = 1,
+    // 1: with layers that add two maps; they need ROWS >= 2. Costs a choice in each lane of post.
+    parameter integer ADD = 1,
+    // 1: with average and affine layers, whose weights are 1.
+    parameter integer AVERAGE = 1,
+    // 1: with convolutions of groups of channels. Costs two dividers.
+    parameter integer GROUPS = 1,
+    // Tables of lut layers, 0 to 64, for codes of up to 8 bits: COLS copies of 2^ACT_W words each.
+    // 0: no such layers.
+    parameter integer LUT_TABLES = 4,
     // Bits of a beat of the output stream: a logit, sign-extended to whole words. Follows from
     // ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
@@ -151,7 +160,11 @@ module hne_top #(
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
       .PROG_DEPTH(PROG_DEPTH),
-      .SOFTMAX(SOFTMAX)
+      .SOFTMAX(SOFTMAX),
+      .ADD(ADD),
+      .AVERAGE(AVERAGE),
+      .GROUPS(GROUPS),
+      .LUT_TABLES(LUT_TABLES)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -198,7 +211,11 @@ module hne_top #(
       .ACT_DEPTH(ACT_DEPTH),
       .CHAN_DEPTH(CHAN_DEPTH),
       .PROG_DEPTH(PROG_DEPTH),
-      .SOFTMAX(SOFTMAX)
+      .SOFTMAX(SOFTMAX),
+      .ADD(ADD),
+      .AVERAGE(AVERAGE),
+      .GROUPS(GROUPS),
+      .LUT_TABLES(LUT_TABLES)
   ) u_core (
       .clk_i(clk_i),
       .rst_i(core_rst),

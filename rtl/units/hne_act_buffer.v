@@ -2,28 +2,26 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Activation buffer (twin: hwsim/units/act_buffer.py): two feature maps, each COLS banks of one
-// activation a line. Layers read one map and write the other. A word that is read stands in word_o
-// two cycles later: block RAM is slow to answer, so its words are registered before anything is
-// made of them. A word that is written is in its memory two cycles later.
+// Activation buffer (twin: hwsim/units/act_buffer.py): one memory for all feature maps, COLS banks
+// of one activation a line. A layer reads some lines and writes others in the same cycle. A word
+// that is read stands in word_o two cycles later: block RAM is slow to answer, so its words are
+// registered before anything is made of them. A word that is written is in its memory two cycles
+// later.
 module hne_act_buffer #(
-    // Banks, a power of two: one for each activation of a line, two memories each.
+    // Banks, a power of two: one for each activation of a line, a memory each.
     parameter integer COLS = 2,
     // Bits of an activation: the width of the memories.
     parameter integer ACT_W = 8,
-    // Lines of COLS activations of one map: the depth of the memories.
-    parameter integer ACT_DEPTH = 4096,
+    // Lines of COLS activations of all maps together: the depth of the memories.
+    parameter integer ACT_DEPTH = 8192,
     // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
 ) (
     input  wire                   clk_i,
     input  wire                   read_i,
-    // The map that is read, stable while a layer runs.
-    input  wire                   read_map_i,
     input  wire [COLS*LINE_W-1:0] read_line_i,
     output wire [ COLS*ACT_W-1:0] word_o,
     input  wire [       COLS-1:0] write_i,
-    input  wire                   write_map_i,
     input  wire [     LINE_W-1:0] write_line_i,
     input  wire [ COLS*ACT_W-1:0] write_word_i
 );
@@ -37,11 +35,9 @@ module hne_act_buffer #(
       ) u_bank (
           .clk_i(clk_i),
           .read_i(read_i),
-          .read_map_i(read_map_i),
           .read_line_i(read_line_i[n*LINE_W+:LINE_W]),
           .word_o(word_o[n*ACT_W+:ACT_W]),
           .write_i(write_i[n]),
-          .write_map_i(write_map_i),
           .write_line_i(write_line_i),
           .write_word_i(write_word_i[n*ACT_W+:ACT_W])
       );

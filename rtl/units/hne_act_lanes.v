@@ -4,8 +4,8 @@
 
 // COLS neighbouring activations at distance `stride` from memories banked by x mod COLS: sends each
 // lane of the current group to its bank and takes the words that the banks answer into the lanes,
-// 0 for padding. A lane keeps its word while other groups are read. The lane's column is found in
-// the cycle of the step; behind it ADDRESS (the bank's line), READ 2 (the memory, its output
+// `fill` for padding. A lane keeps its word while other groups are read. The lane's column is found
+// in the cycle of the step; behind it ADDRESS (the bank's line), READ 2 (the memory, its output
 // register), ALIGN.
 module hne_act_lanes #(
     // Lanes and banks, a power of two: any lane may want any bank, so the choices between them grow
@@ -25,6 +25,7 @@ module hne_act_lanes #(
     input  wire                   row_valid_i,
     input  wire [     LINE_W-1:0] line_i,
     input  wire [            3:0] stride_i,
+    input  wire [      ACT_W-1:0] fill_i,
     input  wire [            3:0] group_i,
     input  wire [            3:0] log2_groups_i,
     // Two cycles after the step: the banks are read.
@@ -115,7 +116,7 @@ module hne_act_lanes #(
         bank3_q    <= bank2_q;
         bank4_q    <= bank3_q;
         if (take_q[3]) begin
-          lane_q <= inside_q[2] ? bank_word_i[bank4_q*ACT_W+:ACT_W] : {ACT_W{1'b0}};
+          lane_q <= inside_q[2] ? bank_word_i[bank4_q*ACT_W+:ACT_W] : fill_i;
         end
       end
     end

@@ -9,8 +9,8 @@ module hne_act_path #(
     parameter integer COLS = 2,
     // Bits of an activation: of memories and lanes.
     parameter integer ACT_W = 8,
-    // Lines of one map: the depth of the memories.
-    parameter integer ACT_DEPTH = 4096,
+    // Lines of all maps: the depth of the memories.
+    parameter integer ACT_DEPTH = 8192,
     // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
 ) (
@@ -18,27 +18,31 @@ module hne_act_path #(
     input  wire                  rst_i,
     // The cycle before a layer starts, and its parameters.
     input  wire                  load_i,
-    input  wire                  pool_i,
     input  wire                  fc_i,
-    input  wire [           3:0] stride_i,
-    input  wire [           3:0] padding_i,
+    input  wire [           3:0] stride_w_i,
+    input  wire [           3:0] stride_h_i,
+    input  wire [           3:0] pad_left_i,
+    input  wire [           3:0] pad_top_i,
+    input  wire [     ACT_W-1:0] fill_i,
     input  wire [          15:0] in_c_i,
     input  wire [          15:0] in_h_i,
     input  wire [          15:0] in_w_i,
     input  wire [          15:0] out_h_i,
+    input  wire [          15:0] window_c_i,
     input  wire [          15:0] window_w_i,
     input  wire [          15:0] window_h_i,
     input  wire [          15:0] x_tiles_i,
     input  wire [           3:0] log2_groups_i,
     input  wire [    LINE_W-1:0] in_row_i,
-    input  wire [    LINE_W-1:0] in_plane_i,
+    input  wire [    LINE_W-1:0] channel_step_i,
+    input  wire [    LINE_W-1:0] group_step_i,
     input  wire [    LINE_W-1:0] out_step_i,
     input  wire [    LINE_W-1:0] first_line_i,
-    // A layer runs: it reads one map and writes the other. They change places at its end.
+    // A layer runs: it writes, not the image.
     input  wire                  run_i,
-    input  wire                  layer_end_i,
     // Reader: see hne_act_reader.
     input  wire                  step_i,
+    input  wire                  group_end_i,
     output wire                  group_first_o,
     output wire                  group_last_o,
     output wire                  window_first_o,
@@ -49,8 +53,9 @@ module hne_act_path #(
     input  wire                  write_i,
     input  wire [    LINE_W-1:0] line_i,
     input  wire [COLS*ACT_W-1:0] act_i,
-    // Image in.
+    // Image in, from this line on.
     input  wire                  input_load_i,
+    input  wire [    LINE_W-1:0] input_line_i,
     output wire                  input_done_o,
     output wire                  input_error_o,
     input  wire                  in_valid_i,
@@ -59,8 +64,6 @@ module hne_act_path #(
     input  wire                  in_last_i
 );
 
-  // The map that the running layer reads; the image is written to it.
-  reg read_map_q;
   wire signed [17:0] x;
   wire row_valid;
   wire [3:0] group;
@@ -69,10 +72,6 @@ module hne_act_path #(
   wire [COLS*ACT_W-1:0] bank_word, in_act;
   wire [COLS-1:0] in_write;
   wire read;
-  always @(posedge clk_i) begin
-    if (rst_i) read_map_q <= 1'b0;
-    else if (layer_end_i) read_map_q <= !read_map_q;
-  end
 
   hne_stream_in #(
       .COLS  (COLS),
@@ -85,6 +84,7 @@ module hne_act_path #(
       .channels_i(in_c_i),
       .height_i(in_h_i),
       .width_i(in_w_i),
+      .line_i(input_line_i),
       .valid_i(in_valid_i),
       .ready_o(in_ready_o),
       .data_i(in_data_i),
@@ -103,11 +103,9 @@ module hne_act_path #(
   ) u_maps (
       .clk_i(clk_i),
       .read_i(read),
-      .read_map_i(read_map_q),
       .read_line_i(bank_line),
       .word_o(bank_word),
       .write_i(rst_i ? {COLS{1'b0}} : in_write | {COLS{write_i}}),
-      .write_map_i(read_map_q ^ run_i),
       .write_line_i(run_i ? line_i : in_line),
       .write_word_i(run_i ? act_i : in_act)
   );
@@ -118,20 +116,23 @@ module hne_act_path #(
   ) u_reader (
       .clk_i(clk_i),
       .load_i(load_i),
-      .pool_i(pool_i),
-      .stride_i(stride_i),
-      .padding_i(padding_i),
-      .in_c_i(in_c_i),
+      .stride_w_i(stride_w_i),
+      .stride_h_i(stride_h_i),
+      .pad_left_i(pad_left_i),
+      .pad_top_i(pad_top_i),
       .in_h_i(in_h_i),
       .out_h_i(out_h_i),
+      .window_c_i(window_c_i),
       .window_w_i(window_w_i),
       .window_h_i(window_h_i),
       .x_tiles_i(x_tiles_i),
       .log2_groups_i(log2_groups_i),
       .in_row_i(in_row_i),
-      .in_plane_i(in_plane_i),
+      .channel_step_i(channel_step_i),
+      .group_step_i(group_step_i),
       .out_step_i(out_step_i),
       .first_line_i(first_line_i),
+      .group_end_i(group_end_i),
       .step_i(step_i),
       .x_o(x),
       .row_valid_o(row_valid),
@@ -156,7 +157,8 @@ module hne_act_path #(
       .in_w_i(in_w_i),
       .row_valid_i(row_valid),
       .line_i(read_line),
-      .stride_i(stride_i),
+      .stride_i(stride_w_i),
+      .fill_i(fill_i),
       .group_i(group),
       .log2_groups_i(log2_groups_i),
       .read_o(read),

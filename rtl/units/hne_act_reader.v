@@ -4,31 +4,38 @@
 
 // Walks the input feature map: output channel (pool) or row-tile, output row, x-tile, then within
 // the window channel, ky, kx, and the groups of a strided column. An fc layer is one window as
-// large as its input. Positions are counted up by additions, loops down to their last pass, which
-// is flagged beforehand; one step in each cycle with step_i.
+// large as its input; the two channels of an add stand in two maps. Row-tiles of one group of
+// channels walk the same channels, the next one those behind. Positions are counted up by
+// additions, loops down to their last pass, which is flagged beforehand; one step in each cycle
+// with step_i.
 module hne_act_reader #(
     // Pixels of a tile: how far the next one is. A constant factor here.
     parameter integer COLS = 2,
-    // Bits of a line of the activation buffer: four counters of places are as wide.
+    // Bits of a line of the activation buffer: five registers of places are as wide.
     parameter integer LINE_W = 12
 ) (
     input  wire                    clk_i,
     // The cycle before a layer starts.
     input  wire                    load_i,
-    input  wire                    pool_i,
-    input  wire [             3:0] stride_i,
-    input  wire [             3:0] padding_i,
-    input  wire [            15:0] in_c_i,
+    input  wire [             3:0] stride_w_i,
+    input  wire [             3:0] stride_h_i,
+    input  wire [             3:0] pad_left_i,
+    input  wire [             3:0] pad_top_i,
     input  wire [            15:0] in_h_i,
     input  wire [            15:0] out_h_i,
+    input  wire [            15:0] window_c_i,
     input  wire [            15:0] window_w_i,
     input  wire [            15:0] window_h_i,
     input  wire [            15:0] x_tiles_i,
     input  wire [             3:0] log2_groups_i,
     input  wire [      LINE_W-1:0] in_row_i,
-    input  wire [      LINE_W-1:0] in_plane_i,
+    // Lines to the next channel of a window; from its last one to where the next group begins.
+    input  wire [      LINE_W-1:0] channel_step_i,
+    input  wire [      LINE_W-1:0] group_step_i,
     input  wire [      LINE_W-1:0] out_step_i,
     input  wire [      LINE_W-1:0] first_line_i,
+    // The map that ends is the last one of its group.
+    input  wire                    group_end_i,
     input  wire                    step_i,
     // Where lane 0 reads, and which group of lanes.
     output wire signed [     17:0] x_o,
@@ -52,6 +59,9 @@ module hne_act_reader #(
   reg group_last_q, kx_last_q, ky_last_q, c_last_q, x_last_q, y_last_q;
   reg signed [17:0] x_q, x_first_q, y_q, y_first_q;
   reg [LINE_W-1:0] row_q, channel_q, output_q, map_q;
+  // The first output row of a map, in which each window ends where the next group begins.
+  reg top_q;
+  reg [LINE_W-1:0] behind_q;
   reg group_first_q, window_first_q;
   // Passes of a loop but one, and is there but one; they stand still long before the layer starts.
   reg [15:0] kx_end_q, ky_end_q, c_end_q, x_end_q, oy_end_q;
@@ -62,9 +72,9 @@ module hne_act_reader #(
   wire y_one = oy_end_q == 16'd0;
   wire group_one = group_end_q == 4'd0;
 
-  wire signed [17:0] pad = {14'd0, padding_i};
-  wire signed [17:0] stride = {14'd0, stride_i};
-  wire signed [17:0] tile_step = COLS18 * stride;
+  wire signed [17:0] left = -{14'd0, pad_left_i};
+  wire signed [17:0] top = -{14'd0, pad_top_i};
+  wire signed [17:0] tile_step = COLS18 * {14'd0, stride_w_i};
   wire signed [17:0] height = {2'd0, in_h_i};
 
   // Wraps, innermost first.
@@ -75,11 +85,12 @@ module hne_act_reader #(
   wire line = window && x_last_q;
   wire map = line && y_last_q;
 
-  wire signed [17:0] y_next = y_first_q + stride;
+  wire signed [17:0] y_next = y_first_q + {14'd0, stride_h_i};
   wire signed [17:0] x_next = x_first_q + tile_step;
-  wire [LINE_W-1:0] channel_next = channel_q + in_plane_i;
+  wire [LINE_W-1:0] channel_next = channel_q + (c_last_q ? group_step_i : channel_step_i);
   wire [LINE_W-1:0] output_next = output_q + out_step_i;
-  wire [LINE_W-1:0] map_next = pool_i ? map_q + in_plane_i : map_q;
+  wire [LINE_W-1:0] behind = top_q ? channel_next : behind_q;
+  wire [LINE_W-1:0] map_next = group_end_i ? behind : map_q;
 
   assign x_o = x_q;
   assign row_valid_o = y_q >= 18'sd0 && y_q < height;
@@ -95,7 +106,7 @@ module hne_act_reader #(
     group_end_q <= (4'd1 << log2_groups_i) - 4'd1;
     kx_end_q <= window_w_i - 16'd1;
     ky_end_q <= window_h_i - 16'd1;
-    c_end_q  <= pool_i ? 16'd0 : in_c_i - 16'd1;
+    c_end_q  <= window_c_i - 16'd1;
     x_end_q  <= x_tiles_i - 16'd1;
     oy_end_q <= out_h_i - 16'd1;
     if (load_i) begin
@@ -104,8 +115,9 @@ module hne_act_reader #(
       {kx_q, ky_q, c_q, x_tile_q, oy_q} <= {kx_end_q, ky_end_q, c_end_q, x_end_q, oy_end_q};
       {group_last_q, kx_last_q, ky_last_q} <= {group_one, kx_one, ky_one};
       {c_last_q, x_last_q, y_last_q} <= {c_one, x_one, y_one};
-      {x_q, x_first_q, y_q, y_first_q} <= {4{-pad}};
+      {x_q, x_first_q, y_q, y_first_q} <= {left, left, top, top};
       {row_q, channel_q, output_q, map_q} <= {4{first_line_i}};
+      top_q <= 1'b1;
     end else begin
       if (step_i) begin
         group_first_q <= group_last_q;
@@ -145,21 +157,24 @@ module hne_act_reader #(
         x_q       <= x_next;
         channel_q <= output_q;
         row_q     <= output_q;
+        if (top_q) behind_q <= channel_next;
       end
       if (line) begin
         x_tile_q <= x_end_q;
         x_last_q <= x_one;
-        {x_q, x_first_q} <= {2{-pad}};
+        {x_q, x_first_q} <= {2{left}};
         oy_q     <= oy_q - 16'd1;
         y_last_q <= oy_q == 16'd1;
         {y_q, y_first_q} <= {2{y_next}};
         {row_q, channel_q, output_q} <= {3{output_next}};
+        top_q    <= 1'b0;
       end
       if (map) begin
         oy_q     <= oy_end_q;
         y_last_q <= y_one;
-        {y_q, y_first_q} <= {2{-pad}};
+        {y_q, y_first_q} <= {2{top}};
         {row_q, channel_q, output_q, map_q} <= {4{map_next}};
+        top_q    <= 1'b1;
       end
     end
   end

@@ -14,6 +14,8 @@ module hne_expander #(
     parameter integer BANKS = 2,
     // Bits of a real weight: of every choice among the banks.
     parameter integer WGT_W = 8,
+    // 1: layers whose weights are 1 (or 0) read no bank. Costs a choice in the first two rows.
+    parameter integer ONES = 1,
     // Words of a weight bank: only the bits of its address count here.
     parameter integer LINES = 4096,
     // Bits of a line. Follows from LINES: leave it.
@@ -30,6 +32,10 @@ module hne_expander #(
     // The cycle before a conv or fc layer starts.
     input  wire                    load_i,
     input  wire                    fc_i,
+    // The weights are 1; of an add they are the identity: its first column counts for row 0, its
+    // last one for row 1.
+    input  wire                    ones_i,
+    input  wire                    add_i,
     // Array rows in use: the cycles of a drain.
     input  wire [             8:0] rows_i,
     // hne_turns: what it offers is taken in every cycle with move_o.
@@ -165,7 +171,8 @@ module hne_expander #(
   end
 
   // ROUTE: the reads are on their way to the banks. READ: the banks answer; their words are
-  // registered. SIGN: each row that was granted takes its word, negated or not.
+  // registered. SIGN: each row that was granted takes its word, negated or not, or what stands for
+  // it.
   reg [BANKS-1:0] read_q;
   reg [BANKS*LINE_W-1:0] bank_line_q;
   reg [BANKS*WGT_W-1:0] word_q;
@@ -174,7 +181,7 @@ module hne_expander #(
   assign line_o = bank_line_q;
 
   always @(posedge clk_i) begin
-    read_q      <= read;
+    read_q      <= (ONES != 0 && ones_i) ? {BANKS{1'b0}} : read;
     bank_line_q <= bank_line;
     word_q      <= word_i;
   end
@@ -187,6 +194,9 @@ module hne_expander #(
       reg [WGT_W-1:0] weight_q;
       wire [BANK_W-1:0] bank = banks_q[2*BANK_W+:BANK_W];
       wire [WGT_W-1:0] word = word_q[bank*WGT_W+:WGT_W];
+      wire [WGT_W-1:0] weight = sign_q[2] ? -word : word;
+      wire counts = !add_i || finish_last_q[2] == (r != 0);
+      wire unused_counts = &{1'b0, counts};
 
       assign weight_o[r*WGT_W+:WGT_W] = weight_q;
 
@@ -194,7 +204,9 @@ module hne_expander #(
         grant_q <= {grant_q[1:0], grant[r]};
         sign_q  <= {sign_q[1:0], negative_q[r]};
         banks_q <= {banks_q[2*BANK_W-1:0], bank_q[r*BANK_W+:BANK_W]};
-        if (grant_q[2]) weight_q <= sign_q[2] ? -word : word;
+        if (grant_q[2]) begin
+          weight_q <= (ONES != 0 && ones_i && r < 2) ? {{WGT_W - 1{1'b0}}, counts} : weight;
+        end
       end
     end
   endgenerate

@@ -26,6 +26,10 @@ module hne_index #(
     input  wire [            1:0] scheme_i,
     input  wire [            4:0] log2_hash_banks_i,
     input  wire [           15:0] n_out_i,
+    input  wire [           15:0] outputs_i,
+    input  wire [           15:0] groups_i,
+    // Rows of the first row-tile.
+    input  wire [            8:0] rows_i,
     input  wire [           31:0] fan_in_i,
     input  wire [           31:0] real_weights_i,
     input  wire [           31:0] seed_i,
@@ -53,14 +57,12 @@ module hne_index #(
   localparam integer STAGES = (HASH ? INDEX_LATENCY_HASH : INDEX_LATENCY_SRAM) - 1;
   // Cycles of an i-round beyond one per row.
   localparam [9:0] ROUND = INDEX_ROUND[9:0];
-  localparam [15:0] ROWS16 = ROWS[15:0];
 
   reg active_q, dense_q, row_first_q;
   // Columns of a row-tile behind the first one, and behind the one that enters next.
   reg [31:0] behind_all_q, behind_q;
   // That one is the last; all have one column only.
   reg enter_last_q, single_q;
-  reg [15:0] left_q;
   reg [9:0] round_q;
   reg [ADDR_W-1:0] counter_q, first_row_q;
   reg [STAGES-1:0] valid_q, last_q;
@@ -70,13 +72,27 @@ module hne_index #(
   wire row = round_q > ROUND;
   wire [ROWS*ADDR_W-1:0] source_address;
   wire [ROWS-1:0] source_negative;
-  wire unused_fields = &{1'b0, n_out_i, index_base_i};
+  wire [7:0] row_end, next_end;
+  wire group_end, layer_end;
+  wire unused_fields = &{1'b0, n_out_i, index_base_i, group_end};
 
-  // Cycles of the i-round of a row-tile with `left` rows to go.
-  function [9:0] i_round;
-    input [15:0] left;
-    i_round = (left < ROWS16 ? left[9:0] : ROWS16[9:0]) + ROUND;
-  endfunction
+  // Cycles of the i-rounds of the first row-tile and of the next one.
+  wire [9:0] first_round = {1'b0, rows_i} + ROUND;
+  wire [9:0] next_round = {2'd0, next_end} + ROUND + 10'd1;
+
+  hne_row_tiles #(
+      .ROWS(ROWS)
+  ) u_tiles (
+      .clk_i(clk_i),
+      .load_i(load_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
+      .next_i(move_i && enter && enter_last_q),
+      .end_o(row_end),
+      .next_end_o(next_end),
+      .group_last_o(group_end),
+      .last_o(layer_end)
+  );
 
   // Output register.
   reg valid_out_q, last_out_q;
@@ -106,14 +122,14 @@ module hne_index #(
       valid_q  <= {STAGES{1'b0}};
     end else if (load_i) begin
       active_q <= 1'b1;
-      round_q  <= hashed ? i_round(n_out_i) : 10'd0;
+      round_q  <= hashed ? first_round : 10'd0;
       valid_q  <= {STAGES{1'b0}};
     end else if (move_i) begin
       valid_q <= (valid_q << 1) | {{STAGES - 1{1'b0}}, enter && !dense_q};
       if (row || round_q != 10'd0) round_q <= round_q - 10'd1;
       if (enter && enter_last_q) begin
-        active_q <= left_q > ROWS16;
-        if (hashed && left_q > ROWS16) round_q <= i_round(left_q - ROWS16);
+        active_q <= !layer_end;
+        if (hashed && !layer_end) round_q <= next_round;
       end
     end
     behind_all_q <= fan_in_i - 32'd1;
@@ -122,7 +138,6 @@ module hne_index #(
       dense_q      <= scheme_i == SCHEME_DENSE;
       behind_q     <= behind_all_q;
       enter_last_q <= single_q;
-      left_q       <= n_out_i;
       first_row_q  <= {ADDR_W{1'b0}};
       counter_q    <= {ADDR_W{1'b0}};
       row_first_q  <= 1'b1;
@@ -136,10 +151,9 @@ module hne_index #(
         if (enter_last_q) begin
           behind_q     <= behind_all_q;
           enter_last_q <= single_q;
-          left_q       <= left_q - ROWS16;
           row_first_q  <= 1'b1;
-          first_row_q  <= first_row_q + ROWS[ADDR_W-1:0];
-          counter_q    <= first_row_q + ROWS[ADDR_W-1:0];
+          first_row_q  <= next_row;
+          counter_q    <= next_row;
         end
       end
     end
@@ -160,10 +174,12 @@ module hne_index #(
     end
   end
 
-  // n_out in address width; more bits than an address has would not matter.
+  // Numbers of outputs in address width; more bits than an address has would not matter.
   wire [ADDR_W+15:0] n_out_wide = {{ADDR_W{1'b0}}, n_out_i};
   wire [ADDR_W-1:0] n_out_i_addr = n_out_wide[ADDR_W-1:0];
-  wire unused_wide = &{1'b0, n_out_wide};
+  wire [ADDR_W+7:0] end_wide = {{ADDR_W{1'b0}}, row_end};
+  wire [ADDR_W-1:0] next_row = first_row_q + end_wide[ADDR_W-1:0] + {{ADDR_W - 1{1'b0}}, 1'b1};
+  wire unused_wide = &{1'b0, n_out_wide, end_wide};
 
   genvar r;
   generate
@@ -182,6 +198,8 @@ module hne_index #(
           .clk_i(clk_i),
           .en_i(move_i),
           .load_i(load_i),
+          .outputs_i(outputs_i),
+          .groups_i(groups_i),
           .banked_i(scheme_i == SCHEME_BANKED),
           .log2_hash_banks_i(log2_hash_banks_i),
           .real_weights_i(real_weights_i),

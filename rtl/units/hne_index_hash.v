@@ -16,6 +16,8 @@ module hne_index_hash #(
     // The whole pipeline moves.
     input  wire                   en_i,
     input  wire                   load_i,
+    input  wire [           15:0] outputs_i,
+    input  wire [           15:0] groups_i,
     input  wire                   banked_i,
     input  wire [            4:0] log2_hash_banks_i,
     input  wire [           31:0] real_weights_i,
@@ -69,7 +71,25 @@ module hne_index_hash #(
   );
 
   wire [31:0] scale = banked_i ? real_weights_i >> log2_hash_banks_i : real_weights_i;
-  wire unused_bits = &{1'b0, rotation, scale};
+  wire [7:0] row_end, next_end;
+  wire group_end, layer_end;
+  wire [ADDR_W+7:0] end_wide = {{ADDR_W{1'b0}}, row_end};
+  wire unused_bits = &{1'b0, rotation, scale, end_wide, next_end, group_end, layer_end};
+
+  // Of the row-tile at the output: the pipeline may hold two.
+  hne_row_tiles #(
+      .ROWS(ROWS)
+  ) u_tiles (
+      .clk_i(clk_i),
+      .load_i(load_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
+      .next_i(en_i && out_last_i),
+      .end_o(row_end),
+      .next_end_o(next_end),
+      .group_last_o(group_end),
+      .last_o(layer_end)
+  );
 
   always @(posedge clk_i) begin
     scales_q <= (scales_q << (ADDR_W + 1)) | {{(ROWS - 1) * (ADDR_W + 1) {1'b0}}, scale_q};
@@ -82,9 +102,9 @@ module hne_index_hash #(
       word_state_q <= (seed_i ^ ROTATION) + PRIME5 + 32'd4;
     end else if (en_i) begin
       if (column_i) step_q <= column_last_i ? 32'd0 : step_q + PRIME3;
-      // The rows of this output, not of the column that enters: the pipeline may hold two
-      // row-tiles.
-      if (out_last_i) first_row_q <= first_row_q + ROWS[ADDR_W-1:0];
+      if (out_last_i) begin
+        first_row_q <= first_row_q + end_wide[ADDR_W-1:0] + {{ADDR_W - 1{1'b0}}, 1'b1};
+      end
     end
     if (en_i) begin
       rotation1_q <= rotation[ADDR_W-1:0];

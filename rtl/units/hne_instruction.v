@@ -4,7 +4,8 @@
 
 // The instruction that is being executed: takes its words as they are fetched, and derives line
 // strides, tile counts and idle cycles. Says whether the engine can execute it: that it comes to an
-// end, and stays within the memories. All is final two cycles after the last word.
+// end, stays within the memories, and reads what was written. All is final two cycles after the
+// last word.
 module hne_instruction #(
     // Array rows: a layer with fewer outputs uses fewer.
     parameter integer ROWS = 2,
@@ -14,29 +15,46 @@ module hne_instruction #(
     parameter integer BANKS = 2,
     // 0: a hashed layer also needs lines of the index SRAM, which is checked.
     parameter integer INDEX_MODE = 0,
+    // Bits of an activation: bounds and padding have as many, and a table 2^ACT_W words.
+    parameter integer ACT_W = 8,
     // The largest fan-in of a convolution: a larger one is refused.
     parameter integer TILE_DEPTH = 256,
     // Real weights in all banks: a layer that needs more is refused.
     parameter integer WGT_DEPTH = 8192,
     // Lines of the index SRAM: a layer that needs more is refused.
     parameter integer IDX_DEPTH = 8192,
-    // Lines of a feature map: a layer whose input or output has more is refused.
-    parameter integer ACT_DEPTH = 4096,
+    // Lines of the activation buffer: a layer that reads or writes behind them is refused.
+    parameter integer ACT_DEPTH = 8192,
     // Lines of scale and bias: a layer whose channels end behind them is refused.
     parameter integer CHAN_DEPTH = 512,
+    // 1: layers that add two maps; they need two array rows.
+    parameter integer ADD = 1,
+    // 1: average and affine layers.
+    parameter integer AVERAGE = 1,
+    // 1: convolutions of groups; costs two dividers.
+    parameter integer GROUPS = 1,
+    // Tables of lut layers, which need codes of up to 8 bits; 0: no such layers.
+    parameter integer LUT_TABLES = 4,
     // Bits of a line of the activation buffer: strides of lines are as wide.
     parameter integer LINE_W = 12
 ) (
     input  wire              clk_i,
+    // A word comes: the one of this slot of the fetch.
     input  wire              we_i,
-    input  wire [       3:0] word_i,
+    input  wire [       3:0] slot_i,
     input  wire [      31:0] data_i,
+    // An image is taken; a layer starts: what they write may be read from then on.
+    input  wire              input_i,
+    input  wire              layer_i,
     output reg  [       3:0] op_o,
     output reg               last_o,
     output reg  [       1:0] scheme_o,
     output reg  [       4:0] log2_hash_banks_o,
-    output reg  [       3:0] stride_o,
-    output reg  [       3:0] padding_o,
+    output wire [       3:0] stride_w_o,
+    output wire [       3:0] stride_h_o,
+    output wire [       3:0] pad_left_o,
+    output wire [       3:0] pad_top_o,
+    output wire [ ACT_W-1:0] fill_o,
     output reg  [      15:0] in_c_o,
     output reg  [      15:0] in_h_o,
     output reg  [      15:0] in_w_o,
@@ -49,13 +67,30 @@ module hne_instruction #(
     output reg  [      31:0] index_base_o,
     output reg  [      31:0] channel_base_o,
     output reg  [       7:0] prob_shift_o,
-    // Kernel extent; an fc layer is one window as large as its input.
+    output wire [ ACT_W-1:0] lo_o,
+    output wire [ ACT_W-1:0] hi_o,
+    output wire [LINE_W-1:0] in_line_o,
+    output wire [LINE_W-1:0] out_line_o,
+    output wire [       5:0] table_o,
+    // What is special of a layer for the array: its weights are 1 and come from no bank; it adds;
+    // it looks up; all its channels have the same words of scale and bias.
+    output wire              ones_o,
+    output wire              add_o,
+    output wire              lut_o,
+    output wire              shared_o,
+    // Row-tiles: outputs of each group, groups.
+    output wire [      15:0] outputs_o,
+    output wire [      15:0] groups_o,
+    // Extent of a window; an fc layer is one window as large as its input.
+    output wire [      15:0] window_c_o,
     output reg  [      15:0] window_w_o,
     output reg  [      15:0] window_h_o,
-    // Lines of one row and one channel of the input; lines from one output row to the next; the
-    // line of the first window, which padding puts before line 0.
+    // Lines of one row of the input; to the next channel of a window, from the last one to those of
+    // the next group; from one output row to the next; the line of the first window, which padding
+    // puts before the map.
     output reg  [LINE_W-1:0] in_row_o,
-    output reg  [LINE_W-1:0] in_plane_o,
+    output reg  [LINE_W-1:0] channel_step_o,
+    output reg  [LINE_W-1:0] group_step_o,
     output reg  [LINE_W-1:0] out_step_o,
     output reg  [LINE_W-1:0] first_line_o,
     // Tiles of COLS pixels in an output row and in an output channel; the latter is its lines, too.
@@ -67,9 +102,11 @@ module hne_instruction #(
     output reg  [       8:0] rows_o,
     output reg  [       8:0] idle_o,
     output wire              bad_shape_o,
-    output wire              bad_size_o
+    output wire              bad_size_o,
+    output wire              bad_place_o
 );
 
+  `include "hne_constants.vh"
   `include "hne_program.vh"
 
   localparam integer COLS_W = $clog2(COLS);
@@ -77,25 +114,66 @@ module hne_instruction #(
   localparam integer BANKS_W = $clog2(BANKS);
   localparam integer BANK_LINES = WGT_DEPTH / BANKS;
   localparam [32:0] LAST_BANK = {1'b0, BANKS[31:0]} - 33'd1;
-  reg [3:0] kernel_q;
-  reg [15:0] out_w_q;
-  reg [19:0] skipped_q, stepped_q;
+  // The largest sides of a kernel, and strides, of a convolution; of a max-pool. The fields hold no
+  // more than an average may have.
+  localparam [3:0] KERNEL_MAX = 4'd11;
+  localparam [3:0] STRIDE_MAX = 4'd4;
+  localparam [0:0] ADDS = ADD != 0 && ROWS > 1;
+  localparam [0:0] LOOKS_UP = LUT_TABLES != 0 && ACT_W <= 8;
+
+  reg [3:0] kernel_w_q, kernel_h_q, stride_w_q, stride_h_q, pad_left_q, pad_top_q;
+  reg [15:0] out_w_q, fill_q, lo_q, hi_q, groups_q, table_q;
+  reg [31:0] fan_in_q, in_line_q, in2_line_q, out_line_q;
+  reg [19:0] skipped_q, stepped_q, area_q;
   reg [34:0] reads_q;
   reg [15:0] in_row_q;
   // Refused for what needs no product; for what does.
-  reg wrong_shape_q, large_q;
-  wire wrong_fan, too_large;
+  reg wrong_window_q, wrong_shape_q, large_q;
+  wire wrong_fan, uneven, large_index, large_place;
   // Lines of weights, and where the weights and the channels of the layer end.
   reg [32:0] weight_lines_q, weight_end_q, channel_end_q;
-  wire [31:0] in_plane, pixel_tiles;
+  reg [15:0] channels_q;
+  wire [31:0] in_plane, pixel_tiles, in_lines, out_lines;
+  wire [15:0] group_in, group_out;
 
-  wire mac = op_o == OP_CONV || op_o == OP_FC;
+  wire conv = op_o == OP_CONV;
   wire fc = op_o == OP_FC;
+  wire pool = op_o == OP_POOL;
+  wire average = AVERAGE != 0 && op_o == OP_AVERAGE;
+  wire affine = AVERAGE != 0 && op_o == OP_AFFINE;
+  wire add = ADDS && op_o == OP_ADD;
+  wire lut = LOOKS_UP && op_o == OP_LUT;
+  // It has weights; it looks at one code at a time; it goes through post.
+  wire mac = conv || fc;
+  wire point = affine || add || lut;
+  wire post = !pool;
+  // All that have a window of their own.
+  wire windowed = conv || pool || average;
   wire stored = INDEX_MODE == 0 && mac && scheme_o != SCHEME_DENSE;
-  wire unused_bits = &{1'b0, skipped_q, stepped_q, in_plane, pixel_tiles};
+  wire [3:0] word = SEQUENCER_ORDER[{slot_i, 2'b00}+:4];
+  wire unused_bits = &{1'b0, skipped_q, stepped_q, in_plane, pixel_tiles, in_line_q, out_line_q,
+                       fill_q, lo_q, hi_q, table_q, in2_line_q};
 
-  assign bad_shape_o = wrong_shape_q || wrong_fan;
-  assign bad_size_o = large_q || too_large;
+  assign bad_shape_o = wrong_shape_q || wrong_window_q || wrong_fan || uneven;
+  assign bad_size_o = large_q || large_index || large_place;
+  assign stride_w_o = windowed ? stride_w_q : 4'd1;
+  assign stride_h_o = windowed ? stride_h_q : 4'd1;
+  assign pad_left_o = windowed ? pad_left_q : 4'd0;
+  assign pad_top_o = windowed ? pad_top_q : 4'd0;
+  // No code is below 0: what a pool reads there never wins.
+  assign fill_o = pool ? {ACT_W{1'b0}} : fill_q[ACT_W-1:0];
+  assign lo_o = lo_q[ACT_W-1:0];
+  assign hi_o = hi_q[ACT_W-1:0];
+  assign in_line_o = in_line_q[LINE_W-1:0];
+  assign out_line_o = out_line_q[LINE_W-1:0];
+  assign table_o = table_q[5:0];
+  assign ones_o = average || point;
+  assign add_o = add;
+  assign lut_o = lut;
+  assign shared_o = average || add || lut;
+  assign outputs_o = mac ? group_out : add ? 16'd2 : 16'd1;
+  assign groups_o = conv ? groups_q : fc ? 16'd1 : out_c_o;
+  assign window_c_o = mac ? group_in : add ? 16'd2 : 16'd1;
 
   // ceil(width / COLS).
   function [15:0] lines_of;
@@ -121,15 +199,17 @@ module hne_instruction #(
 
   always @(posedge clk_i) begin
     if (we_i) begin
-      case ({28'd0, word_i})
+      case ({28'd0, word})
         FIELD_OP_WORD: begin
           op_o              <= data_i[FIELD_OP_LSB+:FIELD_OP_WIDTH];
           last_o            <= data_i[FIELD_LAST_LSB];
           scheme_o          <= data_i[FIELD_SCHEME_LSB+:FIELD_SCHEME_WIDTH];
           log2_hash_banks_o <= data_i[FIELD_LOG2_HASH_BANKS_LSB+:FIELD_LOG2_HASH_BANKS_WIDTH];
-          kernel_q          <= data_i[FIELD_KERNEL_LSB+:FIELD_KERNEL_WIDTH];
-          stride_o          <= data_i[FIELD_STRIDE_LSB+:FIELD_STRIDE_WIDTH];
-          padding_o         <= data_i[FIELD_PADDING_LSB+:FIELD_PADDING_WIDTH];
+          kernel_w_q        <= data_i[FIELD_KERNEL_W_LSB+:FIELD_KERNEL_W_WIDTH];
+          stride_w_q        <= data_i[FIELD_STRIDE_W_LSB+:FIELD_STRIDE_W_WIDTH];
+          pad_left_q        <= data_i[FIELD_PAD_LEFT_LSB+:FIELD_PAD_LEFT_WIDTH];
+          kernel_h_q        <= data_i[FIELD_KERNEL_H_LSB+:FIELD_KERNEL_H_WIDTH];
+          stride_h_q        <= data_i[FIELD_STRIDE_H_LSB+:FIELD_STRIDE_H_WIDTH];
         end
         FIELD_IN_C_WORD: begin
           in_c_o  <= data_i[FIELD_IN_C_LSB+:FIELD_IN_C_WIDTH];
@@ -143,28 +223,47 @@ module hne_instruction #(
           out_h_o <= data_i[FIELD_OUT_H_LSB+:FIELD_OUT_H_WIDTH];
           out_w_q <= data_i[FIELD_OUT_W_LSB+:FIELD_OUT_W_WIDTH];
         end
-        FIELD_FAN_IN_WORD:       fan_in_o <= data_i;
+        FIELD_FAN_IN_WORD:       fan_in_q <= data_i;
         FIELD_REAL_WEIGHTS_WORD: real_weights_o <= data_i;
         FIELD_SEED_WORD:         seed_o <= data_i;
         FIELD_WEIGHT_BASE_WORD:  weight_base_o <= data_i;
         FIELD_INDEX_BASE_WORD:   index_base_o <= data_i;
         FIELD_CHANNEL_BASE_WORD: channel_base_o <= data_i;
-        FIELD_PROB_SHIFT_WORD:
+        FIELD_PROB_SHIFT_WORD: begin
           prob_shift_o <= data_i[FIELD_PROB_SHIFT_LSB+:FIELD_PROB_SHIFT_WIDTH];
+          pad_top_q    <= data_i[FIELD_PAD_TOP_LSB+:FIELD_PAD_TOP_WIDTH];
+          fill_q       <= data_i[FIELD_FILL_LSB+:FIELD_FILL_WIDTH];
+        end
+        FIELD_LO_WORD: begin
+          lo_q <= data_i[FIELD_LO_LSB+:FIELD_LO_WIDTH];
+          hi_q <= data_i[FIELD_HI_LSB+:FIELD_HI_WIDTH];
+        end
+        FIELD_IN_LINE_WORD:      in_line_q <= data_i;
+        FIELD_IN2_LINE_WORD:     in2_line_q <= data_i;
+        FIELD_OUT_LINE_WORD:     out_line_q <= data_i;
+        FIELD_GROUPS_WORD: begin
+          groups_q <= data_i[FIELD_GROUPS_LSB+:FIELD_GROUPS_WIDTH];
+          table_q  <= data_i[FIELD_TABLE_LSB+:FIELD_TABLE_WIDTH];
+        end
         default: ;
       endcase
     end
 
-    window_w_o    <= fc ? in_w_o : {12'd0, kernel_q};
-    window_h_o    <= fc ? in_h_o : {12'd0, kernel_q};
+    window_w_o    <= fc ? in_w_o : windowed ? {12'd0, kernel_w_q} : 16'd1;
+    window_h_o    <= fc ? in_h_o : windowed ? {12'd0, kernel_h_q} : 16'd1;
+    area_q        <= times(kernel_h_q, {12'd0, kernel_w_q});
+    fan_in_o      <= mac ? fan_in_q : average ? {12'd0, area_q} : add ? 32'd2 : 32'd1;
     in_row_q      <= lines_of(in_w_o);
     x_tiles_o     <= lines_of(out_w_q);
-    log2_groups_o <= fc ? 4'd0 : groups_of(stride_o);
-    rows_o        <= out_c_o < ROWS[15:0] ? out_c_o[8:0] : ROWS[8:0];
+    log2_groups_o <= groups_of(stride_w_o);
+    rows_o        <= outputs_o < ROWS[15:0] ? outputs_o[8:0] : ROWS[8:0];
     reads_q       <= {3'd0, fan_in_o} << log2_groups_o;
     idle_o        <= reads_q < {26'd0, rows_o} ? rows_o - reads_q[8:0] : 9'd0;
-    skipped_q     <= times(padding_o, in_row_q);
-    stepped_q     <= times(stride_o, in_row_q);
+    skipped_q     <= times(pad_top_o, in_row_q);
+    stepped_q     <= times(stride_h_o, in_row_q);
+    // The second channel of an add stands in the second map.
+    channel_step_o <= add ? in2_line_q[LINE_W-1:0] - in_line_o : in_plane[LINE_W-1:0];
+    group_step_o   <= add ? in_plane[LINE_W-1:0] - channel_step_o : in_plane[LINE_W-1:0];
   end
 
   // Addresses count modulo 2^LINE_W; what does not fit has been refused.
@@ -176,58 +275,103 @@ module hne_instruction #(
     end
     if (LINE_W > 20) begin : gen_wide_step
       always @(posedge clk_i) begin
-        first_line_o <= {LINE_W{1'b0}} - {{LINE_W - 20{1'b0}}, skipped_q};
+        first_line_o <= in_line_o - {{LINE_W - 20{1'b0}}, skipped_q};
         out_step_o   <= {{LINE_W - 20{1'b0}}, stepped_q};
       end
     end else begin : gen_narrow_step
       always @(posedge clk_i) begin
-        first_line_o <= {LINE_W{1'b0}} - skipped_q[LINE_W-1:0];
+        first_line_o <= in_line_o - skipped_q[LINE_W-1:0];
         out_step_o   <= stepped_q[LINE_W-1:0];
       end
     end
   endgenerate
 
-  always @* begin
-    in_plane_o    = in_plane[LINE_W-1:0];
-    pixel_tiles_o = pixel_tiles[LINE_W-1:0];
-  end
+  always @* pixel_tiles_o = pixel_tiles[LINE_W-1:0];
 
-  hne_sizes #(
-      .ROWS(ROWS),
-      .IDX_DEPTH(IDX_DEPTH),
-      .ACT_DEPTH(ACT_DEPTH)
-  ) u_sizes (
+  hne_sizes u_sizes (
       .clk_i(clk_i),
       .we_i(we_i),
-      .word_i(word_i),
-      .mac_i(mac),
-      .stored_i(stored),
+      .slot_i(slot_i),
       .in_c_i(in_c_o),
       .in_h_i(in_h_o),
       .in_row_i(in_row_q),
-      .window_w_i(window_w_o),
-      .window_h_i(window_h_o),
       .out_c_i(out_c_o),
       .out_h_i(out_h_o),
       .x_tiles_i(x_tiles_o),
-      .fan_in_i(fan_in_o),
-      .index_base_i(index_base_o),
       .in_plane_o(in_plane),
       .pixel_tiles_o(pixel_tiles),
+      .in_lines_o(in_lines),
+      .out_lines_o(out_lines)
+  );
+
+  hne_fan #(
+      .ROWS(ROWS),
+      .IDX_DEPTH(IDX_DEPTH),
+      .GROUPS(GROUPS)
+  ) u_fan (
+      .clk_i(clk_i),
+      .we_i(we_i),
+      .slot_i(slot_i),
+      .conv_i(conv),
+      .mac_i(mac),
+      .stored_i(stored),
+      .groups_i(groups_q),
+      .in_c_i(in_c_o),
+      .out_c_i(out_c_o),
+      .window_w_i(window_w_o),
+      .window_h_i(window_h_o),
+      .fan_in_i(fan_in_q),
+      .index_base_i(index_base_o),
+      .group_in_o(group_in),
+      .group_out_o(group_out),
+      .uneven_o(uneven),
       .wrong_fan_o(wrong_fan),
-      .large_o(too_large)
+      .large_index_o(large_index)
+  );
+
+  hne_places #(
+      .ACT_DEPTH(ACT_DEPTH)
+  ) u_places (
+      .clk_i(clk_i),
+      .input_i(input_i),
+      .layer_i(layer_i),
+      .slot_i(slot_i),
+      .add_i(add),
+      .last_i(last_o),
+      .in_line_i(in_line_q),
+      .in2_line_i(in2_line_q),
+      .out_line_i(out_line_q),
+      .in_lines_i(in_lines),
+      .out_lines_i(out_lines),
+      .large_o(large_place),
+      .bad_place_o(bad_place_o)
   );
 
   always @(posedge clk_i) begin
-    wrong_shape_q <= op_o > OP_POOL || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
+    wrong_window_q <= (windowed && (stride_w_q == 4'd0 || stride_h_q == 4'd0))
+        || (windowed && (kernel_w_q == 4'd0 || kernel_h_q == 4'd0))
+        || (!average && windowed && (kernel_w_q > KERNEL_MAX || kernel_h_q > KERNEL_MAX))
+        || (conv && (stride_w_q > STRIDE_MAX || stride_h_q > STRIDE_MAX))
+        || (windowed && (pad_left_q >= kernel_w_q || pad_top_q >= kernel_h_q))
+        || (average && (pad_left_q != 4'd0 || pad_top_q != 4'd0));
+    wrong_shape_q <= !(mac || pool || average || point || op_o == OP_END)
+        || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
         || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0
-        || (fc ? out_h_o != 16'd1 || out_w_q != 16'd1 : stride_o == 4'd0 || kernel_q == 4'd0)
-        || (mac && (fan_in_o == 32'd0 || real_weights_o == 32'd0 || scheme_o > SCHEME_BANKED))
-        || (op_o == OP_POOL && in_c_o != out_c_o) || (last_o && !fc);
-    large_q <= (op_o == OP_CONV && fan_in_o > TILE_DEPTH[31:0])
-        || (mac && (channel_end_q > {1'b0, CHAN_DEPTH[31:0]}
-                    || weight_end_q > {1'b0, BANK_LINES[31:0]}));
-    channel_end_q  <= {1'b0, channel_base_o} + {17'd0, out_c_o};
+        || (fc && (out_h_o != 16'd1 || out_w_q != 16'd1))
+        || (mac && (fan_in_q == 32'd0 || real_weights_o == 32'd0 || scheme_o > SCHEME_BANKED))
+        || (!mac && in_c_o != out_c_o)
+        || (point && (in_h_o != out_h_o || in_w_o != out_w_q))
+        || (last_o && !(mac || average || affine))
+        || (last_o && (out_h_o != 16'd1 || out_w_q != 16'd1))
+        || (post && (lo_q > hi_q || (hi_q >> ACT_W) != 16'd0))
+        || (conv && (fill_q >> ACT_W) != 16'd0);
+    large_q <= (!fc && post && fan_in_o > TILE_DEPTH[31:0])
+        || (post && channel_end_q > {1'b0, CHAN_DEPTH[31:0]})
+        || (last_o && {16'd0, out_c_o} > CHAN_DEPTH[31:0])
+        || (lut && {16'd0, table_q} >= LUT_TABLES[31:0])
+        || (mac && weight_end_q > {1'b0, BANK_LINES[31:0]});
+    channels_q     <= add ? 16'd2 : shared_o ? 16'd1 : out_c_o;
+    channel_end_q  <= {1'b0, channel_base_o} + {17'd0, channels_q};
     weight_lines_q <= ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;
     weight_end_q   <= {1'b0, weight_base_o} + weight_lines_q;
   end

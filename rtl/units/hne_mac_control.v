@@ -6,7 +6,7 @@
 // soon as its half of the tile buffer is full, each in a slot that is no shorter than a drain; an
 // fc layer takes each column in the cycle after it was written.
 module hne_mac_control #(
-    // Array rows: the outputs of a row-tile, which are counted down. A constant.
+    // Array rows: outputs of a row-tile. A constant.
     parameter integer ROWS = 2
 ) (
     input  wire        clk_i,
@@ -14,7 +14,8 @@ module hne_mac_control #(
     // The cycle before a conv or fc layer starts.
     input  wire        load_i,
     input  wire        fc_i,
-    input  wire [15:0] n_out_i,
+    input  wire [15:0] outputs_i,
+    input  wire [15:0] groups_i,
     input  wire [ 8:0] idle_i,
     // Tile buffer: a column is written; the last one of a row-tile.
     input  wire        write_i,
@@ -22,6 +23,8 @@ module hne_mac_control #(
     // Activation reader: the current step ends a window, of the last pixel tile.
     input  wire        window_last_i,
     input  wire        map_last_i,
+    // The row-tile is the last one of its group.
+    output wire        group_end_o,
     // A step is taken; marker behind the last cycle of a slot; the half is left.
     output wire        issue_o,
     output wire        copy_o,
@@ -31,24 +34,38 @@ module hne_mac_control #(
     output wire        finished_o
 );
 
-  localparam [15:0] ROWS16 = ROWS[15:0];
-
   reg active_q, fc_q, column_q, map_last_q;
   reg [1:0] full_q;
   reg [8:0] idle_q;
-  reg [15:0] left_q;
 
   wire idle = idle_q != 9'd0;
   wire ready = fc_q ? column_q : full_q != 2'd0;
   wire issue = active_q && ready && !idle;
   wire slot_last = idle ? idle_q == 9'd1 : issue && window_last_i && (fc_q || idle_i == 9'd0);
   wire tile_last = slot_last && (idle ? map_last_q : map_last_i);
+  wire layer_last;
+  wire [7:0] row_end, next_end;
+  wire unused_rows = &{1'b0, row_end, next_end};
 
   assign issue_o = issue;
   assign copy_o = slot_last;
   assign release_o = tile_last && !fc_q;
   assign idle_o = idle;
   assign finished_o = !active_q;
+
+  hne_row_tiles #(
+      .ROWS(ROWS)
+  ) u_tiles (
+      .clk_i(clk_i),
+      .load_i(load_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
+      .next_i(tile_last),
+      .end_o(row_end),
+      .next_end_o(next_end),
+      .group_last_o(group_end_o),
+      .last_o(layer_last)
+  );
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -61,7 +78,7 @@ module hne_mac_control #(
         active_q <= 1'b1;
         idle_q   <= 9'd0;
       end else begin
-        if (tile_last && left_q <= ROWS16) active_q <= 1'b0;
+        if (tile_last && layer_last) active_q <= 1'b0;
         if (idle) idle_q <= idle_q - 9'd1;
         else if (issue && window_last_i && !fc_q) idle_q <= idle_i;
       end
@@ -69,10 +86,8 @@ module hne_mac_control #(
     if (load_i) begin
       fc_q   <= fc_i;
       full_q <= 2'd0;
-      left_q <= n_out_i;
     end else begin
       full_q <= full_q + {1'b0, write_i && write_last_i} - {1'b0, release_o};
-      if (tile_last) left_q <= left_q - ROWS16;
       if (issue) map_last_q <= map_last_i;
     end
   end

@@ -3,7 +3,7 @@
 `default_nettype none
 
 // From columns of weights and activations to lines of the output map or logits: MAC control, MAC
-// array, post with its scale and bias memories.
+// array, post with its scale and bias memories, and the tables of lut layers.
 module hne_mac_path #(
     // Array rows: output channels computed at once, COLS cells each.
     parameter integer ROWS = 2,
@@ -19,6 +19,10 @@ module hne_mac_path #(
     parameter integer MULT_W = 16,
     // Lines of the scale and bias memories.
     parameter integer CHAN_DEPTH = 512,
+    // 1: layers that add two maps.
+    parameter integer ADD = 1,
+    // Tables of lut layers, 0 for none: a memory for each lane; codes of up to 8 bits only.
+    parameter integer LUT_TABLES = 4,
     // Bits of a line of the activation buffer: of post's place in the output map.
     parameter integer LINE_W = 12,
     // Bits of a scale word {s, m}. Follows from ACC_W and MULT_W: leave it.
@@ -32,17 +36,26 @@ module hne_mac_path #(
     input  wire                  load_i,
     input  wire                  fc_i,
     input  wire                  last_layer_i,
-    input  wire [          15:0] n_out_i,
-    input  wire [           8:0] rows_i,
+    input  wire                  add_i,
+    input  wire                  lut_i,
+    input  wire                  shared_i,
+    input  wire [           5:0] table_i,
+    input  wire [          15:0] outputs_i,
+    input  wire [          15:0] groups_i,
+    input  wire [     ACT_W-1:0] lo_i,
+    input  wire [     ACT_W-1:0] hi_i,
     input  wire [           8:0] idle_i,
+    input  wire [    LINE_W-1:0] out_line_i,
     input  wire [    LINE_W-1:0] pixel_tiles_i,
     input  wire [          31:0] channel_base_i,
     // Tile buffer: a column is written; the last one of a row-tile; the half is left.
     input  wire                  expanded_i,
     input  wire                  expanded_last_i,
     output wire                  release_o,
-    // A step of the activation reader, and what it is; weights come a cycle later, lanes five.
+    // A step of the activation reader, and what it is; weights come a cycle later, lanes five. The
+    // row-tile is the last one of its group.
     output wire                  issue_o,
+    output wire                  group_end_o,
     input  wire                  group_last_i,
     input  wire                  window_first_i,
     input  wire                  window_last_i,
@@ -62,20 +75,24 @@ module hne_mac_path #(
     // Memory bus, while idle.
     input  wire                  mem_scale_we_i,
     input  wire                  mem_bias_we_i,
+    input  wire                  mem_lut_we_i,
     input  wire                  mem_re_i,
     input  wire [          31:0] mem_line_i,
     input  wire [          63:0] mem_wdata_i,
     output wire [   SCALE_W-1:0] mem_scale_o,
-    output wire [    BIAS_W-1:0] mem_bias_o
+    output wire [    BIAS_W-1:0] mem_bias_o,
+    output wire [     ACT_W-1:0] mem_lut_o
 );
 
   localparam integer CHAN_W = (CHAN_DEPTH > 1) ? $clog2(CHAN_DEPTH) : 1;
   localparam integer ROW_W = (ROWS > 1) ? $clog2(ROWS) : 1;
+  localparam integer LUT = (LUT_TABLES > 0 && ACT_W <= 8) ? 1 : 0;
 
   wire copy, shadow_load;
   wire [ROW_W-1:0] shadow_row;
   wire [COLS*ACC_W-1:0] shadow;
   wire [CHAN_W-1:0] channel;
+  wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
   hne_mac_control #(
@@ -85,12 +102,14 @@ module hne_mac_path #(
       .rst_i(rst_i),
       .load_i(load_i),
       .fc_i(fc_i),
-      .n_out_i(n_out_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
       .idle_i(idle_i),
       .write_i(expanded_i),
       .write_last_i(expanded_last_i),
       .window_last_i(window_last_i),
       .map_last_i(map_last_i),
+      .group_end_o(group_end_o),
       .issue_o(issue_o),
       .copy_o(copy),
       .release_o(release_o),
@@ -143,12 +162,41 @@ module hne_mac_path #(
       .rdata_o(mem_bias_o)
   );
 
+  generate
+    if (LUT != 0) begin : gen_lut
+      localparam integer TABLE_LINE_W = $clog2(LUT_TABLES << ACT_W);
+
+      hne_lut #(
+          .COLS(COLS),
+          .ACT_W(ACT_W),
+          .LUT_TABLES(LUT_TABLES)
+      ) u_lut (
+          .clk_i(clk_i),
+          .table_i(table_i),
+          .code_i(code),
+          .word_o(word),
+          .mem_we_i(mem_lut_we_i),
+          .mem_re_i(mem_re_i),
+          .mem_line_i(mem_line_i[TABLE_LINE_W-1:0]),
+          .mem_wdata_i(mem_wdata_i[ACT_W-1:0]),
+          .mem_rdata_o(mem_lut_o)
+      );
+    end else begin : gen_no_lut
+      wire unused_lut = &{1'b0, table_i, code, mem_lut_we_i};
+
+      assign word = {COLS * ACT_W{1'b0}};
+      assign mem_lut_o = {ACT_W{1'b0}};
+    end
+  endgenerate
+
   hne_post #(
       .ROWS(ROWS),
       .COLS(COLS),
       .ACT_W(ACT_W),
       .ACC_W(ACC_W),
       .MULT_W(MULT_W),
+      .ADD(ADD),
+      .LUT(LUT),
       .LINE_W(LINE_W),
       .CHAN_W(CHAN_W)
   ) u_post (
@@ -156,8 +204,14 @@ module hne_mac_path #(
       .rst_i(rst_i),
       .load_i(load_i),
       .last_layer_i(last_layer_i),
-      .n_out_i(n_out_i),
-      .rows_i(rows_i),
+      .add_i(add_i),
+      .lut_i(lut_i),
+      .shared_i(shared_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
+      .lo_i(lo_i),
+      .hi_i(hi_i),
+      .out_line_i(out_line_i),
       .pixel_tiles_i(pixel_tiles_i),
       .channel_base_i(channel_base_i[CHAN_W-1:0]),
       .shadow_load_i(shadow_load),
@@ -166,6 +220,8 @@ module hne_mac_path #(
       .channel_o(channel),
       .scale_i(mem_scale_o),
       .bias_i(mem_bias_o),
+      .code_o(code),
+      .word5_i(word),
       .write_o(write_o),
       .line_o(line_o),
       .act_o(act_o),

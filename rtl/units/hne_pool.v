@@ -3,7 +3,8 @@
 `default_nettype none
 
 // Max-pool (twin: hwsim/units/pool.py): COLS lanes, each a comparator and the maximum so far. Takes
-// one read of the activation buffer in every cycle; behind its stages COMPARE and WRITE.
+// one read of the activation buffer in every cycle; behind its stages COMPARE and WRITE. Padding
+// comes as 0, which no code is below: it never wins.
 module hne_pool #(
     // Lanes: a comparator and a register each.
     parameter integer COLS = 2,
@@ -17,6 +18,8 @@ module hne_pool #(
     // The cycle before a pool layer starts.
     input  wire                  load_i,
     input  wire [          15:0] channels_i,
+    // First line of the output map.
+    input  wire [    LINE_W-1:0] out_line_i,
     // Activation reader.
     output wire                  step_o,
     input  wire                  group_last_i,
@@ -65,7 +68,7 @@ module hne_pool #(
     else if (channel_last) left_q <= left_q - 16'd1;
     first_q <= {first_q[LANES-2:0], window_first_i};
     end_q   <= {end_q[WRITE-2:0], channel_last && left_q == 16'd1};
-    if (load_i) line_q <= {LINE_W{1'b0}};
+    if (load_i) line_q <= out_line_i;
     else if (write_q[WRITE-1]) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
   end
 

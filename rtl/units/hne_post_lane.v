@@ -2,7 +2,9 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// One lane of post: clamp((acc · m + b) >> s, 0, 2^ACT_W − 1), and for the logits acc + b.
+// One lane of post: clamp((acc · m + b) >> s, lo, hi), and for the logits acc + b. The second
+// product of an add is added to the first one, in place of b. A lut layer takes the word of its
+// table.
 // BROADCAST, MULTIPLY 2 (partial products, sum), ADD, SHIFT, CLAMP: a new operand every cycle.
 // Every lane has its own copy of the multiplier: synthesis must not merge the copies
 // (hwsim/fpga/place_route.py keeps the hierarchy here).
@@ -16,15 +18,25 @@ module hne_post_lane #(
     parameter integer MULT_W = 16,
     // Bits of s: a level of the shifter each.
     parameter integer SHIFT_W = 6,
+    // 1: sums of two products. Costs a choice in front of the widest adder.
+    parameter integer ADD = 1,
+    // 1: words of a table. Costs a choice at the end.
+    parameter integer LUT = 1,
     // Bits of a product with its bias. Follows from ACC_W and MULT_W: leave it.
     parameter integer WIDE_W = ACC_W + MULT_W
 ) (
     input  wire                     clk_i,
-    // Operands; s and b are shared by all lanes and come when they are due.
+    // Operands; s, b, and whether it is a second product, are shared by all lanes and come when
+    // they are due. Bounds stand still while a layer runs.
     input  wire signed [ ACC_W-1:0] acc_i,
     input  wire signed [MULT_W-1:0] multiplier_i,
     input  wire signed [WIDE_W-1:0] bias3_i,
+    input  wire                     second3_i,
     input  wire        [SHIFT_W-1:0] shift4_i,
+    input  wire        [ ACT_W-1:0] lo_i,
+    input  wire        [ ACT_W-1:0] hi_i,
+    input  wire                     lut_i,
+    input  wire        [ ACT_W-1:0] word5_i,
     output wire        [ ACT_W-1:0] act_o,
     output wire signed [ ACC_W-1:0] logit_o
 );
@@ -47,7 +59,11 @@ module hne_post_lane #(
   wire signed [HALF_W+MULT_W-1:0] high_m = {{HALF_W{multiplier_q[MULT_W-1]}}, multiplier_q};
   wire signed [WIDE_W-1:0] low_wide = {{HALF_W - 1{low_q[HALF_W+MULT_W]}}, low_q};
   wire negative = shifted_q[WIDE_W-1];
-  wire above = |shifted_q[WIDE_W-2:ACT_W];
+  wire above = |shifted_q[WIDE_W-2:ACT_W] || shifted_q[ACT_W-1:0] > hi_i;
+  wire below = negative || (!above && shifted_q[ACT_W-1:0] < lo_i);
+  wire second = ADD != 0 && second3_i;
+  wire lut = LUT != 0 && lut_i;
+  wire unused_choices = &{1'b0, second3_i, lut_i, word5_i};
 
   assign act_o = act_q;
   assign logit_o = logit_q;
@@ -58,9 +74,9 @@ module hne_post_lane #(
     low_q     <= low * low_m;
     high_q    <= high * high_m;
     product_q <= {high_q, {HALF_W{1'b0}}} + low_wide;
-    sum_q     <= product_q + bias3_i;
+    sum_q     <= product_q + (second ? sum_q : bias3_i);
     shifted_q <= sum_q >>> shift4_i;
-    act_q     <= negative ? {ACT_W{1'b0}} : above ? {ACT_W{1'b1}} : shifted_q[ACT_W-1:0];
+    act_q     <= lut ? word5_i : below ? lo_i : above ? hi_i : shifted_q[ACT_W-1:0];
     logit_q   <= shifted_q[ACC_W-1:0];
   end
 

@@ -21,15 +21,17 @@ module hne_sequencer #(
     // Pulse, with its cause, as in hne_constants.vh.
     output reg               error_o,
     output reg  [       2:0] cause_o,
-    // Program memory, and the words that it answered.
+    // Program memory, and the words that it answered: slots of the fetch, whose order is
+    // SEQUENCER_ORDER.
     output wire              fetch_o,
     output wire [ADDR_W-1:0] address_o,
     output wire              word_we_o,
-    output wire [       3:0] word_o,
+    output wire [       3:0] slot_o,
     input  wire [       3:0] op_i,
     input  wire              last_i,
     input  wire              bad_shape_i,
     input  wire              bad_size_i,
+    input  wire              bad_place_i,
     // Streams: the shape of the input is known; the last pixel is accepted; the packet was too
     // short or too long; logits may leave; the last one has left.
     output wire              input_load_o,
@@ -75,12 +77,15 @@ module hne_sequencer #(
   // Of the input stream, a cycle later: START is the cycle behind the last pixel.
   reg input_done_q, input_error_q;
   reg finished_q;
-  reg [3:0] word1_q, word2_q;
+  reg [3:0] slot1_q, slot2_q;
 
   wire begins = state_q == INPUT && input_done_q;
   wire fetching = state_q == FETCH || state_q == SHAPE;
   wire set_up = state_q == SETUP && count_q == SET_UP;
-  wire refused = bad_shape_i || bad_size_i;
+  // Before there is an image, nothing is written: the first instruction is asked where it reads
+  // when it is fetched again.
+  wire malformed = bad_shape_i || bad_size_i;
+  wire refused = malformed || bad_place_i;
   wire fetched = count_q >= INSTRUCTION_WORDS[4:0];
   // The shape of the input is known, and whether the instruction is refused.
   wire shaped = state_q == SHAPE && count_q == SHAPED;
@@ -91,11 +96,12 @@ module hne_sequencer #(
   assign idle_o = state_q == IDLE;
   assign done_o = state_q == OUTPUT && output_done_i;
   assign fetch_o = fetching && !fetched;
-  assign address_o = address_q;
+  // Instructions have 16 words, so the order within one is that of its lowest bits.
+  assign address_o = {address_q[ADDR_W-1:4], SEQUENCER_ORDER[{address_q[3:0], 2'b00}+:4]};
   assign word_we_o = word_we_q[1];
-  assign word_o = word2_q;
+  assign slot_o = slot2_q;
   // Nothing is asked for where the first instruction is refused.
-  assign input_load_o = shaped && op_i != OP_END && !refused;
+  assign input_load_o = shaped && op_i != OP_END && !malformed;
   assign output_o = state_q == OUTPUT;
   assign run_o = state_q == RUN;
   assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
@@ -106,8 +112,8 @@ module hne_sequencer #(
     word_we_q     <= {word_we_q[0], fetch_o};
     input_done_q  <= input_done_i;
     input_error_q <= input_error_i;
-    word1_q       <= count_q[3:0];
-    word2_q       <= word1_q;
+    slot1_q       <= count_q[3:0];
+    slot2_q       <= slot1_q;
     count_q       <= 5'd0;
     // Units must not start on an instruction that is refused. They are many, so this is a register.
     load_o        <= set_up && !refused;
@@ -164,7 +170,7 @@ module hne_sequencer #(
         if (set_up && refused) begin
           state_q <= IDLE;
           error_o <= 1'b1;
-          cause_o <= bad_shape_i ? CAUSE_SHAPE : CAUSE_SIZE;
+          cause_o <= bad_shape_i ? CAUSE_SHAPE : bad_size_i ? CAUSE_SIZE : CAUSE_PLACE;
         end
         if (load_o) begin
           count_q <= 5'd0;

@@ -27,7 +27,8 @@ module hne_turns #(
     input  wire                   rst_i,
     // The cycle before a conv or fc layer starts, and what it needs.
     input  wire                   load_i,
-    input  wire [           15:0] n_out_i,
+    input  wire [           15:0] outputs_i,
+    input  wire [           15:0] groups_i,
     input  wire [     LINE_W-1:0] base_i,
     // The whole pipeline moves.
     input  wire                   en_i,
@@ -53,12 +54,12 @@ module hne_turns #(
   // Registers of this pipeline; the column register of the expander ends TURN.
   localparam integer STAGES = EXPANDER_TURNS - 1;
   localparam integer PAIRS = (ROWS > 1) ? ROWS * (ROWS - 1) / 2 : 1;
-  localparam [15:0] ROWS16 = ROWS[15:0];
 
   // What only passes: last, negative, bank, line, used.
   localparam integer PASS_W = 1 + ROWS * (2 + BANK_W + LINE_W);
 
-  reg [15:0] left_q;
+  wire [7:0] row_end, next_end;
+  wire group_end, layer_end;
   reg [STAGES-1:0] valid_q;
   reg [PASS_W-1:0] compare_q, found_q, count_q;
   reg [PAIRS-1:0] same_bank1_q, same_bank2_q, same_word1_q, same_word2_q, twin_q;
@@ -70,6 +71,7 @@ module hne_turns #(
   wire [PAIRS-1:0] same_bank, same_word;
   wire [ROWS-1:0] used, used1;
   // A single row has no pairs.
+  wire unused_tiles = &{1'b0, row_end, next_end, group_end, layer_end};
   wire unused_pairs = &{1'b0, same_bank1_q, same_bank2_q, same_word1_q, same_word2_q, twin_q};
 
   assign valid_o = valid_q[STAGES-1];
@@ -90,11 +92,29 @@ module hne_turns #(
       .same_word_o(same_word)
   );
 
-  // Rows beyond the layer request nothing.
+  hne_row_tiles #(
+      .ROWS(ROWS)
+  ) u_tiles (
+      .clk_i(clk_i),
+      .load_i(load_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
+      .next_i(en_i && valid_i && last_i),
+      .end_o(row_end),
+      .next_end_o(next_end),
+      .group_last_o(group_end),
+      .last_o(layer_end)
+  );
+
+  // Rows beyond the tile request nothing.
   genvar n;
   generate
     for (n = 0; n < ROWS; n = n + 1) begin : gen_row
-      assign used[n] = left_q > n[15:0];
+      if (n == 0) begin : gen_first
+        assign used[n] = 1'b1;
+      end else begin : gen_other
+        assign used[n] = row_end >= n[7:0];
+      end
     end
   endgenerate
 
@@ -140,8 +160,6 @@ module hne_turns #(
   always @(posedge clk_i) begin
     if (rst_i || load_i) valid_q <= {STAGES{1'b0}};
     else if (en_i) valid_q <= {valid_q[STAGES-2:0], valid_i};
-    if (load_i) left_q <= n_out_i;
-    else if (en_i && valid_i && last_i) left_q <= left_q - ROWS16;
     if (en_i) begin
       compare_q    <= {last_i, negative_i, bank, line, used};
       same_bank1_q <= same_bank;

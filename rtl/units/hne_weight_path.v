@@ -17,6 +17,8 @@ module hne_weight_path #(
     parameter integer INDEX_MODE = 0,
     // Columns of half the tile buffer: the largest fan-in of a convolution.
     parameter integer TILE_DEPTH = 256,
+    // 1: layers whose weights are 1, from no bank.
+    parameter integer ONES = 1,
     // Real weights in all banks: their memories.
     parameter integer WGT_DEPTH = 8192,
     // Lines of the index SRAM; unused with INDEX_MODE 1.
@@ -29,9 +31,13 @@ module hne_weight_path #(
     // The cycle before a conv or fc layer starts, and its parameters.
     input  wire                  load_i,
     input  wire                  fc_i,
+    input  wire                  ones_i,
+    input  wire                  add_i,
     input  wire [           1:0] scheme_i,
     input  wire [           4:0] log2_hash_banks_i,
     input  wire [          15:0] n_out_i,
+    input  wire [          15:0] outputs_i,
+    input  wire [          15:0] groups_i,
     input  wire [           8:0] rows_i,
     input  wire [          31:0] fan_in_i,
     input  wire [          31:0] real_weights_i,
@@ -117,6 +123,9 @@ module hne_weight_path #(
       .scheme_i(scheme_i),
       .log2_hash_banks_i(log2_hash_banks_i),
       .n_out_i(n_out_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
+      .rows_i(rows_i),
       .fan_in_i(fan_in_i),
       .real_weights_i(real_weights_i),
       .seed_i(seed_i),
@@ -143,7 +152,8 @@ module hne_weight_path #(
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load_i),
-      .n_out_i(n_out_i),
+      .outputs_i(outputs_i),
+      .groups_i(groups_i),
       .base_i(weight_base_i[BANK_LINE_W-1:0]),
       .en_i(move),
       .valid_i(valid),
@@ -164,12 +174,15 @@ module hne_weight_path #(
       .ROWS  (ROWS),
       .BANKS (BANKS),
       .WGT_W (WGT_W),
+      .ONES  (ONES),
       .LINES (BANK_LINES)
   ) u_expander (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load_i),
       .fc_i(fc_i),
+      .ones_i(ones_i),
+      .add_i(add_i),
       .rows_i(rows_i),
       .move_o(move),
       .valid_i(turn_valid),

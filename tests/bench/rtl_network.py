@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.layers import MacLayer, PoolLayer, Window
+from hwsim.program.program import Program
+from hwsim.program.wires import Input
 
 
 @cache
@@ -23,18 +26,19 @@ def network() -> Program:
             name=name, kind="fc" if last else "conv",
             in_shape=(16, 9, 9) if last else (8, 28, 28),
             out_shape=(n, 1, 1) if last else (n, 28, 28),
-            kernel=1 if last else 3, stride=1, padding=0 if last else 1, spec=spec,
-            weights=random.integers(-127, 128, spec.real_weights, np.int32), fw=7, fa_in=8,
-            fa_out=15 if last else 8, multiplier=np.full(n, 0 if last else 90, np.int32),
+            window=None if last else Window.square(3, 1, 1), spec=spec,
+            weights=random.integers(-127, 128, spec.real_weights, np.int32),
+            weight_scale=np.array([2.0**-7]), scale=2.0 ** (-15 if last else -8), hi=255,
+            multiplier=np.full(n, 0 if last else 90, np.int32),
             shift=np.full(n, 0 if last else 16, np.int32), bias=np.zeros(n, np.int64), last=last,
         )  # fmt: skip
 
     layers = (
         mac("conv", HashSpec("xxh32", 16, 72, 100, 5), False),
-        PoolLayer("pool", (16, 28, 28), (16, 9, 9), 3, 3),
+        PoolLayer("pool", (16, 28, 28), (16, 9, 9), Window.square(3, 3)),
         mac("fc", HashSpec("dense", 10, 16 * 81, 10 * 16 * 81), True),
     )
-    return Program(load_config("default"), layers, (8, 28, 28))
+    return Program.chain(load_config("default"), layers, Input((8, 28, 28), Fraction(1, 256)))
 
 
 @cache

@@ -13,7 +13,8 @@ from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
 from hwsim.numbers.config import load_config
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer
+from hwsim.program.program import Program
 from hwsim.rom import image as rom
 from hwsim.rtl import rtl_table, waves
 from hwsim.rtl import simulator as rtl

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
 from hwsim.models import zoo
+from hwsim.models.architectures import ARCHITECTURES
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("few_digits")
@@ -115,6 +117,37 @@ def test_a_card_keeps_what_was_measured_at_each_width(run: Run, place: Path) -> 
     assert (code, err) == (0, "")
     assert "with 8 bits" in out
     assert list(card(place, H64)["fixed_accuracy"]) == ["8", "6", "4"]
+
+
+def test_several_networks_are_measured_in_one_command(run: Run, place: Path) -> None:
+    for name in ("first", "second"):
+        assert run("train", H64, *FEW, "--name", name).code == 0
+    code, out, err = run("zoo", "measure", "runs/zoo/first", "runs/zoo/second", "--bits", "4")
+    assert (code, err) == (0, "")
+    assert [line.split(":")[0] for line in out.splitlines()] == ["first", "second"]
+    for name in ("first", "second"):
+        assert list(card(place, name)["fixed_accuracy"]) == ["8", "4"]
+
+
+def test_a_trained_network_that_the_engine_cannot_run_is_kept_and_told_of(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sorting() -> nn.Module:
+        class Sort(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return x.sort(1).values
+
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), Sort(), nn.Linear(8, 10))
+
+    monkeypatch.setitem(ARCHITECTURES, "sorting", sorting)
+    monkeypatch.setitem(zoo.SPECS, "sorting", zoo.Spec("sorting"))
+    code, out, err = run("train", "sorting", *FEW)
+    assert code == 2
+    assert "runs/zoo/sorting.safetensors: " in out
+    assert "of 20 images\n" in out
+    assert "cannot run on the engine" in err
+    assert len(err.splitlines()) == 1
+    assert card(place, "sorting")["fixed_accuracy"] == {}
 
 
 REFUSED = {

@@ -15,9 +15,10 @@ module formal_bank_arbiter #(
     input wire clk
 );
 
-  // The column enters hne_turns in cycle 1, is at its output in cycle 4 and is served from 5 on.
-  localparam [3:0] OUTPUT = 4'd4;
-  localparam [3:0] SERVED = 4'd5;
+  // The layer is loaded in cycle 1; the column enters hne_turns in cycle 2, is at its output in
+  // cycle 5 and is served from 6 on.
+  localparam [3:0] OUTPUT = 4'd5;
+  localparam [3:0] SERVED = 4'd6;
 
   (* anyconst *) reg [3:0] n_out;
   (* anyconst *) reg [ROWS*ADDR_W-1:0] address;
@@ -42,11 +43,12 @@ module formal_bank_arbiter #(
   ) turns (
       .clk_i(clk),
       .rst_i(1'b0),
-      .load_i(cycle == 4'd0),
-      .n_out_i({12'd0, n_out}),
+      .load_i(cycle == 4'd1),
+      .outputs_i({12'd0, n_out}),
+      .groups_i(16'd1),
       .base_i(base),
       .en_i(1'b1),
-      .valid_i(cycle == 4'd1),
+      .valid_i(cycle == 4'd2),
       .last_i(1'b1),
       .address_i(address),
       .negative_i(negative),
@@ -105,7 +107,7 @@ module formal_bank_arbiter #(
       more_q <= more_q >> 1;
       pending_q <= pending_q & ~grant;
     end
-    if (cycle != OUTPUT && cycle != 4'd0) assert (!valid);
+    if (cycle != OUTPUT && cycle > 4'd1) assert (!valid);
   end
 
   // What the busiest bank must read: rows that are the first of their address, counted by bank.

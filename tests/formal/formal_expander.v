@@ -2,7 +2,7 @@
 
 // hne_expander with its arbiter and hne_turns in front of it, between an index source that offers anything, weight banks of any
 // content and an array that takes its time: every column comes out once, in order, each row with
-// the word of its address and its sign.
+// the word of its address and its sign; or with 1, or the identity, and no bank is read.
 module formal_expander #(
     parameter integer ROWS = 3,
     parameter integer BANKS = 2,
@@ -25,7 +25,9 @@ module formal_expander #(
 
   // The layer, and its words in all banks: word a stands at a * WGT_W, from line base on.
   (* anyconst *) reg fc;
+  (* anyconst *) reg ones, add;
   (* anyconst *) reg [3:0] n_out;
+  (* anyconst *) reg [1:0] groups;
   (* anyconst *) reg [1:0] rows;
   (* anyconst *) reg [(WGT_W<<ADDR_W)-1:0] words;
   (* anyconst *) reg [LINE_W-1:0] base;
@@ -53,7 +55,8 @@ module formal_expander #(
       .clk_i(clk),
       .rst_i(rst),
       .load_i(load),
-      .n_out_i({12'd0, n_out}),
+      .outputs_i({12'd0, n_out}),
+      .groups_i({14'd0, groups}),
       .base_i(base),
       .en_i(move),
       .valid_i(valid),
@@ -80,6 +83,8 @@ module formal_expander #(
       .rst_i(rst),
       .load_i(load),
       .fc_i(fc),
+      .ones_i(ones),
+      .add_i(add),
       .rows_i({7'd0, rows}),
       .move_o(move),
       .valid_i(turn_valid),
@@ -125,13 +130,20 @@ module formal_expander #(
   reg [ROWS*WGT_W-1:0] weight1, weight2, weight3, weight4, weight0;
   reg [ROWS-1:0] used1, used2, used3, used4, used0;
   reg [3:0] come, come_last;
-  // Outputs of the layer that are not expanded yet; that the index source has not offered yet.
+  // Outputs of the group that are not expanded yet, and groups; that the index source has not
+  // offered yet.
   reg [3:0] left, offer;
+  reg [1:0] left_groups, offer_groups;
   reg [2:0] halves;
   reg [3:0] age, held;
+  reg ones_past = 1'b0;
+  always @(posedge clk) ones_past <= past && ones;
 
   wire done = valid_q && move;
-  wire [3:0] left_next = done && last_q ? (left > ROWS ? left - ROWS : 4'd0) : left;
+  wire group_done = done && last_q && left <= ROWS;
+  wire [1:0] groups_next = left_groups - {1'b0, group_done};
+  wire [3:0] left_next = group_done ? (groups_next == 2'd0 ? 4'd0 : n_out)
+      : done && last_q ? left - ROWS : left;
 
   integer r;
   always @* begin
@@ -139,6 +151,7 @@ module formal_expander #(
       used0[r] = r < left;
       weight0[r*WGT_W+:WGT_W] = words[address_q[r*ADDR_W+:ADDR_W]*WGT_W+:WGT_W];
       if (negative_q[r]) weight0[r*WGT_W+:WGT_W] = -weight0[r*WGT_W+:WGT_W];
+      if (ones) weight0[r*WGT_W+:WGT_W] = !add || last_q == (r != 0);
     end
   end
 
@@ -168,7 +181,10 @@ module formal_expander #(
     if (loaded) assume (!load);
     if (!loaded) assume (!valid);
     if (offer == 4'd0) assume (!valid);
-    assume (n_out != 4'd0 && n_out <= 3 * ROWS && rows != 2'd0);
+    assume (n_out != 4'd0 && n_out <= 3 * ROWS && rows != 2'd0 && groups != 2'd0);
+    assume (!add || ones);
+    // Weights of one are those of one row, of an add of two, and their addresses differ.
+    if (ones) assume (n_out == (add ? 4'd2 : 4'd1) && address[0] != address[ADDR_W]);
     if (halves == 3'd0) assume (!free);
   end
 
@@ -183,10 +199,13 @@ module formal_expander #(
       age <= move ? 4'd0 : age + {3'd0, conflict};
       held <= hold ? held + 4'd1 : 4'd0;
     end
-    if (load) left <= n_out;
-    else left <= left_next;
-    if (load) offer <= n_out;
-    else if (move && valid && last) offer <= offer > ROWS ? offer - ROWS : 4'd0;
+    if (load) {left, left_groups} <= {n_out, groups};
+    else {left, left_groups} <= {left_next, groups_next};
+    if (load) {offer, offer_groups} <= {n_out, groups};
+    else if (move && valid && last) begin
+      offer <= offer > ROWS ? offer - ROWS : offer_groups == 2'd1 ? 4'd0 : n_out;
+      if (offer <= ROWS) offer_groups <= offer_groups - 2'd1;
+    end
     if (move) begin
       {last_q, ahead_last} <= {ahead_last, last};
       {address_q, ahead_address} <= {ahead_address, address};
@@ -218,6 +237,7 @@ module formal_expander #(
       assert (halves <= 3'd2);
       assert (waits == (valid_q && !fc && halves == 3'd2));
       if (hold) assert (fc && last_q);
+      if (ones && ones_past) assert (read == {BANKS{1'b0}});
     end
   end
 
@@ -226,6 +246,8 @@ module formal_expander #(
     cover (past && write && age == 0 && used4 == {ROWS{1'b1}} && left == 4'd0 && fc);
     cover (past && valid_q && age == ROWS - 1 && move);
     cover (past && waits && free && come[3]);
+    cover (past && write && add && write_last && weight[2*WGT_W-1:0] == 4 && groups == 2'd2);
+    cover (past && write && groups == 2'd2 && n_out == 4'd4 && left_groups == 2'd0);
     cover (past && held == 4'd1 && hold && rows == 2'd3);
     cover (past && write && used4 == 1 && weight4[WGT_W-1:0] == 1);
   end

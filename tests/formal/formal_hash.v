@@ -20,7 +20,9 @@ module formal_hash #(
     input wire        row_first,
     input wire        column,
     input wire        column_last,
-    input wire        out_last
+    input wire        out_last,
+    input wire [15:0] outputs,
+    input wire [15:0] groups
 );
 
   wire [ROWS*ADDR_W-1:0] address;
@@ -33,6 +35,8 @@ module formal_hash #(
       .clk_i(clk),
       .en_i(en),
       .load_i(load),
+      .outputs_i(outputs),
+      .groups_i(groups),
       .banked_i(banked),
       .log2_hash_banks_i(log2_banks),
       .real_weights_i(real_weights),

@@ -14,7 +14,10 @@ module formal_post_wide #(
     input wire signed [  ACC_W-1:0] acc,
     input wire signed [ MULT_W-1:0] multiplier,
     input wire signed [ WIDE_W-1:0] bias3,
-    input wire        [SHIFT_W-1:0] shift4
+    input wire                      second3,
+    input wire        [SHIFT_W-1:0] shift4,
+    input wire        [  ACT_W-1:0] lo,
+    input wire        [  ACT_W-1:0] hi
 );
 
   wire [ACT_W-1:0] act;
@@ -29,7 +32,12 @@ module formal_post_wide #(
       .acc_i(acc),
       .multiplier_i(multiplier),
       .bias3_i(bias3),
+      .second3_i(second3),
       .shift4_i(shift4),
+      .lo_i(lo),
+      .hi_i(hi),
+      .lut_i(1'b0),
+      .word5_i({ACT_W{1'b0}}),
       .act_o(act),
       .logit_o(logit)
   );
@@ -47,6 +55,8 @@ module formal_post_wide #(
   // Exact from here on.
   reg signed [63:0] product, sum, summed1, summed2;
   reg [SHIFT_W-1:0] shift5, shift6;
+  reg second4;
+  reg [ACT_W-1:0] lo_q, hi_q;
   reg [2:0] cycle = 3'd0;
   wire signed [63:0] high_wide = high_q;
   wire signed [63:0] low_wide = low_q;
@@ -57,18 +67,25 @@ module formal_post_wide #(
     low_q   <= low * low_m;
     high_q  <= high * high_m;
     product <= (high_wide <<< HALF_W) + low_wide;
-    sum     <= product + bias_wide;
+    sum     <= product + (second3 ? sum : bias_wide);
+    {lo_q, hi_q} <= {lo, hi};
+    second4 <= second3;
     {summed1, summed2} <= {sum, summed1};
     {shift5, shift6} <= {shift4, shift5};
     if (cycle != 3'd7) cycle <= cycle + 3'd1;
   end
 
   wire signed [63:0] scaled = summed2 >>> shift6;
-  localparam signed [63:0] TOP = (1 << ACT_W) - 1;
+  wire signed [63:0] low_bound = {{64 - ACT_W{1'b0}}, lo_q};
+  wire signed [63:0] high_bound = {{64 - ACT_W{1'b0}}, hi_q};
   localparam signed [63:0] LIMIT = 64'sd1 <<< (WIDE_W - 1);
-  wire [63:0] clamped = scaled < 0 ? 64'd0 : scaled > TOP ? TOP : scaled;
+  wire [63:0] clamped = scaled < low_bound ? low_bound
+      : scaled > high_bound ? high_bound : scaled;
 
   always @* begin
+    assume (lo <= hi);
+    // A second operand follows a first one.
+    if (cycle < 3'd4 || second4) assume (!second3);
     // A product of ACC_W and MULT_W bits, a sum that the compiler has seen to fit.
     if (cycle >= 3'd3) assume (product >= -LIMIT && product < LIMIT);
     if (cycle >= 3'd4) assume (sum >= -LIMIT && sum < LIMIT);
@@ -80,9 +97,9 @@ module formal_post_wide #(
   end
 
   always @(posedge clk) begin
-    cover (cycle >= 3'd6 && scaled == -64'sd1 && act == 0 && shift6 == 20);
-    cover (cycle >= 3'd6 && scaled == TOP && &act && shift6 == 17);
-    cover (cycle >= 3'd6 && scaled == TOP + 1 && &act && shift6 == 17);
+    cover (cycle >= 3'd6 && scaled == -64'sd1 && act == 0 && lo_q == 0 && shift6 == 20);
+    cover (cycle >= 3'd6 && scaled == high_bound && act == hi_q && hi_q == 77 && shift6 == 17);
+    cover (cycle >= 3'd6 && scaled == high_bound + 1 && act == hi_q && shift6 == 17);
   end
 
 endmodule

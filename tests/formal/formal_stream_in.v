@@ -18,6 +18,7 @@ module formal_stream_in #(
   (* anyconst *) reg [1:0] channels;
   (* anyconst *) reg [1:0] height;
   (* anyconst *) reg [2:0] width;
+  (* anyconst *) reg [LINE_W-1:0] base;
   wire ready, done, error;
   wire [COLS-1:0] write;
   wire [LINE_W-1:0] line;
@@ -34,6 +35,7 @@ module formal_stream_in #(
       .channels_i({14'd0, channels}),
       .height_i({14'd0, height}),
       .width_i({13'd0, width}),
+      .line_i(base),
       .valid_i(valid),
       .ready_o(ready),
       .data_i(data),
@@ -53,7 +55,7 @@ module formal_stream_in #(
   wire beat = taken && waiting && !swallowing;
   wire final = x == width - 1 && y == height - 1 && channel == channels - 1;
   wire [7:0] lines = (width + COLS - 1) / COLS;
-  wire [7:0] expected_line = (channel * height + y) * lines + x / COLS;
+  wire [7:0] expected_line = base + (channel * height + y) * lines + x / COLS;
   wire [7:0] lane = x % COLS;
 
   always @* begin

@@ -12,11 +12,11 @@ _ARBITER = tuple(
         "address a bank a cycle, that of the lowest waiting row; none lost, none invented, the "
         "word read is the word asked for; equal addresses together; no wanted bank idles",
         top="formal_bank_arbiter",
-        sources=("hne_bank_arbiter", "hne_turns", "hne_conflicts"),
+        sources=("hne_bank_arbiter", "hne_turns", "hne_conflicts", "hne_row_tiles"),
         parameters={"ROWS": rows, "BANKS": banks, "ADDR_W": 4 if banks == 4 else 3},
         mode="bmc",
-        depth=rows + 7,
-        cover_depth=rows + 7,
+        depth=rows + 8,
+        cover_depth=rows + 8,
         note="complete: a column takes at most ROWS cycles",
         mutations=(
             Mutation(
@@ -63,30 +63,35 @@ _ARBITER = tuple(
 _EXPANDER = Proof(
     name="expander",
     claim="expander behind its turns: every column leaves once, in order, each row with the word "
-    "of its address, from any first line, and its sign; a cycle per word of the busiest bank; at "
-    "most two tile halves full, and no other reason to wait; a hold ends within the drain",
+    "of its address, from any first line, and its sign, or with 1, or the identity, from no bank; "
+    "row-tiles of up to three groups; a cycle per word of the busiest bank; at most two tile "
+    "halves full, and no other reason to wait; a hold ends within the drain",
     top="formal_expander",
-    sources=("hne_expander", "hne_turns", "hne_bank_arbiter", "hne_conflicts"),
+    sources=(
+        "hne_expander",
+        "hne_turns",
+        "hne_bank_arbiter",
+        "hne_conflicts",
+        "hne_row_tiles",
+    ),
     parameters={"ROWS": 3, "BANKS": 2, "WGT_W": 2, "ADDR_W": 3},
     mode="bmc",
     depth=14,
     cover_depth=16,
     note="bounded: the first 14 cycles of a layer, after a reset from any state",
     mutations=(
-        Mutation(
-            "hne_expander", "if (grant_q[2]) weight_q", "weight_q", "a word is fetched unasked"
-        ),
+        Mutation("hne_expander", "if (grant_q[2]) begin", "begin", "a word is fetched unasked"),
         Mutation(
             "hne_turns",
-            "used[n] = left_q > n[15:0]",
-            "used[n] = n_out_i > n[15:0]",
-            "rows beyond the layer ask for words",
+            "used[n] = row_end >= n[7:0]",
+            "used[n] = 1'b1",
+            "rows beyond the tile ask for words",
         ),
         Mutation("hne_expander", "open_moves == 2'd2", "open_moves == 2'd3", "a third tile half"),
         Mutation(
             "hne_expander",
-            "weight_q <= sign_q[2]",
-            "weight_q <= sign_q[1]",
+            "weight = sign_q[2]",
+            "weight = sign_q[1]",
             "the sign is that of the next column",
         ),
         Mutation(
@@ -106,6 +111,24 @@ _EXPANDER = Proof(
             "else if (en_i) valid_q <=",
             "else valid_q <=",
             "the turns move on without the expander",
+        ),
+        Mutation(
+            "hne_row_tiles",
+            "end_q        <= next_end_o;",
+            "end_q        <= end_of(beyond_q);",
+            "a row-tile that spans two groups",
+        ),
+        Mutation(
+            "hne_expander",
+            "finish_last_q[2] == (r != 0)",
+            "finish_last_q[1] == (r != 0)",
+            "the identity of the next column",
+        ),
+        Mutation(
+            "hne_expander",
+            "(ONES != 0 && ones_i) ? {BANKS{1'b0}} : read",
+            "read",
+            "weights of one read banks",
         ),
     ),
 )
@@ -338,7 +361,13 @@ _HASH = Proof(
     "stalls, and every load in the middle of anything; from the seventh cycle after a load "
     "(columns come out from the eighteenth)",
     top="formal_hash",
-    sources=("hne_index_hash", "stubs/hne_xxhash", "stubs/hne_i_round", "stubs/hne_mulhi32"),
+    sources=(
+        "hne_index_hash",
+        "hne_row_tiles",
+        "stubs/hne_xxhash",
+        "stubs/hne_i_round",
+        "stubs/hne_mulhi32",
+    ),
     parameters={"ROWS": 2, "ADDR_W": 13, "LOG2_BANKS": 4},
     depth=6,
     cover_depth=20,
@@ -359,9 +388,10 @@ _HASH = Proof(
 
 _POST_LANE = Proof(
     name="post_lane",
-    claim="post lane: equal to clamp(⌊(acc · m + b) / 2^s⌋, 0, 2^ACT_W − 1) in exact integers for "
-    "every operand whose sum fits (the compiler's promise), and for the logits, whose s is 0, to "
-    "acc · m + b; a new operand every cycle",
+    claim="post lane: equal to clamp(⌊(acc · m + b) / 2^s⌋, lo, hi) in exact integers for every "
+    "operand whose sum fits (the compiler's promise), of an add with the product before it in "
+    "place of b, of a lut the word of its table, and for the logits, whose s is 0, to acc · m + b; "
+    "a new operand every cycle",
     top="formal_post_lane",
     sources=("hne_post_lane",),
     parameters={"ACT_W": 3, "ACC_W": 6, "MULT_W": 4, "SHIFT_W": 4},
@@ -375,7 +405,10 @@ _POST_LANE = Proof(
             "shifted_q[WIDE_W-2:ACT_W+1]",
             "2^ACT_W wraps to 0",
         ),
-        Mutation("hne_post_lane", "negative ? {ACT_W{1'b0}} : above", "above", "no lower clamp"),
+        Mutation("hne_post_lane", "below ? lo_i : above", "above", "no lower clamp"),
+        Mutation("hne_post_lane", "> hi_i;", "> {ACT_W{1'b1}};", "no upper bound"),
+        Mutation("hne_post_lane", "? sum_q : bias3_i", "? bias3_i : bias3_i", "an add of one map"),
+        Mutation("hne_post_lane", "lut ? word5_i :", "", "a table that is not looked at"),
     ),
 )
 
@@ -400,7 +433,115 @@ _POST_WIDE = Proof(
     ),
 )
 
+_PLACES = tuple(
+    Proof(
+        name=f"places_{runs}",
+        claim="places of maps: an instruction is refused exactly if it reads a line that was not "
+        "written since the image, writes a line that it reads, would leave what was written in "
+        "more than RUNS runs, or reaches beyond the memory; for every program of any length",
+        top="formal_places",
+        sources=("hne_places",),
+        parameters={"ACT_DEPTH": depth, "LINE_W": width, "RUNS": runs},
+        depth=6,
+        cover_depth=26,
+        mutations=mutations,
+    )
+    for runs, depth, width, mutations in (
+        (
+            2,
+            6,
+            3,
+            (
+                Mutation(
+                    "hne_places", "|| out_line >= in_end)", "|| 1'b1)", "a map over what is read"
+                ),
+                Mutation(
+                    "hne_places", "out_line >= in2_end);", "1'b1);", "a map over the second source"
+                ),
+                Mutation("hne_places", "!known_q ||", "", "what nobody wrote"),
+                Mutation("hne_places", "(add_i && !known2_q)", "1'b0", "a second source of nobody"),
+                Mutation("hne_places", "&& !last_i) begin", ") begin", "logits take up lines"),
+                Mutation("hne_places", "|| (&valid_q", "|| 1'b0 && (&valid_q", "a run forgotten"),
+                Mutation("hne_places", "(valid_q[0] && !joins)", "valid_q[0]", "a run twice"),
+                Mutation(
+                    "hne_places",
+                    "if (first_end > new_end_q)",
+                    "if (first_end < new_end_q)",
+                    "the end of a run forgotten",
+                ),
+                Mutation(
+                    "hne_places", "valid_q <= {RUNS{1'b0}};", "", "the image before counts, too"
+                ),
+                Mutation("hne_places", "(!last_i && out_end_q > DEPTH)", "1'b0", "beyond the end"),
+            ),
+        ),
+        (3, 8, 3, ()),
+    )
+)
+
+_POST = Proof(
+    name="post",
+    claim="where post writes: every line of the output map once and no other, the last one marked; "
+    "a logit for each output; of every row the scale and bias of its channel, of an average those "
+    "of all, of an add in turn; for any row-tiles, groups and pixels, drains back to back or apart",
+    top="formal_post",
+    sources=("hne_post", "hne_post_lane", "hne_row_tiles"),
+    parameters={"ROWS": 2, "LINE_W": 4, "CHAN_W": 3},
+    mode="bmc",
+    depth=24,
+    cover_depth=28,
+    note="bounded: 24 cycles, enough for two groups of three outputs, or of two pixels",
+    mutations=(
+        Mutation("hne_post", "if (!add_q) line_q", "line_q", "an add with a line for each row"),
+        Mutation("hne_post", "&& (!add_q || row_last)}", "}", "the first row of an add is written"),
+        Mutation("hne_post", "(shared_q || !pixel_last)", "!pixel_last", "words not shared"),
+        Mutation(
+            "hne_post", "if (!shared_q) tile_channel_q", "tile_channel_q", "shared words move on"
+        ),
+        Mutation("hne_post", "tile_line_q    <= out_line_i", "tile_line_q    <= 0", "from line 0"),
+        Mutation(
+            "hne_row_tiles",
+            "end_q        <= next_end_o;",
+            "end_q        <= end_of(beyond_q);",
+            "a row-tile that spans two groups",
+        ),
+    ),
+)
+
+_READER = Proof(
+    name="reader",
+    claim="what a layer reads: no word from outside of its source maps ever reaches a lane, for "
+    "any window, padding, stride, group and second map; padding instead",
+    top="formal_reader",
+    sources=("hne_act_reader", "hne_act_lanes"),
+    parameters={"COLS": 2, "LINE_W": 5},
+    mode="bmc",
+    depth=15,
+    cover_depth=26,
+    note="bounded: 15 cycles, steps back to back or apart, maps up to 2 × 3, windows up to 2 × 2",
+    mutations=(
+        Mutation(
+            "hne_act_reader", "y_q >= 18'sd0 && y_q < height", "y_q < height", "above the map"
+        ),
+        Mutation("hne_act_reader", "y_q >= 18'sd0 && y_q < height", "y_q >= 18'sd0", "below it"),
+        Mutation("hne_act_lanes", "valid_q && !x_q[17] && x_q", "valid_q && x_q", "left of it"),
+        Mutation(
+            "hne_act_reader",
+            "c_last_q ? group_step_i : channel_step_i",
+            "channel_step_i",
+            "the second channel of an add is not that of its map",
+        ),
+        Mutation(
+            "hne_act_reader", "top_q ? channel_next : behind_q", "channel_next", "a group too low"
+        ),
+        Mutation("hne_act_reader", "group_end_i ? behind : map_q", "behind", "a group too early"),
+    ),
+)
+
 PROOFS = (
     *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _ARGMAX,
     _MULHI, _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
+    *_PLACES,
+    _POST,
+    _READER,
 )  # fmt: skip

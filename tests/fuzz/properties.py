@@ -14,6 +14,7 @@ from tests.property import test_rewrites as rewrites
 from tests.property import test_rom_roundtrip as rom
 from tests.property import test_timing_properties as timing
 from tests.unit import test_reference as oracle
+from tests.unit import test_reference_gradient as oracle_gradient
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def software() -> list[Property]:
         ("values", engine.test_the_module_returns_exact_logits, ()),
         ("values", oracle.test_random_networks_pass_the_proof_and_never_overflow_in_the_oracle, ()),
         ("gradients", engine.test_gradients_equal_the_oracle, ()),
-        ("gradients", oracle.test_gradient_is_linear_in_its_seed, ()),
+        ("gradients", oracle_gradient.test_gradient_is_linear_in_its_seed, ()),
         ("cycles", timing.test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle, ()),
         ("cycles", timing.test_the_parts_of_a_layer_add_up_and_are_never_negative, ()),
         ("cycles", timing.test_doubling_the_banks_never_costs_a_cycle, ()),

@@ -59,12 +59,17 @@ def lines_of(data: bytes, fields: int, width: int) -> list[list[int]]:
 #: Table of the words of an instruction: name -> (word, lowest bit, width).
 FIELDS = {
     "op": (0, 0, 4), "last": (0, 4, 1), "scheme": (0, 5, 2), "log2_hash_banks": (0, 7, 5),
-    "kernel": (0, 12, 4), "stride": (0, 16, 4), "padding": (0, 20, 4),
+    "kernel_w": (0, 12, 4), "stride_w": (0, 16, 4), "pad_left": (0, 20, 4),
+    "kernel_h": (0, 24, 4), "stride_h": (0, 28, 4),
     "in_c": (1, 0, 16), "out_c": (1, 16, 16), "in_h": (2, 0, 16), "in_w": (2, 16, 16),
     "out_h": (3, 0, 16), "out_w": (3, 16, 16), "fan_in": (4, 0, 32), "real_weights": (5, 0, 32),
     "seed": (6, 0, 32), "weight_base": (7, 0, 32), "index_base": (8, 0, 32),
-    "channel_base": (9, 0, 32), "prob_shift": (10, 0, 8),
+    "channel_base": (9, 0, 32), "prob_shift": (10, 0, 8), "pad_top": (10, 8, 4),
+    "fill": (10, 16, 16), "lo": (11, 0, 16), "hi": (11, 16, 16), "in_line": (12, 0, 32),
+    "in2_line": (13, 0, 32), "out_line": (14, 0, 32), "groups": (15, 0, 16),
+    "table": (15, 16, 16),
 }  # fmt: skip
+OPCODES = {"conv": 1, "fc": 2, "pool": 3, "average": 4, "affine": 5, "add": 6, "lut": 7}
 
 
 # --- section "manifest.json" ---------------------------------------------------------------------
@@ -114,9 +119,21 @@ def xxhash32(words: Iterable[Any], seed: int) -> Any:
     return state ^ state >> 16
 
 
-def code(x: float, act_w: int) -> int:
-    """Pixels: exact, for the real number that the float is."""
-    return math.floor(Fraction(x) * (2**act_w - 1) + Fraction(1, 2))
+def code(x: float, act_w: int, scale: Fraction | None = None, zero: int = 0) -> int:
+    """Pixels: exact, for the real number that the float is; in [0, 1] without a ``scale``."""
+    top = 2**act_w - 1
+    step = Fraction(1, top) if scale is None else scale
+    return min(max(math.floor(Fraction(x) / step + Fraction(1, 2)) + zero, 0), top)
+
+
+def binary_point(scale: float) -> int | None:
+    """f with 2^-f = scale, if there is one."""
+    exact = Fraction(scale)
+    if exact.numerator == 1 and exact.denominator & (exact.denominator - 1) == 0:
+        return bits_for(exact.denominator)
+    if exact.denominator == 1 and exact.numerator & (exact.numerator - 1) == 0:
+        return -bits_for(exact.numerator)
+    return None
 
 
 def address_and_negative(layer: Json, i: int, j: Any) -> tuple[Any, Any]:
@@ -141,9 +158,9 @@ def exponentials() -> list[int]:
 
 @dataclass
 class Answer:
-    """What one image gives: the map of every layer but the last, the logits, class, probabilities.
+    """What one image gives: what every layer but the last wrote, logits, class, probabilities.
 
-    probabilities: multiples of 1/65536, None without the unit.
+    probabilities: multiples of 1/65536, None without the unit, and where there are none.
     """
 
     maps: list[Map]
@@ -176,15 +193,36 @@ class Image:
             require(digest == self.manifest["sha256"][name], f"the digest of {name}")
         rest = {key: value for key, value in self.manifest.items() if key != "digest"}
         rest["config"] = {**self.config, "clock_mhz": float(self.config["clock_mhz"])}
-        bounds = [float(bound) for bound in self.manifest["input"]["bounds"]]
-        rest["input"] = {**self.manifest["input"], "bounds": bounds}
+        rest["layers"] = [self._floats(layer) for layer in self.layers]
         digest = hashlib.sha256(spelled(rest).encode("ascii")).hexdigest()
         require(digest == self.manifest["digest"], "the digest of the manifest")
+
+    def _floats(self, layer: Json) -> Json:
+        found = dict(layer)
+        if "scale" in layer:
+            found["scale"] = float(layer["scale"])
+        if "weight_scale" in layer:
+            found["weight_scale"] = [float(step) for step in layer["weight_scale"]]
+        return found
 
     @property
     def mac_layers(self) -> list[Json]:
         """conv and fc."""
-        return [layer for layer in self.layers if layer["kind"] != "pool"]
+        return [layer for layer in self.layers if layer["kind"] in ("conv", "fc")]
+
+    def tiles(self, layer: Json) -> list[range]:
+        """Outputs of each row-tile."""
+        rows, o = self.config["rows"], layer["n_out"] // layer["groups"]
+        return [
+            range(top, min(top + rows, first + o))
+            for first in range(0, layer["n_out"], o)
+            for top in range(first, first + o, rows)
+        ]
+
+    def channel_lines(self, layer: Json) -> int:
+        """Lines of scale.mem and bias.mem."""
+        each = {"average": 1, "lut": 1, "add": 2, "pool": 0, "affine": layer["in_shape"][0]}
+        return each[layer["kind"]] if layer["kind"] in each else layer["n_out"]
 
     # section "The text of a memory file"
     def _read_words(self) -> None:
@@ -195,15 +233,18 @@ class Image:
         bias = lines_of(self.files["bias.mem"], 1, post_w)
         self.words, self.post = {}, {}
         used = channels = 0
-        for layer in self.mac_layers:
-            name, base, k = layer["name"], layer["weight_base"], layer["real_weights"]
-            require(base == used and layer["channel_base"] == channels, "base lines")
-            used += -(-k // banks)
-            flat = [signed(word, width) for line in weights[base:used] for word in line]
-            require(not any(flat[k:]), "the padding of weights.mem")
-            self.words[name] = flat[:k]
-            here = range(channels, channels + layer["n_out"])
-            channels += layer["n_out"]
+        for layer in self.layers:
+            name = layer["name"]
+            if layer["kind"] in ("conv", "fc"):
+                base, k = layer["weight_base"], layer["real_weights"]
+                require(base == used, "base lines")
+                used += -(-k // banks)
+                flat = [signed(word, width) for line in weights[base:used] for word in line]
+                require(not any(flat[k:]), "the padding of weights.mem")
+                self.words[name] = flat[:k]
+            require(layer.get("channel_base", channels) == channels, "base lines")
+            here = range(channels, channels + self.channel_lines(layer))
+            channels += len(here)
             self.post[name] = [
                 (
                     signed(scale[c][0] & ((1 << mult_w) - 1), mult_w),
@@ -212,7 +253,27 @@ class Image:
                 )
                 for c in here
             ]
+            if layer["kind"] == "lut":
+                require(self.post[name] == [(1, 0, 0)], "the line of a lut")
         require((used, channels, channels) == (len(weights), len(scale), len(bias)), "lines")
+        self._read_tables()
+
+    def _read_tables(self) -> None:
+        """lut.mem, and that tables are numbered in the order of their first use."""
+        width, size = self.config["act_w"], 1 << self.config["act_w"]
+        numbers = [layer["table"] for layer in self.layers if layer["kind"] == "lut"]
+        require(("lut.mem" in self.files) == bool(numbers), "whether there is a lut.mem")
+        words = [line[0] for line in lines_of(self.files["lut.mem"], 1, width)] if numbers else []
+        self.tables = [words[first : first + size] for first in range(0, len(words), size)]
+        require(list(dict.fromkeys(numbers)) == list(range(len(self.tables))), "tables")
+        require(len(set(map(tuple, self.tables))) == len(self.tables), "equal tables")
+
+    def first_line(self, place: Json) -> int:
+        """Where a place begins in the activation memory."""
+        found = self.manifest["maps"][place["map"]]
+        _, height, width = found["shape"]
+        lines: int = height * -(-width // self.config["cols"])
+        return int(found["line"]) + place["channel"] * lines
 
     def _check_instructions(self) -> None:
         """program.mem says of every layer what the manifest says."""
@@ -227,32 +288,47 @@ class Image:
                 expected[word] |= (value & ((1 << width) - 1)) << low
             found = words[16 * number : 16 * number + 16]
             require(found == expected, f"the instruction of {layer['name']}")
-            if layer["kind"] != "pool":
+            if layer["kind"] in ("conv", "fc"):
                 hashed = layer["scheme"] != "dense"
-                tiles = -(-layer["n_out"] // self.config["rows"])
                 free[0] += -(-layer["real_weights"] // self.config["banks"])
-                free[1] += tiles * layer["fan_in"] if hashed else 0
-                free[2] += layer["n_out"]
+                free[1] += len(self.tiles(layer)) * layer["fan_in"] if hashed else 0
+            free[2] += self.channel_lines(layer)
 
     def _fields(self, layer: Json, free: list[int]) -> dict[str, int]:
         bases = dict(zip(("weight_base", "index_base", "channel_base"), free, strict=True))
+        require(all(layer.get(name, base) == base for name, base in bases.items()), "base lines")
+        kind, last = layer["kind"], layer.get("last", False)
+        out_shape = layer.get("out_shape", layer["in_shape"])
         sides = {
             f"{end}_{axis}": side
-            for end in ("in", "out")
-            for axis, side in zip("chw", layer[f"{end}_shape"], strict=True)
+            for end, shape in (("in", layer["in_shape"]), ("out", out_shape))
+            for axis, side in zip("chw", shape, strict=True)
         }
-        op = {"conv": 1, "fc": 2, "pool": 3}[layer["kind"]]
-        fields = {"op": op, "kernel": layer["kernel"], "stride": layer["stride"], **sides, **bases}
-        if layer["kind"] == "pool":
+        fields = {"op": OPCODES[kind], **sides, **bases, "last": int(last)}
+        fields["in_line"] = self.first_line(layer["sources"][0])
+        if kind == "add":
+            fields["in2_line"] = self.first_line(layer["sources"][1])
+        if layer["target"] is not None:
+            fields["out_line"] = self.first_line(layer["target"])
+        if window := layer.get("window"):
+            fields |= dict(zip(("kernel_h", "kernel_w"), window["kernel"], strict=True))
+            fields |= dict(zip(("stride_h", "stride_w"), window["stride"], strict=True))
+            fields |= dict(zip(("pad_top", "pad_left"), window["padding"][:2], strict=True))
+        if kind == "lut":
+            return fields | {"hi": 2 ** self.config["act_w"] - 1, "table": layer["table"]}
+        if kind != "pool":
+            fields |= {"lo": layer["lo"], "hi": layer["hi"]}
+        if last:
+            point = binary_point(layer["scale"])
+            fields["prob_shift"] = 0 if point is None else point - 4
+        if kind == "conv":
+            fields |= {"groups": layer["groups"], "fill": layer["fill"]}
+        if kind not in ("conv", "fc"):
             return fields
-        require(all(layer[name] == base for name, base in bases.items()), "base lines")
-        scheme = {"dense": 0, "xxh32": 1, "banked": 2}[layer["scheme"]]
-        same = {name: layer[name] for name in ("padding", "fan_in", "real_weights", "seed")}
+        same = {name: layer[name] for name in ("fan_in", "real_weights", "seed")}
         return fields | same | {
-            "last": int(layer["last"]),
-            "scheme": scheme,
+            "scheme": {"dense": 0, "xxh32": 1, "banked": 2}[layer["scheme"]],
             "log2_hash_banks": bits_for(layer["hash_banks"]),
-            "prob_shift": layer["fa_in"] + layer["fw"] - 4 if layer["last"] else 0,
         }  # fmt: skip
 
     def _check_index(self) -> None:
@@ -263,9 +339,9 @@ class Image:
         for layer in self.mac_layers:
             if layer["scheme"] == "dense":
                 continue
-            for top in range(0, layer["n_out"], rows):
-                tile = self.index[layer["name"]][top : top + rows]
-                first = layer["index_base"] + top // rows * layer["fan_in"]
+            for t, outputs in enumerate(self.tiles(layer)):
+                tile = self.index[layer["name"]][outputs.start : outputs.stop]
+                first = layer["index_base"] + t * layer["fan_in"]
                 for j, pairs in enumerate(zip(*tile, strict=True)):
                     expected = [pair >> 1 | (pair & 1) << address_w for pair in pairs]
                     beyond = [0] * (rows - len(tile))
@@ -287,59 +363,101 @@ class Image:
 
     def accumulators(self, layer: Json, source: Map) -> Map:
         """acc of every output, as a map."""
+        if layer["kind"] == "affine":
+            return source
+        if layer["kind"] == "average":
+            seen = self.windows(layer, source)
+            return [[[sum(window) for window in row] for row in plane] for plane in seen]
         weights = self.weights[layer["name"]]
-        channels, height, width = layer["in_shape"]
         if layer["kind"] == "fc":
             flat = [a for plane in source for row in plane for a in row]
             return [[[sum(map(mul, row, flat))]] for row in weights]
-        k, stride, padding = layer["kernel"], layer["stride"], layer["padding"]
-        out_h = (height + 2 * padding - k) // stride + 1
-        out_w = (width + 2 * padding - k) // stride + 1
-        require([layer["n_out"], out_h, out_w] == layer["out_shape"], "the size of a convolution")
+        groups = layer["groups"]
+        outputs, inputs = layer["n_out"] // groups, layer["in_shape"][0] // groups
+        planes = self.windows(layer, source)
+        sums = []
+        for i, row in enumerate(weights):
+            first = i // outputs * inputs
+            mine = planes[first : first + inputs]
+            # j runs over channel of the group, then the places of the window.
+            sums.append(
+                [
+                    [sum(map(mul, row, [a for plane in mine for a in plane[y][x]]))
+                     for x in range(layer["out_shape"][2])]
+                    for y in range(layer["out_shape"][1])
+                ]
+            )  # fmt: skip
+        return sums
 
-        def at(c: int, row: int, column: int) -> int:
-            inside = 0 <= row < height and 0 <= column < width
-            return source[c][row][column] if inside else 0
+    def windows(self, layer: Json, source: Map, inside: bool = False) -> Any:
+        """[channel][y][x]: what the window holds, row by row; ``inside``: of the map alone."""
+        (k_h, k_w), (down, right) = layer["window"]["kernel"], layer["window"]["stride"]
+        top, left, bottom, behind = layer["window"]["padding"]
+        _, height, width = layer["in_shape"]
+        out_h = (height + top + bottom - k_h) // down + 1
+        out_w = (width + left + behind - k_w) // right + 1
+        require([out_h, out_w] == layer["out_shape"][1:], "the size of a map")
+        fill = layer.get("fill", 0)
 
-        def window(y: int, x: int) -> list[int]:
-            top, left = y * stride - padding, x * stride - padding
-            taps = product(range(channels), range(k), range(k))
-            return [at(c, top + ky, left + kx) for c, ky, kx in taps]
+        def window(plane: list[list[int]], y: int, x: int) -> list[int]:
+            found = []
+            for ky, kx in product(range(k_h), range(k_w)):
+                row, column = y * down + ky - top, x * right + kx - left
+                if 0 <= row < height and 0 <= column < width:
+                    found.append(plane[row][column])
+                elif not inside:
+                    found.append(fill)
+            return found
 
-        windows = [[window(y, x) for x in range(out_w)] for y in range(out_h)]
         return [
-            [[sum(map(mul, row, seen)) for seen in line] for line in windows] for row in weights
+            [[window(plane, y, x) for x in range(out_w)] for y in range(out_h)] for plane in source
         ]
 
     def requantized(self, layer: Json, sums: Map) -> Map:
-        """Requantization, with the words of each channel."""
-        top = 2 ** self.config["act_w"] - 1
-        out = []
-        for plane, (m, s, b) in zip(sums, self.post[layer["name"]], strict=True):
-            out.append([[min(max((acc * m + b) >> s, 0), top) for acc in row] for row in plane])
-        return out
+        """Requantization, with the words of each channel; an average has the same for all."""
+        words = self.post[layer["name"]]
+        if layer["kind"] == "average":
+            words = words * len(sums)
+        lo, hi = layer["lo"], layer["hi"]
+        return [
+            [[min(max((acc * m + b) >> s, lo), hi) for acc in row] for row in plane]
+            for plane, (m, s, b) in zip(sums, words, strict=True)
+        ]
 
-    def pooled(self, layer: Json, source: Map) -> Map:
-        """pool."""
-        k, stride, (_, out_h, out_w) = layer["kernel"], layer["stride"], layer["out_shape"]
-        height, width = layer["in_shape"][1:]
-        require((height - k) // stride + 1 == out_h, "the height of a pool")
-        require((width - k) // stride + 1 == out_w, "the width of a pool")
-        window = list(product(range(k), range(k)))
+    def added(self, layer: Json, one: Map, two: Map) -> Map:
+        """add."""
+        (m1, s, b), (m2, same, none) = self.post[layer["name"]]
+        require((same, none) == (s, 0), "the second line of an add")
+        lo, hi = layer["lo"], layer["hi"]
         return [
             [
-                [max(plane[y * stride + dy][x * stride + dx] for dy, dx in window)
-                 for x in range(out_w)]
-                for y in range(out_h)
+                [min(max((x * m1 + y * m2 + b) >> s, lo), hi) for x, y in zip(*rows, strict=True)]
+                for rows in zip(*planes, strict=True)
             ]
-            for plane in source
-        ]  # fmt: skip
+            for planes in zip(one, two, strict=True)
+        ]
+
+    def layer(self, layer: Json, sources: list[Map]) -> Map:
+        """What a layer but the last writes."""
+        kind = layer["kind"]
+        if kind == "add":
+            return self.added(layer, *sources)
+        if kind == "lut":
+            table = self.tables[layer["table"]]
+            return [[[table[a] for a in row] for row in plane] for plane in sources[0]]
+        if kind == "pool":
+            seen = self.windows(layer, sources[0], inside=True)
+            return [[[max(window) for window in row] for row in plane] for plane in seen]
+        return self.requantized(layer, self.accumulators(layer, sources[0]))
 
     def probabilities(self, logits: list[int]) -> list[int] | None:
         """Probabilities, where the engine has the unit."""
         if not self.config["softmax"]:
             return None
-        d, table = self.layers[-1]["fa_out"] - 4, exponentials()
+        point = binary_point(self.layers[-1]["scale"])
+        if point is None:
+            return None
+        d, table = point - 4, exponentials()
         require(table.index(0) == 178, "where the table of e ends")
         behind = [max(logits) - v for v in logits]
         powers = [table[min(z >> d if d >= 0 else z << -d, 255)] for z in behind]
@@ -347,17 +465,26 @@ class Image:
 
     def run(self, codes: Map) -> Answer:
         """One image of integers 0 … 2^ACT_W − 1, [c][y][x]."""
-        maps = [codes]
+        maps: dict[int, dict[int, Any]] = {0: dict(enumerate(codes))}
+        written: list[Map] = []
         for layer in self.layers[:-1]:
-            if layer["kind"] == "pool":
-                maps.append(self.pooled(layer, maps[-1]))
-            else:
-                maps.append(self.requantized(layer, self.accumulators(layer, maps[-1])))
+            found = self.layer(layer, [self._read(maps, layer, one) for one in layer["sources"]])
+            written.append(found)
+            place = layer["target"]
+            planes = maps.setdefault(place["map"], {})
+            planes |= {place["channel"] + c: plane for c, plane in enumerate(found)}
         last = self.layers[-1]
-        require(last["last"] and last["kind"] == "fc", "the last layer")
-        sums = self.accumulators(last, maps[-1])
+        require(last["last"] and last["target"] is None, "the last layer")
+        sums = self.accumulators(last, self._read(maps, last, last["sources"][0]))
         words = self.post[last["name"]]
         require(all(m == s == 0 for m, s, _ in words), "m and s of the last layer")
+        if last["kind"] == "average":
+            words = words * len(sums)
         logits = [plane[0][0] + b for plane, (_, _, b) in zip(sums, words, strict=True)]
         winner = logits.index(max(logits))
-        return Answer(maps[1:], logits, winner, self.probabilities(logits))
+        return Answer(written, logits, winner, self.probabilities(logits))
+
+    def _read(self, maps: dict[int, dict[int, Any]], layer: Json, place: Json) -> Map:
+        """The channels of a place."""
+        count = layer["in_shape"][0]
+        return [maps[place["map"]][place["channel"] + c] for c in range(count)]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer
+from hwsim.program.layers import MacLayer, Window
 
 #: Multiply-accumulates of one batch: some hundredths of a second in NumPy's integers.
 BUDGET = 12_000_000
@@ -39,20 +39,26 @@ class LayerCase:
     def truth(self) -> NDArray[np.int64]:
         """Sums (N, OH, OW, n_out) by NumPy's integer products, window by window."""
         layer, maps = self.layer, self.maps.numpy().astype(np.int64)
-        if layer.kind == "fc":
-            sums = maps.reshape(len(maps), -1) @ layer.virtual_weights.T.astype(np.int64)
+        words = layer.virtual_weights.astype(np.int64)
+        if layer.window is None:
+            sums = maps.reshape(len(maps), -1) @ words.T
             return sums.reshape(len(maps), 1, 1, -1)
-        k, s, p = layer.kernel, layer.stride, layer.padding
-        channels = layer.in_shape[0]
-        weight = layer.virtual_weights.reshape(-1, channels, k, k).astype(np.int64)
+        (k_h, k_w), (s_h, s_w) = layer.window.kernel, layer.window.stride
+        top, left, bottom, right = layer.window.padding
+        sides = ((0, 0), (0, 0), (top, bottom), (left, right))
+        padded = np.pad(maps, sides, constant_values=layer.fill)
         _, out_h, out_w = layer.out_shape
-        padded = np.pad(maps, ((0, 0), (0, 0), (p, p), (p, p)))
+        seen_by, each = layer.in_shape[0] // layer.groups, layer.n_out // layer.groups
+        weight = words.reshape(-1, seen_by, k_h, k_w)
         sums = np.zeros((len(maps), out_h, out_w, layer.n_out), np.int64)
-        for dy in range(k):
-            for dx in range(k):
-                seen = padded[:, :, dy : dy + s * out_h : s, dx : dx + s * out_w : s]
+        for group in range(layer.groups):
+            rows = slice(group * each, (group + 1) * each)
+            planes = padded[:, group * seen_by : (group + 1) * seen_by]
+            for dy, dx in np.ndindex(k_h, k_w):
+                seen = planes[:, :, dy : dy + s_h * out_h : s_h, dx : dx + s_w * out_w : s_w]
                 seen = seen[:, :, :out_h, :out_w]
-                sums += np.einsum("nchw,oc->nhwo", seen, weight[:, :, dy, dx], optimize=False)
+                part = np.einsum("nchw,oc->nhwo", seen, weight[rows, :, dy, dx], optimize=False)
+                sums[..., rows] += part
         return sums
 
 
@@ -80,6 +86,21 @@ def _view(draw: Draw, maps: NDArray[Any]) -> Tensor:
 
 
 @st.composite
+def _window(draw: Draw, sides: tuple[int, int]) -> Window:
+    """Mostly square, up to 11 a side, with any stride and four paddings of their own."""
+    if draw(st.booleans()):
+        kernel = (draw(st.sampled_from([1, 3, 5, 7])),) * 2
+        stride = (draw(st.integers(1, 2)),) * 2
+    else:
+        kernel = (draw(st.integers(1, 11)), draw(st.integers(1, 11)))
+        stride = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    before = [draw(st.integers(0, k - 1)) for k in kernel]
+    least = [max(0, k - n - b) for k, n, b in zip(kernel, sides, before, strict=True)]
+    behind = [draw(st.integers(low, k - 1)) for low, k in zip(least, kernel, strict=True)]
+    return Window(kernel, stride, (before[0], before[1], behind[0], behind[1]))
+
+
+@st.composite
 def single_layers(draw: Draw, bits: int | None = None) -> LayerCase:
     """A convolution or fully connected layer that the engine accepts, with 1 … 70 images."""
     width = bits or draw(st.sampled_from([8, 8, 8, 4, 9, 16]))
@@ -87,18 +108,21 @@ def single_layers(draw: Draw, bits: int | None = None) -> LayerCase:
     side = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 33])
     height, broad = draw(side), draw(side)
     batch = draw(st.sampled_from(BATCHES))
-    conv = draw(st.sampled_from([True, True, True, False]))
-    if conv:
-        kernel, stride = draw(st.integers(1, 7)), draw(st.integers(1, 2))
-        least = max(0, (kernel - min(height, broad) + 1) // 2)
-        padding = draw(st.integers(least, kernel - 1)) if kernel > 1 else 0
-        out = tuple((n + 2 * padding - kernel) // stride + 1 for n in (height, broad))
-        work = kernel * kernel * out[0] * out[1]
+    window, out, size, groups, fill = None, (1, 1), height * broad, 1, 0
+    if draw(st.sampled_from([True, True, True, False])):
+        window = draw(_window((height, broad)))
+        out, size = window.out_sides(height, broad), window.size
+        fill = draw(st.just(0) | st.integers(0, config.act_max))
+        # depthwise: one group a channel, one of the kernel's windows an output
+        groups = draw(st.sampled_from([1, 1, 1, 2, 3, 8, 0]))
+    work = batch * size * out[0] * out[1]
+    if groups == 0:
+        groups = draw(_sizes(BUDGET // work))
+        seen = 1
     else:
-        kernel, stride, padding, out, work = 0, 1, 0, (1, 1), height * broad
-    channels = draw(_sizes(BUDGET // (batch * work)))
-    outputs = draw(_sizes(BUDGET // (batch * work * channels)))
-    fan_in = channels * (kernel * kernel if conv else height * broad)
+        seen = draw(_sizes(BUDGET // (work * groups)))
+    outputs = groups * draw(_sizes(min(300, BUDGET // (work * seen)) // groups))
+    channels, fan_in = seen * groups, seen * size
     noise = np.random.default_rng(draw(st.integers(0, 2**16 - 1)))
     top = config.wgt_max
     style = draw(st.sampled_from(["noise", "extreme", "positive", "sparse"]))
@@ -111,9 +135,10 @@ def single_layers(draw: Draw, bits: int | None = None) -> LayerCase:
         words[noise.random(outputs * fan_in) < 0.9] = 0
     none = np.zeros(outputs, np.int32)
     layer = MacLayer(
-        "layer", "conv" if conv else "fc", (channels, height, broad), (outputs, *out), kernel,
-        stride, padding, HashSpec("dense", outputs, fan_in, outputs * fan_in),
-        words.astype(np.int32), 0, width, width, none, none, none.astype(np.int64), True,
+        "layer", "conv" if window else "fc", (channels, height, broad), (outputs, *out), window,
+        HashSpec("dense", outputs, fan_in, outputs * fan_in), words.astype(np.int32), none, none,
+        none.astype(np.int64), last=True, weight_scale=np.ones(1), scale=2.0**-width,
+        hi=config.act_max, fill=fill, groups=groups,
     )  # fmt: skip
     shape = (batch, height, broad, channels)
     dtype = np.uint8 if width <= 8 else np.int32

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from hwsim.compiler.compiler import _requantize, compile
-from hwsim.engine.module import Engine
+from hwsim.compiler.compiler import compile
+from hwsim.compiler.requantize import requantize, requantize_sum
 from hwsim.models.layers import HashConv2d, compress
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.fixedpoint import (
@@ -26,8 +26,11 @@ from hwsim.numbers.fixedpoint import (
     round_half_up,
     weight_frac,
 )
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer
+from hwsim.program.program import Program
 from hwsim.program.proof import check
+from tests.executor import logits
+from tests.property.module_graphs import module_graphs
 from tests.same import assert_same
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -192,7 +195,7 @@ def _difference(module: nn.Module, x: Tensor, config: EngineConfig) -> float:
 
 
 def _distance(module: nn.Module, x: Tensor, program: Program) -> float:
-    found = Engine(program).integer_logits(x).double() * 2.0**-program.logit_frac
+    found = torch.from_numpy(logits(program, x))
     with torch.no_grad():
         expected = module(x).double()
     norm = float(expected.square().mean().sqrt())
@@ -232,17 +235,20 @@ def test_every_width_compiles_to_a_proven_program(
 @FEWER
 @given(networks())
 def test_biases_round_half_up_to_the_nearest_word(network: tuple[nn.Module, Tensor]) -> None:
-    """Hidden layers that see no mean and no norm: b_c is the bias at fa_out + s, and the half."""
+    """Hashed layers that see no mean and no norm: b_c is the bias at the output's scale · 2^s, and
+    the half; of dense ones the bias also takes back what rounding adds."""
     module, x = network
     if any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in module.modules()):
         return
     program: Program = compile(module, x)
     floats = [layer for layer in module.modules() if hasattr(layer, "bias")]
     for layer, source in zip(program.mac_layers, floats, strict=True):
+        if layer.spec.scheme == "dense":
+            continue
         bias = [0.0] * layer.n_out if source.bias is None else source.bias.tolist()
         for c in range(layer.n_out):
-            s, frac = int(layer.shift[c]), layer.fa_out
-            exact = Fraction(bias[c]) * Fraction(2) ** (frac + s) + int(layer.rounding[c])
+            s, step = int(layer.shift[c]), Fraction(layer.scale)
+            exact = Fraction(bias[c]) / step * 2**s + int(layer.rounding[c])
             assert int(layer.bias[c]) == math.floor(exact + Fraction(1, 2))
 
 
@@ -283,7 +289,7 @@ def test_a_multiplier_that_rounds_out_of_range_takes_the_next_shift() -> None:
 )
 def test_requantization_rounds_half_up(ratio: float, offset: float, reach: int, acc: int) -> None:
     acc = max(-reach, min(reach, acc))
-    found = _requantize(ratio, offset, 4, reach, DEFAULT)
+    found = requantize(ratio, offset, Fraction(1, 16), reach, DEFAULT)
     assert found is not None
     m, s, b = found
     assert reach * abs(m) + abs(b) < 2**47
@@ -293,6 +299,82 @@ def test_requantization_rounds_half_up(ratio: float, offset: float, reach: int, 
     wanted = acc * Fraction(ratio) + Fraction(offset) * 16
     slack = Fraction(reach, 2 ** (s + 1)) + Fraction(1, 2 ** (s + 1))
     assert abs(exact - wanted) <= slack
+
+
+@SETTINGS
+@given(
+    st.floats(2.0**-12, 2.0),
+    st.floats(-100, 100),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(-1000, 1000),
+)
+def test_zero_points_are_folded_to_the_integer(
+    ratio: float, offset: float, zero: int, before: int, weights: int
+) -> None:
+    step, reach = Fraction(1, 32), 2**18
+    found = requantize(ratio, offset, step, reach, DEFAULT, zero_sum=before * weights, zero=zero)
+    assert found is not None
+    m, s, b = found
+    assert reach * abs(m) + abs(b) < 2**47
+    for acc in (-reach, 0, 12345, reach):
+        wanted = (acc - before * weights) * Fraction(ratio) + Fraction(offset) / step + zero
+        slack = Fraction(abs(acc - before * weights) + 1, 2 ** (s + 1)) + Fraction(1, 2)
+        assert abs(((acc * m + b) >> s) - wanted) <= slack
+
+
+@SETTINGS
+@given(
+    st.floats(2.0**-6, 64.0), st.floats(2.0**-6, 64.0), st.floats(-100, 100),
+    st.tuples(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255)),
+    st.integers(0, 255), st.integers(0, 255),
+)  # fmt: skip
+def test_a_sum_rounds_to_the_nearest_code(
+    one: float, two: float, offset: float, zeros: tuple[int, int, int], a: int, b: int
+) -> None:
+    found = requantize_sum((one, -two), offset, Fraction(1, 16), zeros, DEFAULT)
+    assert found is not None
+    (m, n), s, bias = found
+    wanted = (
+        (a - zeros[0]) * Fraction(one) - (b - zeros[1]) * Fraction(two) + Fraction(offset) * 16
+        + zeros[2]
+    )  # fmt: skip
+    slack = Fraction(255 * 2 + 1, 2 ** (s + 1)) + Fraction(1, 2)
+    assert abs(((a * m + b * n + bias) >> s) - wanted) <= slack
+    assert max(abs(m), abs(n)) >= 2 ** (DEFAULT.mult_w - 3)
+
+
+@FEWER
+@given(module_graphs())
+def test_graphs_compute_what_float_computes_in_sixteen_bits(
+    graph: tuple[nn.Module, Tensor],
+) -> None:
+    module, x = graph
+    program = compile(module, x, DEFAULT.with_bits(16))
+    check(program)
+    with torch.no_grad():
+        expected = module(x).double().numpy()
+    # Of the largest logit, since logits may cancel to nothing.
+    assert np.abs(logits(program, x) - expected).max() < 2e-3 * max(np.abs(expected).max(), 0.05)
+
+
+@FEWER
+@given(module_graphs())
+def test_graphs_in_eight_bits_are_proven_and_come_close(graph: tuple[nn.Module, Tensor]) -> None:
+    module, x = graph
+    program = compile(module, x)
+    check(program)
+    with torch.no_grad():
+        expected = module(x).double().numpy()
+    assert np.abs(logits(program, x) - expected).max() < 0.3 * max(np.abs(expected).max(), 0.05)
+
+
+@FEWER
+@given(module_graphs())
+def test_an_exported_graph_is_the_same_program(graph: tuple[nn.Module, Tensor]) -> None:
+    module, x = graph
+    found = compile(torch.export.export(module, (x[:3],)), x)
+    np.testing.assert_array_equal(logits(found, x), logits(compile(module, x), x))
 
 
 @SETTINGS

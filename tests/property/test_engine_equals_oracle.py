@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hwsim.engine import reference
-from hwsim.engine.forward import Datapath
+from hwsim.engine.forward import Chunk, Datapath, Maps
 from hwsim.engine.module import Engine
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer, binary_point
+from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.units.softmax import probabilities
 from tests.gradients import assert_oracles, computed
@@ -34,17 +35,6 @@ def property_test(share: float) -> settings:
 KERNELS = [("int8", "float32", "float64"), ("float32", "float64"), ("float64",)]
 
 
-def _stage_maps(case: Case, trace: reference.Trace) -> list[np.ndarray]:
-    """The oracle's maps where the fast path has them: a pool right behind a layer is fused."""
-    layers, kept = case.program.layers, []
-    for index, layer in enumerate(layers[:-1]):
-        follower = layers[index + 1]
-        fused = isinstance(layer, MacLayer) and follower.kind == "pool"
-        if not fused:
-            kept.append(trace.feature_maps[index])
-    return kept
-
-
 @property_test(1)
 @given(case=cases())
 def test_every_kernel_equals_the_oracle(case: Case) -> None:
@@ -52,21 +42,22 @@ def test_every_kernel_equals_the_oracle(case: Case) -> None:
     for kernels in KERNELS:
         datapath = Datapath(case.program, frozenset(kernels))
         maps = case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)
-        seen: list[np.ndarray] = []
-        logits = datapath.chunk(
-            maps, None, lambda _, m, to=seen: to.append(m.transpose(0, 3, 1, 2))
-        )
+        kept: Maps = {}
+        logits = datapath.chunk(maps, None, kept)
+        seen = Chunk(slice(None), logits, [], kept)
         # Recording the gates for a backward pass must not change the answer.
         np.testing.assert_array_equal(datapath.chunk(maps, []), logits)
-        fixed = probabilities(logits, case.program.logit_frac)
+        point = binary_point(case.program.logit_scale)
+        fixed = None if point is None else probabilities(logits, point)
         for n, trace in enumerate(traces):
             assert logits[n].tolist() == list(trace.logits)
             assert int(np.argmax(logits[n])) == trace.argmax
-            assert fixed[n].tolist() == list(trace.probabilities)
-            expected = _stage_maps(case, trace)
-            assert len(expected) == len(seen)
-            for mine, theirs in zip(seen, expected, strict=True):
-                np.testing.assert_array_equal(mine[n], theirs)
+            if fixed is not None:
+                assert fixed[n].tolist() == list(trace.probabilities)
+            for stage in datapath.stages[:-1]:
+                expected = trace.feature_maps[case.program.layers.index(stage.end)]
+                found = seen.output(stage)[n].transpose(2, 0, 1)
+                np.testing.assert_array_equal(found, expected)
 
 
 @property_test(0.5)
@@ -151,12 +142,14 @@ def test_a_slope_below_float32_is_met_by_a_weight_above_it() -> None:
     one = np.ones(1, np.int32)
     rounding = np.array([1 << 38], np.int64)
     layers = (
-        MacLayer("fc0", "fc", (1, 1, 1), (1, 1, 1), 0, 0, 0, dense, one, -64, 8, 55,
-                 one, np.array([39], np.int32), rounding, False),
-        MacLayer("fc1", "fc", (1, 1, 1), (1, 1, 1), 0, 0, 0, dense, one, 0, 55, 55,
-                 none, none, np.zeros(1, np.int64), True),
+        MacLayer("fc0", "fc", (1, 1, 1), (1, 1, 1), None, dense, one,
+                 one, np.array([39], np.int32), rounding, last=False,
+                 weight_scale=np.array([2.0**64]), scale=2.0**-55, hi=255),
+        MacLayer("fc1", "fc", (1, 1, 1), (1, 1, 1), None, dense, one,
+                 none, none, np.zeros(1, np.int64), last=True, weight_scale=np.ones(1),
+                 scale=2.0**-55, hi=255),
     )  # fmt: skip
-    program = Program(load_config("tiny"), layers, (1, 1, 1))
+    program = Program.chain(load_config("tiny"), layers, (1, 1, 1))
     check(program)
     image, seed = np.full((1, 1, 1, 1), 255), np.ones((1, 1), np.float32)
     found = computed(program, image, seed)

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from hwsim.engine import backward as gradient
 from hwsim.engine import reference
 from hwsim.engine.backward import Backward
 from hwsim.engine.forward import Datapath
+from hwsim.engine.input_gradient import InputGradient
+from hwsim.engine.pulls import Pull, layer_factors, pull_of
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.layers import Layer, MacLayer, PoolLayer, Window
+from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.units import post as post_unit
 from tests.gradients import assert_oracles, computed, exact
@@ -38,15 +39,17 @@ def cancelling() -> Program:
     dense = HashSpec("dense", 2, 1, 2)
     none = np.zeros(1, np.int32)
     hidden = MacLayer(
-        "hidden", "fc", (1, 1, 1), (2, 1, 1), 1, 1, 0, dense, np.array([32767, 32766], np.int32),
-        15, 8, 8, np.array([32765, 32766], np.int32), np.array([30, 30], np.int32),
-        np.array([1 << 29, 1 << 29], np.int64), False,
+        "hidden", "fc", (1, 1, 1), (2, 1, 1), None, dense, np.array([32767, 32766], np.int32),
+        np.array([32765, 32766], np.int32), np.array([30, 30], np.int32),
+        np.array([1 << 29, 1 << 29], np.int64), last=False, weight_scale=np.array([2.0**-15]),
+        scale=2.0**-8, hi=255,
     )  # fmt: skip
     last = MacLayer(
-        "last", "fc", (2, 1, 1), (1, 1, 1), 1, 1, 0, HashSpec("dense", 1, 2, 2),
-        np.array([32767, -32767], np.int32), 0, 8, 8, none, none, np.zeros(1, np.int64), True,
+        "last", "fc", (2, 1, 1), (1, 1, 1), None, HashSpec("dense", 1, 2, 2),
+        np.array([32767, -32767], np.int32), none, none, np.zeros(1, np.int64), last=True,
+        weight_scale=np.ones(1), scale=2.0**-8, hi=255,
     )  # fmt: skip
-    program = Program(config, (hidden, last), (1, 1, 1))
+    program = Program.chain(config, (hidden, last), (1, 1, 1))
     check(program)
     return program
 
@@ -132,57 +135,81 @@ def negative_passes(run: Run) -> None:
 
 def shift_off_by_one(run: Run) -> None:
     """In one channel of the first hidden layer."""
+    program = run.case.program
     for index, stage in run.stages:
-        if stage.layer is not None and not stage.layer.last:
-            shift = stage.layer.shift.copy()
-            shift[int(np.argmax(np.abs(stage.layer.multiplier)))] += 1
-            wrong = dataclasses.replace(stage.layer, shift=shift)
-            run.backward._weights[index] = gradient._weight(wrong)
+        if stage.mac is not None and not stage.last:
+            shift = stage.mac.shift.copy()
+            shift[int(np.argmax(np.abs(stage.mac.multiplier)))] += 1
+            wrong = dataclasses.replace(stage.mac, shift=shift)
+            layers = [wrong if layer is stage.mac else layer for layer in program.layers]
+            run.backward.pulls[index] = pull_of(program.replace(layers=tuple(layers)), wrong)
             return
 
 
 def swapped_sign(run: Run) -> None:
     """Of the largest weight of the first layer."""
     for index, stage in run.stages:
-        if stage.layer is not None:
-            weight = run.backward._weights[index].clone()
-            weight[np.unravel_index(int(weight.abs().argmax()), weight.shape)] *= -1
-            run.backward._weights[index] = weight
+        if stage.mac is not None:
+            factors = layer_factors(run.case.program, stage.mac)[0]
+            weights = stage.mac.virtual_weights.copy()
+            largest = np.abs(weights * factors[:, None]).argmax()
+            weights[np.unravel_index(int(largest), weights.shape)] *= -1
+            wrong = dataclasses.replace(stage.mac)
+            wrong.__dict__["virtual_weights"] = weights
+            product = InputGradient(wrong, factors)
+            run.backward.pulls[index] = lambda flow, _, p=product: (p(flow),)
             return
 
 
 def dropped_pixel(run: Run) -> None:
     """The place behind the first layer that sends most back sends nothing."""
-    original = run.backward._unmac
+    for index, stage in run.stages:
+        if stage.mac is not None:
+            run.backward.pulls[index] = _without_a_pixel(run.backward.pulls[index])
+            return
 
-    def unmac(layer: MacLayer, weight: torch.Tensor, flow: NDArray[np.float32]) -> Any:
-        if layer is run.backward.datapath.program.mac_layers[0]:
-            flow = flow.copy()
-            places = flow.reshape(len(flow), -1, layer.n_out)
-            places[:, int(np.abs(places).sum((0, 2)).argmax())] = 0
-        return original(layer, weight, flow)
 
-    run.backward._unmac = unmac  # type: ignore[method-assign]
+def _without_a_pixel(original: Pull) -> Pull:
+    def pull(flow: NDArray[np.float32], state: Any) -> Any:
+        flow = flow.copy()
+        places = flow.reshape(len(flow), -1, flow.shape[3])
+        places[:, int(np.abs(places).sum((0, 2)).argmax())] = 0
+        return original(flow, state)
+
+    return pull
 
 
 def last_of_ties(run: Run) -> None:
     """Pools send to the last maximum of a window instead of the first."""
     program = run.case.program
     for n, image in enumerate(run.case.images):
-        maps = [image, *reference.run(program, image).feature_maps]
+        maps = reference.run(program, image).feature_maps
         for index, stage in run.stages:
-            pool: PoolLayer | None = stage.pool
-            if pool is None:
+            pool = stage.end
+            if not isinstance(pool, PoolLayer) or any(pool.window.padding):
                 continue
-            source, k, s = maps[program.layers.index(pool)], pool.kernel, pool.stride
+            # Fused, it reads what its layer wrote; else a map, here of one writer or the image.
+            before = stage.layer if stage.pool else _only_writer(program, stage.sources[0].map)
+            source = image if before is None else maps[program.layers.index(before)]
+            first = 0 if stage.pool else stage.sources[0].channel
+            (rows, columns), (down, right) = pool.window.kernel, pool.window.stride
             for c, y, x in np.ndindex(*pool.out_shape):
-                window = source[c, y * s : y * s + k, x * s : x * s + k].ravel()
-                last = k * k - 1 - int(np.argmax(window[::-1]))
+                top, left = y * down, x * right
+                window = source[first + c, top : top + rows, left : left + columns].ravel()
+                last = rows * columns - 1 - int(np.argmax(window[::-1]))
                 state = run.states[index]
-                if stage.layer is None:
-                    state[n, y, x, c] = last
-                else:
-                    state[n, y, x, c] = int(state[n, y, x, c]) & ~post_unit.WINNER | last
+                kept = int(state[n, y, x, c]) & ~post_unit.WINNER if stage.pool else 0
+                state[n, y, x, c] = kept | last
+
+
+def _only_writer(program: Program, number: int) -> Layer | None:
+    """The layer that wrote a map, None for the image."""
+    writers = [
+        layer
+        for layer, wire in zip(program.layers, program.wires, strict=True)
+        if wire.target is not None and wire.target.map == number
+    ]
+    return writers[0] if writers else None
 
 
 #: Each with the number of the networks below that it spoils.
@@ -203,7 +230,32 @@ def drawn() -> list[Case]:
             found.append(case)
 
     collect()
-    return found
+    return found + [pooled(seed) for seed in range(10)]
+
+
+def pooled(seed: int) -> Case:
+    """A convolution with a max-pool behind it, whose windows are full of ties: all gates open.
+
+    Random graphs seldom have an unpadded pool that a gradient reaches and ties at once.
+    """
+    noise = np.random.default_rng(seed)
+    config = load_config("tiny")
+    dense = HashSpec("dense", 3, 2, 6)
+    conv = MacLayer(
+        "conv", "conv", (2, 4, 6), (3, 4, 6), Window((1, 1)), dense,
+        noise.integers(1, 9, 6).astype(np.int32), np.ones(3, np.int32), np.zeros(3, np.int32),
+        np.full(3, 5, np.int64), last=False, weight_scale=np.ones(1), scale=2.0**-8, hi=255,
+    )  # fmt: skip
+    pool = PoolLayer("pool", (3, 4, 6), (3, 2, 3), Window.square(2, 2))
+    none = np.zeros(2, np.int32)
+    last = MacLayer(
+        "last", "fc", (3, 2, 3), (2, 1, 1), None, HashSpec("dense", 2, 18, 36),
+        (noise.integers(1, 9, 36) * noise.choice([-1, 1], 36)).astype(np.int32), none, none,
+        np.zeros(2, np.int64), last=True, weight_scale=np.ones(1), scale=2.0**-8, hi=255,
+    )  # fmt: skip
+    program = Program.chain(config, (conv, pool, last), (2, 4, 6))
+    check(program)
+    return Case(program, noise.integers(1, 3, (2, 2, 4, 6)))
 
 
 def _backward_of(case: Case, spoil: Callable[[Run], None] | None) -> NDArray[np.float32]:

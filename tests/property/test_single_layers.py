@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
-import torch
 from hypothesis import HealthCheck, given, settings
 
-from hwsim.engine.backward import _by_columns, _by_library, _matrix, _weight
 from hwsim.engine.float_proof import ROUNDOFF
-from hwsim.engine.forward import Datapath
-from hwsim.engine.kernel_proof import Checked, Proof
+from hwsim.engine.forms import even, group_of, surround
+from hwsim.engine.input_gradient import InputGradient
+from hwsim.engine.kernel_proof import Proof
 from hwsim.engine.kernels import Accumulate
+from hwsim.engine.sums import Sums, as_nchw
 from hwsim.engine.weight_gradient import weight_gradient
-from hwsim.program.program import Program
 from tests.property.single_layers import LayerCase, single_layers
 
 EXAMPLES = int(os.environ.get("HWSIM_EXAMPLES", "500"))
@@ -32,40 +32,50 @@ def test_sums_are_those_of_integers_by_every_kernel_for_every_shape(case: LayerC
     for kernels in KERNELS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a slower kernel is right too
-            layer = Checked(case.layer, case.config, frozenset(kernels))
+            layer = Sums(case.layer, case.config, frozenset(kernels))
             for _ in range(2):  # proved on the first call, believed on the second
-                found = layer(case.maps)
+                found = layer(maps_of(case))
                 np.testing.assert_array_equal(found.astype(np.int64), truth)
-    exact = Accumulate(case.layer, case.config.act_max, "int64")(case.maps)
-    np.testing.assert_array_equal(exact, truth)
+    if case.layer.groups == 1:
+        around = as_nchw(surround(case.layer, maps_of(case)))
+        exact = Accumulate(even(case.layer), case.config.act_max, "int64")(around)
+        np.testing.assert_array_equal(exact, truth)
+
+
+def maps_of(case: LayerCase) -> np.ndarray:
+    """(N, H, W, C), of whatever strides were drawn."""
+    return case.maps.permute(0, 2, 3, 1).numpy()
 
 
 @thorough
 @given(case=single_layers())
 def test_the_proof_accepts_the_truth_and_no_sum_that_is_off_by_one(case: LayerCase) -> None:
-    proof, truth = Proof(case.layer), case.truth()
-    assert proof.holds(case.maps, truth)
+    # Of one group, which is what kernels and their proof know.
+    layer, number = even(case.layer), case.layer.groups - 1
+    maps, truth = surround(case.layer, maps_of(case)), case.truth()
+    if layer.groups > 1:
+        width = layer.in_shape[0] // layer.groups
+        maps = maps[..., number * width :]
+        truth = np.ascontiguousarray(truth[..., number * layer.group_out :])
+        layer = group_of(layer, number)
+    proof = Proof(layer)
+    assert proof.holds(as_nchw(maps), truth)
     flat = truth.reshape(-1)
     for place in {0, len(flat) // 2, len(flat) - 1}:
         for off in (1, -1, 255, -(1 << 16)):
             wrong = truth.copy()
             wrong.reshape(-1)[place] += off
-            assert not proof.holds(case.maps, wrong)
+            assert not proof.holds(as_nchw(maps), wrong)
 
 
 @thorough
 @given(case=single_layers())
 def test_a_batch_is_answered_as_its_images_alone(case: LayerCase) -> None:
-    maps = case.maps.permute(0, 2, 3, 1).contiguous().numpy()
-    datapath = Datapath(
-        Program(case.config, (case.layer,), case.layer.in_shape),
-        frozenset(("int8", "float32", "float64")),
-    )
-    layer = datapath.stages[0].accumulate
-    assert layer is not None
-    together = layer(torch.from_numpy(maps).permute(0, 3, 1, 2))
+    maps = maps_of(case)
+    layer = Sums(case.layer, case.config, frozenset(("int8", "float32", "float64")))
+    together = layer(maps)
     for n in {0, len(maps) // 2, len(maps) - 1}:
-        alone = layer(torch.from_numpy(maps[n : n + 1]).permute(0, 3, 1, 2))
+        alone = layer(maps[n : n + 1])
         np.testing.assert_array_equal(together[n : n + 1], alone)
 
 
@@ -75,40 +85,72 @@ def test_gradients_of_a_layer_are_within_the_rounding_of_float32(case: LayerCase
     layer, count = case.layer, len(case.maps)
     noise = np.random.default_rng(count)
     flow = noise.standard_normal((count, *layer.out_shape[1:], layer.n_out), np.float32)
-    weight = _weight(layer)
-    matrix = _matrix(layer, weight)
-    wanted = _by_columns(layer, flow, matrix)
-    size = _by_columns(layer, np.abs(flow), np.abs(matrix))
-    terms = layer.n_out * max(1, layer.kernel) ** 2
-    error = np.abs(_by_library(layer, weight, flow) - wanted)
+    wanted, size = _transposed(case, flow)
+    terms = layer.group_out * (layer.window.size if layer.window else 1)
+    error = np.abs(InputGradient(layer, np.ones(layer.n_out))(flow) - wanted)
     assert (error <= size * ROUNDOFF * (terms + 2)).all()
 
-    maps = case.maps.permute(0, 2, 3, 1).contiguous().numpy()
-    found = weight_gradient(layer, maps, flow).numpy().astype(np.float64)
+    found = weight_gradient(layer, maps_of(case), flow).numpy().astype(np.float64)
     for channel in {0, layer.n_out - 1}:
         for sign in (1, -1):
             # One output channel: the transposed layer, in float64 by NumPy.
             part = np.maximum(sign * flow[..., channel].astype(np.float64), 0)
-            exact = _correlate(case, part)
+            exact = _correlate(case, part, channel)
             if sign == 1:
                 positive = exact
         truth, bound = positive - exact, positive + exact
-        scale = 2.0**-layer.fa_in
+        scale = layer.scale / float(layer.weight_scale[-1 if channel else 0])
         limit = bound * scale * ROUNDOFF * (count * layer.pixels + 3)
         assert (np.abs(found[channel] - truth * scale) <= limit).all()
 
 
-def _correlate(case: LayerCase, flow: np.ndarray) -> np.ndarray:
+def _places(case: LayerCase, channel: int) -> Iterator[tuple[int, tuple[slice, ...]]]:
+    """For each j of an output channel, where its inputs stand in the padded maps (N, H, W, C)."""
+    layer = case.layer
+    everything = slice(None)
+    if layer.window is None:
+        for j, place in enumerate(np.ndindex(*layer.in_shape)):
+            c, y, x = place
+            yield j, (everything, slice(y, y + 1), slice(x, x + 1), slice(c, c + 1))
+        return
+    (rows, columns), (down, right) = layer.window.kernel, layer.window.stride
+    width = layer.in_shape[0] // layer.groups
+    first = channel // layer.group_out * width
+    _, height, across = layer.out_shape
+    for j, (c, dy, dx) in enumerate(np.ndindex(width, rows, columns)):
+        yield j, (
+            everything, slice(dy, dy + down * (height - 1) + 1, down),
+            slice(dx, dx + right * (across - 1) + 1, right), slice(first + c, first + c + 1),
+        )  # fmt: skip
+
+
+def _around(case: LayerCase, maps: np.ndarray) -> np.ndarray:
+    """Maps (N, H, W, C) with their padding, float64."""
+    top, left, bottom, right = case.layer.window_padding
+    sides = ((0, 0), (top, bottom), (left, right), (0, 0))
+    return np.pad(maps.astype(np.float64), sides, constant_values=float(case.layer.fill))
+
+
+def _transposed(case: LayerCase, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The gradient by the maps in float64, (N, H, W, C), and the sum of the sizes of its terms."""
+    layer = case.layer
+    channels, height, width = layer.in_shape
+    top, left, _, _ = layer.window_padding
+    found = []
+    for seeds, weights in ((flow, layer.virtual_weights),
+                           (np.abs(flow), np.abs(layer.virtual_weights))):  # fmt: skip
+        out = _around(case, np.zeros((len(flow), height, width, channels))) * 0
+        for channel in range(layer.n_out):
+            for j, place in _places(case, channel):
+                out[place] += seeds[..., channel, None].astype(np.float64) * weights[channel, j]
+        found.append(out[:, top : top + height, left : left + width])
+    return found[0], found[1]
+
+
+def _correlate(case: LayerCase, flow: np.ndarray, channel: int) -> np.ndarray:
     """Σ flow · a of one output channel (N, OH, OW), by weight, in (c, y, x) order."""
-    layer, maps = case.layer, case.maps.numpy().astype(np.float64)
-    if layer.kind == "fc":
-        return np.einsum("n,nj->j", flow[:, 0, 0], maps.reshape(len(maps), -1))
-    k, s, p = layer.kernel, layer.stride, layer.padding
-    _, out_h, out_w = layer.out_shape
-    padded = np.pad(maps, ((0, 0), (0, 0), (p, p), (p, p)))
-    out = np.zeros((layer.in_shape[0], k, k))
-    for dy in range(k):
-        for dx in range(k):
-            seen = padded[:, :, dy : dy + s * out_h : s, dx : dx + s * out_w : s]
-            out[:, dy, dx] = np.einsum("nhw,nchw->c", flow, seen[:, :, :out_h, :out_w])
-    return out.reshape(-1)
+    maps = _around(case, maps_of(case))
+    out = np.zeros(case.layer.fan_in)
+    for j, place in _places(case, channel):
+        out[j] = (flow * maps[place][..., 0]).sum()
+    return out

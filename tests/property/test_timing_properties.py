@@ -7,18 +7,32 @@ only counts how many clock edges pass. Its addresses come from the numpy hash, n
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim.cost.timing import analyze
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import SCHEMES, HashSpec, table
-from hwsim.program.program import Layer, MacLayer, PoolLayer, Program
+from hwsim.program.layers import (
+    AddLayer,
+    AffineLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+    Shape,
+    Window,
+)
+from hwsim.program.program import Program
+from hwsim.program.wires import Wire, chain_wires
 from hwsim.units import expander, index, mac_array, pool, post, sequencer
 from tests.unit.test_timing import PARTS, mac
 
@@ -65,40 +79,64 @@ def lanes_read_in(stride: int, cols: int, first_x: int) -> int:
     return cycles
 
 
-class SlowMac:
-    """A convolution or fc layer; ``run`` returns the number of cycles until all is written."""
+def row_tiles(layer: Layer, rows: int) -> list[range]:
+    """Rows of each row-tile: none spans two groups, and each channel is one without weights."""
+    outputs, count = 1, layer.out_shape[0]
+    if isinstance(layer, MacLayer):
+        outputs, count = layer.n_out // layer.groups, layer.n_out
+    elif isinstance(layer, AddLayer):
+        outputs, count = 2, 2 * count
+    return [
+        range(first, min(first + rows, end))
+        for end in range(outputs, count + 1, outputs)
+        for first in range(end - outputs, end, rows)
+    ]
 
-    def __init__(self, layer: MacLayer, config: EngineConfig) -> None:
-        spec = layer.spec
-        self.fc, self.fan_in, self.banks = layer.kind == "fc", spec.fan_in, config.banks
-        self.tiles = [
-            range(first, min(first + config.rows, spec.n_out))
-            for first in range(0, spec.n_out, config.rows)
-        ]
-        self.address, _ = table(spec)
-        if spec.scheme == "dense":
-            source: index.Source = "counter"
+
+class SlowMac:
+    """A layer that sums on the array; ``run`` returns the cycles until all is written."""
+
+    def __init__(self, layer: Layer, config: EngineConfig) -> None:
+        assert not isinstance(layer, PoolLayer)
+        self.fc, self.banks = layer.kind == "fc", config.banks
+        self.tiles = row_tiles(layer, config.rows)
+        window = getattr(layer, "window", None)
+        stride = window.stride[1] if window else 1
+        if isinstance(layer, MacLayer):
+            self._weights(layer.spec, config)
         else:
-            source = "hash" if config.index_mode == "hash" else "sram"
-        self.hashing = source == "hash"
-        # Index pipeline and turns; the last register is the column at the expander.
-        self.index = Pipe(index.LATENCY[source] + expander.TURNS)
+            self.address, self.hashing = None, False
+            self.fan_in = 2 if isinstance(layer, AddLayer) else 1
+            if isinstance(layer, AverageLayer):
+                self.fan_in = layer.window.kernel[0] * layer.window.kernel[1]
+            self.index = Pipe(index.LATENCY["counter"] + expander.TURNS)
         self.entry = self._entry()
         self.words = Pipe(expander.FILL)  # to the banks, bank read, sign, tile buffer write
         self.products = Pipe(mac_array.FILL)  # lanes, product, sum, shadow copy
         self.results = Pipe(post.FILL)  # scale, multiply (2), add, shift, clamp, write
         self.written = [0] * len(self.tiles)  # columns of each row-tile in the tile buffer
         self.released = 0  # row-tiles that the array has left
-        self.full_drain = len(self.tiles[0])
+        self.full_drain = max(map(len, self.tiles))
         self.since_copy_issue = 0
         self.tile = self.pixel = self.slot = 0
         self.shadow: list[int] = []  # rows still to drain
-        self.column_reads = 1 if self.fc else lanes_read_in(layer.stride, config.cols, 3)
+        self.column_reads = 1 if self.fc else lanes_read_in(stride, config.cols, 3)
         x_tiles = -(-layer.out_shape[2] // config.cols)
         self.pixels = 1 if self.fc else layer.out_shape[1] * x_tiles
         self.drained_rows = 0
         self.conflicts = self.blocked = 0
         self.issued = 0
+
+    def _weights(self, spec: HashSpec, config: EngineConfig) -> None:
+        """Index pipeline and turns; the last register is the column at the expander."""
+        self.fan_in = spec.fan_in
+        self.address, _ = table(spec)
+        if spec.scheme == "dense":
+            source: index.Source = "counter"
+        else:
+            source = "hash" if config.index_mode == "hash" else "sram"
+        self.hashing = source == "hash"
+        self.index = Pipe(index.LATENCY[source] + expander.TURNS)
 
     def _entry(self) -> Iterator[Column | None]:
         """What enters the index pipeline: an i-round of bubbles, then the columns of a row-tile."""
@@ -109,8 +147,9 @@ class SlowMac:
                 for _stage in range(index.ROUND):
                     yield None
             for j in range(self.fan_in):
-                wanted = self.address[rows.start : rows.stop, j].tolist()
-                yield Column(number, j == self.fan_in - 1, wanted)
+                # Weights of one come from no bank.
+                wanted = [] if self.address is None else self.address[rows.start : rows.stop, j]
+                yield Column(number, j == self.fan_in - 1, list(wanted))
 
     def _grant(self, column: Column) -> None:
         """Each bank reads the word of its first pending row; all rows that want it are served."""
@@ -127,12 +166,11 @@ class SlowMac:
         if column is not None:
             if not self.fc and column.tile >= released + 2:
                 self.blocked += 1  # both halves of the tile buffer are in use
-            elif column.pending:
+            else:
                 self._grant(column)
                 self.conflicts += bool(column.pending)
-            if not column.pending:
-                finished = True
-                if self.fc and column.last:
+                finished = not column.pending
+                if finished and self.fc and column.last:
                     finished = self.since_copy_issue >= self.full_drain
         if not finished:
             return None
@@ -190,13 +228,15 @@ def slow_pool(layer: PoolLayer, cols: int) -> int:
     """Cycles of a max-pool, read by read."""
     channels, out_h, out_w = layer.out_shape
     pipe, cycles, lines = Pipe(pool.FILL), 0, 0
+    elements, wide, stride = layer.window.size, layer.window.kernel[1], layer.window.stride[1]
+    left = layer.window.padding[1]
     reads = iter(
         [
-            (tap, part) == (layer.kernel**2 - 1, parts - 1)
+            (tap, part) == (elements - 1, parts - 1)
             for _line in range(channels * out_h)
             for x in range(0, out_w, cols)
-            for tap in range(layer.kernel**2)
-            for parts in [lanes_read_in(layer.stride, cols, x * layer.stride + tap % layer.kernel)]
+            for tap in range(elements)
+            for parts in [lanes_read_in(stride, cols, x * stride + tap % wide - left)]
             for part in range(parts)
         ]
     )
@@ -230,27 +270,63 @@ def specs(draw: Any, n_out: int, fan_in: int) -> HashSpec:
 
 
 @st.composite
+def windows(draw: Any, sides: tuple[int, ...], kernel: int, stride: int, padded: bool) -> Window:
+    """Of any sides that fit, up to ``kernel`` and ``stride``."""
+    kernels = tuple(draw(st.integers(1, min(kernel, side))) for side in sides)
+    strides = tuple(draw(st.integers(1, stride)) for _ in sides)
+    pads = [draw(st.integers(0, k - 1)) if padded else 0 for k in kernels]
+    return Window(kernels, strides, (pads[0], pads[1], pads[0], pads[1]))  # type: ignore[arg-type]
+
+
+@st.composite
+def hidden(draw: Any, name: str, shape: Shape, rows: int) -> Layer:
+    """A hidden layer of any kind; an addition needs two rows."""
+    c, *sides = shape
+    one, words = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    kind = draw(
+        st.sampled_from(["conv", "pool", "average", "affine", "lut", "add"][: 5 + (rows > 1)])
+    )
+    if kind == "conv":
+        window = draw(windows(sides, 5, 4, True))
+        groups = draw(st.sampled_from([n for n in range(1, c + 1) if c % n == 0]))
+        n_out = groups * draw(st.integers(1, max(1, 20 // groups)))
+        spec = draw(specs(n_out, c // groups * window.size))
+        layer = mac("conv", shape, spec, groups=groups)
+        out = (n_out, *window.out_sides(*sides))
+        return dataclasses.replace(layer, name=name, window=window, out_shape=out)
+    if kind == "pool":
+        window = draw(windows(sides, 3, 6, True))
+        return PoolLayer(name, shape, (c, *window.out_sides(*sides)), window)
+    if kind == "average":
+        window = draw(windows(sides, 4, 6, False))
+        out = (c, *window.out_sides(*sides))
+        return AverageLayer(name, shape, out, window, one, one, words, last=False, scale=1, hi=1)
+    if kind == "affine":
+        return AffineLayer(name, shape, one, one, words, last=False, scale=1, hi=1)
+    if kind == "lut":
+        return LutLayer(name, shape, one, scale=1)
+    return AddLayer(name, shape, one, one, words, scale=1, hi=1)
+
+
+@st.composite
 def programs(draw: Any) -> Program:
-    """Up to three convolutions and pools and one or two fc layers; small, but every corner."""
-    shape = source = (draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+    """Up to three hidden layers of any kind and one or two fc layers; small, but every corner."""
+    config = draw(configs())
+    shape = source = (draw(st.integers(1, 6)), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
     layers: list[Layer] = []
-    for _ in range(draw(st.integers(0, 3))):
-        c, h, w = shape
-        if draw(st.booleans()):
-            k, s = draw(st.integers(1, min(3, h, w))), draw(st.integers(1, 6))
-            out = (c, (h - k) // s + 1, (w - k) // s + 1)
-            layers.append(PoolLayer(f"pool{len(layers)}", shape, out, k, s))
-        else:
-            k, s = draw(st.integers(1, min(3, h, w))), draw(st.integers(1, 2))
-            n_out = draw(st.integers(1, 20))
-            spec = draw(specs(n_out, c * k * k))
-            layers.append(mac("conv", shape, spec, k, s, draw(st.integers(0, k - 1))))
+    for number in range(draw(st.integers(0, 3))):
+        layers.append(draw(hidden(f"layer{number}", shape, config.rows)))
         shape = layers[-1].out_shape
     for _ in range(draw(st.integers(1, 2))):
         c, h, w = shape
         layers.append(mac("fc", shape, draw(specs(draw(st.integers(1, 25)), c * h * w))))
         shape = layers[-1].out_shape
-    return Program(draw(configs()), tuple(layers), source)
+    # An addition adds a map to itself.
+    wires = [
+        Wire(wire.sources * 2, wire.target) if isinstance(layer, AddLayer) else wire
+        for layer, wire in zip(layers, chain_wires(layers), strict=True)
+    ]
+    return Program.graph(config, layers, wires, source)
 
 
 # --- what must hold -----------------------------------------------------------------------------

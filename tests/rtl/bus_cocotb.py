@@ -147,7 +147,8 @@ async def places_that_no_memory_has_are_refused(dut: Any) -> None:
     tb = await ready(dut)
     config = PROGRAM.config
     depths = [config.wgt_depth // config.banks, config.idx_depth, config.chan_depth,
-              config.chan_depth, 16 * config.prog_depth, config.chan_depth, 0, 0]  # fmt: skip
+              config.chan_depth, 16 * config.prog_depth, config.chan_depth,
+              config.lut_tables << config.act_w, 0]  # fmt: skip
     places = [(space, depth, 0) for space, depth in enumerate(depths)]
     places += [(0, 0, config.banks), (1, 0, config.rows), (4, 0, 1), (4, 2**32 - 1, 0)]
     for space, line, field in places:

@@ -6,7 +6,8 @@ import numpy as np
 
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.layers import MacLayer, PoolLayer, Window
+from hwsim.program.program import Program
 
 
 def small_network(config: EngineConfig, seed: int = 1) -> Program:
@@ -21,27 +22,25 @@ def small_network(config: EngineConfig, seed: int = 1) -> Program:
             kind="conv" if conv else "fc",
             in_shape=(1, 6, 6) if conv else (n_conv, 3, 3),
             out_shape=(n, 6, 6) if conv else (n, 1, 1),
-            kernel=3 if conv else 1,
-            stride=1,
-            padding=int(conv),
+            window=Window.square(3, padding=1) if conv else None,
             spec=spec,
             weights=random.integers(-limit, limit + 1, spec.real_weights, np.int32),
-            fw=7,
-            fa_in=8,
-            fa_out=15 if last else 8,
             multiplier=np.full(n, 0 if last else 90, np.int32),
             shift=np.full(n, 0 if last else 13, np.int32),
             bias=np.arange(n, dtype=np.int64) * 4096,
             last=last,
+            weight_scale=np.array([2.0**-7]),
+            scale=2.0**-15 if last else 2.0**-8,
+            hi=config.act_max,
         )
 
     n_conv = 5
     layers = (
         mac("conv", HashSpec("xxh32", n_conv, 9, 11, seed), False),
-        PoolLayer("pool", (n_conv, 6, 6), (n_conv, 3, 3), 2, 2),
+        PoolLayer("pool", (n_conv, 6, 6), (n_conv, 3, 3), Window.square(2, 2)),
         mac("fc", HashSpec("banked", 4, 9 * n_conv, 32, seed, 4), True),
     )
-    return Program(config, layers, (1, 6, 6))
+    return Program.chain(config, layers, (1, 6, 6))
 
 
 def gradient_image(seed: int = 0) -> np.ndarray:

@@ -9,7 +9,8 @@ from hwsim.cost.timing import analyze
 from hwsim.engine.reference import run as oracle
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.program.layers import Layer, MacLayer, PoolLayer, Shape, Window
+from hwsim.program.program import Program
 from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.compare import check
 
@@ -32,8 +33,10 @@ def _mac(name: str, kind: str, source: Shape, target: Shape, fan_in: int, last: 
     n = target[0]
     noise = np.random.default_rng(n)
     return MacLayer(
-        name=name, kind=kind, in_shape=source, out_shape=target, kernel=1, stride=1, padding=0,
-        spec=HashSpec("dense", n, fan_in, n * fan_in), fw=7, fa_in=8, fa_out=15 if last else 8,
+        name=name, kind=kind, in_shape=source, out_shape=target,
+        window=Window.square(1) if kind == "conv" else None,
+        spec=HashSpec("dense", n, fan_in, n * fan_in), weight_scale=np.array([2.0**-7]),
+        scale=2.0**-15 if last else 2.0**-8, hi=CONFIG.act_max,
         weights=noise.integers(-127, 128, n * fan_in).astype(np.int32), last=last,
         multiplier=np.full(n, 0 if last else 128, np.int32),
         shift=np.full(n, 0 if last else 13, np.int32), bias=np.zeros(n, np.int64),
@@ -44,7 +47,7 @@ def agree(source: Shape, *layers: Layer) -> None:
     """The network, with a last layer behind it, has the values and the cycles of the simulator."""
     last = fc(layers[-1].out_shape, 3)
 
-    program = Program(CONFIG, (*layers, last), source)
+    program = Program.chain(CONFIG, (*layers, last), source)
     image = np.random.default_rng(4).integers(0, CONFIG.act_max + 1, source)
     with RtlEngine(program, wake_up=3) as engine:
         run = engine.run(image, maps=True, limit=200_000)
@@ -54,7 +57,7 @@ def agree(source: Shape, *layers: Layer) -> None:
 def test_a_slot_waits_for_the_drain_of_the_one_before() -> None:
     one = conv((1, 5, 5), 4)
     agree((1, 5, 5), one)
-    timed = analyze(Program(CONFIG, (one, fc(one.out_shape, 3)), (1, 5, 5))).layers[0]
+    timed = analyze(Program.chain(CONFIG, (one, fc(one.out_shape, 3)), (1, 5, 5))).layers[0]
     assert timed.post_stall > 0
 
 
@@ -62,7 +65,7 @@ def test_a_slot_waits_for_the_drain_of_the_one_before() -> None:
 def test_a_pool_takes_every_stride_that_the_instruction_holds(stride: int) -> None:
     side = 2 * stride + 3
     source = (2, side, side)
-    agree(source, PoolLayer("pool", source, (2, 3, 3), 3, stride))
+    agree(source, PoolLayer("pool", source, (2, 3, 3), Window.square(3, stride)))
 
 
 def test_a_row_tile_may_be_narrower_than_the_array() -> None:
@@ -75,7 +78,7 @@ def test_one_pixel_is_an_image() -> None:
 
 def test_one_layer_is_a_network() -> None:
     source = (2, 3, 3)
-    program = Program(CONFIG, (fc(source, 5),), source)
+    program = Program.chain(CONFIG, (fc(source, 5),), source)
     image = np.arange(18).reshape(source)
     with RtlEngine(program) as engine:
         run = engine.run(image)

@@ -18,7 +18,8 @@ from hwsim.cost.timing import analyze
 from hwsim.engine.reference import Trace
 from hwsim.engine.reference import run as oracle
 from hwsim.numbers.config import load_config
-from hwsim.program.program import FIELDS, Program
+from hwsim.program.instruction import FIELDS
+from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
 from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.compare import check
@@ -109,7 +110,7 @@ def forge(changes: Changes) -> NDArray[np.uint64]:
         ("opcode or shape", {"op": (1, 15)}),
         ("opcode or shape", {"out_c": (2, 0)}),
         ("opcode or shape", {"scheme": (2, 3)}),
-        ("opcode or shape", {"stride": (1, 0)}),
+        ("opcode or shape", {"stride_w": (1, 0)}),
         ("opcode or shape", {"in_c": (0, 2)}),
         ("opcode or shape", {"fan_in": (0, 8)}),
         ("opcode or shape", {"fan_in": (2, 46)}),
@@ -123,7 +124,7 @@ def forge(changes: Changes) -> NDArray[np.uint64]:
         ("size", {"in_w": (0, 65535)}),
         ("size", {"out_h": (0, 60000)}),
         ("size", {"out_w": (1, 65535)}),
-        ("size", {"in_c": (0, 2), "kernel": (0, 12), "fan_in": (0, 288)}),
+        ("size", {"in_c": (0, 3), "kernel_h": (0, 11), "kernel_w": (0, 11), "fan_in": (0, 363)}),
         ("size", {"index_base": (0, 8192 - 26)}),
         ("size", {"index_base": (2, 2**32 - 1)}),
         ("size", {"weight_base": (2, 4096 - 15)}),
@@ -162,17 +163,25 @@ def test_a_layer_may_fill_a_memory_to_its_last_line(engine: RtlEngine, changes: 
 @st.composite
 def plausible(draw: Any) -> Changes:
     """A layer that is consistent, but not with its neighbours."""
-    side, some = st.integers(1, 9), st.integers(0, 15)
+    side, some, line = st.integers(1, 9), st.integers(0, 15), st.integers(0, 200)
     number = draw(st.integers(0, 2))
-    op = draw(st.integers(1, 3))
-    in_c, in_h, in_w, kernel = draw(side), draw(side), draw(side), draw(some)
+    op = draw(st.integers(1, 7))
+    groups = draw(st.integers(1, 3)) if op == 1 else 1
+    in_c, in_h, in_w = groups * draw(st.integers(1, 4)), draw(side), draw(side)
+    kernel_h, kernel_w = draw(st.integers(1, 11)), draw(st.integers(1, 11))
+    point = op >= 5
+    out_h, out_w = (in_h, in_w) if point else (1, 1) if op == 2 else (draw(side), draw(side))
+    lo = draw(st.integers(0, 255))
     row = dict(
-        op=op, last=int(op == 2 and draw(st.booleans())), scheme=draw(st.integers(0, 2)),
-        log2_hash_banks=draw(st.integers(0, 31)), kernel=kernel, stride=draw(some),
-        padding=draw(some), in_c=in_c, in_h=in_h, in_w=in_w,
-        out_c=in_c if op == 3 else draw(st.integers(1, 99)), out_h=1 if op == 2 else draw(side),
-        out_w=1 if op == 2 else draw(side), real_weights=draw(st.integers(1, 99)),
-        fan_in=in_c * (in_h * in_w if op == 2 else kernel * kernel),
+        op=op, last=int(op in (2, 4, 5) and draw(st.booleans())), scheme=draw(st.integers(0, 2)),
+        log2_hash_banks=draw(st.integers(0, 31)), kernel_h=kernel_h, kernel_w=kernel_w,
+        stride_h=draw(some), stride_w=draw(some), pad_top=draw(st.integers(0, kernel_h - 1)),
+        pad_left=draw(st.integers(0, kernel_w - 1)), groups=groups, in_c=in_c, in_h=in_h,
+        in_w=in_w, out_c=in_c if op > 2 else groups * draw(st.integers(1, 33)), out_h=out_h,
+        out_w=out_w, real_weights=draw(st.integers(1, 99)), lo=lo, hi=draw(st.integers(lo, 255)),
+        fill=draw(st.integers(0, 255)), in_line=draw(line), in2_line=draw(line),
+        out_line=draw(line), table=draw(st.integers(0, 4)),
+        fan_in=in_c * in_h * in_w if op == 2 else in_c // groups * kernel_h * kernel_w,
         prob_shift=draw(st.integers(0, 255)),
     )  # fmt: skip
     return {name: (number, value) for name, value in row.items()}

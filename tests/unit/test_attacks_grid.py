@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.core.grid import LSB_TOLERANCE, Continuous, Grid
-from hwsim.engine.forward import _to_grid, _to_grid_double
+from hwsim.engine.pixels import _to_grid, _to_grid_double
 
 bits = st.integers(1, 16)
 pixel = st.floats(0.0, 1.0, width=32)

@@ -17,9 +17,10 @@ from hwsim.audit import agreement
 from hwsim.audit import integers as datapath
 from hwsim.audit.attempts import still_rising
 from hwsim.audit.gradients import examine, true_seed
+from hwsim.audit.tails import tails
 from hwsim.numbers.config import load_config
 from hwsim.program.program import Program
-from tests.images import small_program
+from tests.images import residual_program, small_program
 
 
 @pytest.fixture
@@ -44,12 +45,34 @@ def test_a_network_cut_behind_a_layer_gives_the_same_logits(
     program: Program, images: Tensor
 ) -> None:
     engine = Engine(program)
-    tails = list(agreement.tails(program))
-    assert [depth for depth, _ in tails] == ["input", "after pool", "after fc0"]
+    found = list(tails(engine))
+    assert [depth for depth, _ in found] == ["input", "after pool", "after fc0"]
     maps = [whole(images), *engine.feature_maps(images)]
-    for (_, tail), read in zip(tails, maps, strict=True):
-        x = torch.from_numpy((read / 255).astype(np.float32))
+    for (_, tail), read in zip(found, maps, strict=True):
+        image = tail.input
+        x = torch.from_numpy(((read - image.zero) * float(image.scale)).astype(np.float32))
         assert torch.equal(Engine(tail).integer_logits(x), engine.integer_logits(images))
+
+
+def test_a_graph_is_cut_only_where_one_map_is_alive() -> None:
+    """Behind the second convolution the first one's map is still wanted, for the sum."""
+    program = residual_program(load_config("default"))
+    engine = Engine(program)
+    found = dict(tails(engine))
+    names = ["conv0", "conv1", "add", "lut", "affine", "average"]
+    assert [stage.name for stage in engine.datapath.stages[:-1]] == names
+    assert list(found) == ["input", *(f"after {name}" for name in names if name != "conv1")]
+    generator = torch.Generator().manual_seed(5)
+    low, high = engine.bounds
+    x = torch.rand(5, *program.input_shape, generator=generator) * (high - low) + low
+    for depth in names:
+        if depth == "conv1":
+            continue
+        tail = found[f"after {depth}"]
+        read = engine.feature_maps(x)[names.index(depth)].astype(np.int64)
+        image = tail.input
+        y = torch.from_numpy(((read - image.zero) * float(image.scale)).astype(np.float32))
+        assert torch.equal(Engine(tail).integer_logits(y), engine.integer_logits(x))
 
 
 # --- gradients against the datapath ---------------------------------------------------------------
@@ -57,7 +80,7 @@ def test_a_network_cut_behind_a_layer_gives_the_same_logits(
 
 def test_before_a_linear_layer_the_gradient_is_exact(program: Program, images: Tensor) -> None:
     engine = Engine(program)
-    depth, tail = list(agreement.tails(program))[-1]
+    depth, tail = list(tails(Engine(program)))[-1]
     maps = engine.feature_maps(images)[-1].astype(np.int64)
     labels = engine(images).argmax(1).numpy()
     row = agreement.directions(tail, maps, labels, depth=depth, step=4, draws=8)
@@ -69,7 +92,7 @@ def test_before_a_linear_layer_the_gradient_is_exact(program: Program, images: T
 def test_a_gradient_of_another_network_is_found_out(
     program: Program, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    depth, tail = list(agreement.tails(program))[-1]
+    depth, tail = list(tails(Engine(program)))[-1]
     maps = Engine(program).feature_maps(images)[-1].astype(np.int64)
     labels = Engine(program)(images).argmax(1).numpy()
     slope = agreement._slope

@@ -5,13 +5,22 @@ from __future__ import annotations
 import pytest
 
 from hwsim.cost import energy
+from hwsim.cost.activity import Activity, array_activity, pool_activity
 from hwsim.cost.energy import add_pj, multiply_pj, sram_pj_per_bit
+from hwsim.cost.layer_timing import array_work
 from hwsim.cost.timing import analyze
-from hwsim.numbers.config import load_config
+from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import PoolLayer, Program
-from hwsim.units.expander import expansion
+from hwsim.program.layers import Layer, PoolLayer, Window
 from tests.unit.test_timing import PLAN, mac, network, report
+
+TINY, DEFAULT = load_config("tiny"), load_config("default")
+
+
+def events_of(layer: Layer, config: EngineConfig = DEFAULT) -> Activity:
+    """Events of a layer that sums on the array."""
+    return array_activity(layer, array_work(layer, config))
+
 
 POINTS = {name: pj for name, pj, _ in energy.PUBLISHED}
 
@@ -45,7 +54,7 @@ def test_padding_is_not_read_from_the_activation_buffer() -> None:
     """3x3 on 4x4 with padding 1: 10 of 12 (kernel, output) pairs per axis lie on the map."""
     spec = HashSpec.for_rate("dense", 6, 18, 1.0)
     layer = mac("conv", (2, 4, 4), spec, 3, 1, 1)
-    events = energy.mac_activity(layer, spec, expansion(spec, 2, 2), pixel_tiles=8)
+    events = events_of(layer, TINY)
     assert events.act_reads == 3 * 2 * 10 * 10
     assert events.macs == 6 * 18 * 16
     assert events.act_writes == events.requantized == 6 * 16
@@ -56,25 +65,25 @@ def test_padding_is_not_read_from_the_activation_buffer() -> None:
 
 def test_equal_addresses_are_read_once() -> None:
     spec = HashSpec("xxh32", 16, 50, 1)
-    events = energy.mac_activity(mac("fc", (50, 1, 1), spec), spec, expansion(spec, 16, 16), 1)
+    events = events_of(mac("fc", (50, 1, 1), spec))
     assert events.weight_reads == 50
     assert events.index_lines == 50
 
 
 def test_an_index_on_the_fly_costs_four_multiplies_per_expanded_weight() -> None:
     spec = HashSpec.for_rate("xxh32", 32, 100, 1 / 4)
-    events = energy.mac_activity(mac("fc", (100, 1, 1), spec), spec, expansion(spec, 16, 16), 1)
+    events = events_of(mac("fc", (100, 1, 1), spec))
     assert events.hash_multiplies == 4 * 3200 + 32
 
 
 def test_the_last_layer_only_adds_its_bias() -> None:
     spec = HashSpec.for_rate("dense", 10, 20, 1.0)
-    events = energy.mac_activity(mac("fc", (20, 1, 1), spec), spec, expansion(spec, 16, 16), 1)
+    events = events_of(mac("fc", (20, 1, 1), spec))
     assert (events.requantized, events.biased, events.act_writes) == (0, 10, 0)
 
 
 def test_a_pool_compares_all_but_the_first_of_a_window() -> None:
-    events = energy.pool_activity(PoolLayer("pool", (3, 6, 6), (3, 2, 2), 3, 2))
+    events = pool_activity(PoolLayer("pool", (3, 6, 6), (3, 2, 2), Window.square(3, 2)))
     assert (events.act_reads, events.compares, events.act_writes) == (108, 96, 12)
 
 
@@ -104,7 +113,7 @@ def test_narrower_words_cost_less() -> None:
 def test_what_does_not_fit_on_chip_comes_from_dram() -> None:
     program = network(load_config("default"), (2, 12, 12), PLAN, "xxh32")
     small = program.config.replace(wgt_depth=4096, idx_depth=64)
-    result = analyze(Program(small, program.layers, program.input_shape)).energy
+    result = analyze(program.replace(config=small)).energy
     where = {one.name: one.dram for one in result.alternatives}
     assert where["this network, stored index"] == "index"
     assert where["this network, hashed index"] == ""

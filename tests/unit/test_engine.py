@@ -21,7 +21,8 @@ from hwsim.engine.backward import GRADIENT_MODES
 from hwsim.errors import InputError
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer
+from hwsim.program.program import Program
 from tests.gradients import assert_same
 from tests.images import small_program
 
@@ -467,12 +468,13 @@ def linear_program(bits: int, fw: int, words: np.ndarray, bias: list[int]) -> Pr
     config = load_config("default").with_bits(bits)
     count, none = len(bias), np.zeros(len(bias), np.int32)
     layer = MacLayer(
-        name="fc", kind="fc", in_shape=(1, 4, 4), out_shape=(count, 1, 1), kernel=1, stride=1,
-        padding=0, spec=HashSpec("dense", count, 16, 16 * count),
-        weights=np.ascontiguousarray(words.T).reshape(-1).astype(np.int32), fw=fw, fa_in=bits,
-        fa_out=bits + fw, multiplier=none, shift=none, bias=np.array(bias, np.int64), last=True,
+        name="fc", kind="fc", in_shape=(1, 4, 4), out_shape=(count, 1, 1), window=None,
+        spec=HashSpec("dense", count, 16, 16 * count),
+        weights=np.ascontiguousarray(words.T).reshape(-1).astype(np.int32),
+        weight_scale=np.array([2.0**-fw]), scale=2.0 ** -(bits + fw), hi=config.act_max,
+        multiplier=none, shift=none, bias=np.array(bias, np.int64), last=True,
     )  # fmt: skip
-    return Program(config, (layer,), (1, 4, 4))
+    return Program.chain(config, (layer,), (1, 4, 4))
 
 
 def test_small_logits_are_the_exact_integers() -> None:

@@ -18,7 +18,8 @@ from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network, open_network, pixels
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import Layer, MacLayer, PoolLayer, Program
+from hwsim.program.layers import Layer, MacLayer, PoolLayer
+from hwsim.program.program import Program
 from tests.images import small_program
 from tests.rounding import assert_within, gamma, roundings
 
@@ -55,9 +56,10 @@ def two_layers(hidden_bias: int) -> Program:
         count, fan_in = words.shape
         return MacLayer(
             name="out" if last else "hidden", kind="fc", in_shape=source,
-            out_shape=(count, 1, 1), kernel=1, stride=1, padding=0,
+            out_shape=(count, 1, 1), window=None,
             spec=HashSpec("dense", count, fan_in, words.size),
-            weights=words.T.reshape(-1).astype(np.int32), fw=7, fa_in=8, fa_out=15 if last else 8,
+            weights=words.T.reshape(-1).astype(np.int32), weight_scale=np.array([2.0**-7]),
+            scale=2.0 ** -(15 if last else 8), hi=config.act_max,
             multiplier=np.full(count, m, np.int32), shift=np.full(count, s, np.int32),
             bias=np.full(count, bias, np.int64), last=last,
         )  # fmt: skip
@@ -65,7 +67,7 @@ def two_layers(hidden_bias: int) -> Program:
     shift = 9
     bias = (hidden_bias << shift) + (1 << (shift - 1))
     hidden = fc(W1, (1, 2, 2), 3, shift, bias, last=False)
-    return Program(config, (hidden, fc(W2, (3, 1, 1), 0, 0, 0, last=True)), (1, 2, 2))
+    return Program.chain(config, (hidden, fc(W2, (3, 1, 1), 0, 0, 0, last=True)), (1, 2, 2))
 
 
 def assert_chain_rule(found: Tensor, seed: Tensor) -> None:
@@ -167,9 +169,9 @@ def test_finite_differences_equal_a_brute_force_loop(bits: int, width: int) -> N
 def test_finite_differences_are_one_sided_at_black_and_white() -> None:
     # A linear network: a central difference with one end clipped would give half the slope.
     layer = dataclasses.replace(
-        two_layers(OPEN).mac_layers[0], fa_out=15, last=True, bias=np.zeros(3, np.int64)
+        two_layers(OPEN).mac_layers[0], scale=2.0**-15, last=True, bias=np.zeros(3, np.int64)
     )
-    program = Program(load_config("default"), (layer,), (1, 2, 2))
+    program = Program.chain(load_config("default"), (layer,), (1, 2, 2))
     engine = Engine(program, gradient="finite-difference")
     images = torch.tensor([[[[0.0, 1.0], [0.5, 0.25]]]])
     for k in range(3):
@@ -198,25 +200,32 @@ def test_finite_differences_measure_from_the_gridded_image() -> None:
 def dequantized(program: Program) -> nn.Sequential:
     """The float network with the program's own weights, slopes and biases, without rounding."""
     layers: list[nn.Module] = []
+    step = 2.0**-program.config.act_w  # as the datapath sees pixels
     for layer in program.layers:
-        layers += _float_layer(layer)
+        layers += _float_layer(layer, step)
+        step = step if isinstance(layer, PoolLayer) else layer.scale
     return nn.Sequential(*layers)
 
 
-def _float_layer(layer: Layer) -> list[nn.Module]:
+def _float_layer(layer: Layer, step: float) -> list[nn.Module]:
+    """A layer that reads codes worth ``step``, in float64."""
     if isinstance(layer, PoolLayer):
-        return [nn.MaxPool2d(layer.kernel, layer.stride)]
-    weight = torch.from_numpy(np.ldexp(layer.virtual_weights.astype(np.float64), -layer.fw))
+        return [nn.MaxPool2d(layer.window.kernel, layer.window.stride)]
+    assert isinstance(layer, MacLayer)
+    # A step of a sum, in real units; the last layer neither multiplies nor shifts.
+    slope = np.ones(layer.n_out)
     if not layer.last:
-        exponent = layer.fa_in + layer.fw - layer.fa_out - layer.shift
-        weight *= torch.from_numpy(np.ldexp(layer.multiplier, exponent))[:, None]
-    frac = layer.fa_out + layer.shift  # the last layer does not shift
-    bias = np.ldexp((layer.bias - layer.rounding).astype(np.float64), -frac)
+        slope = np.ldexp(layer.multiplier.astype(np.float64), -layer.shift)
+    slope = slope * layer.scale / step
+    weight = torch.from_numpy(layer.virtual_weights * slope[:, None])
+    bias = np.ldexp((layer.bias - layer.rounding).astype(np.float64), -layer.shift) * layer.scale
     mac: nn.Linear | nn.Conv2d
     if layer.kind == "fc":
         mac = nn.Linear(layer.fan_in, layer.n_out, dtype=torch.float64)
     else:
-        shape = (layer.in_shape[0], layer.n_out, layer.kernel, layer.stride, layer.padding)
+        assert layer.window is not None
+        window = layer.window
+        shape = (layer.in_shape[0], layer.n_out, window.kernel, window.stride, window.padding[:2])
         mac = nn.Conv2d(*shape, dtype=torch.float64)
     mac.load_state_dict(
         {"weight": weight.reshape(mac.weight.shape), "bias": torch.from_numpy(bias)}

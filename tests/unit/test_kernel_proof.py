@@ -16,18 +16,19 @@ from torch import nn
 import hwsim
 from hwsim.engine import (
     float_proof,
+    input_gradient,
     kernel_proof,
     kernels,
     precision,
     reference,
     weight_gradient,
 )
-from hwsim.engine.backward import _by_library
+from hwsim.engine.input_gradient import _by_library
 from hwsim.engine.kernel_proof import Checked
 from hwsim.engine.kernels import Accumulate, candidates
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import MacLayer
+from hwsim.program.layers import MacLayer, Window
 
 ALL = frozenset(("int8", "float32", "float64"))
 
@@ -51,9 +52,11 @@ def layer_of(
         words = np.full(count, word)
     none = np.zeros(outputs, np.int32)
     return MacLayer(
-        "layer", kind, source, (outputs, *out), kernel, stride, padding,
-        HashSpec("dense", outputs, fan_in, count), words.astype(np.int32), 0, 8, 8,
-        none, none, none.astype(np.int64), True,
+        "layer", kind, source, (outputs, *out),
+        Window.square(kernel, stride, padding) if kind == "conv" else None,
+        HashSpec("dense", outputs, fan_in, count), words.astype(np.int32),
+        none, none, none.astype(np.int64), last=True, weight_scale=np.ones(1), scale=2.0**-8,
+        hi=255,
     )  # fmt: skip
 
 
@@ -133,7 +136,9 @@ def test_a_wrong_kernel_is_named_and_the_sums_are_right(
     config = load_config("default")
     checked = Checked(layer, config, ALL)
     batches = [maps_of(layer, count) for count in (1, 3, 64, 1)]
-    with pytest.warns(RuntimeWarning, match="conv 30x10x8 -> 5x5x4 kernel 3 stride 2 padding 1"):
+    with pytest.warns(
+        RuntimeWarning, match="conv 30x10x8 -> 5x5x4 kernel 3x3 stride 2x2 padding 1x1"
+    ):
         answers = [checked(maps) for maps in batches]
     for maps, found in zip(batches, answers, strict=True):
         np.testing.assert_array_equal(found.astype(np.int64), truth_of(layer, maps))
@@ -214,7 +219,7 @@ def test_a_batch_through_thin_maps_is_answered_as_its_images_alone(
 @pytest.mark.parametrize("image", range(5))
 def test_a_wrong_input_gradient_of_any_image_is_named_and_replaced(image: int) -> None:
     layer = layer_of(source=(6, 9, 8))
-    weight = hwsim.engine.backward._weight(layer)
+    weight = input_gradient._packed(layer, np.ones(layer.n_out), True)
     flow = np.random.default_rng(0).standard_normal((5, 9, 8, 5), np.float32)
     right = _by_library(layer, weight, flow)
 
@@ -227,8 +232,8 @@ def test_a_wrong_input_gradient_of_any_image_is_named_and_replaced(image: int) -
     with pytest.warns(RuntimeWarning, match="is wrong in float32 .* batch of 5"):
         found = float_proof.proved_product(
             f"test {image}", wrong,
-            lambda f, m: hwsim.engine.backward._by_columns(layer, f, m), flow,
-            lambda: hwsim.engine.backward._matrix(layer, weight), 45,
+            lambda f, m: input_gradient._by_columns(layer, f, m), flow,
+            lambda: input_gradient._matrix(layer, weight), 45,
         )  # fmt: skip
     np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-2)
     assert found[image, -1, -1, -1] != wrong(flow)[image, -1, -1, -1]
@@ -271,7 +276,9 @@ def test_a_wrong_weight_gradient_is_named_and_replaced(
         return found
 
     monkeypatch.setattr(weight_gradient, "conv2d_weight", wrong)
-    with pytest.warns(RuntimeWarning, match="weight gradient of conv 6x9x8 -> 5x9x8 kernel 3 .*5"):
+    with pytest.warns(
+        RuntimeWarning, match="weight gradient of conv 6x9x8 -> 5x9x8 kernel 3x3 .*5"
+    ):
         found = weight_gradient.weight_gradient(layer, maps, flow)
     slope = weight_gradient.slopes(layer).astype(np.float32)[:, None]
     np.testing.assert_array_equal(found.numpy(), right * slope)

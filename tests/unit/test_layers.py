@@ -59,6 +59,66 @@ def test_hash_conv_equals_its_decoded_plain_layer(
     assert torch.equal(layer(x), plain(x))
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(6, 6, 6), (6, 12, 6), (6, 8, 2)])
+def test_grouped_hash_conv_equals_its_decoded_plain_layer(
+    scheme: str, inputs: int, outputs: int, groups: int
+) -> None:
+    layer = HashConv2d(
+        inputs, outputs, 3, padding=1, groups=groups, rate=1 / 4, scheme=scheme, hash_banks=8
+    )
+    x = torch.randn(2, inputs, 7, 7)
+    plain = layer.decoded()
+    assert plain.groups == groups
+    assert torch.equal(layer(x), plain(x))
+
+
+def test_virtual_weights_of_groups_are_output_channel_by_channel_in_the_group() -> None:
+    """(i, j): i counts the output channels of the whole layer, j (channel in the group, ky, kx)."""
+    layer = HashConv2d(6, 4, 3, groups=2, bias=False, rate=1 / 4, seed=3)
+    assert layer.spec == HashSpec.for_rate("xxh32", 4, 3 * 9, 1 / 4, 3)
+    address, negative = table(layer.spec)
+    bank = layer.weight.detach().numpy()
+    x = torch.randn(1, 6, 3, 3)
+    found = layer(x).detach().numpy().reshape(4)
+    for i in range(4):
+        group = x[0, 3 * (i // 2) : 3 * (i // 2) + 3].numpy()
+        total = 0.0
+        for j in range(27):
+            weight = bank[address[i, j]] * (-1 if negative[i, j] else 1)
+            total += weight * group[j // 9, j % 9 // 3, j % 3]
+        assert found[i] == pytest.approx(total, abs=1e-5)
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
+    for inputs, outputs, groups in ((6, 4, 4), (4, 6, 4), (4, 4, 0)):
+        with pytest.raises(ValueError, match="groups must divide the channels"):
+            HashConv2d(inputs, outputs, 3, groups=groups)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False),
+        nn.Conv2d(4, 8, 3, stride=2, groups=4),
+        nn.Conv2d(4, 6, (10, 4), stride=2, padding=(5, 1)),
+        nn.Conv2d(4, 6, (3, 5), padding="same"),
+        nn.Conv2d(4, 6, (1, 3), stride=(1, 2), padding="valid"),
+    ],
+    ids=str,
+)
+def test_a_convolution_of_any_shape_keeps_its_geometry_when_it_is_hashed(conv: nn.Conv2d) -> None:
+    """With every weight kept, scheme dense, the hashed layer is the layer itself."""
+    x = torch.randn(2, 4, 12, 9)
+    kept = compress(conv, 1, "dense")
+    assert isinstance(kept, HashConv2d)
+    assert torch.allclose(kept(x), conv(x), atol=1e-6)
+    shared = compress(conv, 1 / 4)
+    assert isinstance(shared, HashConv2d)
+    assert shared.spec.real_weights == round(conv.weight.numel() / 4)
+    assert torch.equal(decode(shared)(x), shared(x))
+
+
 def test_virtual_weight_is_the_signed_bucket_that_the_hash_names() -> None:
     layer = HashLinear(30, 20, rate=1 / 8, seed=3)
     address, negative = table(layer.spec)
@@ -221,12 +281,11 @@ def test_mode_and_dtype_of_the_layer_are_kept() -> None:
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        (nn.Conv2d(4, 4, (3, 5)), "0: only square"),
-        (nn.Conv2d(4, 4, 3, groups=2), "0: only square"),
-        (nn.Conv2d(4, 4, 3, dilation=2), "0: only square"),
+        (nn.Conv2d(4, 4, 3, dilation=2), "0: only undilated"),
+        (nn.Conv2d(4, 4, 3, dilation=(1, 2)), "0: only undilated"),
         (nn.Conv2d(4, 4, 4, padding="same"), "0: padding='same' with an even kernel"),
-        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "0: only square"),
-        (nn.Conv2d(4, 4, 3, padding=(1, 2)), "0: padding must be the same"),
+        (nn.Conv2d(4, 4, (3, 2), padding="same"), "0: padding='same' with an even kernel"),
+        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "0: only undilated"),
         (nn.ReLU(), "no Linear or Conv2d"),
     ],
 )

@@ -1,7 +1,7 @@
 import re
 
 from hwsim.program.header import verilog_header
-from hwsim.program.program import FIELDS, encode
+from hwsim.program.instruction import FIELDS, encode
 from hwsim.rtl.tree import module_file
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,50 +14,24 @@ from hypothesis import strategies as st
 
 from hwsim.engine import reference
 from hwsim.errors import InputError
-from hwsim.numbers.config import load_config
-from hwsim.numbers.hashing import HashSpec
-from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.numbers.hashing import SCHEMES, HashSpec
+from hwsim.program.layers import (
+    AddLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+    Window,
+)
+from hwsim.program.program import Program
 from hwsim.program.proof import check
+from tests.by_hand import column, mac, net, pool
+from tests.property.corners import corners
+from tests.property.layer_draws import windows
 from tests.property.networks import EXAMPLES, Case, cases, programs
 
-#: 4-bit activations (0 … 15) keep every number in the head.
-TINY = load_config("tiny").replace(act_w=4, wgt_w=8, mult_w=16)
 WORD = st.integers(0, 2**32 - 1)
-
-
-def mac(
-    source: Shape,
-    weights: list[list[int]],
-    *,
-    kernel: int = 0,
-    stride: int = 1,
-    padding: int = 0,
-    post: tuple[int, int, int] | None = None,
-    bias: int = 0,
-    fw: int = 0,
-    fa: int = 4,
-) -> MacLayer:
-    """A dense layer with weights [i][j]: fc without kernel, last without post = (m, s, b)."""
-    matrix = np.array(weights, np.int32)
-    n_out, fan_in = matrix.shape
-    size = [(side + 2 * padding - kernel) // stride + 1 for side in source[1:]]
-    m, s, b = post or (0, 0, bias)
-    return MacLayer(
-        name="conv" if kernel else "fc", kind="conv" if kernel else "fc", in_shape=source,
-        out_shape=(n_out, size[0], size[1]) if kernel else (n_out, 1, 1), kernel=kernel or 1,
-        stride=stride, padding=padding, spec=HashSpec("dense", n_out, fan_in, n_out * fan_in),
-        weights=matrix.T.ravel(), fw=fw, fa_in=fa, fa_out=4 if post else fa + fw,
-        multiplier=np.full(n_out, m, np.int32), shift=np.full(n_out, s, np.int32),
-        bias=np.full(n_out, b, np.int64), last=post is None,
-    )  # fmt: skip
-
-
-def net(*layers: Layer, **changes: Any) -> Program:
-    return Program(TINY.replace(**changes) if changes else TINY, layers, layers[0].in_shape)
-
-
-def column(*values: int) -> np.ndarray:
-    return np.array(values, np.int64).reshape(-1, 1, 1)
 
 
 # --- hashing ------------------------------------------------------------------------------------
@@ -106,7 +78,7 @@ def test_banked_address_rotates_rows_through_the_hash_banks() -> None:
 
 def test_convolution_pads_with_zeros_and_strides() -> None:
     # 3x3 ones over 1 … 9, padding 1, stride 2: the four corner sums.
-    conv = mac((1, 3, 3), [[1] * 9], kernel=3, stride=2, padding=1, post=(1, 0, 0))
+    conv = mac((1, 3, 3), [[1] * 9], kernel=3, stride=2, padding=1, post=(1, 0, 0), act_w=8)
     program = net(conv, mac((1, 2, 2), [[1, 1, 1, 1]]), act_w=8)
     trace = reference.run(program, np.arange(1, 10).reshape(1, 3, 3))
     assert trace.feature_maps[0].tolist() == [[[12, 16], [24, 28]]]
@@ -118,7 +90,7 @@ def test_fan_in_runs_over_channel_then_row_then_column() -> None:
     image = np.arange(8).reshape(2, 2, 2)
     expected = sum(w * a for w, a in zip(range(1, 9), range(8), strict=True))
     assert reference.run(net(mac((2, 2, 2), weights)), image).logits == [expected]
-    conv = mac((2, 2, 2), weights, kernel=2, post=(1, 0, 0))
+    conv = mac((2, 2, 2), weights, kernel=2, post=(1, 0, 0), act_w=8)
     program = net(conv, mac((1, 1, 1), [[1]]), act_w=8)
     assert reference.run(program, image).logits == [expected]
 
@@ -156,18 +128,18 @@ def test_last_layer_adds_its_bias_and_is_not_rescaled() -> None:
 
 def test_pool_takes_the_maximum_and_drops_leftovers() -> None:
     image = np.array([[[1, 5, 2, 9], [3, 4, 8, 0], [15, 15, 15, 15]]])
-    pool = PoolLayer("pool", (1, 3, 4), (1, 1, 2), 2, 2)
-    trace = reference.run(net(pool, mac((1, 1, 2), [[1, 1]])), image)
+    trace = reference.run(
+        net(pool((1, 3, 4), Window.square(2, 2)), mac((1, 1, 2), [[1, 1]])), image
+    )
     assert trace.feature_maps[0].tolist() == [[[5, 9]]]
 
 
 def test_pool_windows_may_overlap_or_leave_gaps() -> None:
     image = np.array([[[1, 5, 2, 9, 3]]])
-    overlap = PoolLayer("pool", (1, 1, 5), (1, 1, 5), 1, 1)
-    gaps = PoolLayer("pool", (1, 1, 5), (1, 1, 2), 1, 3)
-    for pool, expected in ((overlap, [1, 5, 2, 9, 3]), (gaps, [1, 9])):
+    overlap, gaps = (pool((1, 1, 5), Window.square(1, step)) for step in (1, 3))
+    for one, expected in ((overlap, [1, 5, 2, 9, 3]), (gaps, [1, 9])):
         width = len(expected)
-        trace = reference.run(net(pool, mac((1, 1, width), [[1] * width])), image)
+        trace = reference.run(net(one, mac((1, 1, width), [[1] * width])), image)
         assert trace.feature_maps[0].tolist() == [[expected]]
 
 
@@ -175,32 +147,66 @@ def test_argmax_is_the_first_of_equal_logits() -> None:
     assert reference.run(net(mac((1, 1, 1), [[-1], [2], [2]])), [[[3]]]).argmax == 1
 
 
+def planes(program: Program, image: np.ndarray, maps: list[np.ndarray]) -> dict[int, np.ndarray]:
+    """Every map of an inference, put together from what each layer wrote."""
+    found = {n: np.full(one.shape, -1, np.int64) for n, one in enumerate(program.maps)}
+    found[0][:] = image
+    for wire, part in zip(program.wires, maps, strict=True):
+        if wire.target is not None:
+            first = wire.target.channel
+            found[wire.target.map][first : first + len(part)] = part
+    return found
+
+
+def sums(layer: Layer, x: torch.Tensor) -> torch.Tensor:
+    """What a layer but an addition sums, (C, H, W) float64; sums below 2^48 are exact in it."""
+    if isinstance(layer, MacLayer):
+        w = torch.tensor(reference.virtual_weights(layer), dtype=torch.float64)
+        if layer.window is None:
+            return (w @ x.reshape(-1)).reshape(layer.out_shape)
+        top, left, bottom, right = layer.window.padding
+        padded = F.pad(x[None], (left, right, top, bottom), value=layer.fill)
+        square = w.view(layer.n_out, -1, *layer.window.kernel)
+        return F.conv2d(padded, square, None, layer.window.stride, groups=layer.groups)[0]
+    if isinstance(layer, AverageLayer):
+        window = layer.window
+        return F.avg_pool2d(x[None], window.kernel, window.stride, divisor_override=1)[0]
+    return x
+
+
+def truth(program: Program, layer: Layer, sources: list[np.ndarray]) -> torch.Tensor:
+    """What a layer writes, by torch."""
+    x = torch.from_numpy(sources[0]).double()
+    if isinstance(layer, PoolLayer):
+        top, left, bottom, right = layer.window.padding
+        padded = F.pad(x[None], (left, right, top, bottom), value=-1)
+        return F.max_pool2d(padded, layer.window.kernel, layer.window.stride)[0].long()
+    if isinstance(layer, LutLayer):
+        return torch.from_numpy(layer.table.astype(np.int64))[x.long()]
+    m, s, b = (
+        torch.from_numpy(v.astype(np.int64)).view(-1, 1, 1)
+        for v in (layer.multiplier, layer.shift, layer.bias)
+    )
+    if isinstance(layer, AddLayer):
+        p = x.long() * m[0] + torch.from_numpy(sources[1]) * m[1] + b
+    else:
+        acc = sums(layer, x).long()
+        if layer.last:
+            return acc + b
+        p = acc * m + b
+    return (p >> s).clamp(layer.lo, layer.hi)
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(cases(largest=1))
-def test_every_layer_equals_exact_float64_arithmetic(case: Case) -> None:
+def test_every_layer_equals_exact_arithmetic_of_torch(case: Case) -> None:
     program, image = case.program, case.images[0]
     trace = reference.run(program, image)
-    x = torch.from_numpy(image)
-    for layer, result in zip(program.layers, trace.feature_maps, strict=True):
-        if isinstance(layer, PoolLayer):
-            y = F.max_pool2d(x[None].double(), layer.kernel, layer.stride)[0].long()
-        else:
-            # Accumulators stay below 2^48, so float64 is exact in any order of summation.
-            w = torch.tensor(reference._virtual_weights(layer), dtype=torch.float64)
-            if layer.kind == "fc":
-                acc = (w @ x.reshape(-1).double()).reshape(layer.out_shape)
-            else:
-                square = w.view(-1, layer.in_shape[0], layer.kernel, layer.kernel)
-                acc = F.conv2d(x[None].double(), square, None, layer.stride, layer.padding)[0]
-            b, m, s = (
-                torch.from_numpy(v.astype(np.int64)).view(-1, 1, 1)
-                for v in (layer.bias, layer.multiplier, layer.shift)
-            )
-            y = acc.long() + b
-            if not layer.last:
-                y = ((acc.long() * m + b) >> s).clamp(0, program.config.act_max)
-        assert torch.equal(y, torch.from_numpy(result)), layer.name
-        x = y
+    maps = planes(program, image, trace.feature_maps)
+    for layer, wire, result in zip(program.layers, program.wires, trace.feature_maps, strict=True):
+        channels = layer.in_shape[0]
+        sources = [maps[one.map][one.channel : one.channel + channels] for one in wire.sources]
+        assert torch.equal(truth(program, layer, sources), torch.from_numpy(result)), layer.name
 
 
 # --- overflow and bad images --------------------------------------------------------------------
@@ -281,96 +287,6 @@ def test_probabilities_are_below_one_and_follow_the_logits(logits: list[int], fr
     assert ranked == sorted(p)
 
 
-# --- gradient -----------------------------------------------------------------------------------
-
-
-def test_gradient_of_one_layer_is_its_decoded_weights() -> None:
-    program = net(mac((2, 1, 1), [[3, -5], [1, 0]], fw=6))
-    found = reference.gradient(program, column(1, 2), [1, Fraction(1, 2)])
-    unit = Fraction(15, 2**10)  # 2^A − 1 levels a pixel, 2^-(fa+fw) a logit step
-    assert found.shape == (2, 1, 1)
-    assert found.ravel().tolist() == [Fraction(7, 2) * unit, -5 * unit]
-
-
-@pytest.mark.parametrize(
-    ("pixel", "post", "plain", "unclamped"),
-    [
-        (4, (1, 0, 0), 1, 1),
-        (0, (1, 0, 0), 0, 0),  # p = 0 does not pass
-        (1, (1, 2, 2), Fraction(1, 4), Fraction(1, 4)),  # p − rounding = 1 passes, though y = 0
-        (0, (1, 2, 2), 0, 0),  # only the rounding term is positive
-        (15, (1, 0, 1), 0, 1),  # 16 saturates
-        (15, (1, 0, 0), 1, 1),  # 15 is the largest value, not saturated
-        (15, (3, 1, 0), 0, Fraction(3, 2)),  # 45 >> 1 = 22 saturates
-        (4, (-2, 1, 20), -1, -1),  # a negative multiplier turns the sign
-        (4, (-2, 1, 1), 0, 0),
-        (4, (0, 1, 9), 0, 0),
-    ],
-)
-def test_gradient_passes_where_the_fixed_point_output_moves(
-    pixel: int,
-    post: tuple[int, int, int],
-    plain: Fraction | int,
-    unclamped: Fraction | int,
-) -> None:
-    program = net(mac((1, 1, 1), [[1]], post=post), mac((1, 1, 1), [[1]]))
-    unit = Fraction(15, 16)
-    for flag, slope in ((False, plain), (True, unclamped)):
-        found = reference.gradient(program, column(pixel), [1], unclamped=flag)
-        assert found.tolist() == [[[slope * unit]]]
-
-
-def test_pool_gradient_goes_to_the_first_maximum_in_row_major_order() -> None:
-    image = np.array([[[2, 7], [7, 7]]])
-    program = net(PoolLayer("pool", (1, 2, 2), (1, 1, 1), 2, 2), mac((1, 1, 1), [[16]]))
-    assert reference.gradient(program, image, [1]).tolist() == [[[0, 15], [0, 0]]]
-
-
-def test_overlapping_pool_windows_add_up_at_a_shared_maximum() -> None:
-    image = np.array([[[1, 9, 1], [1, 1, 1]]])
-    program = net(PoolLayer("pool", (1, 2, 3), (1, 1, 2), 2, 1), mac((1, 1, 2), [[16, 32]]))
-    assert reference.gradient(program, image, [1]).tolist() == [[[0, 45, 0], [0, 0, 0]]]
-
-
-def test_gradient_is_the_exact_difference_where_nothing_is_shifted_out() -> None:
-    # s = 0 and 16-bit maps: logits are linear around this image, pool winners keep their lead.
-    rng = np.random.default_rng(5)
-    conv = mac(
-        (2, 5, 4), rng.integers(-3, 4, (3, 18)).tolist(), kernel=3, padding=1, post=(-2, 0, 9000)
-    )
-    pool = PoolLayer("pool", (3, 5, 4), (3, 2, 2), 2, 2)
-    hidden = mac((3, 2, 2), rng.integers(0, 2, (4, 12)).tolist(), post=(1, 0, 7))
-    last = mac((4, 1, 1), rng.integers(-9, 10, (2, 4)).tolist(), fw=3)
-    program = net(conv, pool, hidden, last, act_w=16)
-    image = rng.permutation(np.arange(40) * 16).reshape(2, 5, 4)
-    seeds = [Fraction(1), Fraction(-3, 7)]
-    found = reference.gradient(program, image, seeds)
-    assert any(found.ravel().tolist())
-    base = reference.run(program, image).logits
-    for position in np.ndindex(image.shape):
-        moved = image.copy()
-        moved[position] += 1
-        after = reference.run(program, moved).logits
-        rise = sum(s * (b - a) for s, a, b in zip(seeds, base, after, strict=True))
-        assert found[position] == rise * Fraction(65535, 2**7), position
-
-
-def test_gradient_refuses_seeds_of_another_number_of_classes() -> None:
-    with pytest.raises(InputError, match="2 seeds for 1 classes"):
-        reference.gradient(net(mac((1, 1, 1), [[1]])), column(1), [1, 2])
-
-
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(cases(largest=1))
-def test_gradient_is_linear_in_its_seed(case: Case) -> None:
-    program, image = case.program, case.images[0]
-    n = program.classes
-    first, second = [Fraction(k + 1, 3) for k in range(n)], [Fraction(-k, 5) for k in range(n)]
-    total = [2 * a + b for a, b in zip(first, second, strict=True)]
-    parts = [reference.gradient(program, image, seed) for seed in (first, second, total)]
-    assert (2 * parts[0] + parts[1] == parts[2]).all()
-
-
 # --- the networks that all this is tested with --------------------------------------------------
 
 
@@ -381,39 +297,56 @@ def test_random_networks_pass_the_proof_and_never_overflow_in_the_oracle(case: C
     for image in case.images:
         trace = reference.run(case.program, image)
         assert [m.shape for m in trace.feature_maps] == [x.out_shape for x in case.program.layers]
-    act_w = case.program.config.act_w
-    for pixel, a in zip(case.pixels()[0].ravel(), case.images[0].ravel(), strict=True):
-        assert reference.grid(float(pixel), act_w) == a
+    program = case.program
+    for value, a in zip(case.pixels()[0].ravel(), case.images[0].ravel(), strict=True):
+        assert reference.code(float(value), program.input, program.config.act_w) == a
 
 
 def test_random_networks_reach_every_corner_of_the_machine() -> None:
     seen: set[str] = set()
 
-    @settings(max_examples=2 * EXAMPLES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=3 * EXAMPLES, deadline=None, derandomize=True, database=None)
     @given(programs())
     def collect(program: Program) -> None:
-        config = program.config
-        seen.update(f"A{config.act_w} W{config.wgt_w} ACC{config.acc_w}".split())
-        seen.add(config.index_mode)
-        seen.add("narrow array" if config.rows < program.classes else "wide array")
-        seen.add(f"convs {sum(m.kind == 'conv' for m in program.mac_layers)}")
-        seen.add(f"fcs {sum(m.kind == 'fc' for m in program.mac_layers)}")
-        if program.layers[0].kind == "pool":
-            seen.add("pool on the input")
-        for layer in program.layers:
-            seen.add(f"{layer.kind} stride {layer.stride}")
-            seen.add(f"{layer.kind} kernel {layer.kernel}")
-            if isinstance(layer, MacLayer):
-                seen.add(layer.spec.scheme)
-                if layer.multiplier.min() < 0:
-                    seen.add("negative multiplier")
+        seen.update(corners(program))
 
     collect()
     # Every width turns up sooner or later; these must early.
-    wanted = {"A4", "A8", "A16", "W4", "W8", "W16"}
+    wanted = {"A4", "A8", "A16", "W4", "W8", "W16", "M8", "M16", "M31"}
     wanted |= {"ACC32", "ACC48", "sram", "hash", "narrow array", "wide array"}
-    wanted |= {f"convs {n}" for n in range(4)} | {f"fcs {n}" for n in range(1, 4)}
-    wanted |= {f"conv kernel {k}" for k in range(1, 8)} | {f"pool kernel {k}" for k in range(1, 4)}
-    wanted |= {f"conv stride {s}" for s in (1, 2)} | {f"pool stride {s}" for s in (1, 2, 3)}
-    wanted |= {"dense", "xxh32", "banked", "pool on the input", "negative multiplier"}
+    wanted |= {"conv", "fc", "pool", "average", "affine", "add", "lut"}
+    wanted |= {f"last {kind}" for kind in ("conv", "fc", "average", "affine")}
+    for kind in ("conv", "pool", "average"):
+        wanted |= {f"{kind} kernel {k}" for k in (1, 2)} | {f"{kind} stride {n}" for n in (1, 2)}
+        wanted |= {f"{kind} oblong"}
+    wanted |= {f"{kind} padding" for kind in ("conv", "pool")}
+    wanted |= {"dense", "xxh32", "banked", "negative multiplier", "rows of steps", "no weight"}
+    wanted |= {f"{s} {what}" for s in SCHEMES for what in ("groups", "depthwise")}
+    wanted |= {"lo", "hi", "zero", "fill", "input zero"}
+    wanted |= {"pixels", "other input", "vector", "series"}
+    wanted |= {"concatenation", "slice", "skip", "doubled", "shared lines", "no shared lines"}
     assert wanted <= seen, sorted(wanted - seen)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padded"), [(11, 4, True), (11, 15, True), (15, 15, False)]
+)  # of convolutions, pools, averages
+def test_random_windows_reach_every_side_and_every_stride(
+    kernel: int, stride: int, padded: bool
+) -> None:
+    seen: set[object] = set()
+    kernels = [(h, w) for h in range(1, kernel + 1) for w in range(1, kernel + 1)]
+
+    @settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+    @given(windows((16, 16), kernels, stride, padded))
+    def collect(window: Window) -> None:
+        assert min(window.out_sides(16, 16)) >= 1
+        seen.update((axis, "kernel", k) for axis, k in enumerate(window.kernel))
+        seen.update((axis, "stride", n) for axis, n in enumerate(window.stride))
+        seen.add(("paddings", len(set(window.padding))))
+
+    collect()
+    wanted = {(axis, "kernel", k) for axis in (0, 1) for k in range(1, kernel + 1)}
+    wanted |= {(axis, "stride", n) for axis in (0, 1) for n in range(1, stride + 1)}
+    wanted |= {("paddings", n) for n in ((1, 2, 3, 4) if padded else (1,))}
+    assert wanted <= seen, sorted(map(str, wanted - seen))

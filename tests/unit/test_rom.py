@@ -14,7 +14,8 @@ from rich.console import Console
 
 from hwsim.errors import CompileError, ImageError
 from hwsim.numbers.config import load_config
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer
+from hwsim.program.program import Program
 from hwsim.rom import image as rom
 from tests.images import (
     contents,
@@ -228,15 +229,18 @@ def test_a_forgery_that_changes_nothing_is_accepted(program: Program, image: Pat
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda m: m.update(format_version=2), "format version 2, but this hwsim reads 1"),
+        (lambda m: m.update(format_version=3), "format version 3, but this hwsim reads 1 and 2"),
         (lambda m: m.update(format_version="1"), "format_version: Input should be a valid integer"),
         (lambda m: m.update(surplus=1), "surplus: Extra inputs are not permitted"),
         (lambda m: m.pop("history"), "history: Field required"),
         (lambda m: m["config"].pop("tile_depth"), "config.tile_depth: Field required"),
         (lambda m: m["config"].pop("mult_w"), "config.mult_w: Field required"),
         (lambda m: m["config"].update(rows=3), "config: banks (2) must be at least rows (3)"),
-        (lambda m: m["input"].update(bounds=[-1, 1]), "input: bounds must be [0, 1]"),
-        (lambda m: m["input"].update(codes=[0, 127]), "input: bounds must be [0, 1]"),
+        (lambda m: m["input"].update(scale=[1, 0]), "input.scale.1: Input should be greater"),
+        (lambda m: m["input"].update(scale=[-1, 255]), "input.scale.0: Input should be greater"),
+        (lambda m: m["input"].update(scale=[2**70, 255]), "is beyond 64 bits"),
+        (lambda m: m["input"].update(zero=70000), "input.zero: Input should be less"),
+        (lambda m: m["input"].update(codes=[0, 127]), "input: codes must be [0, 255]"),
         (lambda m: m.update(layers=[]), "layers: Tuple should have at least 1 item"),
         (lambda m: m["layers"][0].update(kind="rnn"), "layers.0: Input tag 'rnn'"),
         (lambda m: m["layers"][0].update(name="a\nb"), "layers.0.conv.name: has unprintable"),
@@ -290,7 +294,7 @@ def test_a_manifest_that_is_no_object_is_refused(image: Path, text: bytes) -> No
         ("scale.mem", 1, b"400001", "line 1 is wider than 22 bits"),
         ("program.mem", 6, b"0000000a", "line 6 (instruction 0, layer conv): real_weights is 10"),
         ("program.mem", 17, b"0000000a", "line 17 (instruction 1, layer pool): op is 10, not 3"),
-        ("program.mem", 16, b"00000001", "instruction 0, layer conv): unused bits must be zero"),
+        ("program.mem", 11, b"00001100", "instruction 0, layer conv): unused bits must be zero"),
         ("program.mem", 65, b"00000001", "line 65 (instruction 4, the end): op is 1, not 0"),
     ],
 )
@@ -315,9 +319,9 @@ def test_a_changed_hash_seed_is_found_in_every_file_that_depends_on_it(image: Pa
     assert refusal(image).startswith("index.mem line 1 says ")
 
 
-def test_a_changed_binary_point_is_refused_by_the_proof(image: Path) -> None:
-    forge_layer(image, 2, fa_in=3)
-    assert "fc0: binary point 3 follows 8" in refusal(image)
+def test_a_changed_step_is_refused_by_the_proof(image: Path) -> None:
+    forge_layer(image, 2, scale=0.125)
+    assert "fc1: a step of the logits is worth" in refusal(image)
 
 
 def test_claims_of_immense_sizes_are_refused_before_anything_is_allocated(image: Path) -> None:

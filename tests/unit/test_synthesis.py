@@ -74,7 +74,7 @@ STEPS = (
     ("clk-to-q", 0.5, "u_core.u_weights.u_turns.first2_q_TRELLIS_FF_Q"),
     ("routing", 1.25, "u_core.u_weights.u_turns.before_q_LUT4_Z"),
     ("logic", 0.25, "u_core.u_weights.u_turns.before_q_LUT4_Z"),
-    ("setup", 0.0, "u_core.u_act.u_maps.gen_bank[0].u_bank.u_map1.mem.0.7"),
+    ("setup", 0.0, "u_core.u_act.u_maps.gen_bank[0].u_bank.u_ram.mem.0.7"),
 )
 
 

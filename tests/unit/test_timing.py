@@ -13,28 +13,33 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.perfetto import TRACKS, events, write_trace
-from hwsim.cost.timing import LayerTiming, TimingReport, analyze
+from hwsim.cost.timing import TimingReport, analyze
 from hwsim.cost.timing_table import render
 from hwsim.errors import HwsimError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec, Scheme
-from hwsim.program.program import Layer, MacLayer, PoolLayer, Program, Shape
+from hwsim.program.layers import Layer, MacLayer, PoolLayer, Shape, Window
+from hwsim.program.program import Program
 from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 
 PARTS = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain")
 
 
-def mac(kind: str, source: Shape, spec: HashSpec, k: int = 1, s: int = 1, p: int = 0) -> MacLayer:
+def mac(
+    kind: str, source: Shape, spec: HashSpec, k: int = 1, s: int = 1, p: int = 0, groups: int = 1
+) -> MacLayer:
     """A layer with zero weights: timing depends on shapes and addresses only."""
     _, h, w = source
     n = spec.n_out
     out = (n, 1, 1) if kind == "fc" else (n, (h + 2 * p - k) // s + 1, (w + 2 * p - k) // s + 1)
     zero = np.zeros(n, np.int32)
     return MacLayer(
-        name=f"{kind}{n}", kind=kind, in_shape=source, out_shape=out, kernel=k, stride=s,  # type: ignore[arg-type]
-        padding=p, spec=spec, weights=np.zeros(spec.real_weights, np.int32), fw=0, fa_in=0,
-        fa_out=0, multiplier=zero, shift=zero, bias=np.zeros(n, np.int64), last=kind == "fc",
+        name=f"{kind}{n}", kind=kind, in_shape=source, out_shape=out, spec=spec,  # type: ignore[arg-type]
+        window=None if kind == "fc" else Window.square(k, s, p), groups=groups,
+        weights=np.zeros(spec.real_weights, np.int32), multiplier=zero, shift=zero,
+        bias=np.zeros(n, np.int64), last=kind == "fc", weight_scale=np.ones(1), scale=1.0, hi=255,
     )  # fmt: skip
 
 
@@ -47,7 +52,7 @@ def network(
     for seed, item in enumerate(plan):
         c, h, w = shape
         if item == "pool":
-            layers.append(PoolLayer(f"pool{seed}", shape, (c, h // 2, w // 2), 2, 2))
+            layers.append(PoolLayer(f"pool{seed}", shape, (c, h // 2, w // 2), Window.square(2, 2)))
         elif item[0] == "fc":
             spec = HashSpec.for_rate(scheme, item[1], c * h * w, rate, seed)
             layers.append(mac("fc", shape, spec))
@@ -55,7 +60,7 @@ def network(
             spec = HashSpec.for_rate(scheme, item[1], c * 9, rate, seed)
             layers.append(mac("conv", shape, spec, 3, item[2], 1))
         shape = layers[-1].out_shape
-    return Program(config, tuple(layers), source)
+    return Program.chain(config, layers, source)
 
 
 PLAN = [("conv", 24, 1), "pool", ("conv", 20, 2), ("fc", 40), ("fc", 10)]
@@ -245,7 +250,7 @@ def test_a_dense_layer_needs_no_index() -> None:
 @pytest.mark.parametrize(("real", "bits"), [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4)])
 def test_an_index_has_just_enough_bits(real: int, bits: int) -> None:
     layer = mac("fc", (8, 1, 1), HashSpec("xxh32", 4, 8, real))
-    program = Program(load_config("default"), (layer,), (8, 1, 1))
+    program = Program.chain(load_config("default"), (layer,), (8, 1, 1))
     memory = analyze(program).memory_bits
     assert memory["index_sram"] - memory["hash"] == 32 * bits
 

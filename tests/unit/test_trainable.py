@@ -15,13 +15,15 @@ from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.pgd import PGD
 from hwsim.compiler.compiler import compile
 from hwsim.engine.module import Engine
+from hwsim.engine.pulls import pull_of
 from hwsim.engine.weight_gradient import Gradients, gradients
 from hwsim.errors import InputError
 from hwsim.models.layers import HashConv2d, HashLinear, compress
 from hwsim.models.loop import accuracy, train
 from hwsim.models.recipe import Recipe
 from hwsim.numbers.config import load_config
-from hwsim.program.program import MacLayer, Program
+from hwsim.program.layers import MacLayer, PoolLayer
+from hwsim.program.program import Program
 from hwsim.training.trainable import TrainableEngine
 from tests.rounding import gamma, roundings
 
@@ -81,7 +83,8 @@ def test_before_the_first_step_it_is_what_compile_makes(module: nn.Module, bits:
     program = compile(module, images(), config)
     ours = TrainableEngine(module, images(), config)
     for a, b in zip(program.mac_layers, ours.program().mac_layers, strict=True):
-        assert (a.name, a.fw, a.fa_in, a.fa_out) == (b.name, b.fw, b.fa_in, b.fa_out)
+        assert (a.name, a.scale, a.zero) == (b.name, b.scale, b.zero)
+        assert np.array_equal(a.weight_scale, b.weight_scale)
         for words in ("weights", "multiplier", "shift", "bias"):
             assert np.array_equal(getattr(a, words), getattr(b, words))
     assert torch.equal(ours(images()), Engine(program)(images()))
@@ -125,9 +128,12 @@ class _Round(torch.autograd.Function):
         return seeds[0]
 
 
-def words(layer: nn.Module, weight: Tensor, twin: MacLayer, gain: float) -> Tensor:
+def words(layer: nn.Module, weight: Tensor, twin: MacLayer) -> Tensor:
     """Integer virtual weights, straight-through in the real ones."""
-    scaled = weight.double() * gain * 2.0**twin.fw
+    steps = torch.from_numpy(twin.weight_scale)
+    scaled = weight.double() / (
+        steps if len(steps) == 1 else steps.view(-1, *[1] * (weight.ndim - 1))
+    )
     rounded = _Round.apply(scaled + 0.5)
     inside = rounded + (rounded.detach().clamp(-127, 127) - rounded.detach())
     if isinstance(layer, HashConv2d | HashLinear):
@@ -140,31 +146,32 @@ def reference(module: nn.Module, program: Program, x: Tensor) -> tuple[Tensor, l
     parts = dict(module.named_modules())
     leaves: list[Tensor] = []
     maps = _Round.apply(x.double() * 255 + 0.5)
-    single = len(program.mac_layers) == 1
     for layer in program.layers:
         if not isinstance(layer, MacLayer):
-            maps = F.max_pool2d(maps, layer.kernel, layer.stride)
+            assert isinstance(layer, PoolLayer)
+            maps = F.max_pool2d(maps, layer.window.kernel, layer.window.stride)
             continue
         part = parts[layer.name]
         weight = part.weight.detach().clone().requires_grad_()  # type: ignore[operator, union-attr]
         shift = torch.zeros(layer.n_out, dtype=torch.float64, requires_grad=True)
         leaves += [weight, shift]
-        matrix = words(part, weight, layer, 256 / 255 if single else 1.0)
-        if layer.kind == "conv":
-            kernel = matrix.view(layer.n_out, -1, layer.kernel, layer.kernel)
-            acc = F.conv2d(maps, kernel, None, layer.stride, layer.padding)
+        matrix = words(part, weight, layer)
+        if layer.window is not None:
+            window = layer.window
+            kernel = matrix.view(layer.n_out, -1, *window.kernel)
+            acc = F.conv2d(maps, kernel, None, window.stride, window.padding[:2])
         else:
             acc = F.linear(maps.flatten(1), matrix)
         shape = (-1, 1, 1) if layer.kind == "conv" else (-1,)
         bias = torch.from_numpy(layer.bias).double()
         if layer.last:
-            return (acc + bias) * 2.0**-layer.fa_out + shift, leaves
+            return (acc + bias) * layer.scale + shift, leaves
         m, s, rounding = (
             torch.from_numpy(np.asarray(value, np.float64)).view(shape)
             for value in (layer.multiplier, layer.shift, layer.rounding)
         )
         p = acc * m + bias.view(shape)
-        raw = _Round.apply(p / 2.0**s) + (shift * 2.0**layer.fa_out).view(shape)
+        raw = _Round.apply(p / 2.0**s) + (shift / layer.scale).view(shape)
         passes = (p.detach() > rounding) & (raw.detach() <= 255)
         clamped = raw.detach().clamp(0, 255)
         maps = torch.where(passes, raw + (clamped - raw.detach()), clamped)
@@ -213,12 +220,12 @@ def terms(ours: TrainableEngine, x: Tensor, seed: Tensor) -> Gradients:
     """
     engine = ours.engine()
     backward = copy.copy(engine.pullback)
-    backward._weights = [weight.abs() for weight in backward._weights]
+    backward.pulls = [
+        pull_of(engine.program, stage.layer, signed=False) for stage in engine.datapath.stages
+    ]
     tape = engine.datapath.run(engine.grid(x), states=True, kept_maps=True)
     found = gradients(backward, tape, seed.abs())
-    # The one layer of a network without hidden ones carries the input gain in its words.
-    gain = 256 / 255 if len(engine.program.mac_layers) == 1 else 1.0
-    weights = [by_weight.abs().double() * gain for by_weight in found.weights]
+    weights = [by_weight.abs().double() for by_weight in found.weights]
     outputs = [by_output.double() for by_output in found.outputs]
     return Gradients(torch.from_numpy(found.images).double(), weights, outputs)  # type: ignore[arg-type]
 
@@ -294,13 +301,14 @@ def test_a_wide_engine_has_the_float_networks_gradient() -> None:
     seed = (logits.detach().softmax(1) - F.one_hot(labels, 5)) / len(labels)
     size = terms(ours, images(), seed)
     parameters = list(zip(module.parameters(), expected, strict=True))
-    for layer, by_weight, by_output, (weight, bias) in zip(
-        ours.program().mac_layers, size.weights, size.outputs,
+    program = ours.program()
+    for (numbers,), by_weight, by_output, (weight, bias) in zip(
+        program.numbers, size.weights, size.outputs,
         zip(parameters[::2], parameters[1::2], strict=True), strict=True,
     ):  # fmt: skip
         # A term is a product of numbers of 16 bits, each off by a share; small activations are off
         # by a part of their last place, whatever they are.
-        allowed = by_weight * SHARE + by_output[:, None] * 2.0**-layer.fa_in
+        allowed = by_weight * SHARE + by_output[:, None] * numbers.scale
         for (parameter, value), most in ((weight, allowed), (bias, by_output * SHARE)):
             assert parameter.grad is not None
             assert float(((parameter.grad - value).abs() - most).max()) <= 0

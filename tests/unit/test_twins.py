@@ -10,7 +10,10 @@ from hwsim import units
 from hwsim.rtl.tree import RTL
 
 #: Python files that are no unit.
-NO_UNIT = {"schedule": "how units take turns within a layer: the recurrences, no hardware"}
+NO_UNIT = {
+    "average": "sums of windows: the array, with weights of one",
+    "schedule": "how units take turns within a layer: the recurrences, no hardware",
+}
 
 #: Modules in rtl/units without a file of their own -> the twin that has their part, and why.
 PARTS = {

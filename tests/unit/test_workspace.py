@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from pathlib import Path
 
@@ -16,9 +15,11 @@ from hwsim.errors import CompileError, ImageError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program import workspace
-from hwsim.program.program import MacLayer, PoolLayer, Program
+from hwsim.program.layers import MacLayer, PoolLayer, Window
+from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.rom import image as rom
+from tests.by_hand import WIDE, add, affine, reads, total
 from tests.images import small_program
 
 
@@ -31,10 +32,10 @@ def wide_program(channels: int, side: int = 28) -> Program:
     def mac(name: str, kind: str, spec: HashSpec, source: tuple, target: tuple) -> MacLayer:
         n, last = spec.n_out, kind == "fc"
         return MacLayer(
-            name=name, kind=kind, in_shape=source, out_shape=target, kernel=1, stride=1,
-            padding=0, spec=spec, weights=np.arange(1, 1 + spec.real_weights, dtype=np.int32),
-            fw=0, fa_in=8, fa_out=8, multiplier=np.full(n, not last, np.int32),
-            shift=np.zeros(n, np.int32), bias=np.zeros(n, np.int64), last=last,
+            name, kind, source, target, None if last else Window.square(1), spec,
+            weights=np.arange(1, 1 + spec.real_weights, dtype=np.int32),
+            multiplier=np.full(n, not last, np.int32), shift=np.zeros(n, np.int32),
+            bias=np.zeros(n, np.int64), last=last, weight_scale=np.ones(1), scale=2.0**-8, hi=255,
         )  # fmt: skip
 
     layers: list = [mac("wide", "conv", HashSpec("xxh32", channels, 1, 1, 5),
@@ -43,11 +44,11 @@ def wide_program(channels: int, side: int = 28) -> Program:
         kernel = min(3, side)
         after = (side - kernel) // 15 + 1
         before, out = (channels, side, side), (channels, after, after)
-        layers.append(PoolLayer(f"pool{side}", before, out, kernel, 15))
+        layers.append(PoolLayer(f"pool{side}", before, out, Window.square(kernel, 15)))
         side = after
     layers.append(mac("fc", "fc", HashSpec("xxh32", 2, channels, 1, 6), (channels, 1, 1),
                       (2, 1, 1)))  # fmt: skip
-    return Program(config, tuple(layers), layers[0].in_shape)
+    return Program.chain(config, layers, layers[0].in_shape)
 
 
 def test_a_layer_that_needs_too_much_for_one_image_is_refused_with_the_number() -> None:
@@ -122,5 +123,19 @@ def test_float64_counts_its_unfolded_input() -> None:
     layer = small_program().mac_layers[0]
     assert workspace.layer_bytes(layer, 4) == 4 * (36 + 3 * 108)
     assert workspace.layer_bytes(layer, 8) == 8 * (36 + 3 * 108 + 9 * 36)
-    larger = dataclasses.replace(small_program(), layers=small_program().layers[:2])
-    assert workspace.image_bytes(larger) == workspace.layer_bytes(layer, 8)
+
+
+def test_an_image_needs_room_for_every_map_alive_beside_a_layer() -> None:
+    program = small_program()
+    conv = program.mac_layers[0]
+    assert workspace.image_bytes(program) == workspace.layer_bytes(conv) + 36 + 108
+    wide = small_program(load_config("tiny").with_bits(16))
+    assert workspace.image_bytes(wide) == workspace.layer_bytes(conv) + 4 * (36 + 108)
+    # The same layers, with the image needed once more at their end.
+    shape = (2, 40, 40)
+    layers = (affine(shape, *[(1, 0, 0)] * 2), affine(shape, *[(1, 0, 0)] * 2), add(shape, 1, 1),
+              total(shape))  # fmt: skip
+    wires = (reads(0, to=1), reads(1, to=2), reads(2, 0, to=3), reads(3))
+    skipping = Program.graph(WIDE, layers, wires, shape)
+    most = workspace.layer_bytes(layers[2])
+    assert workspace.image_bytes(skipping) == most + 3 * 3200

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwsim.networks.zoo_table import page_table
 from tests.formal import table as proofs
-from tools.tables import cycles, formats, measured, networks, rtl
+from tools.tables import compiles, cycles, formats, measured, networks, rtl
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +37,9 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
     ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
     ("docs/networks.md", "architectures"): networks.architectures,
+    ("docs/networks.md", "measured-with"): networks.measured_with,
+    ("docs/howto/network.md", "taken"): compiles.taken,
+    ("docs/howto/network.md", "refused"): compiles.refused,
     ("docs/formal.md", "proofs"): proofs.page_table,
     ("docs/results.md", "configurations"): formats.configurations,
     ("docs/results.md", "networks"): networks.mnist,

@@ -9,7 +9,8 @@ from typing import Any
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.files import markdown
 from hwsim.networks.open import open_program
-from hwsim.program.program import Layer, Program
+from hwsim.program.layers import Layer, MacLayer
+from hwsim.program.program import Program
 
 FILE = Path(__file__).parents[2] / "docs" / "measured" / "cycles.json"
 NETWORKS = ("mnist-cnn-h16-banked", "mnist-cnn-h16")
@@ -20,12 +21,14 @@ HEAD = (
 
 
 def words(layer: Layer) -> str:
-    """conv 1→64, 3×3; pool 2×2; fc 6272→512."""
-    if layer.kind == "pool":
-        return f"pool {layer.kernel}×{layer.kernel}"
-    if layer.kind == "fc":
+    """conv 1→64, 3×3; pool 2×2; fc 6272→512; add."""
+    if isinstance(layer, MacLayer) and layer.window is None:
         return f"fc {layer.fan_in}→{layer.n_out}"
-    return f"conv {layer.in_shape[0]}→{layer.n_out}, {layer.kernel}×{layer.kernel}"
+    window = getattr(layer, "window", None)
+    size = f"{window.kernel[0]}×{window.kernel[1]}" if window else ""
+    if isinstance(layer, MacLayer):
+        return f"conv {layer.in_shape[0]}→{layer.n_out}, {size}"
+    return f"{layer.kind} {size}".rstrip()
 
 
 def simulated(program: Program, report: TimingReport) -> list[dict[str, Any]]:

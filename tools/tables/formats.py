@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hwsim.files import markdown
 from hwsim.numbers.config import EngineConfig, config_names, load_config
-from hwsim.program.program import FIELDS, PoolLayer, Program
+from hwsim.program.instruction import FIELDS
+from hwsim.program.layers import LutLayer
+from hwsim.program.program import Program
 from hwsim.rom.memfile import MemFile
 from hwsim.rom.memories import MEMORIES, memory_files
 from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 
 #: What the fields of an instruction say, and which layers have them.
 MEANINGS = {
-    "op": "0 end, 1 conv, 2 fc, 3 pool",
+    "op": "0 end, 1 conv, 2 fc, 3 pool, 4 average, 5 affine, 6 add, 7 lut",
     "last": "1 in the last layer",
     "scheme": "conv, fc: 0 dense, 1 xxh32, 2 banked",
     "log2_hash_banks": "conv, fc: log2 H",
-    "kernel": "k",
-    "stride": "of both axes",
-    "padding": "conv: of all four sides",
+    "kernel_w": "conv, pool, average: columns of the window",
+    "stride_w": "and its step to the right",
+    "pad_left": "conv, pool: columns of padding before the first",
+    "kernel_h": "conv, pool, average: rows of the window",
+    "stride_h": "and its step down",
     "in_c": "channels of the input map",
     "out_c": "channels of the output map",
     "in_h": "its height",
@@ -30,7 +36,16 @@ MEANINGS = {
     "weight_base": "first line in weights.mem",
     "index_base": "first line in index.mem",
     "channel_base": "first line in scale.mem and bias.mem",
-    "prob_shift": "last layer: fa + fw − 4, two's complement",
+    "prob_shift": "last layer: the binary point of the logits less 4, two's complement",
+    "pad_top": "conv, pool: rows of padding above the first",
+    "fill": "conv: the code that padding reads",
+    "lo": "all but pool, lut: the least code of the output map",
+    "hi": "all but pool: the largest",
+    "in_line": "first line of what is read",
+    "in2_line": "add: first line of the second map",
+    "out_line": "first line of what is written; 0 in the last layer",
+    "groups": "conv",
+    "table": "lut: number of its table in lut.mem",
 }
 
 #: Pipeline stages by unit, in the order of the table, and what happens in them.
@@ -38,7 +53,7 @@ STAGES = {
     sequencer: {
         "START": "the last pixel was accepted at boundary 0; leave idle",
         "FETCH": "16 instruction words, one a cycle; read; register",
-        "SETUP": "line strides of both maps (a product); slot length T (a maximum); the load of "
+        "SETUP": "line strides of all maps (a product); slot length T (a maximum); the load of "
         "all units, registered",
         "ISSUE": "fc only: the array issues a column in the cycle after its tile-buffer write",
     },
@@ -64,7 +79,7 @@ STAGES = {
         "ADDRESS": "line of each bank; x of each lane was found in the cycle of the issue",
         "READ": "the banks answer; their output registers. The tile buffer answered at once, its "
         "weights wait",
-        "ALIGN": "words to lanes, padding masked",
+        "ALIGN": "words to lanes, the fill code for padding",
     },
     mac_array: {
         "BROADCAST": "lanes and weights to the operand registers of all cells",
@@ -78,12 +93,12 @@ STAGES = {
         "MULTIPLY": "acc·m_c: partial products, sum",
         "ADD": "+ b_c",
         "SHIFT": "arithmetic >> s_c",
-        "CLAMP": "to 0 … 2^ACT_W − 1",
+        "CLAMP": "to lo … hi; a lut takes its word here",
         "WRITE": "one line of the feature map; last layer: one logit, compared for the argmax",
     },
     pool: {
         "COMPARE": "maximum so far; the first element of a window loads",
-        "WRITE": "one line of the other feature map",
+        "WRITE": "one line of the output map",
     },
     softmax: {
         "READ": "the logit is out",
@@ -114,14 +129,13 @@ def fields() -> str:
          MEANINGS[name]]
         for name, (word, low, width) in FIELDS.items()
     ]  # fmt: skip
-    used = max(word for word, _, _ in FIELDS.values())
-    return _left(["word", "bits", "field", ""], [*rows, [f"{used + 1} … 15", "", "", "0"]])
+    return _left(["word", "bits", "field", ""], rows)
 
 
 def _files(config: EngineConfig) -> dict[str, MemFile]:
     """Line layouts of a configuration; they do not depend on the network."""
-    layer = PoolLayer("", (1, 1, 1), (1, 1, 1), 1, 1)
-    return memory_files(Program(config, (layer,), (1, 1, 1)))
+    layer = LutLayer("", (1, 1, 1), np.zeros(1, np.int32), scale=1.0)
+    return memory_files(Program.chain(config, (layer,), (1, 1, 1)))
 
 
 def widths() -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from hwsim.files import markdown
 from hwsim.models import zoo
@@ -17,6 +18,15 @@ ORIGINS = {
     "dnn3": "Table I",
     "vgg16": "Table I; configuration D",
 }
+#: Networks that people measure engines with: shape of an image, what they need, their origin.
+MEASURED = {
+    "lenet5": ((1, 28, 28), "tanh, average pooling", "LeCun et al. 1998, section II.B"),
+    "resnet8": (
+        (3, 32, 32), "additions, convolutions as shortcuts", "MLPerf Tiny, Banbury et al. 2021"
+    ),
+    "resnet20": ((3, 32, 32), "the same", "He et al. 2016, section 4.2, option B"),
+    "mobilenet": ((3, 32, 32), "depthwise convolutions", "MobileNetV1, Howard et al. 2017"),
+}  # fmt: skip
 MNIST = ("mnist-cnn", "mnist-cnn-h8", "mnist-cnn-h16", "mnist-cnn-h32", "mnist-cnn-h64",
          "mnist-cnn-h16-banked")  # fmt: skip
 CIFAR10 = ("c0", "cifar-dnn1", "cifar-dnn2", "cifar-dnn3", "cifar-vgg16")
@@ -41,6 +51,35 @@ def architectures() -> str:
         rows.append([f"`{name}`", *(str(n) for n in (len(convolutions), len(linear), pools)),
                      f"{channels}; {features}", origin])  # fmt: skip
     head = ["architecture", "convolutions", "fully connected", "pools", "channels", "from"]
+    return markdown.table(head, rows)
+
+
+def products(module: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Multiplications of one image of ``shape`` in convolutions and fully connected layers."""
+    counted = 0
+
+    def count(layer: nn.Module, _: object, given: Tensor) -> None:
+        nonlocal counted
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        # An output is one row of the weights times what the row reads.
+        counted += given.numel() * (layer.weight.numel() // len(layer.weight))
+
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        module.eval()(torch.zeros(1, *shape))
+    return counted
+
+
+def measured_with() -> str:
+    """Size and needs of the networks that people measure engines with."""
+    rows = []
+    for name, (shape, needs, origin) in MEASURED.items():
+        module = ARCHITECTURES[name]()
+        size = sum(parameter.numel() for parameter in module.parameters())
+        rows.append([f"`{name}`", f"{products(module, shape):,}", f"{size:,}", needs, origin])
+    head = ["architecture", "products an image", "parameters", "needs of an engine", "from"]
     return markdown.table(head, rows)
 
 

@@ -56,7 +56,7 @@ def _weights(one: Subject) -> list[tuple[str, str, NDArray[np.float64]]]:
             (
                 layer.name,
                 layer.kind,
-                np.ldexp(layer.virtual_weights.astype(np.float64).ravel(), -layer.fw),
+                (layer.virtual_weights * layer.weight_scale[:, None]).ravel(),
             )
             for layer in subjects.program(one).mac_layers
         ]

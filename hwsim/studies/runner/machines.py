@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hwsim.attacks.core.grid import Grid
 from hwsim.compiler.compiler import compile
+from hwsim.defenses.inhibition import felt
 from hwsim.defenses.layer_choice import choose
 from hwsim.defenses.steps import RewriteStep, apply, apply_module
 from hwsim.engine.module import Engine
@@ -26,7 +27,6 @@ from hwsim.models.datasets.dataset import Dataset, load_dataset
 from hwsim.models.layers import decode
 from hwsim.networks.open import CALIBRATION_IMAGES, pixels
 from hwsim.numbers.config import load_config
-from hwsim.numbers.fixedpoint import nearest
 from hwsim.program.program import Program
 from hwsim.studies.runner import code_digest
 
@@ -199,9 +199,9 @@ def program(subject: Subject) -> Program:
 
 def _felt(step: RewriteStep, made: Program) -> RewriteStep | None:
     """The step on those of its layers whose words it moves; None if there are none."""
-    points = {layer.name: layer.fw for layer in made.mac_layers}
+    felt_by = {layer.name for layer in made.mac_layers if felt(layer, step.value)}
     names = choose([(layer.name, layer.kind) for layer in made.mac_layers], step.layers)
-    moved = [name for name in names if nearest(step.value, points[name])]
+    moved = [name for name in names if name in felt_by]
     return replace(step, layers=",".join(moved)) if moved else None
 
 

@@ -11,7 +11,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from hwsim.engine.reference import softmax_unit
-from hwsim.units import act_buffer, mac_array, pool, post
+from hwsim.units import act_buffer, lut, mac_array, pool, post
 from hwsim.units.softmax import cycles_softmax
 from tests.rtl.units.bench import UNITS, Unit, pack, unpack
 
@@ -61,72 +61,133 @@ async def the_array_accumulates_pixel_tiles_and_keeps_them_in_its_shadow(dut: An
             assert got == sums[copied[0]][row].tolist()
 
 
+def requantized(total: int, s: int, lo: int, hi: int) -> int:
+    return min(max(total >> s, lo), hi)
+
+
 @cocotb.test()
-@cocotb.parametrize(last=[False, True])
-async def post_requantizes_and_clamps_every_row(dut: Any, last: bool) -> None:
+@cocotb.parametrize(kind=["conv", "last", "shared", "add", "lut"])
+async def post_requantizes_and_clamps_every_row(dut: Any, kind: str) -> None:
+    """Row-tiles of groups; all channels with the same words; two rows that become one line."""
     one, size, rng = await unit(dut, "post")
     rows, cols, act_w, mult_w = size["ROWS"], size["COLS"], size["ACT_W"], size["MULT_W"]
-    acc_w = size["ACC_W"]
-    for _ in range(8):
-        n_out, pixels = rng.randint(1, 10), 1 if last else rng.randint(1, 4)
-        base = rng.randint(0, 31 - n_out)
+    acc_w, top = size["ACC_W"], (1 << size["ACT_W"]) - 1
+    last, add, looks, shared = (kind == name for name in ("last", "add", "lut", "shared"))
+    for _ in range(12):
+        groups = rng.randint(1, 4)
+        own = 2 if add else 1 if shared or looks else rng.randint(1, 10 // groups)
+        pixels = 1 if last else rng.randint(1, 4)
+        base, first_line = rng.randint(0, 31 - groups * own), rng.randint(0, 200)
+        lo = rng.randint(0, top)
+        hi = rng.choice([top, rng.randint(lo, top)])
+        lo = rng.choice([0, lo])
         m = [rng.randint(-127, 127) for _ in range(32)]
         s = [rng.randint(0, 39) for _ in range(32)]
         b = [rng.randint(-(1 << 25), 1 << 25) for _ in range(32)]
-        await one.cycle(
-            load_i=1, last_layer_i=int(last), n_out_i=n_out, rows_i=min(rows, n_out),
-            pixel_tiles_i=pixels, channel_base_i=base, shadow_load_i=0,
+        shape = dict(
+            last_layer_i=int(last), add_i=int(add), lut_i=int(looks),
+            shared_i=int(add or looks or shared), outputs_i=own, groups_i=groups, lo_i=lo, hi_i=hi,
+            out_line_i=first_line, pixel_tiles_i=pixels, channel_base_i=base, shadow_load_i=0,
         )  # fmt: skip
+        # The shape stands still before a layer is loaded, as an instruction does.
+        await one.cycle(load_i=0, **shape)
+        await one.cycle(load_i=1)
         expected, got, ends, shadow, channel = {}, {}, [], [[0] * cols] * rows, one["channel_o"]
-        drains = []
-        for top in range(0, n_out, rows):
-            drains += [(top, pixel) for pixel in range(pixels)]
-        wait, waiting, time = rng.randint(1, 5), list(drains), 0
-        while len(got) < n_out * pixels:
+        waiting = [
+            (group * own + start, min(rows, own - start), pixel)
+            for group in range(groups)
+            for start in range(0, own, rows)
+            for pixel in range(pixels)
+        ]
+        count = groups * pixels * (1 if add else own)
+        wait, time = rng.randint(1, 5), 0
+        words: list[int] = []
+        while len(got) < count:
             load = wait == 0 and bool(waiting)
             await FallingEdge(dut.clk)
             one.set(
                 load_i=0, shadow_load_i=int(load), bias_i=b[channel],
                 shadow_i=pack(shadow[one["shadow_row_o"]], acc_w),
                 scale_i=s[channel] << mult_w | m[channel] & 255,
+                # A table that inverts each code; it answers when it is due.
+                word5_i=words[-LOOKED_UP] if len(words) >= LOOKED_UP else 0,
             )  # fmt: skip
             await ReadOnly()
             channel = one["channel_o"]
+            words.append(~one["code_o"])
             if one["write_o"] or one["logit_write_o"]:
                 assert one["logit_write_o"] == last
                 if last:
-                    got[len(got)] = unpack(one["logit_o"], acc_w, 1, signed=True)
+                    got[first_line + len(got)] = unpack(one["logit_o"], acc_w, 1, signed=True)
                 else:
+                    assert one["line_o"] not in got
                     got[one["line_o"]] = unpack(one["act_o"], act_w, cols)
                 ends.append(one["end_o"])
             if load:
-                top, pixel = waiting.pop(0)
-                used = min(rows, n_out - top)
+                start, used, pixel = waiting.pop(0)
+                reach = top if looks else 1 << 24
                 shadow = [
-                    [rng.randint(-(1 << 24), 1 << 24) for _ in range(cols)] for _ in range(rows)
+                    [rng.randint(0 if looks else -reach, reach) for _ in range(cols)]
+                    for _ in range(rows)
                 ]
                 for r in range(used):
-                    c = base + top + r
-                    values = [(acc * m[c] + b[c]) >> s[c] for acc in shadow[r]]
-                    clamped = [min(max(v, 0), (1 << act_w) - 1) for v in values]
-                    line = (top + r) * pixels + pixel
-                    expected[line] = [shadow[r][0] + b[c]] if last else clamped
+                    c = base + (r if add else 0 if shared else start + r)
+                    line = first_line + (start // 2 if add else start + r) * pixels + pixel
+                    values = [requantized(acc * m[c] + b[c], s[c], lo, hi) for acc in shadow[r]]
+                    if add:
+                        both = zip(*shadow[:2], strict=True)
+                        values = [
+                            requantized(a1 * m[base] + b[base] + a2 * m[base + 1], s[base + 1],
+                                        lo, hi) for a1, a2 in both
+                        ]  # fmt: skip
+                    if looks:
+                        values = [top - acc for acc in shadow[r]]
+                    expected[line] = [shadow[r][0] + b[c]] if last else values
                 wait = used + rng.randint(0, 4)
             wait = max(0, wait - 1)
             time += 1
             assert time < 500, "post does not end"
-        assert got == expected
+        assert got == {line % 256: values for line, values in expected.items()}
         assert ends == [0] * (len(ends) - 1) + [1]
+
+
+#: Cycles from a code of post to its word.
+LOOKED_UP = lut.ADDRESS + lut.READ + lut.WAIT
+
+
+@cocotb.test()
+async def tables_answer_when_post_clamps(dut: Any) -> None:
+    one, size, rng = await unit(dut, "tables")
+    cols, act_w, tables = size["COLS"], size["ACT_W"], size["LUT_TABLES"]
+    words = [rng.randrange(1 << act_w) for _ in range(tables << act_w)]
+    for line, word in enumerate(words):
+        await one.cycle(mem_we_i=1, mem_re_i=0, mem_line_i=line, mem_wdata_i=word)
+    await one.cycle(mem_we_i=0)
+    for line in rng.sample(range(len(words)), 20):
+        await one.cycle(mem_re_i=1, mem_line_i=line)
+        await one.cycle(mem_re_i=0)
+        assert one["mem_rdata_o"] == words[line]
+    for table in range(tables):
+        asked: list[list[int]] = []
+        for _ in range(60):
+            codes = [rng.randrange(1 << act_w) for _ in range(cols)]
+            await one.cycle(table_i=table, code_i=pack(codes, act_w))
+            if len(asked) > LOOKED_UP:
+                due = [words[(table << act_w) + code] for code in asked[-LOOKED_UP]]
+                assert unpack(one["word_o"], act_w, cols) == due
+            asked.append(codes)
 
 
 @cocotb.test()
 async def post_takes_the_cycles_of_its_twin(dut: Any) -> None:
     one, size, _ = await unit(dut, "post")
     for used in range(1, size["ROWS"] + 1):
-        await one.cycle(
-            load_i=1, last_layer_i=0, n_out_i=used, rows_i=used, pixel_tiles_i=1,
-            channel_base_i=0, shadow_load_i=0,
+        shape = dict(
+            last_layer_i=0, add_i=0, lut_i=0, shared_i=0, outputs_i=used, groups_i=1,
+            pixel_tiles_i=1, channel_base_i=0, shadow_load_i=0,
         )  # fmt: skip
+        await one.cycle(load_i=0, **shape)
+        await one.cycle(load_i=1)
         await one.cycle(load_i=0, shadow_load_i=1)
         cycles = 0
         while not one["end_o"]:
@@ -161,7 +222,8 @@ async def the_pool_keeps_the_maximum_of_each_window(dut: Any) -> None:
                                 pack(values[element], act_w),
                             )
                         )
-        await one.cycle(load_i=1, channels_i=channels)
+        first = rng.randint(0, 200)
+        await one.cycle(load_i=1, channels_i=channels, out_line_i=first)
         acts: dict[int, int] = {}
         got, lines_seen, time = [], [], 0
         while True:
@@ -180,7 +242,7 @@ async def the_pool_keeps_the_maximum_of_each_window(dut: Any) -> None:
             time += 1
             assert time < 500, "the pool does not end"
         assert got == maxima
-        assert lines_seen == list(range(len(maxima)))
+        assert lines_seen == list(range(first, first + len(maxima)))
         assert time + 1 == len(steps) + pool.FILL
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.rtl
 MODULES = ("weights", "activations", "results", "control", "streams")
 #: Tests of each module.
 DRIVEN = {
-    "weights": 9, "activations": 8, "results": 9, "control": 4, "streams": 14,
+    "weights": 13, "activations": 12, "results": 13, "control": 7, "streams": 14,
 }  # fmt: skip
 
 

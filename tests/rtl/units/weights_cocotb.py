@@ -10,7 +10,7 @@ import numpy as np
 from cocotb.clock import Clock
 
 from hwsim.numbers.hashing import HashSpec, table
-from hwsim.program.program import SCHEME_CODES
+from hwsim.program.instruction import SCHEME_CODES
 from hwsim.units import expander, index
 from tests.rtl.units.bench import UNITS, Unit, pack, unpack
 
@@ -39,21 +39,36 @@ def some_spec(rng: random.Random, deepest: int, most: int) -> HashSpec:
     )
 
 
-def layer(spec: HashSpec, index_base: int) -> dict[str, int]:
+def layer(spec: HashSpec, index_base: int, groups: int = 1) -> dict[str, int]:
     return dict(
         scheme_i=SCHEME_CODES[spec.scheme], log2_hash_banks_i=spec.hash_banks.bit_length() - 1,
-        n_out_i=spec.n_out, fan_in_i=spec.fan_in, real_weights_i=spec.real_weights,
-        seed_i=spec.seed, index_base_i=index_base,
+        n_out_i=spec.n_out, outputs_i=spec.n_out // groups, groups_i=groups,
+        fan_in_i=spec.fan_in, real_weights_i=spec.real_weights, seed_i=spec.seed,
+        index_base_i=index_base,
     )  # fmt: skip
 
 
-def index_lines(spec: HashSpec, rows: int, addr_w: int) -> list[list[int]]:
+def some_groups(rng: random.Random, spec: HashSpec) -> int:
+    """A number of groups that divides the outputs: often one."""
+    return rng.choice([1, *(n for n in range(1, spec.n_out + 1) if spec.n_out % n == 0)])
+
+
+def row_tiles(n_out: int, groups: int, rows: int) -> list[range]:
+    """Outputs of each row-tile; none spans two groups."""
+    own = n_out // groups
+    return [
+        range(first + top, first + min(top + rows, own))
+        for first in range(0, n_out, own)
+        for top in range(0, own, rows)
+    ]
+
+
+def index_lines(spec: HashSpec, groups: int, rows: int, addr_w: int) -> list[list[int]]:
     """Lines of the index memory: one word per row."""
     address, negative = table(spec)
     lines = []
-    for top in range(0, spec.n_out, rows):
+    for used in row_tiles(spec.n_out, groups, rows):
         for j in range(spec.fan_in):
-            used = range(top, min(top + rows, spec.n_out))
             words = [int(negative[i, j]) << addr_w | int(address[i, j]) for i in used]
             lines.append(words + [0] * (rows - len(words)))
     return lines
@@ -65,9 +80,11 @@ async def a_source_gives_every_column_in_order(dut: Any, name: str, stalls: bool
     one, size, rng = await unit(dut, name)
     rows, addr_w, mode = size["ROWS"], size["ADDR_W"], ("sram", "hash")[size["INDEX_MODE"]]
     for _ in range(16):
-        spec, base = some_spec(rng, 7, 1 << addr_w), rng.randint(0, 40)
+        spec, base = some_spec(rng, 7, 1 << addr_w), rng.randint(0, 7)
+        groups = some_groups(rng, spec)
+        spans = row_tiles(spec.n_out, groups, rows)
         if mode == "sram" and spec.scheme != "dense":
-            for line, words in enumerate(index_lines(spec, rows, addr_w)):
+            for line, words in enumerate(index_lines(spec, groups, rows, addr_w)):
                 for field, word in enumerate(words):
                     await one.cycle(
                         load_i=0, move_i=0, mem_we_i=1, mem_field_i=field,
@@ -75,12 +92,13 @@ async def a_source_gives_every_column_in_order(dut: Any, name: str, stalls: bool
                     )  # fmt: skip
         # The shape stands still before a layer is loaded, as an instruction does.
         for _ in range(4):
-            await one.cycle(**{**IDLE, "move_i": 0, **layer(spec, base)})
+            shape = layer(spec, base, groups) | dict(rows_i=len(spans[0]))
+            await one.cycle(**{**IDLE, "move_i": 0, **shape})
         await one.cycle(load_i=1)
         cycles = 0
-        for top in range(0, spec.n_out, rows):
-            used = min(rows, spec.n_out - top)
-            addresses, negatives = index.columns(spec, top, used)
+        for span in spans:
+            used = len(span)
+            addresses, negatives = index.columns(spec, span.start, used)
             for j in range(spec.fan_in):
                 while True:
                     move = int(not stalls or rng.random() < 0.6)
@@ -94,9 +112,8 @@ async def a_source_gives_every_column_in_order(dut: Any, name: str, stalls: bool
                 assert one["last_o"] == (j == spec.fan_in - 1)
         if not stalls:
             source = index.source_of(spec, mode)
-            tiles = [min(rows, spec.n_out - top) for top in range(0, spec.n_out, rows)]
-            rounds = sum(index.cycles_row_tile(source, used) for used in tiles)
-            assert cycles == index.LATENCY[source] + rounds + spec.fan_in * len(tiles)
+            rounds = sum(index.cycles_row_tile(source, len(span)) for span in spans)
+            assert cycles == index.LATENCY[source] + rounds + spec.fan_in * len(spans)
         for _ in range(20):
             await one.cycle(move_i=1)
             assert not one["valid_o"]
@@ -113,7 +130,9 @@ async def columns_are_expanded_at_the_cost_of_their_conflicts(dut: Any, name: st
     for number in range(14):
         fc = number % 2
         spec = some_spec(rng, 12 if not fc else 7, 80)
-        index_base, weight_base = rng.randint(0, 20), rng.randint(0, 8)
+        groups = 1 if fc else some_groups(rng, spec)
+        spans = row_tiles(spec.n_out, groups, rows)
+        index_base, weight_base = rng.randint(0, 7), rng.randint(0, 8)
         weights = [rng.randint(-limit, limit) for _ in range(spec.real_weights)]
         for address, word in enumerate(weights):
             await one.cycle(**{
@@ -121,14 +140,17 @@ async def columns_are_expanded_at_the_cost_of_their_conflicts(dut: Any, name: st
                 "mem_line_i": weight_base + address // banks, "mem_wdata_i": word,
             })  # fmt: skip
         if name == "weights" and spec.scheme != "dense":
-            for line, words in enumerate(index_lines(spec, rows, addr_w)[:44]):
+            stored = index_lines(spec, groups, rows, addr_w)
+            if len(stored) > 56:
+                continue
+            for line, words in enumerate(stored):
                 for field, word in enumerate(words):
                     await one.cycle(**{
                         **quiet, "mem_index_we_i": 1, "mem_field_i": field,
                         "mem_line_i": index_base + line, "mem_wdata_i": word,
                     })  # fmt: skip
-        shape = layer(spec, index_base) | dict(
-            fc_i=fc, rows_i=min(rows, spec.n_out), weight_base_i=weight_base
+        shape = layer(spec, index_base, groups) | dict(
+            fc_i=fc, ones_i=0, add_i=0, rows_i=len(spans[0]), weight_base_i=weight_base
         )
         for _ in range(4):
             await one.cycle(**{**quiet, **shape})
@@ -136,26 +158,53 @@ async def columns_are_expanded_at_the_cost_of_their_conflicts(dut: Any, name: st
         address, negative = table(spec)
         words = np.array(weights)[address]
         expected = np.where(negative, -words, words)
-        await expand(one, spec, expected, rows, wgt_w, fc=bool(fc), rng=rng)
+        lost = 0
+        for span in spans:
+            columns = np.ascontiguousarray(address[span.start : span.stop].T.astype(np.uint32))
+            lost += int((expander.cycles_columns(columns, banks)[0] - 1).sum())
+        parts = [expected[span.start : span.stop] for span in spans]
+        assert await expand(one, parts, wgt_w, fc=bool(fc), rng=rng) == lost
 
 
-async def expand(
-    one: Unit, spec: HashSpec, expected: Any, rows: int, wgt_w: int, *, fc: bool, rng: random.Random
-) -> None:
-    """Take every column as the array does; each weight, and the cycles lost to conflicts."""
-    tiles = -(-spec.n_out // rows)
+@cocotb.test()
+@cocotb.parametrize(name=["weights", "hashed"], add=[False, True])
+async def weights_of_one_come_from_no_bank(dut: Any, name: str, add: bool) -> None:
+    """A column a cycle, whatever the memories hold; of an add they are the identity."""
+    one, size, rng = await unit(dut, name)
+    quiet = dict(load_i=0, read_i=0, read_last_i=0, release_i=0, mem_weights_we_i=0,
+                 mem_index_we_i=0, mem_re_i=0)  # fmt: skip
+    for _ in range(6):
+        channels, fan_in = rng.randint(1, 9), 2 if add else rng.randint(1, 12)
+        own = 2 if add else 1
+        shape = dict(
+            fc_i=0, ones_i=1, add_i=int(add), scheme_i=0, n_out_i=channels, outputs_i=own,
+            groups_i=channels, rows_i=own, fan_in_i=fan_in, weight_base_i=rng.randint(0, 8),
+        )  # fmt: skip
+        for _ in range(4):
+            await one.cycle(**{**quiet, **shape})
+        await one.cycle(load_i=1)
+        part = np.eye(2, dtype=int) if add else np.ones((1, fan_in), int)
+        assert await expand(one, [part] * channels, size["WGT_W"], fc=False, rng=rng) == 0
+
+
+async def expand(one: Unit, parts: list[Any], wgt_w: int, *, fc: bool, rng: random.Random) -> int:
+    """Take every column as the array does, each weight of (rows, fan-in) of each row-tile; the
+    cycles lost to conflicts.
+    """
     pixels = 1 if fc else rng.randint(1, 3)
-    wanted = [(tile, j) for tile in range(tiles) for _ in range(pixels) for j in range(spec.fan_in)]
+    fan_in = parts[0].shape[1]
+    tiles = range(len(parts))
+    wanted = [(tile, j) for tile in tiles for _ in range(pixels) for j in range(fan_in)]
     ready = conflicts = done = cycles = 0
     pending: tuple[int, int] | None = None
     while done < len(wanted) or pending is not None:
         read = done < len(wanted) and ready > 0 and (fc or rng.random() < 0.8)
-        last = read and wanted[done][1] == spec.fan_in - 1
-        final = last and not fc and (done + 1) % (pixels * spec.fan_in) == 0
+        last = read and wanted[done][1] == fan_in - 1
+        final = last and not fc and (done + 1) % (pixels * fan_in) == 0
         await one.cycle(load_i=0, read_i=int(read), read_last_i=int(last), release_i=int(final))
         if pending is not None:
             tile, j = pending
-            used = expected[tile * rows : (tile + 1) * rows, j].tolist()
+            used = parts[tile][:, j].tolist()
             assert unpack(one["weight_o"], wgt_w, len(used), signed=True) == used
         pending = wanted[done] if read else None
         done += int(read)
@@ -166,7 +215,7 @@ async def expand(
         ready -= int(read and fc) + int(final)
         cycles += 1
         assert cycles < 5000, "a column is missing"
-    assert conflicts == expander.expansion(spec, rows, 4).conflict_cycles
+    return conflicts
 
 
 @cocotb.test()

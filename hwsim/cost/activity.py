@@ -1,0 +1,105 @@
+"""What happens in one inference, event by event: what energy is counted from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from hwsim.cost.layer_timing import ArrayWork, products
+from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer, PoolLayer, is_last
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Events of one inference. Adding two gives both.
+
+    macs: multiply-accumulates of lanes that produce an output, weights of one included.
+    weight_reads: bank words; equal addresses count once. index_lines: lines of ROWS pairs.
+    hash_multiplies, hash_adds: of 32 bits. tile_writes, tile_reads: tile-buffer columns of ROWS
+    words. act_reads, act_writes: activations, padding apart. requantized, biased: products of
+    hidden layers' results, and logits. channel_reads: lines {s, m} and b. compares: of the pool.
+    table_reads: words of a lut.
+    """
+
+    macs: int = 0
+    weight_reads: int = 0
+    index_lines: int = 0
+    hash_multiplies: int = 0
+    hash_adds: int = 0
+    tile_writes: int = 0
+    tile_reads: int = 0
+    act_reads: int = 0
+    act_writes: int = 0
+    requantized: int = 0
+    biased: int = 0
+    channel_reads: int = 0
+    compares: int = 0
+    table_reads: int = 0
+
+    def __add__(self, other: Activity) -> Activity:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Activity(*(a + b for a, b in pairs))
+
+
+def _taps(size: int, out: int, kernel: int, stride: int, padding: int) -> int:
+    """(kernel position, output) pairs along one axis that read the map and not its padding."""
+    return sum(1 for k in range(kernel) for o in range(out) if 0 <= o * stride - padding + k < size)
+
+
+def _reads(layer: Layer) -> int:
+    """Activations that one channel is read for: over all places of the window, padding apart."""
+    window = getattr(layer, "window", None)
+    _, *sides = layer.in_shape
+    if window is None:
+        return math.prod(sides)
+    axes = zip(
+        sides, layer.out_shape[1:], window.kernel, window.stride, window.padding[:2], strict=True
+    )
+    return math.prod(_taps(*axis) for axis in axes)
+
+
+def array_activity(layer: Layer, array: ArrayWork) -> Activity:
+    """Events of a layer that sums on the array, with weights that are shared as ``array`` says.
+
+    Index lines and hash operations are both counted; the index mode decides which are priced.
+    """
+    assert not isinstance(layer, PoolLayer)
+    spec, work, last = array.spec, array.work, is_last(layer)
+    pixel_tiles, columns = max(array.pixel_tiles, 1), work.columns
+    results = math.prod(layer.out_shape)
+    # Each row-tile reads the channels of its group; an addition one channel of either map.
+    sources = 2 if isinstance(layer, AddLayer) else 1
+    if isinstance(layer, MacLayer):
+        sources = layer.in_shape[0] // layer.groups
+    # An addition multiplies each map by a factor of its own.
+    requantized = results * (2 if isinstance(layer, AddLayer) else 1)
+    found = Activity(
+        macs=products(layer, array),
+        weight_reads=work.reads,
+        tile_writes=columns,
+        tile_reads=columns * pixel_tiles,
+        act_reads=len(work.tile_rows) * sources * _reads(layer),
+        act_writes=0 if last else results,
+        requantized=0 if last else requantized,
+        biased=results if last else 0,
+        channel_reads=sum(work.tile_rows) * pixel_tiles,
+        table_reads=results if isinstance(layer, LutLayer) else 0,
+    )
+    if spec is None or spec.scheme == "dense":
+        return found
+    banked = spec.scheme == "banked"
+    n = spec.virtual_weights
+    # Per expanded weight: · PRIME4, PRIME2, PRIME3, K and one add (banked: one more for the bank).
+    # Per column: j · PRIME3 by an adder, and for banked the shared rotation hash (3 multiplies).
+    # Per row of a row-tile: the i-round.
+    multiplies = 4 * n + (3 * columns if banked else 0) + spec.n_out
+    adds = n * (2 if banked else 1) + columns * (2 if banked else 1) + 2 * spec.n_out
+    return found + Activity(index_lines=columns, hash_multiplies=multiplies, hash_adds=adds)
+
+
+def pool_activity(layer: PoolLayer) -> Activity:
+    """Events of a max-pool: the window's elements on the map are read, all but one compared."""
+    results = math.prod(layer.out_shape)
+    reads = layer.in_shape[0] * _reads(layer)
+    return Activity(act_reads=reads, act_writes=results, compares=results * (layer.window.size - 1))

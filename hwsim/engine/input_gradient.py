@@ -1,0 +1,175 @@
+"""Gradients of a weighted layer by its input map: proved float32 products, own loops otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hwsim.engine.depthwise import scatter
+from hwsim.engine.float_proof import proved_product
+from hwsim.engine.forms import even, group_of, inside, is_depthwise, sides
+from hwsim.engine.kernel_proof import geometry
+from hwsim.engine.kernels import is_thin
+from hwsim.engine.precision import full_float32
+from hwsim.program.layers import MacLayer
+
+F32 = NDArray[np.float32]
+
+
+class InputGradient:
+    """Called with flow (N, OH, OW, n_out) at a layer's sums it gives (N, H, W, C) at its input.
+
+    slope: float64 (n_out,), what a step of a sum does to the output, in real units by a step of the
+    input. signed: with the weights as they are, else with their sizes. Weight and slope are one
+    factor, because each alone may leave the range of float32 where
+    their product does not.
+    """
+
+    def __init__(self, layer: MacLayer, slope: NDArray[np.float64], signed: bool = True) -> None:
+        self._layer, self._form = layer, even(layer)
+        self._own: F32 | None = None
+        self._parts: list[tuple[MacLayer, Tensor]] = []
+        if is_depthwise(layer):
+            (rows, columns), _, _ = sides(self._form)
+            real = (layer.virtual_weights * slope[:, None]).astype(np.float32)
+            real = real if signed else np.abs(real)
+            own = real.reshape(layer.n_out, rows, columns).transpose(1, 2, 0)
+            self._own = np.ascontiguousarray(own)
+        elif layer.groups > 1:
+            for number in range(layer.groups):
+                one = group_of(self._form, number)
+                some = slope[number * layer.group_out :][: layer.group_out]
+                self._parts.append((one, _packed(one, some, signed)))
+        else:
+            self._parts.append((self._form, _packed(self._form, slope, signed)))
+        self._names = [f"input gradient of {geometry(part)}" for part, _ in self._parts]
+
+    def __call__(self, flow: F32) -> F32:
+        form = self._form
+        if self._own is None:
+            pieces = np.split(flow, len(self._parts), 3)
+            found = [
+                _product(name, part, weight, np.ascontiguousarray(piece))
+                for name, (part, weight), piece in zip(
+                    self._names, self._parts, pieces, strict=True
+                )
+            ]
+            whole = found[0] if len(found) == 1 else np.concatenate(found, 3)
+            return inside(self._layer, whole)
+        _, stride, padding = sides(form)
+        channels, height, width = form.in_shape
+        out = np.zeros((len(flow), height, width, form.n_out), np.float32)
+        scatter(np.ascontiguousarray(flow), self._own, stride, padding, out)
+        if form.group_out > 1:
+            out = out.reshape(len(flow), height, width, channels, -1).sum(4)
+        return inside(self._layer, out)
+
+
+def _product(name: str, layer: MacLayer, weight: Tensor, flow: F32) -> F32:
+    def exact(some: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+        return _by_columns(layer, some, matrix)
+
+    return proved_product(
+        name,
+        lambda some: _by_library(layer, weight, some),
+        exact,
+        flow,
+        lambda: _matrix(layer, weight),
+        layer.n_out * (layer.window.size if layer.window else 1),
+    )
+
+
+def _by_library(layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Flow (N, OH, OW, n_out) back through a layer, (N, H, W, C), in full float32."""
+    channels, height, width = layer.in_shape
+    with full_float32():
+        if layer.kind == "fc":
+            back = torch.from_numpy(flow.reshape(len(flow), -1)) @ weight
+            return back.numpy().reshape(len(flow), height, width, channels)
+        (rows, columns), (down, right), (top, left) = sides(layer)
+        _, out_h, out_w = layer.out_shape
+        if weight.ndim == 2:
+            # Few input channels: the library's transposed convolution would waste its vectors.
+            spread = torch.from_numpy(flow.reshape(-1, layer.n_out)) @ weight
+            out = np.zeros((len(flow), height, width, channels), np.float32)
+            shape = (len(flow), out_h, out_w, rows, columns, channels)
+            _scatter_columns(spread.numpy().reshape(shape), (down, right), (top, left), out)
+            return out
+        extra = (
+            height - ((out_h - 1) * down - 2 * top + rows),
+            width - ((out_w - 1) * right - 2 * left + columns),
+        )
+        back = F.conv_transpose2d(
+            torch.from_numpy(flow).permute(0, 3, 1, 2),
+            weight,
+            None,
+            (down, right),
+            (top, left),
+            extra,
+        )
+        return back.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _matrix(layer: MacLayer, weight: Tensor) -> NDArray[np.float64]:
+    """The weights of ``_packed`` as one matrix (n_out, k·k'·C) or (n_out, H·W·C), float64."""
+    if weight.ndim == 4:
+        weight = weight.permute(0, 2, 3, 1).reshape(layer.n_out, -1)
+    return weight.double().numpy()
+
+
+def _by_columns(layer: MacLayer, flow: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+    """The same in float64 by NumPy and a loop of our own, which know no blockings by shape."""
+    channels, height, width = layer.in_shape
+    columns = flow.reshape(-1, layer.n_out).astype(np.float64) @ matrix
+    if layer.kind == "fc":
+        return columns.reshape(len(flow), height, width, channels)
+    out = np.zeros((len(flow), height, width, channels))
+    (rows, across), stride, padding = sides(layer)
+    _, out_h, out_w = layer.out_shape
+    shape = (len(flow), out_h, out_w, rows, across, channels)
+    _scatter_columns(columns.reshape(shape), stride, padding, out)
+    return out
+
+
+#: Up to here a convolution's input gradient is one matrix product and a scatter.
+FEW_CHANNELS = 4
+
+
+@njit(nogil=True, cache=True)
+def _scatter_columns(columns, stride, padding, out):  # type: ignore[no-untyped-def]
+    """Add (N, OH, OW, k, k', C) contributions to the input pixels (N, H, W, C) they belong to."""
+    images, out_h, out_w, rows, across, channels = columns.shape
+    _, height, width, _ = out.shape
+    for n in range(images):
+        for y in range(out_h):
+            for x in range(out_w):
+                for dy in range(rows):
+                    row = y * stride[0] + dy - padding[0]
+                    if row < 0 or row >= height:
+                        continue
+                    for dx in range(across):
+                        column = x * stride[1] + dx - padding[1]
+                        if column < 0 or column >= width:
+                            continue
+                        for c in range(channels):
+                            out[n, row, column, c] += columns[n, y, x, dy, dx, c]
+
+
+def _packed(layer: MacLayer, slope: NDArray[np.float64], signed: bool) -> Tensor:
+    """∂y/∂x of a layer of one group, float32, laid out for ``_by_library``."""
+    channels, height, width = layer.in_shape
+    real = (layer.virtual_weights * slope[:, None]).astype(np.float32)
+    real = real if signed else np.abs(real)
+    if layer.kind == "fc":
+        matrix = real.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        return torch.from_numpy(np.ascontiguousarray(matrix.reshape(len(real), -1)))
+    kernel = torch.from_numpy(real.reshape(-1, channels, *sides(layer)[0]))
+    if channels <= FEW_CHANNELS or is_thin(layer):
+        return kernel.permute(0, 2, 3, 1).reshape(len(real), -1).contiguous()
+    return kernel.contiguous(memory_format=torch.channels_last)

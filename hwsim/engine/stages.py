@@ -1,0 +1,176 @@
+"""A program cut into stages: each layer with what the fast path needs, pools fused where they can.
+
+A max-pool that alone reads what a weighted layer wrote is done in the same pass as its
+requantization; the map between them never exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.engine.kernels import Kernel
+from hwsim.engine.sums import Sums
+from hwsim.program.layers import (
+    AddLayer,
+    AffineLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+    Shape,
+    is_last,
+    rounding_of,
+)
+from hwsim.program.program import Program
+from hwsim.program.wires import Place, Wire
+from hwsim.units.post import POSITIONS
+
+I64 = NDArray[np.int64]
+ONE = (1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Post:
+    """Requantization words by output channel, int64, as the loops take them.
+
+    threshold: what p must exceed for its gradient to pass, lo · 2^s + 2^(s−1); where that is beyond
+    int64, nothing does. narrow: the multipliers as int32.
+    """
+
+    multiplier: I64
+    narrow: NDArray[np.int32]
+    bias: I64
+    shift: I64
+    threshold: I64
+    lo: int
+    hi: int
+    negative: bool
+
+
+@dataclass(eq=False)
+class Stage:
+    """A layer, with the max-pool that follows it in the same pass.
+
+    sources, target: as of ``Wire``, target of the pool where there is one. done: maps that nobody
+    reads behind this stage. states of a run: one byte an output (units/post.py); of a max-pool on
+    its own the winners; of a lut the input codes; of the output stage None.
+    """
+
+    layer: Layer
+    pool: PoolLayer | None
+    sources: tuple[Place, ...]
+    target: Place | None
+    sums: Sums | None
+    post: Post | None
+    done: tuple[int, ...] = field(default=())
+
+    @property
+    def mac(self) -> MacLayer | None:
+        """The layer, if it has weights."""
+        return self.layer if isinstance(self.layer, MacLayer) else None
+
+    @property
+    def end(self) -> Layer:
+        """The layer or pool that ends the stage."""
+        return self.pool or self.layer
+
+    @cached_property
+    def out_shape(self) -> Shape:
+        return self.end.out_shape
+
+    @property
+    def name(self) -> str:
+        return self.end.name
+
+    @cached_property
+    def last(self) -> bool:
+        return is_last(self.layer)
+
+    @cached_property
+    def kernel(self) -> tuple[int, int]:
+        """Of the fused pool; 1 without."""
+        return self.pool.window.kernel if self.pool else ONE
+
+    @cached_property
+    def stride(self) -> tuple[int, int]:
+        return self.pool.window.stride if self.pool else ONE
+
+
+def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
+    """The stages of a checked program, in execution order."""
+    readers: dict[int, list[int]] = {}
+    writers: dict[int, int] = {}
+    for number, wire in enumerate(program.wires):
+        for place in wire.sources:
+            readers.setdefault(place.map, []).append(number)
+        if wire.target is not None:
+            writers[wire.target.map] = writers.get(wire.target.map, 0) + 1
+    stages: list[Stage] = []
+    number = 0
+    while number < len(program.layers):
+        layer, wire = program.layers[number], program.wires[number]
+        pool = None
+        if _fuses(program, number, readers, writers):
+            number += 1
+            found = program.layers[number]
+            assert isinstance(found, PoolLayer)
+            pool, wire = found, Wire(wire.sources, program.wires[number].target)
+        sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
+        stages.append(Stage(layer, pool, wire.sources, wire.target, sums, _post(layer)))
+        number += 1
+    alive: set[int] = set()
+    for stage in reversed(stages):
+        read = {place.map for place in stage.sources}
+        stage.done = tuple(sorted(read - alive))
+        alive |= read
+    return stages
+
+
+def _fuses(
+    program: Program, number: int, readers: dict[int, list[int]], writers: dict[int, int]
+) -> bool:
+    """Whether the layer behind is a pool that takes all of what this one alone writes."""
+    layer, target = program.layers[number], program.wires[number].target
+    if not isinstance(layer, MacLayer) or target is None or number + 1 == len(program.layers):
+        return False
+    pool = program.layers[number + 1]
+    if not isinstance(pool, PoolLayer) or any(pool.window.padding):
+        return False
+    return (
+        pool.window.size <= POSITIONS
+        and readers.get(target.map) == [number + 1]
+        and writers[target.map] == 1
+        and pool.in_shape == layer.out_shape
+    )
+
+
+def _post(layer: Layer) -> Post | None:
+    if isinstance(layer, PoolLayer | LutLayer):
+        return None
+    channels = layer.out_shape[0]
+    m, s, b = layer.multiplier, layer.shift, layer.bias
+    if isinstance(layer, AverageLayer):
+        m, s, b = np.repeat(m, channels), np.repeat(s, channels), np.repeat(b, channels)
+    top = np.iinfo(np.int64).max
+    limits = [
+        min((layer.lo << shift) + half, int(top))
+        for shift, half in zip(s.tolist(), rounding_of(s).tolist(), strict=True)
+    ]
+    return Post(
+        m.astype(np.int64), m.astype(np.int32), b.astype(np.int64), s.astype(np.int64),
+        np.array(limits, np.int64),
+        layer.lo, layer.hi, bool((m < 0).any()),
+    )  # fmt: skip
+
+
+def slope(layer: Layer) -> NDArray[np.float64]:
+    """m · 2^-s of a requantizing layer, one a word (an add: of both sources)."""
+    assert isinstance(layer, MacLayer | AverageLayer | AffineLayer | AddLayer)
+    multiplier: NDArray[Any] = layer.multiplier.astype(np.float64)
+    return np.ldexp(multiplier, -layer.shift.astype(np.int64))
