@@ -1,7 +1,7 @@
 """Runs the proofs whose names begin so (or all) and prints the table of docs/formal.md.
 
-Without a name the seconds go to docs/measured/formal.json, from which ``python -m tools.tables``
-writes the table.
+The seconds go to docs/measured/formal.json, from which ``python -m tools.tables`` writes the
+table; proofs that were not named keep theirs.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def main(names: list[str]) -> None:
         cells = table.cells(proof, seconds[proof.name], claim, proved, cover, mutants)
         print("| " + " | ".join(cells) + " |", flush=True)
         claim = table.claim(proof)
-    if not names:
-        found = measured.read("formal") | {"seconds": seconds}
-        (measured.FOLDER / "formal.json").write_text(json.dumps(found, indent=1) + "\n")
+    found = measured.read("formal")
+    kept = {proof.name: found["seconds"].get(proof.name) for proof in PROOFS} | seconds
+    found["seconds"] = {name: row for name, row in kept.items() if row is not None}
+    (measured.FOLDER / "formal.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
