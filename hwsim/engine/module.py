@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hwsim.attacks.core.grid import CodeGrid, Grid
 from hwsim.engine.autograd import logits_of
 from hwsim.engine.backward import GRADIENT_MODES, Backward, GradientMode
 from hwsim.engine.forward import Datapath
 from hwsim.engine.images import check_ordinary, shapes_taken
 from hwsim.engine.selfcheck import trusted_kernels
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.program.digest import check_digest, program_digest
 from hwsim.program.layers import binary_point
@@ -125,6 +127,11 @@ class Engine(nn.Module):
         return float(low), float(high)
 
     @property
+    def space(self) -> Grid | CodeGrid:
+        """Where attacks may look for inputs: ``PGD(space=engine.space)``."""
+        return space_of(self.program)
+
+    @property
     def step(self) -> float:
         """What a step of the input grid is worth, in units of the input."""
         return float(self.program.input.scale)
@@ -204,8 +211,10 @@ class Engine(nn.Module):
             low, high = float(pixels.min()), float(pixels.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise InputError("images contain NaN or infinity")
-            # Optimizers that work in tanh or other spaces return to the box only to rounding.
-            slack = 1e-5 * (high_end - low_end)
+            # Optimizers that work in tanh or other spaces return to the box only to rounding. A
+            # range that is no pixels' ends within half a step of the data that it was chosen for.
+            pixels_only = (low_end, high_end) == (0.0, 1.0)
+            slack = 1e-5 * (high_end - low_end) + (0.0 if pixels_only else 0.5 * self.step)
             beyond = low < low_end - slack or high > high_end + slack
             if self.outside == "error" and beyond:
                 raise InputError(
