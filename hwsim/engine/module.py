@@ -22,7 +22,7 @@ from hwsim.errors import InputError
 from hwsim.program.digest import check_digest, program_digest
 from hwsim.program.layers import binary_point
 from hwsim.program.program import Program
-from hwsim.units.softmax import probabilities
+from hwsim.units.softmax import probabilities_at
 
 #: What becomes of pixels outside the input's bounds.
 Outside = Literal["error", "clamp"]
@@ -154,11 +154,15 @@ class Engine(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """What the engine's 16-bit probability unit gives for ``logits`` of this engine.
 
-        logits (N, classes) float32 as returned by ``forward`` -> float32 multiples of 2^-16.
+        logits (N, classes) float32 as returned by ``forward`` -> float32 multiples of 2^-16. Where
+        a step of the logits is no power of two, which the unit cannot shift by, what it would give.
         """
-        frac = self.program.logit_frac
-        integers = np.ldexp(logits.detach().cpu().double().numpy(), frac).astype(np.int64)
-        return torch.from_numpy(np.ldexp(probabilities(integers, frac), -16)).to(logits)
+        scale = self.program.logit_scale
+        real = logits.detach().cpu().double().numpy()
+        point = binary_point(scale)
+        exact = np.rint(real / scale) if point is None else np.ldexp(real, point)
+        found = probabilities_at(exact.astype(np.int64), scale)
+        return torch.from_numpy(np.ldexp(found, -16)).to(logits)
 
     def feature_maps(self, x: Tensor) -> list[NDArray[Any]]:
         """Integer output (N, C, H, W) of each stage but the last; pools fused with their layer."""
