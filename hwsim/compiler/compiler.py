@@ -133,8 +133,14 @@ def checked(data: Tensor) -> Tensor:
     """Calibration data as float32 on the CPU. Raises CompileError if it is none."""
     plain = isinstance(data, Tensor) and data.layout == torch.strided and not data.is_quantized
     if not plain or data.ndim not in (2, 3, 4) or not data.is_floating_point():
+        remedy = ""
+        if plain and not data.is_floating_point() and not data.is_complex():
+            remedy = (
+                f", got {str(data.dtype).removeprefix('torch.')}: convert it as in training, "
+                "pixels by x / 255; an Embedding stays outside: compile what stands behind it"
+            )
         raise CompileError(
-            "calibration must be a float tensor of shape (N, C, H, W), (N, C, L) or (N, F)"
+            f"calibration must be a float tensor of shape (N, C, H, W), (N, C, L) or (N, F){remedy}"
         )
     if data.numel() == 0:
         raise CompileError(f"calibration holds no images: its shape is {tuple(data.shape)}")

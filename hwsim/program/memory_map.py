@@ -102,8 +102,24 @@ def _check_room(program: Program) -> None:
                 f"{peak.least} lines of the activation memory, all of them {max(end, peak.lines)} "
                 f"where they stand, configuration {config.name} has {config.act_depth}, "
                 f"{max(end, peak.lines) - config.act_depth} too few: use smaller images, or stride "
-                "and pool earlier, or choose a configuration with a larger ACT_DEPTH"
+                "and pool earlier, or choose a configuration with a larger ACT_DEPTH; "
+                f"{_alive_at(program, peak.layer)}"
             )
+
+
+def _alive_at(program: Program, layer: int) -> str:
+    """The maps that layer ``layer`` finds alive, by who wrote them, the largest first."""
+    sizes = [map_lines(one.shape, program.config.cols) for one in program.maps]
+    every = lives(sizes, program.wires)
+    alive = [n for n, life in enumerate(every) if life.first <= layer <= life.last]
+    writers: dict[int, str] = {0: "the image"}
+    for one, wire in zip(program.layers, program.wires, strict=True):
+        if wire.target is not None:
+            writers.setdefault(wire.target.map, f"that of {one.name}")
+    alive.sort(key=lambda n: (-sizes[n], n))
+    told = [f"{writers[n]} {program.maps[n].shape} takes {sizes[n]}" for n in alive[:3]]
+    more = f", and {len(alive) - 3} more" if len(alive) > 3 else ""
+    return f"of these maps {', '.join(told)}{more}"
 
 
 def _check_lives(program: Program) -> None:
