@@ -16,6 +16,7 @@ from hwsim.attacks.core.grid import Space
 from hwsim.attacks.core.minimizing import Found, MinimizingAttack
 from hwsim.attacks.core.noise import Noise
 from hwsim.attacks.core.result import distances
+from hwsim.attacks.core.units import to_unit
 from hwsim.attacks.oracle import Oracle, numpy_seed
 
 #: Questions of the last bisection between the original and the nearest image found.
@@ -58,9 +59,16 @@ class HopSkipJump(MinimizingAttack):
         check_count(seed, "seed", 0)
         check_number(theta, "theta", 0.0, 1.0)
         if starting_images is not None:
-            starting_images = as_inputs(starting_images)
+            starting_images = as_inputs(starting_images, self.space)
         self.norm, self.theta, self.starting_images = norm, theta, starting_images
         self.steps, self.evaluations, self.tries, self.seed = steps, evaluations, tries, seed
+
+    def in_unit_box(self) -> HopSkipJump:
+        """The images that the attacker owns, too."""
+        twin = super().in_unit_box()
+        if self.starting_images is not None:
+            twin.starting_images = to_unit(self.space, self.space.snap(self.starting_images))
+        return twin
 
     def search(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Found:
         """One example after the other: their walks have nothing in common."""

@@ -24,14 +24,15 @@ class JSMA(FixedBudgetAttack):
 
     Papernot et al., "The limitations of deep learning in adversarial settings", EuroS&P 2016,
     Algorithm 3: while the goal is not reached, change the pair of values that maximizes −αβ by θ,
-    then differentiate anew. A value that stands at 0 or 1 leaves the search; where no value or
+    then differentiate anew. A value at an end of its range leaves the search; where no value or
     pair is salient the search of that example ends, it never falls back on an arbitrary pixel.
 
-    theta: change of a value, −1 … 1 but not 0, in whole steps of the grid; negative lowers values
-    and uses the reversed map. max_distortion: Υ as a share of the M values, in (0, 1]; the search
-    makes at most ⌊M·Υ/2⌋ iterations of pairs, ⌊M·Υ⌋ of single values. pairs: two values at a time,
-    or one, scored by ∂F_t·|Σ∂F_o|. recompute: differentiate after every change (Papernot), or
-    once at the original image (Liu et al. 2018, Algorithm 1); then no value is changed twice.
+    theta: change of a value as a share of its range, −1 … 1 but not 0, in whole steps of the grid;
+    negative lowers values and uses the reversed map. max_distortion: Υ as a share of the M values,
+    in (0, 1]; the search makes at most ⌊M·Υ/2⌋ iterations of pairs, ⌊M·Υ⌋ of single values. pairs:
+    two values at a time, or one, scored by ∂F_t·|Σ∂F_o|. recompute: differentiate after every
+    change (Papernot), or once at the original image (Liu et al. 2018, Algorithm 1); then no value
+    is changed twice.
     block: iterations between two looks at the model; 1 is the published attack. A longer block
     follows one map for all its iterations, and the block that reaches the goal is bisected for the
     shortest beginning that does: far fewer passes for a few more changed values.
@@ -72,7 +73,7 @@ class JSMA(FixedBudgetAttack):
         _check_choice("untargeted", untargeted, Untarget)
         if isinstance(block, bool) or not isinstance(block, int) or block < 1:
             raise AttackError(f"block must be a number of iterations, at least 1, got {block!r}")
-        self.space.effective(abs(theta))  # refused if below one step of the grid
+        self.space.unit.effective(abs(theta))  # refused if below one step of the grid
         self.theta, self.max_distortion, self.pairs = theta, max_distortion, pairs
         self.recompute, self.block, self.output = recompute, block, output
         self.stop, self.untargeted = stop, untargeted
@@ -89,7 +90,11 @@ class JSMA(FixedBudgetAttack):
         return 2 if self.pairs else 1
 
     def search(self, model: nn.Module, inputs: Tensor, goal: Goal) -> GreedySearch:
-        """The search itself, for studies; ``inputs`` lie in ``self.space``."""
+        """The search itself, for studies; ``inputs`` lie in ``self.space``.
+
+        The images that it makes are those of the unit box.
+        """
+        attack, model, inputs = self.shown(model, inputs)
         values = inputs[0].numel()
         if not self.iterations(values):
             raise AttackError(
@@ -97,7 +102,7 @@ class JSMA(FixedBudgetAttack):
                 f"give at least {self.width / values:.3g}"
             )
         with torch.inference_mode(False):  # what it keeps is changed where gradients are on
-            return GreedySearch(self, model, inputs, goal)
+            return GreedySearch(attack, model, inputs, goal)
 
     def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """One search serves every ε; it is carried only as far as the largest ε asked for."""

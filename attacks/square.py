@@ -15,6 +15,7 @@ from hwsim.attacks.core.criteria import Goal
 from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.core.grid import Space
 from hwsim.attacks.oracle import Oracle, numpy_seed
+from hwsim.attacks.sheet import Sheet
 
 
 class Square(FixedBudgetAttack):
@@ -22,7 +23,8 @@ class Square(FixedBudgetAttack):
 
     Andriushchenko, Croce, Flammarion, Hein, "Square Attack: a query-efficient black-box
     adversarial attack via random search", ECCV 2020; the search is ART's SquareAttack. Needs
-    logits and nothing else of the model. An example that has reached its goal is left alone.
+    logits and nothing else of the model. Vectors and series are searched as sheets of their values,
+    see sheet.py. An example that has reached its goal is left alone.
 
     steps: squares tried for each example, one query each. p_init: share of the pixels in the first
     squares, in (0, 1]. restarts: tries from other stripes. seed: the stripes belong to the place in
@@ -50,20 +52,22 @@ class Square(FixedBudgetAttack):
         """Nothing is shared by two budgets but the clean logits."""
         logits = judge(model, inputs)
         goal.check(len(inputs), logits.shape[1])
-        side = min(inputs.shape[2:])
-        if side < 2:
-            raise AttackError(f"Square needs images of at least 2 x 2 pixels, got {side}")
+        if inputs[0].numel() < 2:
+            raise AttackError("Square needs inputs of at least two values, got one")
+        sheet = Sheet(model, inputs.shape[1:])
         # ART draws a place in 0 … side − tile − 1, so a tile must leave one row over.
-        height, width = inputs.shape[2:]
+        height, width = sheet.sides
+        side = min(height, width)
         p_init = min(self.p_init, (side - 1.5) ** 2 / (height * width) if side > 2 else 1e-9)
         # No gradient is asked for, so none can be zero.
         none = torch.zeros(len(inputs), dtype=torch.bool)
         aim = Aim(lambda epsilon: inputs, logits, none, forward=1, backward=0)
 
         def at(epsilon: float) -> Tensor:
-            found, queries = self._search(model, inputs, goal, self.effective(epsilon), p_init)
+            seen, folded = (sheet, sheet.fold(inputs)) if sheet.folds else (model, inputs)
+            found, queries = self._search(seen, folded, goal, self.effective(epsilon), p_init)
             aim.forward = aim.forward + queries
-            return found
+            return sheet.unfold(found)
 
         aim.at = at
         return aim

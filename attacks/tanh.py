@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hwsim.attacks.core.grid import Grid, Space
+from hwsim.attacks.core.grid import Continuous, Space
 
 #: arctanh is infinite at ±1, so the original is drawn in by this factor first.
 SHRINK = 0.999999
@@ -18,7 +18,7 @@ def shrink(space: Space) -> float:
     pixels can move (tanh′ = 2e-3 for 8 bits). In the continuous case the textbook's 0.999999,
     where tanh′ = 2e-6 leaves such pixels where they are for hundreds of steps.
     """
-    return min(SHRINK, 1.0 - 0.5 / space.levels) if isinstance(space, Grid) else SHRINK
+    return min(SHRINK, 1.0 - 0.5 / space.levels) if not isinstance(space, Continuous) else SHRINK
 
 
 def to_tanh(x: Tensor, factor: float) -> Tensor:

@@ -1,14 +1,17 @@
 """The protocol between attacks and models.
 
-A model is any nn.Module that maps (N, C, H, W) float32 in [0, 1] to (N, classes) logits: a float
-network, the Engine, or the RTL (which can judge but gives no gradient).
+A model is any nn.Module that maps float32 inputs to (N, classes) logits: a float network, the
+Engine, or the RTL (which can judge but gives no gradient). Inputs are images (N, C, H, W) in
+[0, 1], or, with a space that says so, of any range; vectors (N, F) and series (N, C, L) too.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +31,16 @@ from hwsim.attacks.core.inference import at_inference
 from hwsim.attacks.core.labels import Labels
 from hwsim.attacks.core.losses import CrossEntropy, Loss, goal_loss
 from hwsim.attacks.core.result import AttackResult
+from hwsim.attacks.core.units import (
+    InUnits,
+    check_box,
+    from_unit,
+    plain,
+    to_unit,
+    unit_budget,
+)
+
+_Attack = TypeVar("_Attack", bound="Attack")
 
 #: Called with (images done, images in all).
 Progress = Callable[[int, int], None]
@@ -72,7 +85,7 @@ def input_gradient(
 
 @dataclass(frozen=True, eq=False)
 class Spent:
-    """Raw images (N, C, H, W) of one budget and what they took.
+    """Raw images of one budget, shaped as the inputs, and what they took.
 
     zero_gradient: (N,) bool. forward, backward: passes per example, one number or (N,) int64.
     """
@@ -120,7 +133,7 @@ class Attack(ABC):
     its distance is at most ε and the original elsewhere.
 
     loss: what is differentiated (default: float32 cross-entropy). space: where inputs may lie
-    (default: 8-bit pixels).
+    (default: 8-bit pixels); of an engine it is ``engine.space``.
     """
 
     norm: Norm = "linf"
@@ -134,20 +147,57 @@ class Attack(ABC):
         epsilon = as_number(epsilon, "epsilon")
         return 0.0 if epsilon == 0.0 else effective(self.norm, self.space, epsilon)
 
+    def in_unit_box(self: _Attack) -> _Attack:
+        """The same attack where all inputs are images in [0, 1], its own lengths with them.
+
+        Overridden by attacks that hold lengths or images in units of the input.
+        """
+        twin = copy.copy(self)
+        twin.space = self.space.unit
+        return twin
+
+    def shown(self: _Attack, model: nn.Module, inputs: Tensor) -> tuple[_Attack, nn.Module, Tensor]:
+        """The attack, the model and ``inputs`` as they look in the unit box."""
+        check_box(model, self.space)
+        if plain(self.space, inputs):
+            return self, model, inputs
+        seen = InUnits(model, self.space, inputs.shape[1:])
+        return self.in_unit_box(), seen, to_unit(self.space, inputs)
+
     @abstractmethod
     def prepare(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
-        """Do the work that all budgets share; ``inputs`` are admissible in ``self.space``."""
+        """Do the work that all budgets share.
+
+        ``inputs`` are images (N, C, H, W) in [0, 1], admissible in ``self.space``: what calls it,
+        ``aim``, translates.
+        """
 
     def aim(self, model: nn.Module, inputs: Tensor, goal: Goal) -> Aim:
         """``prepare``, and a look whether the classes of the goal are the model's.
+
+        ``inputs`` are admissible in ``self.space``, and so is what the Aim gives, but for clipping.
 
         Raises
         ------
         AttackError
             For labels or targets that the model has no class for, in every attack.
         """
-        aim = self.prepare(model, inputs, goal)
+        attack, seen, images = self.shown(model, inputs)
+        aim = attack.prepare(seen, images, goal)
         goal.check(len(inputs), aim.logits.shape[1])
+        return aim if attack is self else self._translated(aim, inputs)
+
+    def _translated(self, inner: Aim, inputs: Tensor) -> Aim:
+        """An Aim in units of the input from one in the unit box."""
+
+        def at(epsilon: float) -> Tensor:
+            inner.forward, inner.backward = aim.forward, aim.backward
+            raw = inner.at(unit_budget(self.norm, self.space, epsilon))
+            aim.forward, aim.backward = inner.forward, inner.backward
+            aim.zero_gradient = inner.zero_gradient
+            return from_unit(self.space, raw, inputs)
+
+        aim = Aim(at, inner.logits, inner.zero_gradient, inner.forward, inner.backward)
         return aim
 
     def __call__(
@@ -178,14 +228,16 @@ class Attack(ABC):
         Parameters
         ----------
         model : nn.Module
-            (N, C, H, W) float32 in [0, 1] -> (N, classes) logits, at least 2 classes.
+            (N, C, H, W) float32 in [0, 1] -> (N, classes) logits, at least 2 classes; or as
+            ``space`` says, and vectors (N, F) or series (N, C, L).
         inputs : Tensor
-            (N, C, H, W) float32 in [0, 1].
+            (N, C, H, W) float32 in [0, 1], or what else the model takes.
         goal : Goal or labels
             Labels alone, (N,) whole numbers as a tensor, an array or a list, mean
             ``Untargeted(labels)``.
         epsilons : numbers
-            A list, a one-dimensional array or tensor, in ``norm``, in any order. ε = 0 perturbs
+            A list, a one-dimensional array or tensor, in ``norm``, in units of the input, in any
+            order. ε = 0 perturbs
             nothing: its ``success`` are the inputs that are wrong from the start, so it is the
             clean accuracy.
         batch_size : int
@@ -196,7 +248,7 @@ class Attack(ABC):
         AttackError
             For input that makes no sense, in one line.
         """
-        inputs, epsilons = as_inputs(inputs), as_epsilons(epsilons)
+        inputs, epsilons = as_inputs(inputs, self.space), as_epsilons(epsilons)
         check_batch_size(batch_size)
         goal = as_goal(goal)
         goal.check(len(inputs))
@@ -208,7 +260,7 @@ class Attack(ABC):
             aim = self.aim(model, x, part)
             for column, epsilon in zip(columns, epsilons, strict=True):
                 spent = aim.spend(epsilon, x)
-                clipped = spent.raw.clamp(0.0, 1.0)
+                clipped = self.space.clip(spent.raw)
                 success = part.is_adversarial(judge(model, clipped, batch_size=batch_size))
                 forward = _per_example(spent.forward + 1, len(x))
                 backward = _per_example(spent.backward, len(x))

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from numbers import Real
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,13 +16,24 @@ from torch import Tensor
 from hwsim.attacks.core.errors import AttackError
 
 
-def as_inputs(inputs: Tensor) -> Tensor:
+class Box(Protocol):
+    """What a space tells of the inputs that it takes."""
+
+    @property
+    def bounds(self) -> tuple[float, float]: ...
+
+    def takes(self, low: float, high: float) -> bool: ...
+
+
+def as_inputs(inputs: Tensor, box: Box) -> Tensor:
     """The images, as an ordinary tensor in memory.
 
     Parameters
     ----------
     inputs : Tensor
-        (N, C, H, W) float32 in [0, 1], N >= 1.
+        float32, N >= 1: images (N, C, H, W), vectors (N, F) or series (N, C, L).
+    box : Space
+        Where they must lie: [0, 1] of pixels.
 
     Raises
     ------
@@ -40,17 +52,26 @@ def as_inputs(inputs: Tensor) -> Tensor:
         raise AttackError(f"inputs must be dense, got a {name} tensor: call .to_dense()")
     if inputs.device.type == "meta":
         raise AttackError("inputs hold no values (they are on the meta device)")
-    if inputs.ndim != 4:
-        raise AttackError(f"inputs must have shape (N, C, H, W), got {tuple(inputs.shape)}")
+    if inputs.ndim not in (2, 3, 4):
+        raise AttackError(
+            "inputs must have shape (N, C, H, W), or (N, F) of vectors, (N, C, L) of series, got "
+            f"{tuple(inputs.shape)}"
+        )
     if inputs.dtype != torch.float32:
         raise AttackError(f"inputs must be float32, got {inputs.dtype}: call .float()")
     if inputs.numel() == 0:
         raise AttackError("there are 0 samples to attack: give at least one input")
     inputs = inputs.resolve_neg()
     low, high = (float(v) for v in inputs.aminmax())
-    if not (low >= 0.0 and high <= 1.0):  # NaN fails both comparisons
+    if not box.takes(low, high):
+        least, most = box.bounds
         reason = "contain NaN" if low != low else f"reach from {low:g} to {high:g}"
-        raise AttackError(f"inputs must lie in [0, 1], these {reason}: rescale them")
+        raise AttackError(
+            f"inputs must lie in [{least:g}, {most:g}], these {reason}: rescale them, or give the "
+            "attack space=engine.space if the engine takes them"
+            if (least, most) == (0.0, 1.0)
+            else f"inputs must lie in [{least:g}, {most:g}], these {reason}: rescale or clip them"
+        )
     return inputs
 
 

@@ -11,6 +11,7 @@ is u, and this is the textbook's iteration.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ from hwsim.attacks.core.criteria import Goal
 from hwsim.attacks.core.grid import Space
 from hwsim.attacks.core.losses import Loss, goal_loss
 from hwsim.attacks.core.noise import Noise
+
+_Iterated = TypeVar("_Iterated", bound="IteratedAttack")
 
 
 @dataclass(eq=False)
@@ -73,7 +76,8 @@ class _KeptImages:
 class IteratedAttack(FixedBudgetAttack):
     """x ← project(x + α · direction(∇J(x))), ``steps`` times, from each of ``restarts`` starts.
 
-    steps: gradient steps per start, >= 1. step_size: α in pixel units, 0 < α <= 1; None is
+    steps: gradient steps per start, >= 1. step_size: α in units of the input, above 0 and at most
+    the width of its range, 1 of pixels; None is
     reach · ε / steps. random_start: u begins uniformly in the ball instead of at the image.
     restarts: starts, >= 1; a successful example is not started again. seed: of the random draws,
     which belong to the example (hwsim.attacks.core.noise). early_exit: an example leaves with its
@@ -108,9 +112,16 @@ class IteratedAttack(FixedBudgetAttack):
         check_count(restarts, "restarts")
         check_count(seed, "seed", least=0)
         if step_size is not None:
-            check_number(step_size, "step_size", above=0.0, most=1.0)
+            check_number(step_size, "step_size", above=0.0, most=self.space.span)
         self.steps, self.step_size, self.restarts = steps, step_size, restarts
         self.random_start, self.early_exit, self.seed = random_start, early_exit, seed
+
+    def in_unit_box(self: _Iterated) -> _Iterated:
+        """α, too."""
+        twin = super().in_unit_box()
+        if self.step_size is not None:
+            twin.step_size = self.step_size / self.space.span
+        return twin
 
     def gradient(
         self, model: nn.Module, position: Position, image: Tensor

@@ -20,8 +20,9 @@ def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
 class AttackResult:
     """What an attack did to N examples with one budget.
 
-    original: inputs on the attack's grid. raw: perturbed, before clipping. adversarial: in
-    [0, 1] and on the grid. All (N, C, H, W) float32. success: goal reached on the attacked
+    original: inputs on the attack's grid. raw: perturbed, before clipping. adversarial: within
+    the space's bounds and on its grid. All float32, shaped and scaled as the inputs, and so are
+    the distances. success: goal reached on the attacked
     model; an input misclassified from the start counts too, so mask with the correctly
     classified ones before making a rate of it (evaluate.success_rate). zero_gradient: every
     pixel's gradient was exactly 0, so the image is unchanged. forward, backward: how often the

@@ -148,7 +148,7 @@ def class_pairs(
     a time; each is searched classes − 1 times. start: images done by an earlier run, a multiple of
     batch_size. Raises AttackError.
     """
-    inputs = as_inputs(inputs)
+    inputs = as_inputs(inputs, attack.space)
     check_batch_size(batch_size)
     labels = as_labels(labels, "labels")
     Untargeted(labels).check(len(inputs))

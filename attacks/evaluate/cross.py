@@ -122,8 +122,9 @@ class Crossing:
         """One ε of one crafting model, judged by every model."""
         x = batch.inputs
         spent = aim.spend(epsilon, x)
-        images = spent.raw.clamp(0.0, 1.0)
-        more = own.aim.spend(epsilon, own.inputs).raw.clamp(0.0, 1.0) if own else images[:0]
+        clip = self.attacks[craft].space.clip
+        images = clip(spent.raw)
+        more = clip(own.aim.spend(epsilon, own.inputs).raw) if own else images[:0]
         hits: dict[str, Tensor] = {}
         flips: dict[str, Tensor] = {}
         for name, model in self.models.items():
@@ -149,8 +150,9 @@ class Crossing:
     def _adaptive(self, name: str, batch: Batch) -> tuple[int, ...]:
         """Successes of the counterpart attack on the model that it is crafted on, per ε."""
         model, correct = self.models[name], batch.clean[name].correct
-        aim = self.counterpart[name].aim(model, batch.inputs, batch.goal)
-        found = (aim.spend(e, batch.inputs).raw.clamp(0.0, 1.0) for e in self.epsilons)
+        attack = self.counterpart[name]
+        aim = attack.aim(model, batch.inputs, batch.goal)
+        found = (attack.space.clip(aim.spend(e, batch.inputs).raw) for e in self.epsilons)
         reached = (batch.goal.is_adversarial(judge(model, images)) for images in found)
         return tuple(int((one & correct).sum()) for one in reached)
 
@@ -167,11 +169,12 @@ def cross_evaluate(
 ) -> Iterator[Tally]:
     """Every model crafts, every model judges; yields the Tally of one batch after the other.
 
-    inputs: (N, C, H, W) in [0, 1]. labels, targets (of targeted attacks): (N,) class indices.
+    inputs: as the attacks' space has them. labels, targets (of targeted attacks): (N,) classes.
     start: inputs done by an earlier run, a multiple of batch_size; add its tally yourself. Sum
     with ``tally.total``. Raises AttackError at once for arguments that make no sense.
     """
-    inputs = as_inputs(inputs)
+    space = next(iter(crossing.attacks.values())).space
+    inputs = as_inputs(inputs, space)
     check_batch_size(batch_size)
     labels = as_labels(labels, "labels")
     check_labels(labels, len(inputs), "labels")
@@ -181,7 +184,6 @@ def cross_evaluate(
     goal.check(len(inputs))
     if start % batch_size or not 0 <= start < len(inputs):
         raise AttackError(f"start must be a multiple of {batch_size} below {len(inputs)}")
-    space = next(iter(crossing.attacks.values())).space
 
     def batches() -> Iterator[Tally]:
         for first in range(start, len(inputs), batch_size):

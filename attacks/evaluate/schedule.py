@@ -66,7 +66,7 @@ def escalate(
     class indices; then success is a change to the target, which must differ from what ``model``
     predicts. Examples that flipped leave the loop. Raises AttackError.
     """
-    inputs, epsilons = as_inputs(inputs), as_epsilons(epsilons)
+    inputs, epsilons = as_inputs(inputs, attack.space), as_epsilons(epsilons)
     check_batch_size(batch_size)
     for epsilon in epsilons:
         attack.effective(epsilon)
@@ -90,7 +90,7 @@ def escalate(
             left = torch.nonzero(reached.isnan()).flatten()
             if not len(left):
                 break
-            images[left] = aim.at(epsilon)[left].clamp(0.0, 1.0)  # lines 4-5
+            images[left] = attack.space.clip(aim.at(epsilon)[left])  # lines 4-5
             now = base.judge(judge, images[left], batch_size=batch_size).argmax(1)  # line 6
             done = now != prediction[left]
             if targets is not None:

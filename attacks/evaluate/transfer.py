@@ -12,7 +12,11 @@ from hwsim.attacks.core.base import Attack, Progress, judge
 from hwsim.attacks.core.checks import as_epsilons, as_inputs, check_batch_size, check_labels
 from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.grid import Grid, Space
 from hwsim.attacks.core.labels import Labels, as_labels
+
+#: Where 8-bit pixels lie.
+PIXELS = Grid(255)
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,18 @@ class Transferred:
 
 
 def correct(
-    models: Mapping[str, nn.Module], inputs: Tensor, labels: Labels, *, batch_size: int = 256
+    models: Mapping[str, nn.Module],
+    inputs: Tensor,
+    labels: Labels,
+    *,
+    space: Space = PIXELS,
+    batch_size: int = 256,
 ) -> dict[str, Tensor]:
-    """(N,) bool per model: which of the (gridded) inputs it classifies as labelled."""
-    inputs, labels = as_inputs(inputs), as_labels(labels, "labels")
+    """(N,) bool per model: which of the (gridded) inputs it classifies as labelled.
+
+    space: where the inputs lie.
+    """
+    inputs, labels = as_inputs(inputs, space), as_labels(labels, "labels")
     check_labels(labels, len(inputs), "labels")
     return {
         name: judge(model, inputs, batch_size=batch_size).argmax(1) == labels
@@ -59,14 +71,14 @@ def transfer(
     computed if absent. Attacks with ``early_exit`` stop at the crafting model's own boundary and
     transfer badly, so give them without. progress: (images done, in all). Raises AttackError.
     """
-    inputs, labels = as_inputs(inputs), as_labels(labels, "labels")
+    inputs, labels = as_inputs(inputs, attack.space), as_labels(labels, "labels")
     check_labels(labels, len(inputs), "labels")
     epsilons = as_epsilons(epsilons)
     check_batch_size(batch_size)
     if crafted_on not in models:
         raise AttackError(f"no model {crafted_on!r} to craft on: {', '.join(models)}")
     inputs = attack.space.snap(inputs)
-    right = correct(models, inputs, labels) if right is None else right
+    right = correct(models, inputs, labels, space=attack.space) if right is None else right
     success = {name: [0] * len(epsilons) for name in models}
     zeros, passes = [0] * len(epsilons), 0
     for start in range(0, len(inputs), batch_size):

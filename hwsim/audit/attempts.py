@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from hwsim.attacks.core.base import Attack, judge
 from hwsim.attacks.core.criteria import Untargeted
-from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.minimizing import MinimizingAttack
 from hwsim.attacks.known import make_attack
 from hwsim.attacks.pgd import PGD
@@ -21,8 +20,6 @@ from hwsim.audit.evidence import GAINED, Attempt, Convergence, Family, bits
 from hwsim.audit.gradients import NAIVE, make_loss, usable_losses
 from hwsim.engine.module import Engine
 
-#: ε at which a pixel may take any value.
-UNBOUNDED = 1.0
 #: Steps of the unbounded attack, each of 2/steps: it could cross the whole range twice.
 UNBOUNDED_STEPS = 100
 #: Runs and steps of C&W's L2 attack. Few: its task is to find anything at all.
@@ -65,7 +62,7 @@ class Trial:
 
 def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Iterator[Trial]:
     """Every attack of the suite, the cheap ones first; transfer starts at each of ``sources``."""
-    space = Grid.of_bits(engine.program.config.act_w)
+    space = engine.space
     eps, steps, count = effort.epsilons, effort.steps, len(effort.epsilons)
     once, often = 3 + count, count * (3 * steps + 1)
 
@@ -83,10 +80,12 @@ def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Itera
 
     for loss in usable_losses(engine.program.classes):
         yield from gradient(loss)
+    # An ε at which a value may become any other.
+    unbounded = space.span
     for loss in usable_losses(engine.program.classes):
         bim = make_attack("bim", loss=make_loss(loss, engine), space=space, steps=UNBOUNDED_STEPS)
         name = f"unbounded {loss}"
-        yield Trial(name, "unbounded", loss, bim, (UNBOUNDED,), 3 * UNBOUNDED_STEPS)
+        yield Trial(name, "unbounded", loss, bim, (unbounded,), 3 * UNBOUNDED_STEPS)
     cw = make_attack(
         "cw-l2",
         binary_search_steps=CW_RUNS,
@@ -95,7 +94,7 @@ def trials(engine: Engine, effort: Effort, sources: Sequence[str] = ()) -> Itera
         initial_const=1.0,
         space=space,
     )
-    reach = (*eps, UNBOUNDED) if eps[-1] < UNBOUNDED else eps
+    reach = (*eps, unbounded) if eps[-1] < unbounded else eps
     yield Trial("cw-l2", "minimizing", "margin", cw, reach, 3 * CW_RUNS * CW_STEPS)
     for source in sources:
         yield from gradient(NAIVE, source)
@@ -125,7 +124,9 @@ def attempt(
         result = attack.minimize(engine, inputs, goal)
         # Whatever it minimized: an image counts where its largest change fits.
         far = torch.where(result.success, result.linf, torch.inf)
-        success = [far <= attack.space.effective(e) + 1e-6 for e in trial.epsilons]
+        success = [
+            far <= attack.space.effective(e) + 1e-6 * attack.space.span for e in trial.epsilons
+        ]
         results = [result]
     else:
         results = attack.sweep(crafted_on, inputs, goal, epsilons=trial.epsilons)
@@ -190,10 +191,10 @@ def _longer(
     engine: Engine, inputs: Tensor, labels: Tensor, loss: str, epsilon: float, steps: int, many: int
 ) -> list[Tensor]:
     """Answers to PGD of ``many`` steps that begins as PGD of ``steps`` does: with the same step."""
-    space = Grid.of_bits(engine.program.config.act_w)
+    space = engine.space
     attack = PGD(
         loss=make_loss(loss, engine), space=space, steps=many, early_exit=False,
-        step_size=min(1.0, PGD.reach * space.effective(epsilon) / steps),
+        step_size=min(space.span, PGD.reach * space.effective(epsilon) / steps),
     )  # fmt: skip
     return _answers(attack, engine, inputs, labels, epsilon)
 

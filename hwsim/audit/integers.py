@@ -9,7 +9,7 @@ from torch import Tensor
 from hwsim.attacks.core.noise import Noise
 from hwsim.audit.evidence import Saturation, Stability, Ties
 from hwsim.engine.module import Engine
-from hwsim.units.softmax import probabilities
+from hwsim.units.softmax import probabilities_at
 
 #: Batches into which the same images are cut.
 CUTS = (1, 3, 7, 16, 64)
@@ -29,7 +29,7 @@ def ties(engine: Engine, inputs: Tensor) -> Ties:
     """Integer logits of the clean images, and what the probability unit makes of them."""
     logits = engine.integer_logits(inputs)
     best = logits.topk(min(3, logits.shape[1]), 1).values
-    p = probabilities(logits.numpy(), engine.program.logit_frac)
+    p = probabilities_at(logits.numpy(), engine.program.logit_scale)
     return Ties(
         images=len(logits),
         top=int((best[:, 0] == best[:, 1]).sum()),

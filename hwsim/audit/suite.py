@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from hwsim.attacks.core.base import judge
-from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.evaluate.rates import Rate
 from hwsim.audit import agreement
 from hwsim.audit import integers as datapath
@@ -27,10 +26,12 @@ from hwsim.audit.flags import judge_all
 from hwsim.audit.gradients import NAIVE, examine, usable_losses
 from hwsim.audit.tails import tails
 from hwsim.engine.module import Engine
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
 from hwsim.models.datasets.dataset import Dataset
-from hwsim.networks.open import Network, pixels, versions
+from hwsim.networks.open import Network, versions
+from hwsim.report import budgets
 from hwsim.runs.count import fingerprint
 from hwsim.runs.unfinished import keep, kept
 
@@ -78,12 +79,12 @@ class Audit:
     ) -> None:
         self.began = time.perf_counter()
         self.settings, self.network, self.sources = settings, network, dict(sources)
-        grid = Grid.of_bits(network.program.config.act_w)
+        grid = space_of(network.program)
         for epsilon in settings.effort.epsilons:
             grid.step(epsilon)
         self.grid, self.test = grid, test.take(settings.images)
         self.engine = Engine(network.program)
-        x, labels = grid.snap(pixels(self.test)), torch.from_numpy(self.test.labels)
+        x, labels = grid.snap(network.inputs(self.test)), torch.from_numpy(self.test.labels)
         right = judge(self.engine, x).argmax(1) == labels
         if not bool(right.any()):
             raise InputError(
@@ -237,6 +238,7 @@ class Audit:
             "model": self.settings.model,
             "config": program.config.name,
             "bits": program.config.act_w,
+            **budgets.input_range(self.grid.bounds),
             "history": list(program.history),
             "samples": len(self.test),
             "correct": evidence.images,

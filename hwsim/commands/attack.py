@@ -20,7 +20,9 @@ from hwsim.commands.options import (
     out_option,
     progress_bar,
     result_console,
+    say_range,
     typed_command,
+    widest,
 )
 from hwsim.files.shown import say
 from hwsim.report import budgets
@@ -223,7 +225,7 @@ def _run(
 ) -> None:
     """Count, draw, write and print one run. more: what only some attacks take."""
     norm = norm_of(entry, options)
-    spent = budgets.parse(entry.budgets_in(norm) if eps is None else eps, norm)
+    spent = budgets.parse(entry.budgets_in(norm) if eps is None else eps, norm, widest(model))
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import prepare_run_directory, write_json, write_run
 
@@ -232,6 +234,7 @@ def _run(
         prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
+        from hwsim.engine.space import space_of
         from hwsim.models.datasets.dataset import load_dataset
         from hwsim.networks.open import open_network
         from hwsim.report.terminal import render_terminal
@@ -242,10 +245,13 @@ def _run(
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
         least = min(SAMPLES_RTL, entry.samples) if backend == "rtl" else entry.samples
+        bounds = space_of(network.program).bounds
+        # Budgets that nobody typed are shares of the input's range.
+        unit = bounds[1] - bounds[0] if eps is None and norm != "l0" else 1.0
         settings = Request(
             attack=entry.name,
             model=model,
-            epsilons=budgets.resolve(spent, network.program.input_shape),
+            epsilons=budgets.resolve(spent, network.program.input_shape, unit),
             samples=samples or least,
             backend=backend,
             options=options,
@@ -266,6 +272,7 @@ def _run(
                 write_json(result, json_path)
             partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
+    say_range(answer, bounds)
     for note in _notes(settings):
         answer.print(f"note: {note}")
 

@@ -9,14 +9,17 @@ import click
 
 from hwsim.commands.options import (
     bits_option,
+    check_widest,
     config_option,
     epsilons_option,
+    in_units,
     json_option,
     loading,
     message_console,
     out_option,
     progress_bar,
     result_console,
+    say_range,
     typed_command,
 )
 
@@ -88,6 +91,7 @@ def command(
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import prepare_run_directory, write_json
 
+    check_widest(eps, model)
     prepare_run_directory(out)
     if json_path is not None:
         prepare_json_path(json_path)
@@ -97,15 +101,17 @@ def command(
         from hwsim.audit.report import write_audit
         from hwsim.audit.suite import Audit, AuditSettings
         from hwsim.audit.terminal import render_terminal
+        from hwsim.engine.space import space_of
         from hwsim.models.datasets.dataset import load_dataset
         from hwsim.networks.open import open_network
 
         network = open_network(model, config, bits, on_progress)
         test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        bounds = space_of(network.program).bounds
         settings = AuditSettings(
             model=model,
             images=images,
-            effort=Effort(tuple(eps), steps, draws),
+            effort=Effort(in_units(eps, bounds), steps, draws),
             command=typed_command(),
         )
         audit = Audit(settings, network, test, _sources(network, surrogate, config, bits))
@@ -125,6 +131,7 @@ def command(
             write_json(result, json_path)
         partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
+    say_range(answer, bounds)
 
 
 def _sources(

@@ -16,6 +16,7 @@ from hwsim.commands.options import (
     out_option,
     progress_bar,
     result_console,
+    say_range,
     typed_command,
 )
 
@@ -93,5 +94,6 @@ def command(
         write_json(result, json_path)
     partial.unlink(missing_ok=True)
     answer.print(render(result))
+    say_range(answer, study.grid.bounds)
     for path in paths.values():
         answer.print(f"-> {path}", highlight=False)

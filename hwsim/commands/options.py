@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def epsilons_option(default: str) -> Callable[[Function], Function]:
         default=default,
         show_default=True,
         callback=lambda _, __, text: parse_epsilons(text),
-        help="Largest change of a pixel, 0 … 1.",
+        help="Largest change of a pixel, 0 … 1, or of a value in units of the input.",
     )
 
 
@@ -144,14 +144,44 @@ def loading(console: Console, what: str) -> Iterator[Callable[[str, int, int], N
 
 
 def parse_epsilons(text: str) -> list[float]:
-    """``0.1,16/255`` -> rising list of numbers in 0 … 1; click.BadParameter otherwise."""
+    """``0.1,16/255`` -> rising list of numbers, at least 0; click.BadParameter otherwise."""
     try:
-        found = [budget.value for budget in budgets.parse(text, "linf")]
+        found = [budget.value for budget in budgets.parse(text, "linf", sys.float_info.max)]
     except InputError as error:
         raise click.BadParameter(str(error)) from None
     if math.inf in found:
         raise click.BadParameter("epsilon inf is outside 0 … 1")
     return sorted(set(found))
+
+
+def widest(*models: str) -> float:
+    """The largest ε that a network so called can take, as far as its name tells.
+
+    Networks read pixels in [0, 1]; only of an image that is not known before it is loaded.
+    """
+    known = not any(name.rstrip("/").endswith(".hne") for name in models)
+    return 1.0 if known else sys.float_info.max
+
+
+def check_widest(epsilons: Sequence[float], *models: str) -> None:
+    """Raises InputError for an ε that none of the networks can take."""
+    most = widest(*models)
+    for epsilon in epsilons:
+        if epsilon > most:
+            raise InputError(f"epsilon {epsilon:g} is outside 0 … {most:g}")
+
+
+def in_units(epsilons: Sequence[float], bounds: tuple[float, float]) -> tuple[float, ...]:
+    """ε as typed; the default ones, which are shares of the range, in units of the input."""
+    source = click.get_current_context().get_parameter_source("eps")
+    typed = source is not click.core.ParameterSource.DEFAULT
+    return tuple(e if typed else e * (bounds[1] - bounds[0]) for e in epsilons)
+
+
+def say_range(console: Console, bounds: tuple[float, float]) -> None:
+    """A line that says in which units ε is, where inputs are no pixels in [0, 1]."""
+    if words := budgets.range_words(budgets.input_range(bounds)):
+        console.print(f"note: {words}; epsilon is in these units")
 
 
 def parse_names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:

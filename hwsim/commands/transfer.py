@@ -8,8 +8,10 @@ import click
 
 from hwsim.commands.options import (
     bits_option,
+    check_widest,
     config_option,
     epsilons_option,
+    in_units,
     json_option,
     loading,
     message_console,
@@ -17,6 +19,7 @@ from hwsim.commands.options import (
     parse_names,
     progress_bar,
     result_console,
+    say_range,
     typed_command,
 )
 
@@ -73,11 +76,13 @@ def command(
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import prepare_run_directory, write_json
 
+    check_widest(eps, *models)
     prepare_run_directory(out)
     if json_path is not None:
         prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the networks") as on_progress:
+        from hwsim.engine.space import space_of
         from hwsim.models.datasets.dataset import load_dataset
         from hwsim.networks.open import open_network
         from hwsim.report.transfer_report import render_screen, write_transfer
@@ -85,7 +90,10 @@ def command(
 
         networks = [open_network(name, config, bits, on_progress) for name in models]
         test = load_dataset(networks[0].dataset, "test", on_progress=on_progress)
-        settings = TransferSettings(attacks, tuple(eps), samples, command=typed_command())
+        bounds = space_of(networks[0].program).bounds
+        settings = TransferSettings(
+            attacks, in_units(eps, bounds), samples, command=typed_command()
+        )
         study = TransferStudy(settings, networks, test)
     folder = prepare_run_directory(out / study.name)
     partial = prepare_json_path(folder / "counts.json")
@@ -98,3 +106,4 @@ def command(
         if json_path is not None:
             write_json(result, json_path)
     render_screen(result, answer, paths)
+    say_range(answer, bounds)

@@ -15,9 +15,9 @@ from hwsim.compiler.stages import (
     ConcatStage,
     LutStage,
     MacStage,
+    PlannedStage,
     PoolStage,
-    Post,
-    Stage,
+    Rescaling,
     View,
 )
 
@@ -122,7 +122,7 @@ def _parts(stage: ConcatStage) -> list[tuple[View, slice]]:
     return found
 
 
-def bounded(stage: Stage) -> tuple[float, float]:
+def bounded(stage: PlannedStage) -> tuple[float, float]:
     """What the values that a stage writes are never below and never above."""
     reach = [(view.map.low, view.map.high) for view in stage.sources]
     if isinstance(stage, PoolStage | ConcatStage):
@@ -147,7 +147,7 @@ def _scaled(low: float, high: float, gain: float) -> tuple[float, float]:
     return min(ends), max(ends)
 
 
-def _behind(post: Post, low: float, high: float) -> tuple[float, float]:
+def _behind(post: Rescaling, low: float, high: float) -> tuple[float, float]:
     ends = [
         (bounds[0] + o, bounds[1] + o)
         for s, o in zip(post.scale.tolist(), post.offset.tolist(), strict=True)

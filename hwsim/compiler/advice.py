@@ -18,7 +18,7 @@ _ADVICE = {
         "transformerencoderlayer", "transformerencoder", "baddbmm",
     ),
     "the engine has no state between steps: use Conv1d": (
-        "lstm", "gru", "rnn", "lstmcell", "grucell", "rnncell",
+        "lstm", "gru", "rnn", "lstmcell", "grucell", "rnncell", "rnntanh", "rnnrelu",
     ),
     "the engine runs one straight graph: write the steps out": ("whileloop", "cond", "mapimpl"),
     "use a function of single values, or one slope": ("prelu", "glu"),
@@ -30,7 +30,22 @@ _ADVICE = {
         "adaptivemaxpool2d", "mean", "sum", "amax", "amin", "lppool2d", "fractionalmaxpool2d",
         "boolean_dispatch", "lppool", "max", "min", "std", "var",
     ),
-    "the engine pads convolutions and max-pools only, and with zeros": (
+    "the engine makes no map larger: enlarge images before the network, or answer from the "
+    "smaller map": (
+        "upsample", "interpolate", "upsamplingnearest2d", "upsamplingbilinear2d",
+        "upsamplenearest1d", "upsamplenearest2d", "upsamplelinear1d", "upsamplebilinear2d",
+        "upsamplebicubic2d", "upsamplenearestexact2d", "upsamplenearestexact1d",
+        "convtranspose1d", "convtranspose2d", "convtranspose3d", "pixelshuffle", "maxunpool2d",
+        "maxunpool1d",
+    ),
+    "use a convolution, which walks over windows by itself": (
+        "unfold", "fold", "im2col", "col2im", "pixelunshuffle",
+    ),
+    "nothing is decided by comparing: use functions of single values, such as ReLU": (
+        "gt", "lt", "ge", "le", "eq", "ne", "where", "maskedfill",
+    ),
+    "the engine pads convolutions and max-pools only, and with zeros: give the layer padding=… "
+    "and padding_mode='zeros'": (
         "pad", "constantpad2d", "reflectionpad2d", "replicationpad2d", "circularpad2d",
     ),
     "constants are added or multiplied; maps are added, subtracted or concatenated": (
@@ -39,6 +54,7 @@ _ADVICE = {
     "keep the order of axes, and take neighbouring channels": (
         "getitem", "permute", "transpose", "select", "indexselect", "gather", "flip", "roll",
         "unsqueeze", "stack", "channelshuffle", "slice", "chunk", "split", "unbind",
+        "index",
     ),
     "it rounds activations to a grid of its own, the engine to another: switch it off with "
     "module.apply(torch.ao.quantization.disable_fake_quant)": (

@@ -19,8 +19,8 @@ from hwsim.compiler.lowering import lowered
 from hwsim.compiler.operations import as_map
 from hwsim.compiler.preparing import unwrapped
 from hwsim.compiler.rounding import UnevenChannelsWarning, channel_loss
-from hwsim.compiler.scales import Numbers, image_numbers
-from hwsim.compiler.stages import Plan
+from hwsim.compiler.scales import ExactNumbers, image_numbers
+from hwsim.compiler.stages import StagePlan
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.layers import Layer
@@ -91,7 +91,7 @@ def has_one_point(module: nn.Module | ExportedProgram) -> bool:
 
 def planned(
     graph: Graph, data: Tensor, config: EngineConfig, one_point: bool = False
-) -> tuple[Plan, Numbers]:
+) -> tuple[StagePlan, ExactNumbers]:
     """The stages of a traced network, and what the codes of its input stand for.
 
     one_point: whether all rows of a dense layer share one binary point.
@@ -104,8 +104,8 @@ def planned(
 
 
 def assemble(
-    plan: Plan,
-    image: Numbers,
+    plan: StagePlan,
+    image: ExactNumbers,
     config: EngineConfig,
     *,
     like: Program | None = None,
@@ -133,8 +133,14 @@ def checked(data: Tensor) -> Tensor:
     """Calibration data as float32 on the CPU. Raises CompileError if it is none."""
     plain = isinstance(data, Tensor) and data.layout == torch.strided and not data.is_quantized
     if not plain or data.ndim not in (2, 3, 4) or not data.is_floating_point():
+        remedy = ""
+        if plain and not data.is_floating_point() and not data.is_complex():
+            remedy = (
+                f", got {str(data.dtype).removeprefix('torch.')}: convert it as in training, "
+                "pixels by x / 255; an Embedding stays outside: compile what stands behind it"
+            )
         raise CompileError(
-            "calibration must be a float tensor of shape (N, C, H, W), (N, C, L) or (N, F)"
+            f"calibration must be a float tensor of shape (N, C, H, W), (N, C, L) or (N, F){remedy}"
         )
     if data.numel() == 0:
         raise CompileError(f"calibration holds no images: its shape is {tuple(data.shape)}")

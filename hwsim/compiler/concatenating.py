@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hwsim.compiler.absorbing import bounded
 from hwsim.compiler.operations import Concat
-from hwsim.compiler.stages import ConcatStage, Grid, Map, PoolStage, Stage, View
+from hwsim.compiler.stages import Coding, ConcatStage, Map, PlannedStage, PoolStage, View
 from hwsim.errors import CompileError
 from hwsim.program.layers import Shape
 
@@ -14,7 +14,7 @@ from hwsim.program.layers import Shape
 def joined(
     op: Concat,
     members: Sequence[View],
-    stages: list[Stage],
+    stages: list[PlannedStage],
     carried: Callable[[View], View],
 ) -> View:
     """A view of the members behind each other; those that stand elsewhere are copied first.
@@ -30,8 +30,8 @@ def joined(
         )
     height, width = members[0].shape[1:]
     shape: Shape = (sum(member.shape[0] for member in members), height, width)
-    found = [carried(one) if one.map.grid.root.fixed else one for one in members]
-    whole = Map(shape, Grid(), None)
+    found = [carried(one) if one.map.coding.root.fixed else one for one in members]
+    whole = Map(shape, Coding(), None)
     starts = [sum(one.shape[0] for one in found[:number]) for number in range(len(found))]
     for number, start in enumerate(starts):
         member = found[number]
@@ -47,7 +47,7 @@ def joined(
     stage.target = whole
     whole.producer = stage
     for member in found:
-        whole.grid.join(member.map.grid)
+        whole.coding.join(member.map.coding)
     whole.low, whole.high = bounded(stage)
     return View(whole, shape, op.path, op.samples, op.samples, flat=members[0].flat)
 
@@ -68,10 +68,10 @@ def _fits(
     return True
 
 
-def _copied(op: Concat, member: View, stages: list[Stage]) -> View:
+def _copied(op: Concat, member: View, stages: list[PlannedStage]) -> View:
     """The same codes in a map of their own: a max-pool of single pixels."""
     stage = PoolStage(f"{op.path}.copy", (member,))
-    target = Map(member.shape, member.map.grid, stage, member.map.low, member.map.high)
+    target = Map(member.shape, member.map.coding, stage, member.map.low, member.map.high)
     stage.target = target
     stages.append(stage)
     return View(target, member.shape, member.path, member.samples, member.raw, flat=member.flat)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from hwsim.compiler.operations import F64, Pair, Sides
 from hwsim.compiler.requantize import requantize
-from hwsim.compiler.scales import Numbers
-from hwsim.compiler.stages import Post
+from hwsim.compiler.scales import ExactNumbers
+from hwsim.compiler.stages import Rescaling
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.layers import MacLayer, Shape, Window
 
 
 def constants(
-    path: str, scale: F64, offset: F64, sums: list[int], reach: list[int], to: Numbers,
+    path: str, scale: F64, offset: F64, sums: list[int], reach: list[int], to: ExactNumbers,
     config: EngineConfig,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:  # fmt: skip
     """(m, s, b) of every channel: codes of acc · scale + offset, both (C,), in the numbers ``to``.
@@ -47,7 +47,9 @@ def constants(
     return np.array(m, np.int32), np.array(s, np.int32), int64(path, b)
 
 
-def written(to: Numbers, config: EngineConfig, post: Post | None = None) -> dict[str, Any]:
+def written(
+    to: ExactNumbers, config: EngineConfig, post: Rescaling | None = None
+) -> dict[str, Any]:
     """Fields of a layer that say what its output codes mean, and where they are clamped."""
     found: dict[str, Any] = dict(scale=float(to.scale), zero=to.zero)
     if post is not None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx
 
+from hwsim.compiler.exported_hashes import SharedWeights
 from hwsim.numbers.hashing import HashSpec
 
 
@@ -21,7 +22,7 @@ class Context:
     shape: of the output; of the first one where there are several. same_batch: whether the batch
     axis survived. dtype: of the output. args, kwargs: with constants resolved; activations are
     still ``fx.Node``. samples, samples_before: values of output and first input; mean, mean_before:
-    theirs, for each channel or feature.
+    theirs, for each channel or feature. shared: of an exported layer that shares its weights.
     """
 
     node: fx.Node
@@ -38,6 +39,7 @@ class Context:
     samples_before: NDArray[np.float32]
     mean: NDArray[np.float64]
     mean_before: NDArray[np.float64]
+    shared: SharedWeights | None = None
 
     @property
     def before(self) -> tuple[int, ...]:

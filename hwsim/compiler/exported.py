@@ -49,7 +49,8 @@ def exported_graph(program: ExportedProgram | fx.GraphModule) -> fx.GraphModule:
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
         raise CompileError(
-            f"the exported program takes {len(inputs)} inputs: the engine takes exactly one tensor"
+            f"the exported program takes {len(inputs)} inputs: the engine takes exactly one "
+            "tensor: concatenate them, and let forward() take slices of channels"
         )
     module.recompile()
     # The calling convention of the export would check shapes again.

@@ -23,7 +23,7 @@ from hwsim.compiler.operations import (
     Concat,
     Copies,
     Flatten,
-    Input,
+    InputOp,
     Mac,
     Multiply,
     Op,
@@ -221,7 +221,7 @@ def never_negative(node: Node) -> bool:
         return op.low >= 0
     if isinstance(op, Pointwise):
         return op.low >= 0
-    if isinstance(op, Input):
+    if isinstance(op, InputOp):
         return float(op.samples.min(initial=0.0)) >= 0
     passes = isinstance(op, Pool | Flatten | Slice | Average | Concat)
     return passes and all(map(never_negative, node.inputs))

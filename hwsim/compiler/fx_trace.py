@@ -108,7 +108,8 @@ def _symbolic(module: nn.Module, name: str) -> fx.GraphModule:
     ]
     if len(required) > 1:
         raise CompileError(
-            f"{name}: forward() must take exactly one tensor, this one takes {len(required)}"
+            f"{name}: forward() must take exactly one tensor, this one takes {len(required)}: "
+            "concatenate them, and let forward() take slices of channels"
         )
     root = nn.Sequential(module)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hwsim.compiler.operations import Input, Op
+from hwsim.compiler.operations import InputOp, Op
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Graph:
 
     @property
     def input(self) -> Node:
-        assert isinstance(self.nodes[0].op, Input)
+        assert isinstance(self.nodes[0].op, InputOp)
         return self.nodes[0]
 
     @property

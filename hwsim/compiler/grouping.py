@@ -23,7 +23,7 @@ from hwsim.compiler.operations import (
     Clamp,
     Concat,
     Flatten,
-    Input,
+    InputOp,
     Mac,
     Op,
     Pointwise,
@@ -35,15 +35,15 @@ from hwsim.compiler.stages import (
     AddStage,
     AffineStage,
     AverageStage,
-    Grid,
+    Coding,
     LutStage,
     MacStage,
     Map,
-    Plan,
+    PlannedStage,
     PoolStage,
-    Post,
+    Rescaling,
     Samples,
-    Stage,
+    StagePlan,
     View,
 )
 from hwsim.compiler.views import bare, by_channel, compact, raw_of, seen_by, sliced
@@ -54,7 +54,7 @@ from hwsim.program.geometry import MAX_AVERAGE, MAX_KERNEL
 from hwsim.program.layers import Shape
 
 
-def group(graph: Graph, steps: int, low: float, high: float, notes: list[str]) -> Plan:
+def group(graph: Graph, steps: int, low: float, high: float, notes: list[str]) -> StagePlan:
     """The stages of a network, the last of which gives the logits.
 
     steps: of codes between low and high, the values of the image. Raises CompileError.
@@ -65,19 +65,19 @@ def group(graph: Graph, steps: int, low: float, high: float, notes: list[str]) -
 class _Grouping:
     def __init__(self, graph: Graph, steps: int, low: float, high: float) -> None:
         self.graph, self.users = graph, graph.users()
-        self.stages: list[Stage] = []
+        self.stages: list[PlannedStage] = []
         self.views: dict[Node, View] = {}
         self.step = (high - low) / steps
-        self.image = Map(as_map(graph.input.op.shape), Grid(True), None, low, high)
+        self.image = Map(as_map(graph.input.op.shape), Coding(True), None, low, high)
 
-    def plan(self, notes: list[str]) -> Plan:
+    def plan(self, notes: list[str]) -> StagePlan:
         if not any(isinstance(op, Mac) for op in self.graph.operations):
             raise CompileError("the network has no Linear or Conv2d layer: there is nothing to run")
         for node in self.graph.nodes:
             self.views[node] = self._view(node)
             self._mark(node)
         self._finish(self.graph.output)
-        return Plan(self.image, tuple(self.stages), tuple(notes))
+        return StagePlan(self.image, tuple(self.stages), tuple(notes))
 
     def _mark(self, node: Node) -> None:
         if len(self.users[node]) + (node is self.graph.output) > 1:
@@ -85,7 +85,7 @@ class _Grouping:
 
     def _view(self, node: Node) -> View:
         op = node.op
-        if isinstance(op, Input):
+        if isinstance(op, InputOp):
             return View(self.image, self.image.shape, op.path, op.samples, op.samples,
                         flat=len(op.shape) == 1)  # fmt: skip
         if isinstance(op, Add):
@@ -116,11 +116,11 @@ class _Grouping:
 
     def _write(
         self,
-        stage: Stage,
+        stage: PlannedStage,
         shape: Shape,
         seen: Op | View,
         *,
-        grid: Grid | None = None,
+        coding: Coding | None = None,
         through: Callable[[Tensor], Tensor] | None = None,
         raw: Samples | None = None,
         flat: bool = False,
@@ -128,7 +128,7 @@ class _Grouping:
         """Execute a stage, and look at what it writes as the values of ``seen``."""
         if not isinstance(stage, PoolStage):
             self._read(stage, through)
-        target = Map(shape, grid or Grid(), stage)
+        target = Map(shape, coding or Coding(), stage)
         stage.target = target
         target.low, target.high = bounded(stage)
         self.stages.append(stage)
@@ -136,17 +136,17 @@ class _Grouping:
         return View(target, shape, seen.path, seen.samples, raw, flat=flat)
 
     @staticmethod
-    def _read(stage: Stage, through: Callable[[Tensor], Tensor] | None = None) -> None:
+    def _read(stage: PlannedStage, through: Callable[[Tensor], Tensor] | None = None) -> None:
         for view in stage.sources:
-            grid = view.map.grid.root
-            if not any(view.raw is known for known in grid.samples):
-                grid.samples.append(view.raw)
-            grid.readers.append(through)
+            coding = view.map.coding.root
+            if not any(view.raw is known for known in coding.samples):
+                coding.samples.append(view.raw)
+            coding.readers.append(through)
 
     def _carried(self, view: View, low: float = -math.inf, high: float = math.inf) -> View:
         """An affine layer for what waits at a view, and a clamp behind it."""
         scale, offset = (by_channel(view, values) for values in view.factors)
-        stage = AffineStage(view.path, (bare(view),), Post(scale, offset, low, high))
+        stage = AffineStage(view.path, (bare(view),), Rescaling(scale, offset, low, high))
         return self._write(stage, view.shape, view, flat=view.flat)
 
     def _solid(self, node: Node) -> View:
@@ -209,7 +209,7 @@ class _Grouping:
             out = shape if kernel == op.kernel else behind(view.shape, kernel, stride)
             stage = PoolStage(op.path, (bare(view),), kernel, stride, op.sides)
             raw = raw_of(view, op.samples)
-            done = self._write(stage, out, op, grid=view.map.grid, raw=raw)
+            done = self._write(stage, out, op, coding=view.map.coding, raw=raw)
             view = replace(done, scale=view.scale, offset=view.offset)
             shape = as_map(op.shape)
         return view
@@ -227,7 +227,7 @@ class _Grouping:
             window = kernel[0] * kernel[1]
             # Steps before the last average; the last has what makes them all Σ / divisor.
             gain = size / op.divisor / window if final else 1.0 / window
-            post = Post(np.full(1, gain * (uniform[0] if final else 1.0)), np.zeros(1))
+            post = Rescaling(np.full(1, gain * (uniform[0] if final else 1.0)), np.zeros(1))
             if final:
                 post.offset[0] = uniform[1] * size / op.divisor
             shape = as_map(op.shape) if final else behind(view.shape, kernel, stride)
@@ -253,7 +253,7 @@ class _Grouping:
                 f"{op.path}: adds flattened maps {one.shape} and {two.shape}: the engine adds maps "
                 "of one shape: flatten behind the sum"
             )
-        post = Post(np.ones(1), np.full(1, offset))
+        post = Rescaling(np.ones(1), np.full(1, offset))
         stage = AddStage(op.path, (bare(one), bare(two)), post, (gains[0], gains[1]))
         return self._write(stage, one.shape, op, flat=one.flat)
 
@@ -289,9 +289,9 @@ class _Grouping:
                 into_weights(producer)
             self.stages.remove(producer)
             producer.target = None
-            view.map.grid.root.maps.remove(view.map)
+            view.map.coding.root.maps.remove(view.map)
             self.stages.append(producer)
             return
-        stage = AffineStage(view.path, (view,), Post.nothing(view.shape[0]))
+        stage = AffineStage(view.path, (view,), Rescaling.nothing(view.shape[0]))
         self._read(stage)
         self.stages.append(stage)

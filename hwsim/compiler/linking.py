@@ -10,7 +10,7 @@ from torch import fx
 
 from hwsim.compiler.context import Context
 from hwsim.compiler.graph import Graph, Node, reaching
-from hwsim.compiler.operations import Flatten, Input, Slice
+from hwsim.compiler.operations import Flatten, InputOp, Slice
 from hwsim.compiler.read_ops import part
 from hwsim.compiler.recognize import classify
 from hwsim.compiler.recorder import Recorder
@@ -42,7 +42,7 @@ class _Linker:
             if node.op == "placeholder":
                 shape = recorder.shapes[node][1:]
                 self.made[node] = Node(
-                    Input("input", shape, recorder.sampled(node), recorder.mean(node))
+                    InputOp("input", shape, recorder.sampled(node), recorder.mean(node))
                 )
             elif node in recorder.shapes:
                 self._link(node)

@@ -18,7 +18,7 @@ from hwsim.compiler.constants import (
 )
 from hwsim.compiler.operations import F64
 from hwsim.compiler.requantize import rounded
-from hwsim.compiler.scales import Numbers, row_steps
+from hwsim.compiler.scales import ExactNumbers, row_steps
 from hwsim.compiler.stages import MacStage
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.fixedpoint import quantize, weight_frac
@@ -28,8 +28,8 @@ from hwsim.program.layers import MacLayer
 
 def mac_layer(
     stage: MacStage,
-    read: Numbers,
-    to: Numbers | None,
+    read: ExactNumbers,
+    to: ExactNumbers | None,
     config: EngineConfig,
     like: MacLayer | None,
     one_point: bool,
@@ -109,7 +109,7 @@ def _words(
     return quantize(matrix / steps, 0, limit).astype(np.int32).reshape(-1), steps
 
 
-def _fill(stage: MacStage, read: Numbers, config: EngineConfig) -> int:
+def _fill(stage: MacStage, read: ExactNumbers, config: EngineConfig) -> int:
     if not stage.mac.padded:
         return 0
     return read.code(stage.fill, config.act_max)
@@ -124,7 +124,7 @@ def _zero_sums(layer: MacLayer, zero: int) -> list[int]:
 
 
 def _last(
-    stage: MacStage, layer: MacLayer, bias: F64, sums: list[int], step: float, read: Numbers
+    stage: MacStage, layer: MacLayer, bias: F64, sums: list[int], step: float, read: ExactNumbers
 ) -> MacLayer:
     """The layer that hands out logits of this step."""
     post = stage.post

@@ -15,7 +15,7 @@ from hwsim.compiler.constants import (
     written,
 )
 from hwsim.compiler.requantize import requantize_sum, rounded
-from hwsim.compiler.scales import Numbers
+from hwsim.compiler.scales import ExactNumbers
 from hwsim.compiler.stages import AddStage, AffineStage, AverageStage, LutStage, PoolStage
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
@@ -33,7 +33,7 @@ MAX_RANGES = 1 << 20
 
 
 def average_layer(
-    stage: AverageStage, read: Numbers, to: Numbers | None, config: EngineConfig
+    stage: AverageStage, read: ExactNumbers, to: ExactNumbers | None, config: EngineConfig
 ) -> AverageLayer:
     """The average that a stage is; read, to: of the maps that it reads and writes."""
     top = config.act_max
@@ -63,7 +63,7 @@ def average_layer(
 
 
 def affine_layer(
-    stage: AffineStage, read: Numbers, to: Numbers | None, config: EngineConfig
+    stage: AffineStage, read: ExactNumbers, to: ExactNumbers | None, config: EngineConfig
 ) -> AffineLayer:
     """The affine layer that a stage is."""
     top = config.act_max
@@ -85,7 +85,7 @@ def affine_layer(
 
 
 def add_layer(
-    stage: AddStage, read: tuple[Numbers, Numbers], to: Numbers, config: EngineConfig
+    stage: AddStage, read: tuple[ExactNumbers, ExactNumbers], to: ExactNumbers, config: EngineConfig
 ) -> AddLayer:
     """The sum that a stage is. Raises CompileError for ranges that differ too much."""
     one, two = read
@@ -118,7 +118,9 @@ def add_layer(
     )  # fmt: skip
 
 
-def lut_layer(stage: LutStage, read: Numbers, to: Numbers, config: EngineConfig) -> LutLayer:
+def lut_layer(
+    stage: LutStage, read: ExactNumbers, to: ExactNumbers, config: EngineConfig
+) -> LutLayer:
     """The table that a stage is. Raises CompileError for more than 8 bits."""
     if config.act_w > 8:
         raise CompileError(

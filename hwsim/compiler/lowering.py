@@ -13,18 +13,18 @@ from hwsim.compiler.lower_maps import (
     lut_layer,
     pool_layer,
 )
-from hwsim.compiler.scales import Numbers, chosen
+from hwsim.compiler.scales import ExactNumbers, chosen
 from hwsim.compiler.stages import (
     AddStage,
     AffineStage,
     AverageStage,
-    Grid,
+    Coding,
     LutStage,
     MacStage,
     Map,
-    Plan,
+    PlannedStage,
     PoolStage,
-    Stage,
+    StagePlan,
 )
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
@@ -33,7 +33,7 @@ from hwsim.program.wires import Place, Wire
 
 
 def lowered(
-    plan: Plan, image: Numbers, config: EngineConfig, like: Sequence[Layer] | None = None
+    plan: StagePlan, image: ExactNumbers, config: EngineConfig, like: Sequence[Layer] | None = None
 ) -> tuple[list[Layer], list[Wire]]:
     """Layers and wires of a plan, not yet checked.
 
@@ -55,18 +55,18 @@ def lowered(
 
 
 class _Lowering:
-    def __init__(self, plan: Plan, image: Numbers, config: EngineConfig) -> None:
+    def __init__(self, plan: StagePlan, image: ExactNumbers, config: EngineConfig) -> None:
         self.plan, self.config = plan, config
-        self.numbers: dict[Grid, Numbers] = {plan.input.grid.root: image}
+        self.numbers: dict[Coding, ExactNumbers] = {plan.input.coding.root: image}
 
-    def layer(self, stage: Stage, like: Layer | None) -> Layer:
+    def layer(self, stage: PlannedStage, like: Layer | None) -> Layer:
         if not isinstance(like, PoolLayer | None) and stage.target is not None:
-            numbers = Numbers(Fraction(like.scale), like.zero)
-            self.numbers.setdefault(stage.target.grid.root, numbers)
+            numbers = ExactNumbers(Fraction(like.scale), like.zero)
+            self.numbers.setdefault(stage.target.coding.root, numbers)
         if isinstance(stage, PoolStage):
             return pool_layer(stage)
-        read = [self._of(view.map.grid) for view in stage.sources]
-        to = self._of(stage.target.grid) if stage.target else None
+        read = [self._of(view.map.coding) for view in stage.sources]
+        to = self._of(stage.target.coding) if stage.target else None
         if isinstance(stage, MacStage):
             same = like if isinstance(like, MacLayer) else None
             return mac_layer(stage, read[0], to, self.config, same, self.plan.one_point)
@@ -80,8 +80,8 @@ class _Lowering:
         assert isinstance(stage, LutStage)
         return lut_layer(stage, read[0], to, self.config)
 
-    def _of(self, grid: Grid) -> Numbers:
-        root = grid.root
+    def _of(self, coding: Coding) -> ExactNumbers:
+        root = coding.root
         if root not in self.numbers:
             self.numbers[root] = chosen(root, self.config)
         return self.numbers[root]

@@ -54,7 +54,7 @@ class Op:
         raise NotImplementedError
 
 
-class Input(Op):
+class InputOp(Op):
     """What the network is given."""
 
     def apply(self, *x: Tensor) -> Tensor:

@@ -146,6 +146,8 @@ def _weights(at: Context, weight: Any) -> tuple[HashSpec, F64]:
     if weight.numel() == 0:
         raise CompileError(f"{at.path}: has no weights: remove this empty layer")
     check_finite(at, weight)
+    if at.shared is not None and at.shared.spec.virtual_weights == weight.numel():
+        return at.shared.spec, at.shared.real
     values = weight.detach().double().numpy()
     if is_hashed(at.module):
         return at.module.spec, values.reshape(-1)

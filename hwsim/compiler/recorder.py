@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from hwsim.compiler.context import Context
+from hwsim.compiler.exported_hashes import HASHED, shared_weights
 from hwsim.compiler.operations import F64
 from hwsim.compiler.preparing import COMPILE_FLOAT, line
 from hwsim.errors import CompileError
 
 #: Values kept per operation to choose binary points from; more changes nothing measurable.
 MAX_SAMPLES = 400_000
+#: Modules of torch that are no layers.
+_CONTAINERS = (".Sequential", "ModuleList")
 #: Values kept of all operations together.
 MAX_KEPT = 100_000_000
 
@@ -61,7 +64,8 @@ class Recorder(fx.Interpreter):
         # Of an exported graph: the path, and the class or its name.
         inner, kind = str(value[0]), value[1]
         kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-        if kind.startswith("torch.nn.modules") and not kind.endswith((".Sequential", "ModuleList")):
+        layer = kind.startswith("torch.nn.modules") and not kind.endswith(_CONTAINERS)
+        if layer or kind in HASHED:
             return inner or self.name
         return f"{inner}.{node.name}" if inner else node.name
 
@@ -165,6 +169,7 @@ class Recorder(fx.Interpreter):
             samples_before=self.sampled(sources[0]),
             mean=self.mean(node),
             mean_before=self.mean(sources[0]),
+            shared=shared_weights(node, self.values, self.path(node)),
         )
 
     def mean(self, node: fx.Node) -> F64:

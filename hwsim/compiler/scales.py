@@ -1,4 +1,4 @@
-"""What codes stand for: a scale and a zero point for every grid, steps for the rows of weights."""
+"""What codes stand for: scale and zero point of every coding, steps for the rows of weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hwsim.compiler.operations import F64
-from hwsim.compiler.stages import Grid, Samples
+from hwsim.compiler.stages import Coding, Samples
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.fixedpoint import activation_frac, quantize, round_half_up
 
@@ -26,7 +26,7 @@ _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3)
 
 
 @dataclass(frozen=True)
-class Numbers:
+class ExactNumbers:
     """A code a stands for (a − zero) · scale."""
 
     scale: Fraction
@@ -40,44 +40,44 @@ class Numbers:
         return min(max(self.zero + math.floor(exact), 0), act_max)
 
 
-def image_numbers(images: Tensor, config: EngineConfig) -> Numbers:
+def image_numbers(images: Tensor, config: EngineConfig) -> ExactNumbers:
     """The codes of the input: pixels in [0, 1], or the range of the calibration data, with 0 in it.
 
     images: float32, finite.
     """
     low, high = float(images.min()), float(images.max())
     if low >= 0 and high <= 1:
-        return Numbers(Fraction(1, config.act_max), 0)
+        return ExactNumbers(Fraction(1, config.act_max), 0)
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (Fraction(high) - Fraction(low)) / config.act_max
     zero = math.floor(Fraction(-low) / scale + Fraction(1, 2))
-    return Numbers(scale, zero)
+    return ExactNumbers(scale, zero)
 
 
-def chosen(grid: Grid, config: EngineConfig) -> Numbers:
-    """The numbers of a grid with the least squared error over what is read from it.
+def chosen(coding: Coding, config: EngineConfig) -> ExactNumbers:
+    """The numbers of a coding with the least squared error over what is read from it.
 
     Without negative values these are a binary point and no zero point. What only tables read is
     judged by what they make of it.
     """
-    samples = grid.samples[0] if len(grid.samples) == 1 else _all(grid.samples)
-    through = grid.readers[0] if len(set(map(id, grid.readers))) == 1 else None
-    if grid.low >= 0 and through is None:
+    samples = coding.samples[0] if len(coding.samples) == 1 else _all(coding.samples)
+    through = coding.readers[0] if len(set(map(id, coding.readers))) == 1 else None
+    if coding.low >= 0 and through is None:
         return _at(activation_frac(samples, config.act_w), 0)
-    return _signed(samples, config.act_max, grid.low >= 0, through)
+    return _signed(samples, config.act_max, coding.low >= 0, through)
 
 
 def _all(samples: Sequence[Samples]) -> Samples:
     return np.concatenate([np.zeros(0, np.float32), *samples])
 
 
-def _at(frac: int, zero: int) -> Numbers:
-    return Numbers(Fraction(2) ** -frac, zero)
+def _at(frac: int, zero: int) -> ExactNumbers:
+    return ExactNumbers(Fraction(2) ** -frac, zero)
 
 
 def _signed(
     samples: Samples, top: int, positive: bool, through: Callable[[Tensor], Tensor] | None
-) -> Numbers:
+) -> ExactNumbers:
     """The binary point and zero point with the least error, coarse to fine."""
     values = samples[:: max(1, samples.size // MAX_LOOKED_AT)].astype(np.float64)
     low, high = min(float(values.min(initial=0.0)), 0.0), max(float(values.max(initial=0.0)), 0.0)

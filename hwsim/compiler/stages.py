@@ -17,7 +17,7 @@ Samples = NDArray[np.float32]
 
 
 @dataclass(eq=False)
-class Grid:
+class Coding:
     """The codes of maps that share a scale and a zero point, chosen together.
 
     fixed: whether it is that of the input. maps: all that share it. samples: values that are read
@@ -29,11 +29,11 @@ class Grid:
     maps: list[Map] = field(default_factory=list)
     samples: list[Samples] = field(default_factory=list)
     readers: list[Callable[[Tensor], Tensor] | None] = field(default_factory=list)
-    _same: Grid | None = None
+    _same: Coding | None = None
 
     @property
-    def root(self) -> Grid:
-        """The grid that stands for all that were joined."""
+    def root(self) -> Coding:
+        """The coding that stands for all that were joined."""
         return self if self._same is None else self._same.root
 
     @property
@@ -41,7 +41,7 @@ class Grid:
         """What no value is below."""
         return min(one.low for one in self.root.maps)
 
-    def join(self, other: Grid) -> None:
+    def join(self, other: Coding) -> None:
         """Let both be one."""
         mine, theirs = self.root, other.root
         if mine is not theirs:
@@ -62,15 +62,15 @@ class Map:
     """
 
     shape: Shape
-    grid: Grid
-    producer: Stage | None
+    coding: Coding
+    producer: PlannedStage | None
     low: float = -math.inf
     high: float = math.inf
     shared: bool = False
     parent: tuple[Map, int] | None = None
 
     def __post_init__(self) -> None:
-        self.grid.root.maps.append(self)
+        self.coding.root.maps.append(self)
 
     @property
     def place(self) -> tuple[Map, int]:
@@ -130,7 +130,7 @@ class View:
 
 
 @dataclass(eq=False)
-class Post:
+class Rescaling:
     """min(max(x · scale + offset, low), high), by channel: what requantization can do.
 
     scale, offset: float64 (C,), or (1,) where hardware has one of them for all channels.
@@ -142,7 +142,7 @@ class Post:
     high: float = math.inf
 
     @classmethod
-    def nothing(cls, channels: int) -> Post:
+    def nothing(cls, channels: int) -> Rescaling:
         return cls(np.ones(channels), np.zeros(channels))
 
     @property
@@ -185,7 +185,7 @@ class Post:
 
 
 @dataclass(eq=False)
-class Stage:
+class PlannedStage:
     """One layer to be. target: None of the last one, which hands out the logits."""
 
     path: str
@@ -198,7 +198,7 @@ class Stage:
 
 
 @dataclass(eq=False)
-class MacStage(Stage):
+class MacStage(PlannedStage):
     """post(W · (gain · x + shifts) + bias).
 
     mac: the layer, a Linear if it is one, even where the module says convolution; op: as it was
@@ -210,7 +210,7 @@ class MacStage(Stage):
 
     mac: Mac
     op: Mac
-    post: Post
+    post: Rescaling
     gain: float
     columns: F64 | None
     shifts: F64
@@ -220,31 +220,31 @@ class MacStage(Stage):
 
 
 @dataclass(eq=False)
-class AffineStage(Stage):
+class AffineStage(PlannedStage):
     """post(x), by channel."""
 
-    post: Post
+    post: Rescaling
 
 
 @dataclass(eq=False)
-class AverageStage(Stage):
+class AverageStage(PlannedStage):
     """post(Σ over windows), one for all channels."""
 
-    post: Post
+    post: Rescaling
     kernel: Pair
     stride: Pair
 
 
 @dataclass(eq=False)
-class AddStage(Stage):
+class AddStage(PlannedStage):
     """post(x₁ · gains₁ + x₂ · gains₂), one for all channels."""
 
-    post: Post
+    post: Rescaling
     gains: tuple[float, float]
 
 
 @dataclass(eq=False)
-class LutStage(Stage):
+class LutStage(PlannedStage):
     """One function after the other, of single values."""
 
     functions: list[Callable[[Tensor], Tensor]]
@@ -257,7 +257,7 @@ class LutStage(Stage):
 
 
 @dataclass(eq=False)
-class PoolStage(Stage):
+class PoolStage(PlannedStage):
     """Max-pool; of one pixel and stride 1 it copies."""
 
     kernel: Pair = (1, 1)
@@ -266,19 +266,19 @@ class PoolStage(Stage):
 
 
 @dataclass(eq=False)
-class ConcatStage(Stage):
+class ConcatStage(PlannedStage):
     """Nothing to execute: the sources are written next to each other."""
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class StagePlan:
     """Stages in the order of execution, on the image in ``input``.
 
     one_point: whether all rows of a dense layer share one binary point.
     """
 
     input: Map
-    stages: tuple[Stage, ...]
+    stages: tuple[PlannedStage, ...]
     notes: tuple[str, ...]
     one_point: bool = False
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwsim.compiler.operations import Mac
-from hwsim.compiler.stages import AverageStage, MacStage, Map, Post, Stage, View
+from hwsim.compiler.stages import AverageStage, MacStage, Map, PlannedStage, Rescaling, View
 from hwsim.compiler.views import bare, by_channel
 from hwsim.errors import CompileError
 
@@ -21,7 +21,7 @@ def mac_stage(op: Mac, mac: Mac, view: View, image: Map, step: float) -> MacStag
     """
     spec, groups = mac.spec, mac.groups
     nothing = np.zeros((groups, spec.fan_in))
-    post = Post.nothing(spec.n_out)
+    post = Rescaling.nothing(spec.n_out)
     if view.plain:
         return MacStage(op.path, (view,), mac, op, post, 1.0, None, nothing)
     plain = bare(view)
@@ -60,7 +60,7 @@ def mac_stage(op: Mac, mac: Mac, view: View, image: Map, step: float) -> MacStag
     return MacStage(op.path, (plain,), mac, op, post, 1.0, columns, inner)
 
 
-def may_end(stage: Stage) -> bool:
+def may_end(stage: PlannedStage) -> bool:
     """Whether a stage can hand out the logits itself, which are not rescaled."""
     if isinstance(stage, AverageStage):
         size = stage.kernel[0] * stage.kernel[1]
@@ -79,4 +79,4 @@ def into_weights(stage: MacStage) -> None:
         return
     real = (mac.real.reshape(mac.spec.fan_in, mac.spec.n_out) * post.scale).reshape(-1)
     stage.mac = replace(mac, real=real, bias=mac.bias * post.scale + post.offset)
-    stage.rows, stage.post = post.scale, Post.nothing(mac.spec.n_out)
+    stage.rows, stage.post = post.scale, Rescaling.nothing(mac.spec.n_out)

@@ -11,16 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hwsim.attacks.core.grid import CodeGrid, Grid
 from hwsim.engine.autograd import logits_of
 from hwsim.engine.backward import GRADIENT_MODES, Backward, GradientMode
 from hwsim.engine.forward import Datapath
 from hwsim.engine.images import check_ordinary, shapes_taken
 from hwsim.engine.selfcheck import trusted_kernels
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.program.digest import check_digest, program_digest
 from hwsim.program.layers import binary_point
 from hwsim.program.program import Program
-from hwsim.units.softmax import probabilities
+from hwsim.units.softmax import probabilities_at
 
 #: What becomes of pixels outside the input's bounds.
 Outside = Literal["error", "clamp"]
@@ -125,6 +127,11 @@ class Engine(nn.Module):
         return float(low), float(high)
 
     @property
+    def space(self) -> Grid | CodeGrid:
+        """Where attacks may look for inputs: ``PGD(space=engine.space)``."""
+        return space_of(self.program)
+
+    @property
     def step(self) -> float:
         """What a step of the input grid is worth, in units of the input."""
         return float(self.program.input.scale)
@@ -147,11 +154,15 @@ class Engine(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """What the engine's 16-bit probability unit gives for ``logits`` of this engine.
 
-        logits (N, classes) float32 as returned by ``forward`` -> float32 multiples of 2^-16.
+        logits (N, classes) float32 as returned by ``forward`` -> float32 multiples of 2^-16. Where
+        a step of the logits is no power of two, which the unit cannot shift by, what it would give.
         """
-        frac = self.program.logit_frac
-        integers = np.ldexp(logits.detach().cpu().double().numpy(), frac).astype(np.int64)
-        return torch.from_numpy(np.ldexp(probabilities(integers, frac), -16)).to(logits)
+        scale = self.program.logit_scale
+        real = logits.detach().cpu().double().numpy()
+        point = binary_point(scale)
+        exact = np.rint(real / scale) if point is None else np.ldexp(real, point)
+        found = probabilities_at(exact.astype(np.int64), scale)
+        return torch.from_numpy(np.ldexp(found, -16)).to(logits)
 
     def feature_maps(self, x: Tensor) -> list[NDArray[Any]]:
         """Integer output (N, C, H, W) of each stage but the last; pools fused with their layer."""
@@ -204,8 +215,10 @@ class Engine(nn.Module):
             low, high = float(pixels.min()), float(pixels.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise InputError("images contain NaN or infinity")
-            # Optimizers that work in tanh or other spaces return to the box only to rounding.
-            slack = 1e-5 * (high_end - low_end)
+            # Optimizers that work in tanh or other spaces return to the box only to rounding. A
+            # range that is no pixels' ends within half a step of the data that it was chosen for.
+            pixels_only = (low_end, high_end) == (0.0, 1.0)
+            slack = 1e-5 * (high_end - low_end) + (0.0 if pixels_only else 0.5 * self.step)
             beyond = low < low_end - slack or high > high_end + slack
             if self.outside == "error" and beyond:
                 raise InputError(

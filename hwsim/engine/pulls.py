@@ -51,7 +51,7 @@ def pull_of(program: Program, layer: Layer, signed: bool = True) -> Pull:
     signed: as it is; otherwise with the size of every factor, for sums of the sizes of all terms.
     """
     if isinstance(layer, PoolLayer):
-        return _Pool(layer)
+        return _MaxPool(layer)
     factors = layer_factors(program, layer)
     if not signed:
         factors = [np.abs(each) for each in factors]
@@ -94,7 +94,7 @@ def lut_slopes(layer: LutLayer) -> NDArray[np.float64]:
     return np.gradient(layer.table.astype(np.float64))
 
 
-class _Pool:
+class _MaxPool:
     """Each gradient to the winner of its window."""
 
     def __init__(self, layer: PoolLayer) -> None:

@@ -38,6 +38,24 @@ class Network:
     program: Program
     dataset: str
 
+    def inputs(self, data: Dataset) -> Tensor:
+        """The pixels of a data set as the network takes them: vectors (N, F), series (N, C, L) too.
+
+        Raises InputError for images of another size.
+        """
+        images, (channels, height, width) = pixels(data), self.program.input_shape
+        if images.shape[1:] == self.program.input_shape:
+            return images
+        if images[:1].numel() != channels * height * width:
+            raise InputError(
+                f"{self.name} reads inputs of shape {self.program.input_shape}, the images of "
+                f"{data.name} have shape {tuple(images.shape[1:])}"
+            )
+        shape: tuple[int, ...] = self.program.input_shape
+        if height == 1:
+            shape = (channels,) if width == 1 else (channels, width)
+        return images.reshape(len(images), *shape)
+
 
 def is_image(name: str) -> bool:
     """Whether a user who types ``name`` means a memory image rather than a trained network."""

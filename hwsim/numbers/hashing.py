@@ -39,12 +39,14 @@ def _avalanche(state: U32) -> U32:
     return state ^ (state >> np.uint32(16))
 
 
-def _start(seed: int, length: int) -> U32:
+def _start(seed: int | U32, length: int) -> U32:
+    if isinstance(seed, np.ndarray):
+        return seed + np.uint32((PRIME5 + length) & 0xFFFFFFFF)
     return np.array([(seed + PRIME5 + length) & 0xFFFFFFFF], np.uint32)
 
 
-def xxh32_pair(i: NDArray[np.integer], j: NDArray[np.integer], seed: int) -> U32:
-    """xxHash32 of the 8 bytes ``uint32le(i) || uint32le(j)``; ``i`` and ``j`` broadcast."""
+def xxh32_pair(i: NDArray[np.integer], j: NDArray[np.integer], seed: int | U32) -> U32:
+    """xxHash32 of the 8 bytes ``uint32le(i) || uint32le(j)``; ``i``, ``j``, ``seed`` broadcast."""
     i32, j32 = np.asarray(i).astype(np.uint32), np.asarray(j).astype(np.uint32)
     return _avalanche(_lane(_lane(_start(seed, 8), i32), j32))
 

@@ -8,7 +8,7 @@ from hwsim.errors import CompileError
 from hwsim.program.allocation import lives
 from hwsim.program.layers import AddLayer, is_last
 from hwsim.program.program import Program
-from hwsim.program.wires import Place, map_lines, plane_lines
+from hwsim.program.wires import Place, image_copy, map_lines, plane_lines
 
 #: Parts of a row of numbers, each from its first one to behind its last.
 Runs = list[tuple[int, int]]
@@ -29,8 +29,9 @@ def check_maps(program: Program) -> None:
 def _check_wires(program: Program) -> None:
     if program.layers[0].in_shape != program.input_shape:
         raise CompileError(
-            f"{program.layers[0].name}: the first layer must read the whole image: its instruction "
-            "says which image to expect"
+            f"{program.layers[0].name}: the first layer must read the whole image, "
+            f"{program.input_shape}: its instruction says which image to expect: put a copy of the "
+            "image in front (hwsim.program.wires.image_first, as the compiler does)"
         )
     written: dict[int, Runs] = {0: [(0, program.input_shape[0])]}
     read: dict[int, Runs] = {}
@@ -50,17 +51,21 @@ def _check_wires(program: Program) -> None:
             if any(start < part[1] and part[0] < end for start, end in before):
                 raise CompileError(f"{layer.name}: writes what was written before")
             written[wire.target.map] = _joined([*before, part])
+    copied = image_copy(program.layers, program.wires)
     for number, one in enumerate(program.maps):
         whole = (0, one.shape[0])
         if not _covered(written.get(number, []), whole):
             raise CompileError(f"map {number} has channels that nobody writes")
-        if not _covered(read.get(number, []), whole):
-            writers = (
+        # Of the image whoever likes reads some channels: all of them come in.
+        enough = (
+            bool(read.get(number)) if number == copied else _covered(read.get(number, []), whole)
+        )
+        if not enough:
+            name = next(
                 layer.name
                 for layer, wire in zip(program.layers, program.wires, strict=True)
                 if wire.target is not None and wire.target.map == number
             )
-            name = next(writers, "the image")
             raise CompileError(f"{name}: its result is never used: remove the branch")
 
 
@@ -97,8 +102,24 @@ def _check_room(program: Program) -> None:
                 f"{peak.least} lines of the activation memory, all of them {max(end, peak.lines)} "
                 f"where they stand, configuration {config.name} has {config.act_depth}, "
                 f"{max(end, peak.lines) - config.act_depth} too few: use smaller images, or stride "
-                "and pool earlier, or choose a configuration with a larger ACT_DEPTH"
+                "and pool earlier, or choose a configuration with a larger ACT_DEPTH; "
+                f"{_alive_at(program, peak.layer)}"
             )
+
+
+def _alive_at(program: Program, layer: int) -> str:
+    """The maps that layer ``layer`` finds alive, by who wrote them, the largest first."""
+    sizes = [map_lines(one.shape, program.config.cols) for one in program.maps]
+    every = lives(sizes, program.wires)
+    alive = [n for n, life in enumerate(every) if life.first <= layer <= life.last]
+    writers: dict[int, str] = {0: "the image"}
+    for one, wire in zip(program.layers, program.wires, strict=True):
+        if wire.target is not None:
+            writers.setdefault(wire.target.map, f"that of {one.name}")
+    alive.sort(key=lambda n: (-sizes[n], n))
+    told = [f"{writers[n]} {program.maps[n].shape} takes {sizes[n]}" for n in alive[:3]]
+    more = f", and {len(alive) - 3} more" if len(alive) > 3 else ""
+    return f"of these maps {', '.join(told)}{more}"
 
 
 def _check_lives(program: Program) -> None:

@@ -104,3 +104,12 @@ def image_first(
         for wire in wires
     ]
     return (copy, *layers), (Wire((Place(0),), Place(1)), *behind)
+
+
+def image_copy(layers: Sequence[Layer], wires: Sequence[Wire]) -> int | None:
+    """The map that holds a copy of the image, as ``image_first`` makes it; None without one."""
+    first, wire = layers[0], wires[0]
+    copies = isinstance(first, PoolLayer) and first.window == Window((1, 1))
+    if not copies or wire.target is None or wire.target.channel:
+        return None
+    return wire.target.map

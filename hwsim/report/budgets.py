@@ -42,19 +42,19 @@ class Budget:
         return float(found)
 
 
-def parse(text: str, norm: str) -> tuple[Budget, ...]:
+def parse(text: str, norm: str, most: float = 1.0) -> tuple[Budget, ...]:
     """``0.1,16/255``, ``0.5,2,inf`` or ``1%,113``; InputError for what makes no sense in the norm.
 
-    linf: 0 … 1. l2: above 0. l0: whole numbers of values, or shares of them in %. A minimizing
-    attack refuses or takes inf by itself.
+    linf: 0 … ``most``, the width of the input's range. l2: above 0. l0: whole numbers of values, or
+    shares of them in %. A minimizing attack refuses or takes inf by itself.
     """
     parts = [part.strip() for part in text.split(",")]
     if not any(parts):
         raise InputError("give at least one epsilon, such as 0.1,0.3")
-    return tuple(_one(part, norm) for part in parts)
+    return tuple(_one(part, norm, most) for part in parts)
 
 
-def _one(text: str, norm: str) -> Budget:
+def _one(text: str, norm: str, most: float) -> Budget:
     percent = text.endswith("%")
     above, _, below = text.removesuffix("%").partition("/")
     try:
@@ -67,8 +67,8 @@ def _one(text: str, norm: str) -> Budget:
         raise InputError(f"epsilon {text}: only numbers of values can be given in %")
     if percent and not 0 < value <= 100:
         raise InputError(f"epsilon {text} is outside 0 … 100%")
-    if norm == "linf" and not (0 <= value <= 1 or value == math.inf):
-        raise InputError(f"epsilon {text} is outside 0 … 1")
+    if norm == "linf" and not (0 <= value <= most or value == math.inf):
+        raise InputError(f"epsilon {text} is outside 0 … {most:g}")
     if norm != "linf" and value <= 0:
         raise InputError(f"epsilon {text} allows no change: give a number above 0")
     if norm == "l0" and not percent and value != math.inf and value != int(value):
@@ -76,12 +76,45 @@ def _one(text: str, norm: str) -> Budget:
     return Budget(value, percent)
 
 
-def resolve(budgets: Sequence[Budget], shape: Sequence[int]) -> tuple[float, ...]:
-    """Rising, each once."""
-    return tuple(sorted({budget.resolve(math.prod(shape)) for budget in budgets}))
+def resolve(
+    budgets: Sequence[Budget], shape: Sequence[int], unit: float = 1.0
+) -> tuple[float, ...]:
+    """Rising, each once; in units of the input, ``unit`` of them to 1 of a budget."""
+    return tuple(sorted({unit * budget.resolve(math.prod(shape)) for budget in budgets}))
 
 
 # ---------------------------------------------------------------- words for a result
+
+
+def input_range(bounds: tuple[float, float]) -> dict[str, list[float]]:
+    """What a result says of inputs that are no pixels in [0, 1]; of these, nothing."""
+    return {} if bounds == (0.0, 1.0) else {"input_range": list(bounds)}
+
+
+def range_words(result: Mapping[str, Any]) -> str:
+    """``inputs in -1 … 1``; empty for pixels."""
+    if not result.get("input_range"):
+        return ""
+    low, high = result["input_range"]
+    return f"inputs in {low:.4g} … {high:.4g}"
+
+
+def axis(result: Mapping[str, Any]) -> str:
+    """What the budgets are."""
+    words, kind = range_words(result), norm(result)
+    if not words or kind == "l0":
+        return AXIS[kind]
+    what = "largest change of a value" if kind == "linf" else "L2 distance from the original"
+    return f"ε: {what}, {words}"
+
+
+def step(result: Mapping[str, Any]) -> str:
+    """What a step of the input is worth: ``1/255`` of pixels."""
+    top = 2 ** int(result["bits"]) - 1
+    if not result.get("input_range"):
+        return f"1/{top}"
+    low, high = result["input_range"]
+    return f"{(high - low) / top:.4g}"
 
 
 def norm(result: Mapping[str, Any]) -> str:
@@ -110,14 +143,15 @@ def detail(result: Mapping[str, Any], position: int) -> str:
         values = result.get("values")
         return f"{100 * effective / values:.1f}%" if values else ""
     top = 2 ** int(result["bits"]) - 1
-    return f"{round(effective * top)}/{top}"
+    low, high = result.get("input_range") or (0.0, 1.0)
+    return f"{round(effective / (high - low) * top)}/{top}"
 
 
 def detail_head(result: Mapping[str, Any]) -> str:
     """What stands above ``detail`` in a table whose cells leave its unit out."""
     if norm(result) == "l0":
         return f"of {result['values']:,}" if result.get("values") else ""
-    return "" if norm(result) == "l2" else f"steps\nof 1/{2 ** int(result['bits']) - 1}"
+    return "" if norm(result) == "l2" else f"steps\nof {step(result)}"
 
 
 def phrase(result: Mapping[str, Any], position: int) -> str:

@@ -281,12 +281,12 @@ def _places(result: Mapping[str, Any]) -> NDArray[np.float64]:
 
 def _axis(result: Mapping[str, Any]) -> str:
     """What the budget is, and what stands below its ticks."""
-    norm, top = budgets.norm(result), 2 ** int(result["bits"]) - 1
+    norm = budgets.norm(result)
     if norm == "linf":
-        return f"{budgets.AXIS[norm]}; below it in whole steps of 1/{top}"
+        return f"{budgets.axis(result)}; below it in whole steps of {budgets.step(result)}"
     if norm == "l0" and result.get("values"):
-        return f"{budgets.AXIS[norm]}; below it as a share of all {result['values']:,}"
-    return budgets.AXIS[norm]
+        return f"{budgets.axis(result)}; below it as a share of all {result['values']:,}"
+    return budgets.axis(result)
 
 
 def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -99,7 +99,8 @@ def _spent(result: Mapping[str, Any]) -> str:
 def _legend(result: Mapping[str, Any]) -> str:
     """What the first column and the last are, where they do not explain themselves."""
     norm = budgets.norm(result)
-    axis = "" if norm == "linf" else f"{budgets.HEAD[norm]}: {budgets.AXIS[norm][3:]}. "
+    plain = norm == "linf" and not budgets.range_words(result)
+    axis = "" if plain else f"{budgets.HEAD[norm]}: {budgets.axis(result)[3:]}. "
     beside = "the same attack on the margin of the logits, crafted on its judge"
     return axis + (f"margin loss: {beside}. " if result.get("adaptive") else "")
 

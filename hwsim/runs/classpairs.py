@@ -16,15 +16,15 @@ from torch import nn
 
 from hwsim.attacks.core.base import judge
 from hwsim.attacks.core.criteria import Untargeted
-from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.evaluate.classpairs import HARDNESS_LEVELS, HEADLINE, ClassPairs, class_pairs
 from hwsim.attacks.greedy import REACHED
 from hwsim.attacks.jsma import HJSMA, JSMA
 from hwsim.engine.module import Engine
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
 from hwsim.models.datasets.dataset import Dataset
-from hwsim.networks.open import Network, pixels, versions
+from hwsim.networks.open import Network, versions
 from hwsim.runs.count import fingerprint
 from hwsim.runs.unfinished import keep, kept
 
@@ -76,9 +76,9 @@ class JsmaStudy:
         self.began = time.perf_counter()
         self.settings, self.network = settings, network
         self.test = balanced(test, settings.per_class)
-        self.inputs = pixels(self.test)
+        self.inputs = network.inputs(self.test)
         self.labels = torch.from_numpy(self.test.labels)
-        self.grid = Grid.of_bits(network.program.config.act_w)
+        self.grid = space_of(network.program)
         self.attack = JSMA(
             theta=settings.theta, max_distortion=HARDNESS_LEVELS[-1], block=settings.block,
             output=settings.output, space=self.grid,  # type: ignore[arg-type]

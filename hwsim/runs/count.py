@@ -18,6 +18,7 @@ from hwsim.attacks.evaluate.tally import Tally
 from hwsim.errors import InputError
 from hwsim.networks.open import versions
 from hwsim.program.program import Program
+from hwsim.program.wires import chain_wires
 from hwsim.runs.experiment import Experiment
 from hwsim.runs.settings import Estimate
 from hwsim.runs.tally import judged_by_rtl, shares
@@ -43,6 +44,11 @@ def fingerprint(program: Program) -> str:
     """SHA-256 of what a program computes, the float weights it came from, and its rewrites."""
     origin = program.provenance.get("weights_sha256")
     facts = [program.config.model_dump(), program.input_shape, origin, program.history]
+    # Of a chain that reads pixels, nothing: what was counted of one is still known.
+    if program.input.scale * program.config.act_max != 1 or program.input.zero:
+        facts.append([str(program.input.scale), program.input.zero])
+    if program.wires != chain_wires(program.layers):
+        facts.append(repr(program.wires))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for layer in program.layers:
         for part in fields(layer):

@@ -19,15 +19,17 @@ from torch import Tensor
 
 from hwsim.attacks.core.base import Attack, judge
 from hwsim.attacks.core.criteria import Targeted, Untargeted
-from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.grid import Space
 from hwsim.attacks.core.losses import Margin
 from hwsim.attacks.evaluate.rates import Rate
 from hwsim.attacks.known import make_attack
 from hwsim.engine.module import Engine
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
 from hwsim.models.datasets.dataset import Dataset
-from hwsim.networks.open import Network, pixels, versions
+from hwsim.networks.open import Network, versions
+from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES
 from hwsim.runs.count import fingerprint
 from hwsim.runs.detectors import Detector, Guarded, Hiding, Labels, Neighbours, Probabilities
@@ -42,7 +44,8 @@ AIMS = (0.5, 1 - FALSE_ALARMS)
 #: Clean training images on which thresholds are chosen.
 CALIBRATION = 500
 
-#: Attacks of the study: budget and options where they are not the catalogue's.
+#: Attacks of the study: budget, as a share of the input's range, and options where they are not the
+#: catalogue's.
 ATTACKS: dict[str, tuple[float, dict[str, Any]]] = {
     "hfgsm": (0.3, {}),
     "pgd": (0.3, {}),
@@ -93,7 +96,7 @@ class DetectionStudy:
     def __post_init__(self) -> None:
         if unknown := [name for name in self.attacks if name not in ATTACKS]:
             raise InputError(f"unknown attack {unknown[0]!r}: choose from {', '.join(ATTACKS)}")
-        self.grid = Grid.of_bits(self.network.program.config.act_w)
+        self.grid = space_of(self.network.program)
         self.engine = Engine(self.network.program)
         distance = Probabilities(self.network.module)
         self.detectors: dict[str, Detector] = {
@@ -124,8 +127,13 @@ class DetectionStudy:
 
         partial: keeps the attacks that are done, so that an interrupted study goes on.
         """
-        clean = self._scores(self.grid.snap(pixels(self.train.take(self._calibration))))
-        x, labels = self.grid.snap(pixels(self.test)), torch.from_numpy(self.test.labels)
+        clean = self._scores(
+            self.grid.snap(self.network.inputs(self.train.take(self._calibration)))
+        )
+        x, labels = (
+            self.grid.snap(self.network.inputs(self.test)),
+            torch.from_numpy(self.test.labels),
+        )
         logits = judge(self.engine, x)
         right = logits.argmax(1) == labels
         if not bool(right.any()):
@@ -155,6 +163,7 @@ class DetectionStudy:
             "model": self.network.name,
             "config": config.name,
             "bits": config.act_w,
+            **budgets.input_range(self.grid.bounds),
             "samples": len(self.test),
             "correct": len(x),
             "false_alarms_allowed": FALSE_ALARMS,
@@ -165,6 +174,10 @@ class DetectionStudy:
             "attacks": [rows[name] for name in self.attacks],
             "versions": versions(),
         }  # fmt: skip
+
+    def _budget(self, name: str) -> float:
+        """In units of the input."""
+        return ATTACKS[name][0] * self.grid.span
 
     @property
     def _calibration(self) -> int:
@@ -183,7 +196,7 @@ class DetectionStudy:
     def _attack(self, name: str, victims: Victims, step: Callable[[str], None]) -> dict[str, Any]:
         x, labels = victims.x, victims.labels
         clean, negatives = victims.clean, victims.negatives
-        budget, _ = ATTACKS[name]
+        budget = self._budget(name)
         step(f"{name}, knowing no detector")
         made = _made(name, self.grid)
         plain = made(self.engine, x, Untargeted(labels), epsilon=budget, batch_size=50).adversarial
@@ -224,7 +237,7 @@ class DetectionStudy:
             hiding = Hiding(threshold(clean, 1 - aim), spread, victims.weight)
             guarded = Guarded(self.engine, self.detectors[by], hiding)
             made = _made(name, self.grid)
-            found = made(guarded, x[left], goal[left], epsilon=ATTACKS[name][0], batch_size=50)
+            found = made(guarded, x[left], goal[left], epsilon=self._budget(name), batch_size=50)
             scores = self._seen(by, found.adversarial, labels[left])
             better = scores < best[left]
             images[left[better]] = found.adversarial[better]
@@ -268,7 +281,7 @@ class DetectionStudy:
         }  # fmt: skip
 
 
-def _made(name: str, grid: Grid) -> Attack:
+def _made(name: str, grid: Space) -> Attack:
     entry, (_, options) = ENTRIES[name], ATTACKS[name]
     extra = {"loss": Margin()} if entry.differentiates == "loss" else {}
     return make_attack(entry.name, space=grid, **options, **extra)

@@ -35,7 +35,9 @@ class Neighbours(Detector):
 
     def score(self, x: Tensor, logits: Tensor) -> Tensor:
         """Differentiable by ``x``."""
-        wide = x.double()
+        # Values of a vector stand in one row, and so do those of a series.
+        shape = {2: (1, 1, -1), 3: (x.shape[1], 1, -1)}.get(x.ndim, x.shape[1:])
+        wide = x.double().reshape(len(x), *shape)
         across = (wide[..., 1:] - wide[..., :-1]).square().flatten(1).sum(1)
         down = (wide[..., 1:, :] - wide[..., :-1, :]).square().flatten(1).sum(1)
         return across + down

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from functools import cached_property
@@ -9,16 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.attacks.core.base import judge
 from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.criteria import Goal, Targeted, Untargeted
-from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.grid import Space
+from hwsim.attacks.core.units import to_unit
+from hwsim.attacks.sheet import Sheet
 from hwsim.engine.module import Engine
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import Dataset, load_dataset
-from hwsim.networks.open import Network, pixels
+from hwsim.networks.open import Network
 from hwsim.report import budgets
 from hwsim.report.plots import Examples
 from hwsim.runs.make_attack import Crafter, checked
@@ -46,11 +51,11 @@ class Experiment:
 
     def __init__(self, settings: Request, network: Network, test: Dataset) -> None:
         self.settings, self.network = settings, network
-        self.grid = Grid.of_bits(network.program.config.act_w)
+        self.grid = space_of(network.program)
         # Refused before any work: options and budgets that make no sense.
         self.norm: Norm = checked(settings, self.grid, self.values, self._owned)
         self.test, self.targets = self._choose_targets(test)
-        self.inputs, self.labels = pixels(self.test), torch.from_numpy(self.test.labels)
+        self.inputs, self.labels = network.inputs(self.test), torch.from_numpy(self.test.labels)
         costly = settings.gradient == "finite-difference" and settings.entry.needs_gradient
         self.batch = min(BATCH, settings.entry.batch)
         if costly:
@@ -116,7 +121,7 @@ class Experiment:
         if self.settings.attack != "decision":
             return None
         learn = load_dataset(self.network.dataset, "train")
-        return pixels(learn.take(min(OWNED, len(learn))))
+        return self.network.inputs(learn.take(min(OWNED, len(learn))))
 
     def _choose_targets(self, test: Dataset) -> tuple[Dataset, Tensor | None]:
         """Test images and their targets; where one class is the target, its images are left out."""
@@ -130,7 +135,7 @@ class Experiment:
             return chosen, torch.from_numpy((chosen.labels + hop) % classes)
         if target == "least-likely":
             chosen = test.take(samples)
-            logits = judge(self.network.module, self.grid.snap(pixels(chosen)))
+            logits = judge(self.network.module, self.grid.snap(self.network.inputs(chosen)))
             logits[torch.arange(samples), torch.from_numpy(chosen.labels)] = float("inf")
             return chosen, logits.argmin(1)
         if not re.fullmatch("[0-9]{1,9}", target) or int(target) >= classes:
@@ -155,7 +160,7 @@ class Experiment:
         if self.targets is not None:
             goal = Targeted(self.targets[chosen], labels)
         epsilons = self.settings.epsilons
-        spread = self.norm == "linf" and epsilons[-1] <= 1.0
+        spread = self.norm == "linf" and epsilons[-1] < math.inf
         position = len(epsilons) // 2 if spread else len(epsilons) - 1
         attack = self.crafter.attacks["engine"]
         made = attack(self.engine, x, goal, epsilon=epsilons[position], batch_size=self.batch)
@@ -167,9 +172,20 @@ class Experiment:
                 answers[f"{name}_after"] = model(made.adversarial).argmax(1).numpy()
         budget = self._phrase(attack.effective(epsilons[position]))
         return Examples(
-            x.numpy(), made.adversarial.numpy(), labels.numpy(), **answers,
+            picture(self.grid, x), picture(self.grid, made.adversarial), labels.numpy(), **answers,
             class_names=self.test.class_names, budget=budget,
         )  # fmt: skip
 
     def _phrase(self, effective: float) -> str:
         return budgets.phrase({"norm": self.norm, "epsilons": [float(f"{effective:.3g}")]}, 0)
+
+
+def picture(space: Space, inputs: Tensor) -> NDArray[np.float32]:
+    """(n, C, H, W) in [0, 1], to be drawn: vectors as sheets of their values, series as (C, L)."""
+    images = to_unit(space, inputs)
+    if images.shape[2:] == (1, 1):
+        images = Sheet(torch.nn.Identity(), images.shape[1:]).fold(images)
+    elif images.shape[2] == 1:
+        images = images.transpose(1, 2)
+    shown: NDArray[np.float32] = images.numpy()
+    return shown

@@ -8,6 +8,7 @@ from typing import Any
 from hwsim.attacks.evaluate.tally import Tally
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.networks.open import versions
+from hwsim.report import budgets
 from hwsim.runs.experiment import Experiment
 from hwsim.runs.tally import shares
 
@@ -23,6 +24,7 @@ def build(experiment: Experiment, tally: Tally, seconds: float) -> dict[str, Any
         "model": chosen.model,
         "config": config.name,
         "bits": config.act_w,
+        **budgets.input_range(experiment.grid.bounds),
         "samples": tally.samples,
         "targeted": chosen.target or False,
         "loss": chosen.loss if chosen.entry.differentiates == "loss" else None,

@@ -14,14 +14,16 @@ import torch
 from torch import nn
 
 from hwsim.attacks.core.base import Attack
-from hwsim.attacks.core.grid import Grid
+from hwsim.attacks.core.grid import Space
 from hwsim.attacks.evaluate.transfer import correct, transfer
 from hwsim.attacks.known import TRANSFORMS, make_attack
 from hwsim.engine.module import Engine
+from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
 from hwsim.models.datasets.dataset import Dataset
-from hwsim.networks.open import Network, pixels, versions
+from hwsim.networks.open import Network, versions
+from hwsim.report import budgets
 from hwsim.runs.count import fingerprint
 from hwsim.runs.unfinished import keep, kept
 
@@ -37,7 +39,7 @@ BASES = {
 }
 
 
-def attack_named(name: str, space: Grid) -> Attack:
+def attack_named(name: str, space: Space) -> Attack:
     """``fgsm``, ``pgd``, ``mi`` or ``sfgrm``, the last two with any of TRANSFORMS behind them.
 
     Such as ``sfgrm-ni-tim``. Raises InputError for any other name.
@@ -80,13 +82,12 @@ class TransferStudy:
         self.began = time.perf_counter()
         self.settings, self.networks = settings, list(networks)
         _check_together(self.networks)
-        config = self.networks[0].program.config
-        self.grid = Grid.of_bits(config.act_w)
+        self.grid = space_of(self.networks[0].program)
         self.attacks = {name: attack_named(name, self.grid) for name in settings.attacks}
         for epsilon in settings.epsilons:
             self.grid.step(epsilon)
         self.test = test.take(settings.samples)
-        self.inputs = self.grid.snap(pixels(self.test))
+        self.inputs = self.grid.snap(self.networks[0].inputs(self.test))
         self.labels = torch.from_numpy(self.test.labels)
 
     @cached_property
@@ -132,7 +133,7 @@ class TransferStudy:
         on_progress(images done, of ``work``). An interrupted study goes on after the last of them.
         """
         cells = self._resumed(partial)
-        right = correct(self.models, self.inputs, self.labels)
+        right = correct(self.models, self.inputs, self.labels, space=self.grid)
         done = 0
         for name, attack in self.attacks.items():
             for crafted_on in self.models:
@@ -187,6 +188,7 @@ class TransferStudy:
             "networks": [network.name for network in self.networks],
             "config": config.name,
             "bits": config.act_w,
+            **budgets.input_range(self.grid.bounds),
             "gradient": chosen.gradient,
             "attacks": list(self.attacks),
             "epsilons": list(chosen.epsilons),
@@ -228,4 +230,14 @@ def _check_together(networks: Sequence[Network]) -> None:
             raise InputError(
                 f"{first.name} reads {first.program.config.act_w}-bit pixels and {other.name} "
                 f"{other.program.config.act_w}-bit ones: compile both for one width"
+            )
+        if other.program.input != first.program.input:
+            ranges = [
+                "[{:g}, {:g}]".format(*space_of(network.program).bounds)
+                for network in (first, other)
+            ]
+            raise InputError(
+                f"{first.name} and {other.name} read inputs of other shapes or ranges: "
+                f"{first.program.input_shape} in {ranges[0]}, {other.program.input_shape} in "
+                f"{ranges[1]}"
             )

@@ -52,7 +52,7 @@ def _crafted(
     goal: Goal = Untargeted(labels[:count])
     if wanted.attack == "jsma":
         goal = Targeted(_other_classes(model, chosen[:1], labels[:count], seed), labels[:count])
-    return attack.aim(model, chosen, goal).at(epsilon).clamp(0.0, 1.0)
+    return attack.space.clip(attack.aim(model, chosen, goal).at(epsilon))
 
 
 def _attack(wanted: Adversarial, seed: int) -> tuple[Attack, float]:

@@ -22,8 +22,8 @@ from hwsim.compiler.fx_trace import trace
 from hwsim.compiler.graph import Graph, Node
 from hwsim.compiler.operations import F64, Affine, Mac, Op, Pool
 from hwsim.compiler.preparing import unwrapped
-from hwsim.compiler.scales import Numbers
-from hwsim.compiler.stages import MacStage, Plan
+from hwsim.compiler.scales import ExactNumbers
+from hwsim.compiler.stages import MacStage, StagePlan
 from hwsim.engine.forward import Tape
 from hwsim.engine.module import Engine
 from hwsim.engine.weight_gradient import gradients
@@ -122,7 +122,7 @@ class TrainableEngine(nn.Module):
         self._program = assemble(self._plan, self._image, self.config)
         self._engine = None
 
-    def _planned(self) -> tuple[Plan, Numbers]:
+    def _planned(self) -> tuple[StagePlan, ExactNumbers]:
         """The stages with the present values."""
         operations: dict[Op, Op] = {}
         for learner in self._learners:

@@ -8,6 +8,8 @@ hwsim.units.softmax > rtl/units/hne_exp_lut.v`` writes the table; a test compare
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ def cycles_softmax(classes: int) -> int:
     return classes + FILL + LOAD + DIVIDE * classes
 
 
+_INT64_MAX = int(np.iinfo(np.int64).max)
+
 #: EXP_LUT[n] = ⌊65536·e^(−n/16)⌋, 17 bits, 256 entries.
 EXP_LUT = np.array([math.floor(65536 * math.exp(-n / 16)) for n in range(256)], np.int64)
 
@@ -47,6 +51,24 @@ def probabilities(logits: NDArray[np.int64], frac: int) -> NDArray[np.int64]:
     steps = behind >> right if shift >= 0 else np.minimum(behind, 256) << left
     powers = EXP_LUT[np.minimum(steps, 255)]
     return (powers << 16) // powers.sum(1, keepdims=True)
+
+
+def probabilities_at(logits: NDArray[np.int64], scale: float) -> NDArray[np.int64]:
+    """The same of logits worth v · ``scale``, which need not be a power of two.
+
+    e_k = EXP_LUT[min(⌊16 · (zmax − z_k) · scale⌋, 255)], exactly: equal to ``probabilities`` where
+    scale is 2^-frac. The Verilog unit shifts, so of other steps a host would compute this.
+    """
+    behind = logits.max(1, keepdims=True) - logits
+    powers = EXP_LUT[np.searchsorted(_leads(scale), behind, side="right")]
+    return (powers << 16) // powers.sum(1, keepdims=True)
+
+
+@lru_cache(maxsize=64)
+def _leads(scale: float) -> NDArray[np.int64]:
+    """(255,): the least lead of each table address from 1 on, whole numbers without rounding."""
+    exact = (math.ceil(Fraction(n, 16) / Fraction(scale)) for n in range(1, 256))
+    return np.array([min(lead, _INT64_MAX) for lead in exact], np.int64)
 
 
 _MODULE = """\

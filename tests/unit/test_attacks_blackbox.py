@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -15,6 +16,7 @@ from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.decision import HopSkipJump
 from hwsim.attacks.random_noise import RandomNoise
+from hwsim.attacks.sheet import Sheet
 from hwsim.attacks.square import Square
 from hwsim.engine.module import Engine
 from hwsim.numbers.config import load_config
@@ -218,7 +220,7 @@ def test_the_engine_is_attacked_through_its_answers_alone(name: str) -> None:
         (lambda: Square(p_init=1.5), "p_init must be a number above 0 and at most 1"),
         (lambda: HopSkipJump(norm="l0"), "HopSkipJump minimizes l2 or linf, not 'l0'"),
         (lambda: HopSkipJump(theta=float("nan")), "theta must be a number above 0"),
-        (lambda: HopSkipJump(starting_images=torch.zeros(2, 3)), r"must have shape \(N, C, H, W\)"),
+        (lambda: HopSkipJump(starting_images=torch.zeros(6)), r"must have shape \(N, C, H, W\)"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(make, says) -> None:  # type: ignore[no-untyped-def]
@@ -226,10 +228,34 @@ def test_options_that_make_no_sense_are_refused(make, says) -> None:  # type: ig
         make()
 
 
-def test_images_too_small_for_a_square_are_refused(model: Judge) -> None:
-    x = torch.rand(2, 1, 12, 1)  # twelve rows, so that the judge has its three classes
-    with pytest.raises(AttackError, match="at least 2 x 2 pixels"):
-        Square()(model, x, Untargeted(torch.zeros(2, dtype=torch.int64)), epsilon=0.1)
+def test_an_input_of_one_value_has_no_square() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 3))
+    with pytest.raises(AttackError, match="Square needs inputs of at least two values, got one"):
+        Square()(model, torch.rand(2, 1, 1, 1), [0, 0], epsilon=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 1), (3, 1, 17), (7, 1, 1), (2, 1, 1), (1, 1, 2)])
+def test_inputs_without_squares_are_searched_as_sheets(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    values = math.prod(shape)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(values, 3))
+    sheet, x = Sheet(model, torch.Size(shape)), torch.rand(4, *shape)
+    folded = sheet.fold(x)
+    assert min(folded.shape[2:]) >= 2
+    assert torch.equal(sheet.unfold(folded), x)
+    assert torch.equal(sheet(folded), model(x))
+    assert float(folded.sum()) == pytest.approx(float(x.sum()))
+    labels = model(x).argmax(1)
+    found = Square(steps=40)(model, x, labels, epsilon=0.5)
+    assert bool(found.success.any())
+    assert float(found.linf.max()) <= 0.5
+
+
+def test_an_image_is_no_sheet() -> None:
+    x = torch.rand(2, 3, 4, 5)
+    sheet = Sheet(nn.Flatten(), x.shape[1:])
+    assert sheet.fold(x) is x
+    assert sheet.sides == (4, 5)
 
 
 def test_a_missing_library_is_one_line(

@@ -375,6 +375,37 @@ def test_sixteen_bits_compute_every_combination(function: Any, features: int) ->
     assert error(seen(Call(function, features)), images(4, 8, 8), FINE) < 1e-3
 
 
+@pytest.mark.parametrize("cut", [slice(1, 3), slice(0, 2), slice(3, 4), slice(2, None)])
+def test_some_channels_of_the_image_may_be_read(cut: slice) -> None:
+    module = nn.Conv2d(len(range(4)[cut]), 5, 3, padding=1)
+
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.head = module, nn.Linear(5 * 64, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.head(F.relu(self.a(x[:, cut])).flatten(1))
+            return logits
+
+    assert error(Cut().eval(), images(4, 8, 8), FINE) < 1e-3
+
+
+def test_two_layers_may_read_different_channels_of_the_image() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Conv2d(1, 4, 3, padding=1) for _ in "ab")
+            self.head = nn.Linear(4 * 64, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            both = F.relu(self.a(x[:, :1])) + self.b(x[:, 3:])
+            logits: torch.Tensor = self.head(both.flatten(1))
+            return logits
+
+    assert error(Two().eval(), images(4, 8, 8), FINE) < 1e-3
+
+
 def test_channels_that_nobody_reads_are_refused_by_the_layer_that_computes_them() -> None:
     message = refusal(Call(lambda m, x: m.a(x)[:, :2], 2).eval(), images(4, 8, 8))
     assert message == "a: its result is never used: remove the branch"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.attacks.core.criteria import Targeted
+from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.losses import Margin
 from hwsim.attacks.pgd import PGD
 from hwsim.errors import InputError
@@ -233,4 +234,4 @@ def test_a_network_that_is_always_wrong_leaves_nothing_to_attack(study: Detectio
 
 def test_the_attacks_of_the_study_are_in_the_catalogue() -> None:
     for name in detection.ATTACKS:
-        assert detection._made(name, detection.Grid(255)).effective(detection.ATTACKS[name][0])
+        assert detection._made(name, Grid(255)).effective(detection.ATTACKS[name][0])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hwsim.engine import reference
 from hwsim.errors import CompileError
-from hwsim.program.layers import Layer
+from hwsim.program.layers import Layer, PoolLayer, Window
 from hwsim.program.memory_map import MAX_RUNS, check_maps
 from hwsim.program.program import Program
-from hwsim.program.wires import FeatureMap, Place, Wire
+from hwsim.program.wires import FeatureMap, Place, Wire, image_first
 from tests.by_hand import TINY, WIDE, add, affine, mac, reads, total
 from tests.property.networks import written_runs
 
@@ -102,10 +103,29 @@ def test_a_map_that_nobody_writes_is_refused(shape: tuple[int, int, int]) -> Non
     assert refusal(program.replace(maps=maps)) == "map 1 has channels that nobody writes"
 
 
-def test_an_image_of_which_some_is_never_read_is_refused() -> None:
+def test_a_first_layer_that_reads_some_of_the_image_is_refused() -> None:
     layers = (mac((1, 1, 1), [[1]], kernel=1, post=(1, 0, 0)), total((1, 1, 1)))
-    program = Program.graph(TINY, layers, (reads((0, 1), to=1), reads(1)), (2, 1, 1))
-    assert refusal(program) == "the image: its result is never used: remove the branch"
+    wires = (reads((0, 1), to=1), reads(1))
+    program = Program.graph(TINY, layers, wires, (2, 1, 1))
+    message = refusal(program)
+    assert message.startswith("conv: the first layer must read the whole image, (2, 1, 1): its")
+    assert message.endswith("put a copy of the image in front (hwsim.program.wires.image_first, as "
+                            "the compiler does)")  # fmt: skip
+    check_maps(Program.graph(TINY, *image_first((2, 1, 1), layers, wires), (2, 1, 1)))
+
+
+def test_only_of_a_copy_of_the_image_channels_may_be_unread() -> None:
+    pixel = PoolLayer("image", (2, 1, 1), (2, 1, 1), Window((1, 1)))
+    layers = (mac((1, 1, 1), [[1]], kernel=1, post=(1, 0, 0)), total((1, 1, 1)))
+    wires = (reads(0, to=1), reads((1, 1), to=2), reads(2))
+    check_maps(Program.graph(TINY, (pixel, *layers), wires, (2, 1, 1)))
+    for layer in (affine((2, 1, 1), (1, 0, 0), (1, 0, 0)), replace(pixel, window=Window((1, 2)))):
+        program = Program.graph(TINY, (layer, *layers), wires, (2, 1, 1))
+        assert refusal(program) == f"{layer.name}: its result is never used: remove the branch"
+    one = (mac((2, 1, 1), [[1, 1]], kernel=1, post=(1, 0, 0)), total((1, 1, 1)))
+    unread = (reads(0, to=1), reads(0, to=2), reads(2))
+    program = Program.graph(TINY, (pixel, *one), unread, (2, 1, 1))
+    assert refusal(program) == "image: its result is never used: remove the branch"
 
 
 def test_map_0_is_the_image() -> None:

@@ -10,7 +10,7 @@ from hwsim.errors import CompileError
 from hwsim.program.layers import Layer, Window
 from hwsim.program.program import Program
 from hwsim.program.proof import check
-from hwsim.program.wires import FeatureMap, Wire
+from hwsim.program.wires import FeatureMap, Wire, image_first
 from tests.by_hand import WIDE, add, affine, column, mac, net, pool, reads, total
 
 
@@ -36,10 +36,11 @@ def test_a_slice_is_some_channels_of_a_map() -> None:
               mac((2, 1, 1), [[1, 10]], kernel=1, post=(1, 0, 0), act_w=8),
               add((1, 1, 1), 1, 1), total((1, 1, 1)))  # fmt: skip
     wires = (reads((0, 1), to=1), reads((0, 0), to=2), reads(1, 2, to=3), reads(3))
-    program = graph(layers, wires, (3, 1, 1))
+    program = graph(*image_first((3, 1, 1), layers, wires), (3, 1, 1))
     check(program)
     trace = reference.run(program, column(1, 2, 3))
-    assert [one.item() for one in trace.feature_maps] == [32, 21, 53, 53]
+    assert trace.feature_maps[0].flatten().tolist() == [1, 2, 3], "the image itself, read in parts"
+    assert [one.item() for one in trace.feature_maps[1:]] == [32, 21, 53, 53]
 
 
 def test_a_slice_of_a_concatenation_may_cross_its_seams() -> None:
