@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,25 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.bus.constants import COMMANDS, COUNTERS, FLAGS, SPACES
+from hwsim.bus.constants import (
+    CAUSES,
+    COMMANDS,
+    COUNTERS,
+    FLAGS,
+    MEMORY_READ,
+    OUT_OF_CYCLES,
+    SPACES,
+)
+from hwsim.cost.timing import analyze
 from hwsim.errors import InputError
 from hwsim.program.layers import Shape
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
+from hwsim.rtl import answer
 from hwsim.rtl.build import build
 from hwsim.rtl.errors import RtlError
+from hwsim.rtl.exchange import SILENCE, ask
+from hwsim.rtl.process import Simulation
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,38 @@ class RtlRun:
     feature_maps: tuple[NDArray[np.int64], ...] = ()
 
 
+def cycle_limit(program: Program, cycles: int | None = None) -> int:
+    """Cycles of the simulation in which an image has ended, twice over, random idles included.
+
+    cycles: of the inference, where they are known; else the timing model counts them.
+    """
+    if cycles is None:
+        cycles = analyze(program).cycles
+    streams = int(np.prod(program.input_shape)) + program.classes
+    # The probability unit and its streams take some tens of cycles a class.
+    return 2 * (cycles + 4 * streams + 64 * program.classes) + 10_000
+
+
+def refusal(status: int, limit: int | None = None) -> str:
+    """What to say about a run of a compiled program that ended in ``status``, not 0."""
+    if status == OUT_OF_CYCLES:
+        within = "its limit of" if limit is None else f"{limit:,}"
+        return f"the RTL did not end within {within} cycles: please report it"
+    return f"the RTL refused an image: {CAUSES.get(status, 'unknown')}"
+
+
 class RtlEngine:
     """A program in the memories of a simulated engine; a context manager.
 
     ``run`` is bit-accurate and counts cycles; one process, one core. wake_up: seed of the random
     bits that registers and memories wake up with, instead of zeros. waves: FST file that a run
     with ``trace`` writes, of the cycles from the first up to, not with, the second number.
+
+    Where the simulation dies, says nothing for ``silence`` seconds or answers what cannot be, what
+    was asked ends in an RtlError and the process is ended; the next image begins with a new one.
     """
+
+    silence = SILENCE
 
     def __init__(
         self,
@@ -59,36 +94,65 @@ class RtlEngine:
         wake_up: int | None = None,
         waves: tuple[Path, int, int] | None = None,
     ) -> None:
+        self._begin(build(program.config, waves is not None), wake_up, waves)
         self.program = program
-        command = [str(build(program.config, waves is not None))]
-        command += ["-" if wake_up is None else str(wake_up), *map(str, waves or ())]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.load(program)
+        self._fill()
+
+    def _begin(
+        self, binary: Path, wake_up: int | None, waves: tuple[Path, int, int] | None = None
+    ) -> None:
+        """Start the process."""
+        seed = "-" if wake_up is None else str(wake_up)
+        self._command = [str(binary), seed, *map(str, waves or ())]
+        self._closed = False
+        self._limit: int | None = None
+        self._simulation = self._start()
+
+    def _start(self) -> Simulation:
+        return Simulation(self._command)
 
     def load(self, program: Program) -> None:
         """Write all memories with those of ``program``, which must have the same configuration."""
         if program.config.verilog_parameters() != self.program.config.verilog_parameters():
             raise InputError("this simulation was built for another engine configuration")
         self.program = program
-        for name, file in memory_files(program).items():
+        self._limit = None
+        self._alive()
+        self._fill()
+
+    def _fill(self) -> None:
+        """Write all memories."""
+        for name, file in memory_files(self.program).items():
             line, mask = 0, np.uint64((1 << file.width) - 1)
-            for values in memory_values(program, name):
+            for values in memory_values(self.program, name):
                 words = np.ascontiguousarray(values, np.int64).view(np.uint64) & mask
-                self.write(name, line, words)
+                self._write(name, line, words)
                 line += len(words)
+        #: Whether the memories hold what the program says, from which its answers follow.
+        self._own = True
 
     def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
-        """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on."""
-        self._send(struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape))
-        self._send(np.ascontiguousarray(words).tobytes())
-        self._receive("<I")
+        """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on.
+
+        What then stands there may be no program of the compiler's: until the next ``load`` the
+        answers are held to the limits of the engine only.
+        """
+        self._alive()
+        self._own = False
+        self._write(name, line, words)
+
+    def _write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
+        head = struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape)
+        self._ask(head + np.ascontiguousarray(words).tobytes(), words.size, (0, 0))
 
     def read(self, name: str) -> NDArray[np.uint64]:
         """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""
         file = memory_files(self.program)[name]
-        self._send(struct.pack("<5I", COMMANDS["read"], SPACES[name], 0, file.lines, file.fields))
         count = file.lines * file.fields
-        return np.array(self._receive(f"<{count}Q"), np.uint64).reshape(file.lines, file.fields)
+        self._alive()
+        head = struct.pack("<5I", COMMANDS["read"], SPACES[name], 0, file.lines, file.fields)
+        found = self._ask(head, MEMORY_READ * count, (8 * count, 8 * count))
+        return np.frombuffer(found, "<u8").astype(np.uint64).reshape(file.lines, file.fields)
 
     def run(
         self,
@@ -97,43 +161,44 @@ class RtlEngine:
         maps: bool = False,
         idles: int | None = None,
         packet: int = 0,
-        limit: int = 1 << 40,
+        limit: int | None = None,
         trace: bool = False,
     ) -> RtlRun:
         """One image, integers (C, H, W) in 0 … 2^ACT_W − 1.
 
         maps: record every feature map. idles: seed of random idles and back-pressure on the
         streams. packet: −1 or +1 for a packet that is a beat too short or too long. limit: most
-        cycles, after which the engine is reset wherever it is. trace: write ``waves``. Raises
-        InputError for what is no such image, RtlError where the simulation ended early.
+        cycles, after which the engine is reset wherever it is; left out, ``cycle_limit``. trace:
+        write ``waves``. Raises InputError for what is no such image, RtlError where the simulation
+        ended early, was silent for too long, or answered what cannot be.
         """
         self._check(image)
+        self._alive()
         beats = np.ascontiguousarray(image, np.uint16)
-        asked = {"record": maps, "random": idles is not None, "short": packet < 0,
-                 "long": packet > 0, "trace": trace}  # fmt: skip
-        flags = sum(FLAGS[name] for name, wanted in asked.items() if wanted)
-        self._send(struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size))
-        self._send(beats.tobytes())
-        status, classes, odds, argmax, layers, writes, cycles = self._receive("<6IQ")
-        logits = np.array(self._receive(f"<{classes}q"), np.int64)
-        probabilities = np.array(self._receive(f"<{odds}I"), np.int64)
-        counters = np.array(self._receive(f"<{(layers + 1) * len(COUNTERS)}I"), np.int64)
-        columns = 2 + self.program.config.cols
-        written = np.array(self._receive(f"<{writes * columns}I"), np.int64).reshape(-1, columns)
-        *ends, end = counters.reshape(layers + 1, len(COUNTERS))
+        flags_asked = {"record": maps, "random": idles is not None, "short": packet < 0,
+                       "long": packet > 0, "trace": trace}  # fmt: skip
+        flags = sum(FLAGS[name] for name, wanted in flags_asked.items() if wanted)
+        if limit is None:
+            limit = self._limit = self._limit or cycle_limit(self.program)
+        config, program = self.program.config, self.program if self._own else None
+        # A packet that is a beat too short may be taken whole a beat earlier.
+        asked = answer.Asked(config, program, beats.size + min(packet, 0), limit, maps)
+        head = struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size)
+        said = self._answer(head + beats.tobytes(), asked)
+        *ends, end = said.counters
         # The cycle before the first instruction belongs to no layer.
         before = np.zeros((1, len(COUNTERS)), np.int64)
         before[0, COUNTERS.index("total")] = 1
         return RtlRun(
-            status=status,
-            logits=logits,
-            probabilities=probabilities,
-            argmax=argmax,
+            status=said.status,
+            logits=said.logits,
+            probabilities=said.probabilities,
+            argmax=said.argmax,
             layers=tuple(_named(row) for row in np.diff([*before, *ends], axis=0)),
             counters=_named(end),
-            total=int(end[0]) if layers else 0,
-            simulated=cycles,
-            feature_maps=tuple(self._maps(written)) if maps else (),
+            total=int(end[0]) if ends else 0,
+            simulated=said.cycles,
+            feature_maps=tuple(self._maps(said.writes)) if maps else (),
         )
 
     def _check(self, image: object) -> None:
@@ -156,30 +221,39 @@ class RtlEngine:
             mine[:, 0] -= self.program.first_line(wire.target)
             yield _map(mine, layer.out_shape)
 
-    def _send(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise RtlError("the simulation of the RTL ended early") from None
+    def _alive(self) -> None:
+        """Start a process where the last one was ended, with the program in its memories."""
+        if self._closed:
+            raise RtlError("this simulation of the RTL was closed")
+        if self._simulation.ended:
+            self._simulation = self._start()
+            self._fill()
 
-    def _receive(self, layout: str) -> tuple[int, ...]:
-        assert self._process.stdout is not None
-        size = struct.calcsize(layout)
-        data = self._process.stdout.read(size)
-        if len(data) != size:
-            raise RtlError("the simulation of the RTL ended early")
-        return struct.unpack(layout, data)
+    def _ask(self, command: bytes, ticks: int, sizes: tuple[int, int]) -> bytes:
+        return ask(self._simulation, command, ticks, sizes, self.silence)
+
+    def _answer(self, command: bytes, asked: answer.Asked) -> answer.Answer:
+        payload = self._ask(command, asked.ticks, asked.sizes)
+        try:
+            return answer.read(payload, asked)
+        except RtlError:
+            # Who lies once is asked nothing more.
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """End the process; the next image begins with a new one."""
+        self._simulation.kill()
+
+    def abort(self) -> None:
+        """End the simulation, from any thread: whoever waits for an answer gets an RtlError."""
+        self._simulation.abort()
 
     def close(self) -> None:
         """End the simulation."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            # What a simulation that has died did not take any more.
-            with contextlib.suppress(BrokenPipeError):
-                if pipe is not None:
-                    pipe.close()
-        self._process.wait()
+        self._closed = True
+        if not self._simulation.ended:
+            self._simulation.close(self.silence)
 
     def __enter__(self) -> RtlEngine:
         return self
