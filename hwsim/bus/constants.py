@@ -26,3 +26,7 @@ OUT_OF_CYCLES = 255
 #: Commands of the simulation's pipe, and flags of ``run``; rtl/sim/hne_sim.cpp describes them.
 COMMANDS = {"load": 1, "run": 2, "read": 3}
 FLAGS = {"record": 1, "random": 2, "short": 4, "long": 8, "trace": 16}
+#: Kinds of messages of the simulation, numbers that no text that strays into its output begins
+#: with by chance; and after how many clock cycles a sign of life comes.
+MESSAGES = {"alive": 0x65766C61, "answer": 0x72776E61}
+ALIVE_TICKS = 1 << 14

@@ -13,11 +13,13 @@ import sys
 from types import ModuleType
 
 from hwsim.bus.constants import (
+    ALIVE_TICKS,
     CAUSE_CODES,
     COMMANDS,
     COUNTERS,
     FLAGS,
     MEMORY_READ,
+    MESSAGES,
     OUT_OF_CYCLES,
     PROBABILITIES,
     SPACES,
@@ -117,6 +119,8 @@ def cpp_header() -> str:
         "kOutOfCycles": OUT_OF_CYCLES,
         **{f"k{name.capitalize()}Command": number for name, number in COMMANDS.items()},
         **{f"k{name.capitalize()}": number for name, number in FLAGS.items()},
+        **{f"k{name.capitalize()}": number for name, number in MESSAGES.items()},
+        "kAliveTicks": ALIVE_TICKS,
     }
     return "\n".join(
         [

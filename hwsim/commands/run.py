@@ -95,7 +95,7 @@ def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
 
     from hwsim.engine.module import Engine
     from hwsim.rtl.backend import RtlBackend
-    from hwsim.rtl.simulator import build
+    from hwsim.rtl.build import build
 
     say("compiling the RTL (once for each engine configuration) and loading it ...")
     build(network.program.config)

@@ -70,13 +70,13 @@ def command(
     console = result_console()
     console.print(render(found))
     if backend == "rtl":
-        from hwsim.rtl import rtl_table
+        from hwsim.rtl import counters, rtl_table
 
         with loading(message_console(), "compiling the RTL (once a configuration) and running it"):
             run = rtl_table.count(program)
         console.print()
         console.print(rtl_table.render(found, run))
-        rtl_table.check(found, run)
+        counters.check(found, run)
         result["rtl"] = rtl_table.as_dict(found, run)
     if json_path is not None:
         write_json(result, json_path)

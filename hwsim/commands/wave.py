@@ -58,7 +58,7 @@ def command(
     with loading(message_console(), "loading the network, compiling the RTL") as on_progress:
         from hwsim.networks.open import open_program
         from hwsim.rtl import waves
-        from hwsim.rtl.simulator import build
+        from hwsim.rtl.build import build
 
         waves.check_readers()
         for path in (target, waves.save_path(target)):

@@ -1,7 +1,7 @@
 """Yosys and nextpnr for Lattice ECP5: where they are, running them with progress, keeping results.
 
 Both come from PyPI (``pip install hwsim[synth]``). A result is kept in the user's cache under the
-content of everything that made it, as the simulations of hwsim.rtl.simulator are.
+content of everything that made it, as the simulations of hwsim.rtl.build are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hwsim.files.content import digest
 from hwsim.files.file import replacing
 from hwsim.files.reading import MAX_KEPT, parse_json, read_regular
 from hwsim.numbers.config import EngineConfig
-from hwsim.rtl.simulator import content_digest
+from hwsim.rtl.build import content_digest
 from hwsim.rtl.tree import sources
 
 #: What the tools are doing, and seconds since the start.

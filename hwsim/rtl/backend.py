@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.bus.constants import CAUSES
 from hwsim.cost.timing import analyze
 from hwsim.engine.module import Engine
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import RtlEngine, RtlError, build
+from hwsim.rtl import counters
+from hwsim.rtl.build import build
+from hwsim.rtl.errors import RtlError
+from hwsim.rtl.simulator import RtlEngine, cycle_limit, refusal
 
 
 def twin_maps(twin: Engine, image: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
@@ -70,7 +72,7 @@ class RtlBackend(Engine):
         self._workers = workers or os.cpu_count() or 1
         self._running = ExitStack()
         self._engines: list[RtlEngine] = []
-        self._expected = analyze(program).cycles
+        self._expected = analyze(program)
         self.simulated = (0, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -101,11 +103,13 @@ class RtlBackend(Engine):
         while len(self._engines) < min(self._workers, len(maps)):
             self._engines.append(self._running.enter_context(RtlEngine(self.program)))
         active = self._engines[: len(maps)]
-        with ThreadPoolExecutor(len(active)) as threads:
-            shares = range(len(active))
-            done = list(
-                threads.map(lambda n: self._share(active[n], maps[n :: len(active)]), shares)
-            )
+        try:
+            done = self._shared(active, maps)
+        except BaseException:
+            # Whatever one of them has been told meanwhile, the next image begins with new ones.
+            for engine in active:
+                engine.discard()
+            raise
         logits = np.empty((len(maps), self.program.classes), np.int64)
         for n, (values, cycles, seconds) in enumerate(done):
             logits[n :: len(active)] = values
@@ -113,17 +117,34 @@ class RtlBackend(Engine):
             self.simulated = before[0] + cycles, before[1] + seconds
         return logits
 
+    def _shared(
+        self, active: Sequence[RtlEngine], maps: NDArray[Any]
+    ) -> list[tuple[NDArray[Any], int, float]]:
+        """What ``_share`` of each engine returns."""
+        count = len(active)
+        with ThreadPoolExecutor(count) as threads:
+            try:
+                shares = [
+                    threads.submit(self._share, engine, maps[n::count])
+                    for n, engine in enumerate(active)
+                ]
+                for done in as_completed(shares):
+                    done.result()
+            except BaseException:
+                # The others would go on to the end of their shares, and be waited for.
+                for engine in active:
+                    engine.abort()
+                raise
+        return [share.result() for share in shares]
+
     def _share(self, engine: RtlEngine, maps: NDArray[Any]) -> tuple[NDArray[Any], int, float]:
         start, cycles, rows = time.perf_counter(), 0, []
+        limit = cycle_limit(self.program, self._expected.cycles)
         for image in maps:
-            run = engine.run(image.transpose(2, 0, 1))  # channels last in the fast path
+            run = engine.run(image.transpose(2, 0, 1), limit=limit)  # the fast path: channels last
             if run.status:
-                raise RtlError(f"the RTL refused an image: {CAUSES.get(run.status, 'unknown')}")
-            if run.total != self._expected:
-                raise RtlError(
-                    f"the RTL took {run.total} cycles where the timing model says "
-                    f"{self._expected}: one of the two is wrong, please report it"
-                )
+                raise RtlError(refusal(run.status, limit))
+            counters.check(self._expected, run)
             rows.append(run.logits)
             cycles += run.simulated
         return np.stack(rows), cycles, time.perf_counter() - start
@@ -133,8 +154,9 @@ class RtlBackend(Engine):
 
         image: integers (H, W, C). None where all feature maps are equal. It runs the image again.
         """
+        limit = cycle_limit(self.program, self._expected.cycles)
         with RtlEngine(self.program) as engine:
-            found = engine.run(image.transpose(2, 0, 1), maps=True).feature_maps
+            found = engine.run(image.transpose(2, 0, 1), maps=True, limit=limit).feature_maps
         return first_map_difference(self.program, twin_maps(self, image), found)
 
     def close(self) -> None:

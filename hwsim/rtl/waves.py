@@ -16,7 +16,8 @@ from hwsim.cost.timing import analyze
 from hwsim.errors import InputError
 from hwsim.files.file import replacing
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import RtlEngine, RtlError, RtlRun
+from hwsim.rtl.errors import RtlError
+from hwsim.rtl.simulator import RtlEngine, RtlRun
 
 if TYPE_CHECKING:
     from vcd.gtkw import GTKWSave

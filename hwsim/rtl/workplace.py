@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hwsim.errors import HwsimError
+from hwsim.files.leftovers import beside, remove, sweep
 
 #: Looked through for a place to compile in where the cache or the temporary folder have spaces.
 _PLAIN = ("/tmp", "/var/tmp", "/dev/shm")
+#: Of folders that are compiled in.
+_SUFFIX = ".tmp"
 
 
 class NoWorkplaceError(HwsimError):
@@ -25,23 +28,29 @@ def awkward(path: Path | str) -> bool:
 
 
 @contextmanager
-def scratch(beside: Path) -> Iterator[Path]:
-    """A folder that goes when the block ends, in ``beside`` if make can live with its path.
+def scratch(near: Path) -> Iterator[Path]:
+    """A folder that goes when the block ends, in ``near`` if make can live with its path.
 
-    Raises NoWorkplaceError where there is no such place.
+    What killed builds left in the same place goes first. Raises NoWorkplaceError where there is no
+    such place.
     """
-    for candidate in (str(beside), tempfile.gettempdir(), *_PLAIN):
+    for candidate in (str(near), tempfile.gettempdir(), *_PLAIN):
         if awkward(candidate):
             continue
+        folder = Path(candidate) / "hwsim-build"
+        remove(sweep(folder, _SUFFIX))
+        made = beside(folder, _SUFFIX)
         try:
-            made = tempfile.TemporaryDirectory(prefix="build-", dir=candidate)
+            made.mkdir(mode=0o700)
         except OSError:
             continue
-        with made as folder:
-            yield Path(folder)
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
         return
     raise NoWorkplaceError(
-        f"compiling the RTL needs a folder whose path has no spaces: {beside} and "
+        f"compiling the RTL needs a folder whose path has no spaces: {near} and "
         f"{tempfile.gettempdir()} have: set TMPDIR to another"
     )
 

@@ -32,7 +32,7 @@ def key(experiment: Experiment) -> str:
     facts = [chosen, experiment.batch, experiment.test.digest]
     facts.append(fingerprint(experiment.network.program))
     if experiment.judge is not None:
-        from hwsim.rtl.simulator import build
+        from hwsim.rtl.build import build
 
         # Named by its content: other Verilog, other judge.
         facts.append(build(experiment.network.program.config).name)

@@ -74,7 +74,7 @@ class Experiment:
         if self.settings.backend != "rtl":
             return None
         from hwsim.rtl.backend import RtlJudge
-        from hwsim.rtl.simulator import build
+        from hwsim.rtl.build import build
 
         build(self.network.program.config)
         return RtlJudge(self.network.program)

@@ -16,3 +16,6 @@ constexpr uint32_t kRandom = 2;
 constexpr uint32_t kShort = 4;
 constexpr uint32_t kLong = 8;
 constexpr uint32_t kTrace = 16;
+constexpr uint32_t kAlive = 1702259809;
+constexpr uint32_t kAnswer = 1920429665;
+constexpr uint32_t kAliveTicks = 16384;

@@ -8,11 +8,16 @@
 //           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles, uint32 beats;
 //           uint16 activation [beat].
 //   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
-// Answer of run on stdout: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles:
-// the engine is reset wherever it is), logits, probabilities, argmax, layers, maps (writes); uint64
-// cycles from start to done; int64 logit [logits]; uint32 probability [probabilities]; uint32
-// counter [layers + 1][kCounters], running totals at the end of each layer and of the image; uint32
-// {layer, line, act [COLS]} [maps]. Answer of load: uint32 0.
+// Every message on stdout begins with uint32 kind, uint32 number of the command (0, 1, …), uint64:
+//   kAlive:  the clock cycles since the command began; one message every kAliveTicks of them. Whoever
+//            waits knows by them that the simulation goes on, and a simulation that nobody waits for
+//            any more ends when it writes one.
+//   kAnswer: the bytes that follow, then uint32 Adler-32 of them. One to each command, sent whole.
+// Answer of run: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles: the engine is
+// reset wherever it is), logits, probabilities, argmax, layers, maps (writes); uint64 cycles from
+// start to done; int64 logit [logits]; uint32 probability [probabilities]; uint32 counter
+// [layers + 1][kCounters], running totals at the end of each layer and of the image; uint32 {layer,
+// line, act [COLS]} [maps]. That of load is empty.
 
 #include <cstdint>
 #include <cstdio>
@@ -49,10 +54,49 @@ T get() {
   return value;
 }
 
-template <typename T>
-void put(const T* values, size_t count) {
-  if (count && std::fwrite(values, sizeof(T), count, stdout) != count) die();
-}
+// What goes to whoever asked: the answer to the command at work, and signs of life before it.
+class Messages {
+ public:
+  template <typename T>
+  void put(const T* values, size_t count) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(values);
+    answer_.insert(answer_.end(), bytes, bytes + count * sizeof(T));
+  }
+
+  void alive(uint64_t ticks) const {
+    head(kAlive, ticks);
+    std::fflush(stdout);
+  }
+
+  void answer() {
+    uint32_t low = 1, high = 0;
+    for (const unsigned char byte : answer_) {
+      low = (low + byte) % 65521;
+      high = (high + low) % 65521;
+    }
+    const uint32_t sum = high << 16 | low;
+    head(kAnswer, answer_.size());
+    write(answer_.data(), answer_.size());
+    write(&sum, sizeof sum);
+    std::fflush(stdout);
+    answer_.clear();
+    ++number_;
+  }
+
+ private:
+  static void write(const void* bytes, size_t count) {
+    if (count && std::fwrite(bytes, 1, count, stdout) != count) die();
+  }
+
+  void head(uint32_t kind, uint64_t value) const {
+    const uint32_t words[] = {kind, number_};
+    write(words, sizeof words);
+    write(&value, sizeof value);
+  }
+
+  std::vector<unsigned char> answer_;
+  uint32_t number_ = 0;
+};
 
 // A field of a signal that Verilator keeps in one word or in many.
 template <typename T>
@@ -81,6 +125,23 @@ class Engine {
     tick();
   }
 
+  // One command, from its first cycle to its answer.
+  void command(uint32_t kind) {
+    ticks_ = 0;
+    if (kind == kLoadCommand) load();
+    if (kind == kRunCommand) run();
+    if (kind == kReadCommand) read();
+    messages_.answer();
+  }
+
+  // Of cycles first … last − 1 of every run that asks for it; each overwrites the one before.
+  void trace_to(const char* path, uint64_t first, uint64_t last) {
+    trace_path_ = path;
+    trace_first_ = first;
+    trace_last_ = last;
+  }
+
+ private:
   void load() {
     select();
     for (uint32_t line = 0; line < lines_; ++line) {
@@ -93,8 +154,6 @@ class Engine {
       }
     }
     top_.mem_we_i = 0;
-    const uint32_t ok = 0;
-    put(&ok, 1);
   }
 
   void read() {
@@ -106,7 +165,7 @@ class Engine {
         top_.mem_field_i = n;
         for (unsigned i = 0; i < kMemoryTicks; ++i) tick();
         const uint64_t word = top_.mem_rdata_o;
-        put(&word, 1);
+        messages_.put(&word, 1);
       }
     }
     top_.mem_re_i = 0;
@@ -187,22 +246,14 @@ class Engine {
     const uint32_t head[] = {status, static_cast<uint32_t>(logits.size()),
                              static_cast<uint32_t>(probabilities.size()), top_.argmax_o, layer,
                              static_cast<uint32_t>(maps.size() / (2 + HNE_COLS))};
-    put(head, 6);
-    put(&cycle, 1);
-    put(logits.data(), logits.size());
-    put(probabilities.data(), probabilities.size());
-    put(counters.data(), counters.size());
-    put(maps.data(), maps.size());
+    messages_.put(head, 6);
+    messages_.put(&cycle, 1);
+    messages_.put(logits.data(), logits.size());
+    messages_.put(probabilities.data(), probabilities.size());
+    messages_.put(counters.data(), counters.size());
+    messages_.put(maps.data(), maps.size());
   }
 
-  // Of cycles first … last − 1 of every run that asks for it; each overwrites the one before.
-  void trace_to(const char* path, uint64_t first, uint64_t last) {
-    trace_path_ = path;
-    trace_first_ = first;
-    trace_last_ = last;
-  }
-
- private:
   void tick() {
     top_.clk_i = 0;
     top_.eval();
@@ -210,6 +261,7 @@ class Engine {
     top_.clk_i = 1;
     top_.eval();
     if (recording_) dump();
+    if (++ticks_ % kAliveTicks == 0) messages_.alive(ticks_);
   }
 
 #if VM_TRACE_FST
@@ -266,6 +318,8 @@ class Engine {
   }
 
   Vhne top_;
+  Messages messages_;
+  uint64_t ticks_ = 0;
   const char* trace_path_ = nullptr;
   uint64_t trace_first_ = 0, trace_last_ = 0, time_ = 0;
   bool recording_ = false;
@@ -293,10 +347,7 @@ int main(int argc, char** argv) {
   }
   uint32_t command;
   while (std::fread(&command, sizeof command, 1, stdin) == 1) {
-    if (command == kLoadCommand) engine.load();
-    if (command == kRunCommand) engine.run();
-    if (command == kReadCommand) engine.read();
-    std::fflush(stdout);
+    engine.command(command);
   }
 #if VM_COVERAGE
   const char* folder = std::getenv("HWSIM_COVERAGE");

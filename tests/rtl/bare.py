@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import numpy as np
 
 from hwsim.numbers.config import EngineConfig
-from hwsim.rtl.simulator import RtlEngine, RtlRun, build
+from hwsim.rtl.build import build
+from hwsim.rtl.simulator import RtlEngine, RtlRun
 from tests.rtl.machine import Machine, cycles, expected, lines, shape_of
 
 
@@ -16,11 +16,14 @@ class BareEngine(RtlEngine):
     """``RtlEngine`` for a ``Machine``."""
 
     def __init__(self, config: EngineConfig, wake_up: int | None = None) -> None:
-        command = [str(build(config)), "-" if wake_up is None else str(wake_up)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._begin(build(config), wake_up)
+        self._own = False
 
     def __enter__(self) -> BareEngine:
         return self
+
+    def _fill(self) -> None:
+        """Nothing: ``take`` says what stands in its memories."""
 
     def take(self, machine: Machine) -> None:
         """Write all its memories."""

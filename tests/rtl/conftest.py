@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hwsim.report.pages import write_json
 from tests.rtl import tally
 from tests.rtl.configs import FULL
+
+if TYPE_CHECKING:
+    from tests.rtl.scenes import Place
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +23,22 @@ def engine_for_cocotb(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Pa
 
     folder = tmp_path_factory.mktemp("hne_top")
     return compile_top(folder, *simulations.build_args()), folder
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Puts a process of some behaviour in place of the binary; started again it is honest."""
+    from hwsim.rtl import backend, simulator
+    from tests.rtl import fakes
+    from tests.rtl.scenes import truth
+
+    def place(behaviour: str) -> Path:
+        path = fakes.script(tmp_path / "hne", truth().payload(), behaviour)
+        for module in (simulator, backend):
+            monkeypatch.setattr(module, "build", lambda *_: path)
+        return path
+
+    return place
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

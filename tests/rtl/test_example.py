@@ -9,7 +9,7 @@ import pytest
 from pyverilog.vparser import ast as vast
 
 from hwsim.numbers.config import load_config
-from hwsim.rtl.simulator import verilator
+from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import search_options
 from tools.draw.verilog import instances, nodes, parsed, ports
 

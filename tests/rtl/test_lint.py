@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from hwsim.numbers.config import EngineConfig, config_names, load_config
-from hwsim.rtl.simulator import verilator
+from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import module_file, modules, search_options
 from tests.rtl.configs import MANY
 

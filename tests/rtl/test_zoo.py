@@ -21,7 +21,8 @@ from hwsim.models import zoo
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network, open_network, pixels
 from hwsim.rtl.backend import first_map_difference, twin_maps
-from hwsim.rtl.simulator import RtlEngine, build
+from hwsim.rtl.build import build
+from hwsim.rtl.simulator import RtlEngine
 from hwsim.units.softmax import probabilities
 from tests.rtl.compare import (
     first_cycle_difference,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hwsim.rtl.simulator import RtlError
+from hwsim.rtl.errors import RtlError
 from tests.fuzz import properties
 from tests.fuzz.command import main
 from tests.fuzz.rounds import SEEDS, Fuzz, Progress, Property, following

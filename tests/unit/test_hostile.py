@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.artefacts import KINDS, Artefact, Card
+from tests.hostile.artefact import Artefact
+from tests.hostile.artefacts import Card
 from tests.hostile.command import main
 from tests.hostile.damage import Outcomes, case, cases
+from tests.hostile.kinds import KINDS
 from tests.hostile.mutations import Files
 
 

@@ -12,7 +12,8 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from hwsim.numbers.config import load_config
-from hwsim.rtl.simulator import RtlError, verilator
+from hwsim.rtl.build import verilator
+from hwsim.rtl.errors import RtlError
 from hwsim.rtl.tree import module_file, search_options
 from tools.draw.record_cocotb import TARGET
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from hwsim.files.file import replacing
 from hwsim.report.pages import write_json
-from hwsim.rtl.simulator import COVERAGE
+from hwsim.rtl.build import COVERAGE
 from tests.rtl.coverage.points import CoverageError, read_folder
 from tests.rtl.coverage.summary import HOLES, Share, Summary, read_explanations, summarize
 

@@ -6,7 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
-from hwsim.rtl.simulator import COVERAGE, coverage_options
+from hwsim.rtl.build import COVERAGE, coverage_options
 
 
 def build_args() -> list[str]:

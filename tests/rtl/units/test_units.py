@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cocotb_tools.runner import get_runner
 
-from hwsim.rtl.simulator import verilator
+from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import search_options
 from tests.rtl.coverage import simulations
 from tests.rtl.units import bench
