@@ -52,6 +52,9 @@ module hne_core #(
     // Tables of lut layers, 0 to 64, for codes of up to 8 bits: COLS copies of 2^ACT_W words each.
     // 0: no such layers.
     parameter integer LUT_TABLES = 4,
+    // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
+    // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
+    parameter INIT_DIR = "",
     // Bits of a beat of the output stream: a logit, sign-extended to whole words. Follows from
     // ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
@@ -206,7 +209,9 @@ module hne_core #(
 
   hne_ram #(
       .WIDTH(32),
-      .DEPTH(INSTRUCTION_WORDS * PROG_DEPTH)
+      .DEPTH(INSTRUCTION_WORDS * PROG_DEPTH),
+      .INIT_DIR(INIT_DIR),
+      .INIT_NAME("program")
   ) u_program (
       .clk_i(clk_i),
       .we_i(mem_program_we),
@@ -331,7 +336,8 @@ module hne_core #(
       .TILE_DEPTH(TILE_DEPTH),
       .ONES(ONES),
       .WGT_DEPTH(WGT_DEPTH),
-      .IDX_DEPTH(IDX_DEPTH)
+      .IDX_DEPTH(IDX_DEPTH),
+      .INIT_DIR(INIT_DIR)
   ) u_weights (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -379,6 +385,7 @@ module hne_core #(
       .CHAN_DEPTH(CHAN_DEPTH),
       .ADD(ADD),
       .LUT_TABLES(LUT_TABLES),
+      .INIT_DIR(INIT_DIR),
       .LINE_W(LINE_W)
   ) u_mac (
       .clk_i(clk_i),

@@ -53,6 +53,9 @@ module hne_top #(
     // Tables of lut layers, 0 to 64, for codes of up to 8 bits: COLS copies of 2^ACT_W words each.
     // 0: no such layers.
     parameter integer LUT_TABLES = 4,
+    // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
+    // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
+    parameter INIT_DIR = "",
     // Bits of a beat of the output stream: a logit, sign-extended to whole words. Follows from
     // ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
@@ -215,7 +218,8 @@ module hne_top #(
       .ADD(ADD),
       .AVERAGE(AVERAGE),
       .GROUPS(GROUPS),
-      .LUT_TABLES(LUT_TABLES)
+      .LUT_TABLES(LUT_TABLES),
+      .INIT_DIR(INIT_DIR)
   ) u_core (
       .clk_i(clk_i),
       .rst_i(core_rst),

@@ -16,6 +16,8 @@ module hne_index #(
     parameter integer ADDR_W = 13,
     // Lines of the index SRAM, one for each row-tile and position of the fan-in.
     parameter integer IDX_DEPTH = 8192,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a line. Follows from IDX_DEPTH: leave it.
     parameter integer LINE_W = (IDX_DEPTH > 1) ? $clog2(IDX_DEPTH) : 1
 ) (
@@ -222,9 +224,10 @@ module hne_index #(
       end
 
       hne_index_sram #(
-          .ROWS  (ROWS),
+          .ROWS(ROWS),
           .ADDR_W(ADDR_W),
-          .DEPTH (IDX_DEPTH)
+          .DEPTH(IDX_DEPTH),
+          .INIT_DIR(INIT_DIR)
       ) u_source (
           .clk_i(clk_i),
           .en_i((move_i && enter) || mem_re_i),

@@ -11,6 +11,8 @@ module hne_index_sram #(
     parameter integer ADDR_W = 13,
     // Lines, one for each row-tile and position of the fan-in: the depth of the memories.
     parameter integer DEPTH = 8192,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a line. Follows from DEPTH: leave it.
     parameter integer LINE_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
@@ -31,7 +33,10 @@ module hne_index_sram #(
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
       hne_ram #(
           .WIDTH(ADDR_W + 1),
-          .DEPTH(DEPTH)
+          .DEPTH(DEPTH),
+          .INIT_DIR(INIT_DIR),
+          .INIT_NAME("index"),
+          .INIT_FIELD(r)
       ) u_ram (
           .clk_i(clk_i),
           .we_i(we_i && field_i == r[8:0]),

@@ -12,6 +12,8 @@ module hne_lut #(
     parameter integer ACT_W = 8,
     // Tables in each copy, 1 to 64.
     parameter integer LUT_TABLES = 4,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a line. Follows from ACT_W and LUT_TABLES: leave it.
     parameter integer LINE_W = $clog2(LUT_TABLES << ACT_W)
 ) (
@@ -61,7 +63,9 @@ module hne_lut #(
 
       hne_ram #(
           .WIDTH(ACT_W),
-          .DEPTH(LUT_TABLES << ACT_W)
+          .DEPTH(LUT_TABLES << ACT_W),
+          .INIT_DIR(INIT_DIR),
+          .INIT_NAME("lut")
       ) u_ram (
           .clk_i(clk_i),
           .we_i(mem_we_i),

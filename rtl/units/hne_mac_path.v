@@ -23,6 +23,8 @@ module hne_mac_path #(
     parameter integer ADD = 1,
     // Tables of lut layers, 0 for none: a memory for each lane; codes of up to 8 bits only.
     parameter integer LUT_TABLES = 4,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a line of the activation buffer: of post's place in the output map.
     parameter integer LINE_W = 12,
     // Bits of a scale word {s, m}. Follows from ACC_W and MULT_W: leave it.
@@ -138,7 +140,9 @@ module hne_mac_path #(
 
   hne_ram #(
       .WIDTH(SCALE_W),
-      .DEPTH(CHAN_DEPTH)
+      .DEPTH(CHAN_DEPTH),
+      .INIT_DIR(INIT_DIR),
+      .INIT_NAME("scale")
   ) u_scale (
       .clk_i(clk_i),
       .we_i(mem_scale_we_i),
@@ -151,7 +155,9 @@ module hne_mac_path #(
 
   hne_ram #(
       .WIDTH(BIAS_W),
-      .DEPTH(CHAN_DEPTH)
+      .DEPTH(CHAN_DEPTH),
+      .INIT_DIR(INIT_DIR),
+      .INIT_NAME("bias")
   ) u_bias (
       .clk_i(clk_i),
       .we_i(mem_bias_we_i),
@@ -169,7 +175,8 @@ module hne_mac_path #(
       hne_lut #(
           .COLS(COLS),
           .ACT_W(ACT_W),
-          .LUT_TABLES(LUT_TABLES)
+          .LUT_TABLES(LUT_TABLES),
+          .INIT_DIR(INIT_DIR)
       ) u_lut (
           .clk_i(clk_i),
           .table_i(table_i),

@@ -10,6 +10,8 @@ module hne_weight_bank #(
     parameter integer WGT_W = 8,
     // Words: the depth of the memory.
     parameter integer LINES = 4096,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a line. Follows from LINES: leave it.
     parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1
 ) (
@@ -38,7 +40,10 @@ module hne_weight_bank #(
 
   hne_ram #(
       .WIDTH(WGT_W),
-      .DEPTH(LINES)
+      .DEPTH(LINES),
+      .INIT_DIR(INIT_DIR),
+      .INIT_NAME("weights"),
+      .INIT_FIELD(BANK)
   ) u_ram (
       .clk_i(clk_i),
       .we_i(we_q),

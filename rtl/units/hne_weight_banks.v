@@ -10,6 +10,8 @@ module hne_weight_banks #(
     parameter integer WGT_W = 8,
     // Words of a bank: the depth of the memories.
     parameter integer LINES = 4096,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a line. Follows from LINES: leave it.
     parameter integer LINE_W = (LINES > 1) ? $clog2(LINES) : 1
 ) (
@@ -29,9 +31,10 @@ module hne_weight_banks #(
   generate
     for (b = 0; b < BANKS; b = b + 1) begin : gen_bank
       hne_weight_bank #(
-          .BANK (b),
+          .BANK(b),
           .WGT_W(WGT_W),
-          .LINES(LINES)
+          .LINES(LINES),
+          .INIT_DIR(INIT_DIR)
       ) u_bank (
           .clk_i(clk_i),
           .read_i(read_i[b]),

@@ -23,6 +23,8 @@ module hne_weight_path #(
     parameter integer WGT_DEPTH = 8192,
     // Lines of the index SRAM; unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
+    // Folder of initial words, "" for none: see hne_ram.
+    parameter INIT_DIR = "",
     // Bits of a layer-relative real-weight address. Follows from WGT_DEPTH: leave it.
     parameter integer ADDR_W = (WGT_DEPTH > 1) ? $clog2(WGT_DEPTH) : 1
 ) (
@@ -115,7 +117,8 @@ module hne_weight_path #(
       .ROWS(ROWS),
       .INDEX_MODE(INDEX_MODE),
       .ADDR_W(ADDR_W),
-      .IDX_DEPTH(IDX_DEPTH)
+      .IDX_DEPTH(IDX_DEPTH),
+      .INIT_DIR(INIT_DIR)
   ) u_index (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -208,7 +211,8 @@ module hne_weight_path #(
   hne_weight_banks #(
       .BANKS(BANKS),
       .WGT_W(WGT_W),
-      .LINES(BANK_LINES)
+      .LINES(BANK_LINES),
+      .INIT_DIR(INIT_DIR)
   ) u_banks (
       .clk_i(clk_i),
       .read_i(read),

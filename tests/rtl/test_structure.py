@@ -11,7 +11,9 @@ from pyverilog.vparser import ast as vast
 from hwsim.bus.constants import COUNTERS
 from hwsim.bus.registers import PARAMETERS, REGISTERS
 from hwsim.numbers.config import load_config
+from hwsim.rom.vendor import rams
 from hwsim.rtl.tree import TOP
+from tests.images import small_program
 from tools.draw.nets import nets
 from tools.draw.verilog import (
     ILLEGAL,
@@ -32,9 +34,9 @@ ENGINE = load_config("tiny").verilog_parameters()
 @pytest.mark.parametrize("module", ["hne_top", "hne_csr", TOP])
 def test_engine_parameters_are_those_of_the_configuration(module: str) -> None:
     found = parameters(parsed(module))
-    # Beyond them there are widths that follow from them.
+    # Beyond them there are widths that follow from them, and what the memories wake up with.
     assert set(ENGINE) <= found
-    assert all(name.endswith("_W") for name in found - set(ENGINE))
+    assert all(name.endswith("_W") for name in found - set(ENGINE) - {"INIT_DIR"})
 
 
 @pytest.mark.parametrize("module", ["hne_top", "hne_csr", TOP])
@@ -49,10 +51,23 @@ def test_an_engine_parameter_reaches_a_unit_under_its_own_name(module: str) -> N
     """A unit that has ROWS is given ROWS, never left with its default."""
     for instance in instances(parsed(module)):
         given = {one.paramname: one.argname for one in instance.parameterlist}
-        for name in parameters(parsed(instance.module)) & set(ENGINE):
+        passed_on = parameters(parsed(instance.module)) & {*ENGINE, "INIT_DIR"}
+        if instance.module == "hne_ram":  # where nothing is loaded there is no file
+            passed_on &= given.keys()
+        for name in passed_on:
             assert name in given, f"{instance.name} is not given {name}"
             assert isinstance(given[name], vast.Identifier), f"{instance.name}.{name}"
             assert given[name].name == name, f"{instance.name}.{name}"
+
+
+def test_every_ram_of_an_image_is_given_its_file_and_no_other_ram_is() -> None:
+    found = {}
+    for module in MODULES:
+        for instance in instances(parsed(module)):
+            given = {one.paramname: one.argname for one in instance.parameterlist}
+            if instance.module == "hne_ram" and "INIT_DIR" in given:
+                found[given["INIT_NAME"].value] = "INIT_FIELD" in given
+    assert found == {ram.name.split("_")[0]: "_" in ram.name for ram in rams(small_program())}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -21,7 +21,10 @@ TOP = "hne_top"
 
 
 def compile_top(folder: Path, *more: str) -> Any:
-    """hne_top of configuration ``tiny`` for cocotb, in ``folder``; its runner."""
+    """hne_top of configuration ``tiny`` for cocotb, in ``folder``; its runner.
+
+    more: further arguments of Verilator.
+    """
     _, environment = verilator()
     os.environ["PATH"] = environment["PATH"]
     runner = get_runner("verilator")
