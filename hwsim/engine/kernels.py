@@ -156,13 +156,12 @@ def window_weights(layer: MacLayer) -> NDArray[np.int32]:
 def windows(maps: NDArray[Any], layer: MacLayer) -> NDArray[Any]:
     """What each output pixel of a convolution sees: (N, H, W, C) -> (N·OH·OW, k·k'·C), stored so.
 
-    A copy, but where a window is a pixel and none is left out.
+    A copy, but where a window is a pixel of the map.
     """
     (rows, columns), (down, right), (top, left) = sides(layer)
     _, out_h, out_w = layer.out_shape
     if is_pointwise(layer):
-        seen = np.ascontiguousarray(maps[:, ::down, ::right])
-        return seen.reshape(-1, maps.shape[3])
+        return np.ascontiguousarray(maps).reshape(-1, maps.shape[3])
     around = ((0, 0), (top, top), (left, left), (0, 0))
     padded = np.pad(maps, around) if top or left else maps
     n, dn = len(padded), padded.strides
@@ -265,9 +264,9 @@ def is_thin(layer: MacLayer) -> bool:
 
 
 def is_pointwise(layer: MacLayer) -> bool:
-    """Whether every window is one pixel of the map: a matrix product that needs no columns."""
-    (rows, columns), _, padding = sides(layer)
-    return layer.kind == "conv" and rows * columns == 1 and not any(padding)
+    """Whether each pixel of the map is a window: a matrix product that needs no columns."""
+    kernel, stride, padding = sides(layer)
+    return layer.kind == "conv" and kernel == stride == (1, 1) and not any(padding)
 
 
 def candidates(
