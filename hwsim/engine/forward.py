@@ -231,6 +231,15 @@ def _requantize(
     stage: Stage, post: Post, sums: NDArray[Any], out: NDArray[Any], state: NDArray[Any] | None
 ) -> None:
     m, b, s = post.multiplier, post.bias, post.shift
+    if stage.pool is None and sums.dtype in NARROW and out.dtype == np.uint8:
+        flat, target = sums.reshape(-1), out.reshape(-1)
+        if state is None:
+            post_unit.requantize_bytes(flat, post.words, post.lo, post.hi, target)
+            return
+        post_unit.requantize_bytes_state(
+            flat, post.words, post.lo, post.hi, target, state.reshape(-1)
+        )
+        return
     if stage.pool is None and sums.dtype in NARROW:
         channels = out.shape[3]
         flat, target = sums.reshape(-1, channels), out.reshape(-1, channels)
@@ -257,6 +266,12 @@ def _add(
 ) -> None:
     one, two = sources
     (m1, m2), b, s = post.multiplier.tolist(), int(post.bias[0]), int(post.shift[0])
+    if state is None and out.dtype == np.uint8:
+        flat = one.reshape(-1), two.reshape(-1)
+        post_unit.add_bytes(
+            *flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1)
+        )
+        return
     if state is None:
         post_unit.add(one, two, m1, m2, b, s, post.lo, post.hi, out)
         return

@@ -81,8 +81,10 @@ class Accumulate:
                 return ops.qlinear_prepack(weight.to(torch.int8), None)
             one = torch.ones(self.layer.n_out, dtype=torch.float32)
             _, stride, padding = map(list, sides(self.layer))
+            # Without a shape the library packs for another algorithm and packs again at each call.
+            shape = [1, weight.shape[1], *self.layer.in_shape[1:]]
             return ops.qconv_prepack(
-                weight.to(torch.int8), one, 1.0, 0, stride, padding, [1, 1], 1, None
+                weight.to(torch.int8), one, 1.0, 0, stride, padding, [1, 1], 1, shape
             )
         wide = weight.to(torch.float32 if self.kernel == "float32" else torch.float64)
         return wide if wide.ndim == 2 else wide.contiguous(memory_format=torch.channels_last)
@@ -152,9 +154,14 @@ def window_weights(layer: MacLayer) -> NDArray[np.int32]:
 
 
 def windows(maps: NDArray[Any], layer: MacLayer) -> NDArray[Any]:
-    """What each output pixel of a convolution sees: (N, H, W, C) -> (N·OH·OW, k·k'·C), a copy."""
+    """What each output pixel of a convolution sees: (N, H, W, C) -> (N·OH·OW, k·k'·C), stored so.
+
+    A copy, but where a window is a pixel of the map.
+    """
     (rows, columns), (down, right), (top, left) = sides(layer)
     _, out_h, out_w = layer.out_shape
+    if is_pointwise(layer):
+        return np.ascontiguousarray(maps).reshape(-1, maps.shape[3])
     around = ((0, 0), (top, top), (left, left), (0, 0))
     padded = np.pad(maps, around) if top or left else maps
     n, dn = len(padded), padded.strides
@@ -256,6 +263,12 @@ def is_thin(layer: MacLayer) -> bool:
     return layer.kind == "conv" and 1 in (*layer.in_shape[1:], *layer.out_shape[1:])
 
 
+def is_pointwise(layer: MacLayer) -> bool:
+    """Whether each pixel of the map is a window: a matrix product that needs no columns."""
+    kernel, stride, padding = sides(layer)
+    return layer.kind == "conv" and kernel == stride == (1, 1) and not any(padding)
+
+
 def candidates(
     layer: MacLayer, config: EngineConfig, trusted: frozenset[Kernel]
 ) -> list[tuple[Kernel, Route]]:
@@ -265,6 +278,8 @@ def candidates(
     float64, whose way through torch knows no blockings.
     """
     routes: list[Route] = ["columns"] if is_thin(layer) else ["direct", "columns"]
+    if is_pointwise(layer):
+        routes.reverse()
     if layer.kind == "fc":
         routes = ["direct"]
     ways: list[tuple[Kernel, Route]] = []

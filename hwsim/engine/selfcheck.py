@@ -36,7 +36,7 @@ from hwsim.program.layers import Layer, MacLayer, PoolLayer, Shape, Window
 from hwsim.program.program import Program
 
 #: Raise when the checks or the kernels change, so that old verdicts are not believed.
-VERSION = 4
+VERSION = 5
 #: Environment variables that libraries obey when they choose a kernel: oneDNN's two spellings,
 #: torch's own kernels, and the libraries of matrix products.
 SWITCHES = ("ONEDNN_", "DNNL_", "ATEN_", "MKL_", "OPENBLAS_")

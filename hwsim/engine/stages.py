@@ -29,7 +29,7 @@ from hwsim.program.layers import (
 )
 from hwsim.program.program import Program
 from hwsim.program.wires import Place, Wire
-from hwsim.units.post import POSITIONS
+from hwsim.units.post import POSITIONS, AddWords, Words, add_words_of, words_of
 
 I64 = NDArray[np.int64]
 ONE = (1, 1)
@@ -40,7 +40,7 @@ class Post:
     """Requantization words by output channel, int64, as the loops take them.
 
     threshold: what p must exceed for its gradient to pass, lo · 2^s + 2^(s−1); where that is beyond
-    int64, nothing does. narrow: the multipliers as int32.
+    int64, nothing does. narrow: the multipliers as int32. words: all of them, for vectors.
     """
 
     multiplier: I64
@@ -51,6 +51,7 @@ class Post:
     lo: int
     hi: int
     negative: bool
+    words: Words | AddWords
 
 
 @dataclass(eq=False)
@@ -122,7 +123,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             assert isinstance(found, PoolLayer)
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
-        stages.append(Stage(layer, pool, wire.sources, wire.target, sums, _post(layer)))
+        stages.append(Stage(layer, pool, wire.sources, wire.target, sums, _post(layer, program.config.act_max)))
         number += 1
     alive: set[int] = set()
     for stage in reversed(stages):
@@ -150,7 +151,7 @@ def _fuses(
     )
 
 
-def _post(layer: Layer) -> Post | None:
+def _post(layer: Layer, act_max: int) -> Post | None:
     if isinstance(layer, PoolLayer | LutLayer):
         return None
     channels = layer.out_shape[0]
@@ -162,10 +163,15 @@ def _post(layer: Layer) -> Post | None:
         min((layer.lo << shift) + half, int(top))
         for shift, half in zip(s.tolist(), rounding_of(s).tolist(), strict=True)
     ]
+    thresholds = np.array(limits, np.int64)
+    words: Words | AddWords
+    if isinstance(layer, AddLayer):
+        words = add_words_of(m, b, s, act_max)
+    else:
+        words = words_of(m, b, s, thresholds, layer.accumulator_bound(act_max))
     return Post(
         m.astype(np.int64), m.astype(np.int32), b.astype(np.int64), s.astype(np.int64),
-        np.array(limits, np.int64),
-        layer.lo, layer.hi, bool((m < 0).any()),
+        thresholds, layer.lo, layer.hi, bool((m < 0).any()), words,
     )  # fmt: skip
 
 

@@ -7,8 +7,23 @@ two maps drains two rows, whose products are summed.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from hwsim.numbers.vectors import (
+    LANES,
+    as_bytes,
+    as_floats,
+    floors,
+    fma,
+    load,
+    requantized,
+    requantized_state,
+    store,
+)
 
 #: Pipeline behind the cycle that selects an array row of the shadow bank and its {s, m} and b.
 READ = 1  # scale and bias memories answer
@@ -24,6 +39,110 @@ FILL = READ + BROADCAST + MULTIPLY + ADD + SHIFT + CLAMP + WRITE
 def cycles_drain(rows: int) -> int:
     """Cycles from a valid shadow bank until its ``rows`` array rows are written."""
     return rows + FILL
+
+
+class Words(NamedTuple):
+    """Requantization words of the channels, over and over until whole vectors hold them.
+
+    multiplier, shift: int32; bias, threshold: int64. factor, low, high: float32, m · 2^-s and
+    b · 2^-s less and more than what the roundings of ``factor``, of an accumulator and of the
+    product may come to.
+    """
+
+    multiplier: NDArray[np.int32]
+    bias: NDArray[np.int64]
+    shift: NDArray[np.int32]
+    threshold: NDArray[np.int64]
+    factor: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+def words_of(
+    multiplier: NDArray[Any], bias: NDArray[Any], shift: NDArray[Any], threshold: NDArray[Any],
+    bound: NDArray[Any],
+) -> Words:  # fmt: skip
+    """The words of a layer's channels; bound: the largest |acc| of each.
+
+    With u = 2^-24, A = bound · |m| · 2^-s and B = |b| · 2^-s, the float32 sum of a clamped code is
+    off by at most u(3A + 2B), and by no more than u times itself where bounds move it by 4u(A + B
+    + 1): so ``low`` is never above the exact number and ``high`` never below it.
+    """
+    factor = np.ldexp(multiplier.astype(np.float64), -shift.astype(np.int64))
+    middle = np.ldexp(bias.astype(np.float64), -shift.astype(np.int64))
+    slack = 2.0**-22 * (bound * np.abs(factor) + np.abs(middle) + 1)
+    again = np.lcm(len(multiplier), LANES) // len(multiplier)
+    return Words(
+        np.tile(multiplier.astype(np.int32), again),
+        np.tile(bias.astype(np.int64), again),
+        np.tile(shift.astype(np.int32), again),
+        np.tile(threshold.astype(np.int64), again),
+        *(
+            np.tile(one.astype(np.float32), again)
+            for one in (factor, middle - slack, middle + slack)
+        ),
+    )
+
+
+@njit(nogil=True, cache=True)
+def requantize_bytes(acc, words, lo, hi, out):  # type: ignore[no-untyped-def]
+    """Post alone, of accumulators (pixels · C,) that fit 32 bits, to bytes."""
+    # Taken out of the tuple once: numba counts references wherever it is touched.
+    m, b, s, _, factor, low, high = words
+    floor, top = np.float32(lo), np.float32(hi)
+    whole = len(acc) // LANES * LANES
+    c = 0
+    for i in range(0, whole, LANES):
+        code = codes(
+            load(acc, i), load(m, c), load(b, c), load(s, c),
+            load(factor, c), load(low, c), load(high, c), lo, hi, floor, top,
+        )  # fmt: skip
+        store(out, i, code)
+        c += LANES
+        if c == len(m):
+            c = 0
+    for i in range(whole, len(acc)):
+        c = i % len(m)
+        product = np.int64(np.int32(acc[i])) * np.int64(m[c])
+        out[i] = min(max((product + b[c]) >> s[c], lo), hi)
+
+
+@njit(nogil=True, cache=True)
+def codes(  # type: ignore[no-untyped-def]
+    acc, multiplier, bias, shift, factor, low, high, lo, hi, floor, top
+):
+    """A vector of accumulators requantized, by vectors of ``Words``; floor, top: lo, hi as float32.
+
+    Float32 sums below and above the exact one mostly have the same floor, which then is the code;
+    where one of a vector's does not, the vector is computed in 64 bits.
+    """
+    code, unsure = floors(as_floats(acc), factor, low, high, floor, top)
+    if unsure:
+        return requantized(acc, multiplier, bias, shift, lo, hi)
+    return as_bytes(code)
+
+
+@njit(nogil=True, cache=True)
+def requantize_bytes_state(acc, words, lo, hi, out, state):  # type: ignore[no-untyped-def]
+    """As ``requantize_bytes``, with the state bytes of ``requantize_pool_state``, all flat."""
+    m, b, s, threshold, _, _, _ = words
+    whole = len(acc) // LANES * LANES
+    c = 0
+    for i in range(0, whole, LANES):
+        code, mark = requantized_state(
+            load(acc, i), load(m, c), load(b, c), load(s, c), load(threshold, c), lo, hi
+        )
+        store(out, i, code)
+        store(state, i, mark)
+        c += LANES
+        if c == len(m):
+            c = 0
+    for i in range(whole, len(acc)):
+        c = i % len(m)
+        p = np.int64(np.int32(acc[i])) * np.int64(m[c]) + b[c]
+        raw = p >> s[c]
+        out[i] = min(max(raw, lo), hi)
+        state[i] = (16 if p > threshold[c] else 0) | (32 if raw <= hi else 0)
 
 
 @njit(nogil=True, cache=True)
@@ -173,6 +292,52 @@ def requantize_pool_gradient(  # type: ignore[no-untyped-def]
                         dy = index // columns
                         dx = index - dy * columns
                         out[n, y * down + dy, x * right + dx, c] += gradient[n, y, x, c]
+
+
+class AddWords(NamedTuple):
+    """``Words`` of an addition, every number LANES times: two factors, one for each source."""
+
+    one: NDArray[np.float32]
+    two: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+def add_words_of(
+    multiplier: NDArray[Any], bias: NDArray[Any], shift: NDArray[Any], act_max: int
+) -> AddWords:
+    """As ``words_of``: a second product and its rounding are within the same slack."""
+    step = -int(shift[0])
+    one, two = np.ldexp(multiplier.astype(np.float64), step)
+    middle = np.ldexp(float(bias[0]), step)
+    slack = 2.0**-22 * (act_max * (abs(one) + abs(two)) + abs(middle) + 1)
+    return AddWords(
+        *(np.full(LANES, word, np.float32) for word in (one, two, middle - slack, middle + slack))
+    )
+
+
+@njit(nogil=True, cache=True)
+def add_bytes(one, two, words, m1, m2, bias, shift, lo, hi, out):  # type: ignore[no-untyped-def]
+    """``add`` of bytes, all flat; float32 sums below and above the exact one as in ``codes``."""
+    first, second, low, high = words
+    f1, f2, below, above = load(first, 0), load(second, 0), load(low, 0), load(high, 0)
+    floor, top = np.float32(lo), np.float32(hi)
+    whole = out.size // LANES * LANES
+    for i in range(0, out.size, LANES):
+        stop = out.size
+        if i < whole:
+            other = as_floats(load(two, i))
+            code, unsure = floors(
+                as_floats(load(one, i)), f1, fma(other, f2, below), fma(other, f2, above),
+                floor, top,
+            )  # fmt: skip
+            if not unsure:
+                store(out, i, as_bytes(code))
+                continue
+            stop = i + LANES
+        for k in range(i, stop):
+            p = np.int64(one[k]) * m1 + np.int64(two[k]) * m2 + bias
+            out[k] = min(max(p >> shift, lo), hi)
 
 
 @njit(nogil=True, cache=True)
