@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests import examples
+from tests.warm import start
 
 # Before any test is imported: all settings build on the profile of that moment.
 examples.use("same")
@@ -29,6 +32,13 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _seed()  # before its fixtures, those of the module included
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Path]:
+    """The folder of a ``hwsim`` that begins in milliseconds; tests/warm says for which tests."""
+    with start.commands() as folder:
+        yield folder
 
 
 # A shell that starts tests in the background lets them ignore Ctrl-C, and what they start, too.

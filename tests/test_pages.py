@@ -27,10 +27,10 @@ PAGES = [
 SPINNER = "⠋"
 
 
-def followed(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def followed(page: Path, folder: Path, forked: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The cells of a page after they ran in ``folder``; an error in one of them is raised."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    monkeypatch.setenv("PATH", path)
+    path = [str(forked), str(Path(sys.executable).parent), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(path))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     book = notebook(page)
@@ -47,13 +47,13 @@ def printed(cell: Any, stream: str = "stdout") -> str:
 
 @pytest.mark.slow
 def test_the_tutorial_prints_what_it_shows_but_for_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, forked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def words(text: str) -> str:
         return re.sub(r"\d[\d,.]*", "#", text).strip()
 
     shown = shown_outputs()
-    cells = followed(TUTORIAL, tmp_path, monkeypatch)
+    cells = followed(TUTORIAL, tmp_path, forked, monkeypatch)
     python = [cell for cell in cells if not cell.source.startswith("%%sh")]
     assert [cell.source.strip() for cell in python] == list(shown)
     for cell in python:
@@ -64,8 +64,10 @@ def test_the_tutorial_prints_what_it_shows_but_for_numbers(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_a_how_to_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = followed(page, tmp_path, monkeypatch)
+def test_a_how_to_runs(
+    page: Path, tmp_path: Path, forked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = followed(page, tmp_path, forked, monkeypatch)
     assert any(printed(cell) for cell in cells)
 
 
