@@ -204,14 +204,19 @@ def measured(
 
     Raises HwsimError where the engine cannot run the network, when the rest is said.
     """
-    from hwsim.networks.fixed_accuracy import measure
+    from hwsim.runs.fixed_accuracy import measure
 
     trained = f"{out / card.name}.safetensors: {100 * card.test_accuracy:.2f}% of "
     trained += f"{len(data.test):,} images"
     refused: HwsimError | None = None
-    with screen.status(f"running the test images on the {bits}-bit engine"):
+    what = f"running the test images on the {bits}-bit engine"
+    with screen.status(what) as status:
+
+        def show(_: int, done: int, total: int) -> None:
+            status.update(f"{what}: {done:,} of {total:,}")
+
         try:
-            card = measure(str(out / card.name), (bits,), config)
+            card = measure(str(out / card.name), (bits,), config, show)
             trained += f", {100 * card.fixed_accuracy[bits]:.2f}% on the {bits}-bit engine"
         except HwsimError as error:
             refused = error

@@ -120,17 +120,21 @@ def upgrade(name: tuple[str, ...]) -> None:
 def measure(name: tuple[str, ...], bits: list[int]) -> None:
     """Count the hits of NAME ... on the engine, on all test images, and keep them in the cards.
 
+    Interrupted, the same command goes on where it stopped.
+
     Example: hwsim zoo measure runs/zoo/mnist-cnn-h16 --bits 8
     """
     screen = message_console()
     for one in name:
         with screen.status(f"compiling {one}") as status:
-            from hwsim.networks.fixed_accuracy import measure as counted
+            from hwsim.runs.fixed_accuracy import measure as counted
 
-            def on_bits(width: int, status: Status = status, one: str = one) -> None:
-                status.update(Text(f"{one}: {width} bits"))
+            def show(
+                width: int, done: int, total: int, status: Status = status, one: str = one
+            ) -> None:
+                status.update(Text(f"{one}: {width} bits, {done:,} of {total:,} images"))
 
-            card = counted(one, bits, on_bits=on_bits)
+            card = counted(one, bits, on_progress=show)
         say(f"{card.name}: {_words('fixed_accuracy', card.fixed_accuracy)}")
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hwsim.errors import InputError
 from hwsim.files.file import replacing
-
-if TYPE_CHECKING:
-    pass
+from hwsim.files.leftovers import beside, remove, sweep
 
 
 def prepare_json_path(path: Path | str) -> Path:
@@ -83,7 +79,8 @@ def probe(directory: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise InputError(f"cannot write to {directory}: {existing} is not a folder")
-    probe = existing / f".hwsim-{os.getpid()}.part"
+    remove(sweep(existing / "hwsim", ".part"))  # of processes killed right here
+    probe = beside(existing / "hwsim", ".part")
     try:
         probe.touch()
         probe.unlink()

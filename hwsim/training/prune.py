@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import nn
 
@@ -50,18 +51,23 @@ def prune_network(
     wanted = {"to": compression}
     card = derived_card(card, save_as, recipe, data, pruning=wanted)
 
+    def epochs(number: int) -> Path:
+        return places.checkpoint(save_as, data.learn, f"-round-{number}")
+
     def retrain(module: nn.Module, now: Round) -> None:
         on_round(now, total)
         # Another order of the images in every round.
         of_round = dataclasses.replace(recipe, seed=recipe.seed + now.number)
-        here = places.checkpoint(save_as, data.learn, f"-round-{now.number}")
-        with_checkpoint(module, card, of_round, data.learn, here, Hooks(on_batch=on_batch))
-        here.unlink(missing_ok=True)
+        here, hooks = epochs(now.number), Hooks(on_batch=on_batch)
+        # Only now is the round before kept as a whole, whoever was killed in between.
+        epochs(now.number - 1).unlink(missing_ok=True)
+        with_checkpoint(module, card, of_round, data.learn, here, hooks)
 
     last = prune_and_retrain(
         module, compression, retrain,
         state=places.checkpoint(save_as, data.learn, "-rounds"), facts=card.recipe,
     )  # fmt: skip
+    epochs(last.number).unlink(missing_ok=True)
     reached = {"rounds": last.number, "left": last.left, "reached": last.compression}
     done = card.model_copy(update={"recipe": card.recipe | {"pruning": wanted | reached}})
     return finish(module, done, data.test, places)

@@ -13,7 +13,7 @@ import pytest
 from hwsim.errors import InputError
 from hwsim.files import leftovers
 from hwsim.files.file import replacing
-from hwsim.files.output import write_together
+from hwsim.files.output import probe, write_together
 from hwsim.report.pages import write_json
 from hwsim.rom import image as rom
 from tests.images import equal, small_program
@@ -46,6 +46,19 @@ def test_the_part_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None
     assert [one.suffix for one in tmp_path.iterdir()] == [".part"]
     write_json({"a": 1}, path)
     assert [one.name for one in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_process_killed_as_it_tries_a_folder_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from hwsim.files import output\n"
+        "Path.unlink = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "output.probe(Path(sys.argv[1]))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    assert [one.suffix for one in tmp_path.iterdir()] == [".part"]
+    probe(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parts_of_living_processes_and_of_other_machines_stay(

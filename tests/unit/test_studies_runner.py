@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -103,6 +104,32 @@ def test_a_scheduler_that_is_gone_is_one_line_and_costs_no_finished_row(
 
     with pytest.raises(InputError, match=r"scheduler is gone.*finished rows are kept") as error:
         run(squares(5, tmp_path / "log"), store, Dying(), width=2)
+    assert "\n" not in str(error.value)
+    assert len(store) == 2
+
+
+class ClosedClientError(RuntimeError):
+    """As dask names what it raises once it has given a scheduler up."""
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        (ClosedClientError("Client is closed."), "the scheduler is gone"),
+        (BrokenProcessPool("a child process terminated"), "a worker process died"),
+    ],
+)
+def test_those_who_are_gone_before_they_are_given_a_row_are_one_line(
+    store: Store, tmp_path: Path, gone: Exception, says: str
+) -> None:
+    class Refusing(Inline):
+        def submit(self, fn, /, *args, **kwargs):
+            if len(computed(tmp_path / "log")) == 2:
+                raise gone
+            return super().submit(fn, *args, **kwargs)
+
+    with pytest.raises(InputError, match=f"{says}.*finished rows are kept") as error:
+        run(squares(5, tmp_path / "log"), store, Refusing())
     assert "\n" not in str(error.value)
     assert len(store) == 2
 

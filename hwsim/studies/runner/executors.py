@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, TypeVar
 
@@ -93,25 +94,26 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         raise InputError(f"cluster {address!r}: give tcp://HOST:PORT of a scheduler, or local:N")
     try:
         import distributed
+        from distributed.utils import silence_logging_cmgr
     except ImportError:
         raise InputError("a cluster needs dask: pip install 'hwsim[cluster]'") from None
-    made: Any = None
-    try:
+    with ExitStack() as stack:
+        # A scheduler that is gone, which dask logs with tracebacks, is an InputError of the runner.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL + 1))
+        made: Any = None
         if local:
             made = distributed.LocalCluster(
                 n_workers=int(local[1]), threads_per_worker=1, processes=True,
                 dashboard_address=None, silence_logs=50, env={"NUMBA_NUM_THREADS": "1"},
             )  # fmt: skip
+            stack.callback(made.close)
         try:
             client = distributed.Client(made or address, timeout=PATIENCE)
         except (OSError, TimeoutError):
             raise InputError(f"no scheduler answers at {address}") from None
-        with client:
-            # Its scheduler keeps the queue, and workers may join at any time.
-            yield client.get_executor(pure=False), QUEUE
-    finally:
-        if made is not None:
-            made.close()
+        stack.enter_context(client)
+        # Its scheduler keeps the queue, and workers may join at any time.
+        yield client.get_executor(pure=False), QUEUE
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from hwsim.errors import HwsimError, InputError
+from hwsim.errors import InputError
 from hwsim.files.reading import parse_json
 from hwsim.studies.runner.execute import execute
 from hwsim.studies.runner.store import Store
@@ -58,7 +58,7 @@ def run(
                 # Another run with the same store may have been here meanwhile.
                 row = store.get(task)
                 if row is None:
-                    flying[executor.submit(timed, task.text())] = task
+                    flying[_submitted(executor, task)] = task
                     if width == 1:
                         break  # keep what is finished before the next begins
                 else:
@@ -94,26 +94,40 @@ def _harvest(flying: dict[Future[tuple[str, float]], Task], store: Store) -> lis
     return found
 
 
+def _submitted(executor: Executor, task: Task) -> Future[tuple[str, float]]:
+    try:
+        return executor.submit(timed, task.text())
+    except Exception as error:
+        raise _explained(error, task) from None
+
+
 def _result(future: Future[tuple[str, float]], task: Task) -> tuple[str, float]:
     try:
         return future.result()
-    except HwsimError:
-        raise
-    except BrokenProcessPool:
-        raise InputError(
+    except Exception as error:
+        raise _explained(error, task) from None
+
+
+def _explained(error: Exception, task: Task) -> Exception:
+    """An InputError for the end of those who compute; anything else as it is, traceback included.
+
+    Errors of dask are known by name: it is an optional companion.
+    """
+    name = type(error).__name__
+    if isinstance(error, BrokenProcessPool):
+        return InputError(
             "a worker process died (out of memory?): finished rows are kept; run the same command "
             "again with fewer --jobs"
-        ) from None
-    except CancelledError:
-        raise InputError(
+        )
+    # Rows that were given out are cancelled; new ones are refused once dask has given it up.
+    if isinstance(error, CancelledError) or name == "ClosedClientError":
+        return InputError(
             "the scheduler is gone, and with it the rows that it held: finished rows are kept; "
             "run the same command again"
-        ) from None
-    except Exception as error:
-        # Known by name: dask is an optional companion.
-        if type(error).__name__ == "KilledWorker":
-            raise InputError(
-                f"workers of the cluster died again and again over {task.function} (out of "
-                "memory?): finished rows are kept; run the same command again with larger workers"
-            ) from None
-        raise
+        )
+    if name == "KilledWorker":
+        return InputError(
+            f"workers of the cluster died again and again over {task.function} (out of memory?): "
+            "finished rows are kept; run the same command again with larger workers"
+        )
+    return error
