@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def read(payload: bytes, asked: Asked) -> Answer:
     """The answer that ``payload`` is. Raises RtlError for one that cannot be."""
     status, logits, odds, argmax, layers, writes, cycles = _HEAD.unpack_from(payload)
     columns = 2 + asked.config.cols
-    parts = [
+    parts: list[tuple[np.dtype[Any], int]] = [
         (np.dtype("<i8"), logits), (np.dtype("<u4"), odds),
         (np.dtype("<u4"), (layers + 1) * len(COUNTERS)), (np.dtype("<u4"), writes * columns),
     ]  # fmt: skip

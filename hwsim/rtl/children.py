@@ -54,5 +54,5 @@ def _deferred() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for number, frame in came:
-        handlers[signal.Signals(number)](number, frame)
+    for signalled in came:
+        handlers[signal.Signals(signalled[0])](*signalled)

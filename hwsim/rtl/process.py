@@ -43,7 +43,7 @@ class Simulation:
             raise RtlError(f"the simulation {command[0]} does not start: {said}") from None
         self.sent = 0
         self._errors = b""
-        self._ready = selectors.DefaultSelector()
+        self._ready = selectors.PollSelector()
         for pipe in self._pipes:
             os.set_blocking(pipe.fileno(), False)
         for pipe in self._pipes[1:]:
