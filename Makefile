@@ -88,7 +88,7 @@ fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (a
 	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \
 	  $(call option,ONLY,only)
 
-hostile: $(TESTENV)  ## damages every kind of file that is read: MINUTES (10), SEED, ONLY (an area or subject), DOCS=1
+hostile: $(TESTENV)  ## damages files, kills commands, workers and schedulers: MINUTES (10), SEED, ONLY (an area or subject), DOCS=1
 	@$(BIN)/python -m tests.hostile $(call option,MINUTES,minutes) $(call option,SEED,seed) \
 	  $(call option,ONLY,only) $(if $(DOCS),--docs)
 
