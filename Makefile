@@ -88,7 +88,7 @@ fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (a
 	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \
 	  $(call option,ONLY,only)
 
-hostile: $(TESTENV)  ## damages all that is read, files and answers: MINUTES (10), SEED, ONLY (an area or subject), DOCS=1
+hostile: $(TESTENV)  ## damages files and answers, kills commands, workers, schedulers: MINUTES (10), SEED, ONLY, DOCS=1
 	@$(BIN)/python -m tests.hostile $(call option,MINUTES,minutes) $(call option,SEED,seed) \
 	  $(call option,ONLY,only) $(if $(DOCS),--docs)
 

@@ -7,6 +7,9 @@ from importlib.util import find_spec
 from tests.fuzz.rounds import Subject
 from tests.hostile import clusters, damage, kills
 
+#: Each has a table in docs/reliability.md.
+AREAS = ("mutations", "kills", "clusters")
+
 
 def subjects() -> list[Subject]:
     """Every subject of every area; those of clusters where dask is installed."""

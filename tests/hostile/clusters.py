@@ -16,7 +16,7 @@ import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,18 @@ WORKERS, ROWS = 3, 48
 WORKERS_WANTED, SCHEDULERS_WANTED, KILLS = 30, 3, 8
 #: Seconds that a study, and a cluster's start, may take.
 PATIENCE = 300.0
-STUDY = "import sys; sys.argv[0] = 'hwsim'; import tests.hostile.small_world; "
-STUDY += "from hwsim.cli import main; main()"
+#: Nannies fork their workers from a process that has loaded what these need: starting one anew
+#: would take longer than all else.
+STUDY = """
+import sys
+import tests.hostile.small_world
+from hwsim.cli import main
+if __name__ == "__main__":
+    from distributed import utils
+    loaded = ["distributed.nanny", "hwsim.studies.runner.execute", "tests.study_rows"]
+    utils.get_mp_context().set_forkserver_preload(loaded)
+    main()
+"""
 
 
 def rows_in(folder: Path) -> dict[int, Any]:
@@ -57,23 +67,18 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 
 def workers_of(process: int) -> list[int]:
-    """Processes that a study with a local cluster has started to compute rows."""
-    found = []
-    with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
-        children = file.read().split()
-    for task in Path(f"/proc/{process}/task").iterdir():
-        try:
-            children += (task / "children").read_text(encoding="ascii").split()
-        except OSError:  # that thread is gone
-            continue
-    for child in set(children):
-        try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"spawn_main" in words:
-            found.append(int(child))
-    return sorted(found)
+    """Processes that a study with a local cluster has for its rows, which have one parent."""
+    children = _children(process)
+    return sorted(worker for child in children for worker in _children(child))
+
+
+def _children(process: int) -> list[int]:
+    """Of all threads; none of a process that has ended."""
+    found: list[int] = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # that thread has ended
+            found += map(int, path.read_text(encoding="ascii").split())
+    return found
 
 
 class Place:
@@ -81,20 +86,22 @@ class Place:
 
     def __init__(self, scratch: Path) -> None:
         self.folder, self.log, self.rows = scratch / "case", scratch / "rows.log", ROWS
-        self.data = scratch / "data"
+        self.data, self.script = scratch / "data", scratch / "hwsim"
         small_world.data(self.data)
         self.folder.mkdir()
+        self.script.write_text(STUDY, encoding="utf-8")
         self.environment = {
             **os.environ, "PYTHONPATH": str(ROOT), "HWSIM_DATA": str(self.data),
             "HWSIM_CACHE": str(scratch / "cache"), SlowStudy.LOG: str(self.log),
             "OMP_NUM_THREADS": "1",
+            "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",
         }  # fmt: skip
 
     def begin(self, cluster: str) -> subprocess.Popen[str]:
         """The study on ``cluster``."""
         words = ["study", SLOW, "--samples", str(self.rows), "--cluster", cluster]
         return subprocess.Popen(
-            [sys.executable, "-c", STUDY, *words], cwd=self.folder, env=self.environment,
+            [sys.executable, str(self.script), *words], cwd=self.folder, env=self.environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -8,6 +8,8 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,15 @@ from typing import Any
 Say = Callable[[str], None]
 #: What changes files at once; a kill right before and right behind such a call tells most.
 _EDGES = ("replace", "rename", "unlink", "fsync", "mkdir")
+#: What draws, by module. Drawing takes longer than all else here, and changes no file.
+_PICTURES = {
+    "hwsim.audit.plot": ("audit_png",),
+    "hwsim.report.detection_report": ("roc_png",),
+    "hwsim.report.heatmaps": ("curves_png", "heatmaps_png"),
+    "hwsim.report.plots": ("combined_png", "examples_png", "success_png"),
+    "hwsim.report.transfer_report": ("heatmaps",),
+    "hwsim.studies.output": ("png",),
+}
 
 
 def command(
@@ -47,6 +58,9 @@ def command(
         os.write(units, unit.encode() + b"\n")
 
     watch(say)
+    for module, names in _PICTURES.items():
+        for name in names:
+            wrapped(import_module(module), name, lambda inner, *_, **__: b"a picture")
     torch.set_num_threads(1)
     os.chdir(folder)
     os.environ |= {f"HWSIM_{name.upper()}": f"{folder}/{name}" for name in ("data", "cache")}
@@ -92,8 +106,13 @@ class Edges:
         setattr(os, name, call)
 
 
-def wrapped(owner: Any, name: str, before: Callable[..., None]) -> None:
-    """Replace ``owner.name`` by itself, with ``before`` called with the same arguments first."""
+def wrapped(owner: Any, name: str, call: Callable[..., Any]) -> None:
+    """Replace ``owner.name`` by ``call(owner.name, …)``. Raises AttributeError if there is none."""
+    setattr(owner, name, partial(call, getattr(owner, name)))
+
+
+def preceded(owner: Any, name: str, before: Callable[..., None]) -> None:
+    """Call ``before`` with the same arguments before each call of ``owner.name``, a method too."""
     inner = getattr(owner, name)
 
     def call(*arguments: Any, **named: Any) -> Any:

@@ -22,7 +22,7 @@ from tests.hostile.victims import VICTIMS, Victim
 #: Kills of every command, by the clock, that a report is about.
 WANTED = 20
 #: Kills of a round, unless the command ends first; and of one case among them at most.
-KILLS, CHAIN = 5, 3
+KILLS, CHAIN = 5, 4
 #: Seconds after which a command hangs: it takes one or two.
 PATIENCE = 300.0
 
@@ -193,9 +193,9 @@ def case(world: World, moments: list[Moment], counts: Counts, cold: bool = False
 
 
 def drawn(draw: random.Random, whole: Ended) -> list[Moment]:
-    """A few moments, uniform over an undisturbed run; a third of the cases has edges instead."""
+    """A few moments, uniform over an undisturbed run; every fifth case has edges instead."""
     count = draw.randint(1, CHAIN)
-    if draw.randrange(3) == 0:
+    if draw.randrange(5) == 0:
         return [Moment(edge=draw.randint(1, whole.edges)) for _ in range(count)]
     return [Moment(draw.random() * whole.seconds) for _ in range(count)]
 
@@ -220,7 +220,7 @@ class Kills(Subject):
         draw, before = random.Random(seed), self.counts.clock + self.counts.edges
         for _ in range(KILLS):
             moments = drawn(draw, self._world.undisturbed[0])
-            case(self._world, moments, self.counts, cold=draw.randrange(8) == 0)
+            case(self._world, moments, self.counts, cold=draw.randrange(16) == 0)
             progress.examples = self.counts.clock
             if self.counts.findings:
                 raise BrokenPromiseError(self.counts.findings[0])

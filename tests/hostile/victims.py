@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.entry import Say, wrapped
+from tests.hostile.entry import Say, preceded
 from tests.hostile.small_world import NAME
 
 #: Images of a batch.
@@ -89,13 +89,13 @@ def _kept_audit(folder: Path) -> set[str]:
     return set(_one(folder, "runs/audit*/partial.json").get("finished", []))
 
 
-# ---------------------------------------------------------------- detect, transfer, jsma-study
+# ---------------------------------------------------------------- detect, transfer
 
 
 def _watch_detect(say: Say) -> None:
     from hwsim.runs.detection import DetectionStudy
 
-    wrapped(DetectionStudy, "_attack", lambda study, name, *_: say(name))
+    preceded(DetectionStudy, "_attack", lambda study, name, *_: say(name))
 
 
 def _kept_detect(folder: Path) -> set[str]:
@@ -110,28 +110,11 @@ def _watch_transfer(say: Say) -> None:
     def begin(*_: Any, crafted_on: str, attack: Any, **__: Any) -> None:
         say(f"{names[type(attack).__name__]} on {crafted_on}")
 
-    wrapped(transfer, "transfer", begin)
+    preceded(transfer, "transfer", begin)
 
 
 def _kept_transfer(folder: Path) -> set[str]:
     return set(_one(folder, "runs/transfer*/counts.json").get("cells", []))
-
-
-def _watch_jsma(say: Say) -> None:
-    from hwsim.runs import classpairs
-
-    classpairs.BATCH = BATCH
-
-    def begin(study: Any, model: Any, mine: Any) -> None:
-        (name,) = [name for name, one in study.machines.items() if one is model]
-        say(f"{name} from {mine['done']}")
-
-    wrapped(classpairs.JsmaStudy, "_one_batch", begin)
-
-
-def _kept_jsma(folder: Path) -> set[str]:
-    state = _one(folder, "runs/jsma-study*/partial.json").get("state", {})
-    return {f"{k} from {n}" for k, mine in state.items() for n in range(0, mine["done"], BATCH)}
 
 
 # ---------------------------------------------------------------- train, finetune, prune, measure
@@ -205,7 +188,7 @@ def _kept_measuring(folder: Path) -> set[str]:
 def _watch_study(say: Say) -> None:
     from hwsim.studies.runner import runner
 
-    wrapped(runner, "execute", lambda text: say(_row(json.loads(text))))
+    preceded(runner, "execute", lambda text: say(_row(json.loads(text))))
 
 
 def _row(task: dict[str, Any]) -> str:
@@ -231,15 +214,12 @@ _IMAGES = ("--samples", "16")
 VICTIMS = [
     Victim("attack", ("attack", "hfgsm", "--model", NETWORK, *_IMAGES, "--eps", "0.1,0.3",
                       "--json", "numbers.json"), _watch_attack, _kept_attack),
-    Victim("audit", ("audit", NETWORK, "--images", "4", "--draws", "4", "--steps", "10",
+    Victim("audit", ("audit", NETWORK, "--images", "2", "--draws", "2", "--steps", "10",
                      "--eps", "0.3"), _watch_audit, _kept_audit),
     Victim("detect", ("detect", NETWORK, "--samples", "8", "--attacks", "hfgsm,pgd"),
            _watch_detect, _kept_detect),
     Victim("transfer", ("transfer", "--models", NETWORK, *_IMAGES, "--eps", "0.2,0.3",
                         "--attacks", "fgsm,mi"), _watch_transfer, _kept_transfer),
-    Victim("jsma-study", ("jsma-study", "--model", NETWORK, "--per-class", "1",
-                          "--block", "20"),
-           _watch_jsma, _kept_jsma),
     Victim("train", ("train", NAME, "--out", "out"), _watch_training, _kept_training),
     Victim("finetune", ("finetune", NETWORK, "--hardware", "--bits", "6", "--epochs", "4",
                         "--batch", "16", "--out", "out"), _watch_training, _kept_training),

@@ -21,7 +21,7 @@ for _home in ("attacks", "audit", "commands", "defenses", "networks", "report", 
     _room = importlib.import_module(f"hwsim.{_home}")
     for _module in pkgutil.walk_packages(_room.__path__, f"hwsim.{_home}."):
         importlib.import_module(_module.name)
-for _name in ("hwsim.cli", "jinja2", "pyarrow.parquet", "safetensors.torch", "torch._dynamo"):
+for _name in ("hwsim.cli", "jinja2", "safetensors.torch", "torch._dynamo"):
     importlib.import_module(_name)
 Image.init()
 _figure = Figure()

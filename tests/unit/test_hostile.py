@@ -69,7 +69,7 @@ def test_a_case_is_the_same_again(tmp_path: Path) -> None:
     [
         (["--minutes", "soon"], "MINUTES must be a number from 0, got 'soon'"),
         (["--only", "nothing"], "unknown ONLY 'nothing': choose an area (mutations"),
-        (["--docs", "--only", "cards"], "--docs is for a whole run: leave --only out"),
+        (["--docs", "--only", "cards"], "--docs is for whole areas: leave --only out, or name"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_exit_code_2(

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 #: Seconds to wait for a scheduler's answer.
 PATIENCE = 10
+#: Seconds between two looks at the workers of a local cluster.
+LOOK = 5.0
 #: Rows that a scheduler is given at once.
 QUEUE = 1000
 
@@ -94,12 +96,13 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         raise InputError(f"cluster {address!r}: give tcp://HOST:PORT of a scheduler, or local:N")
     try:
         import distributed
-        from distributed.utils import silence_logging_cmgr
+        from distributed.utils import silence_logging_cmgr as silent
     except ImportError:
         raise InputError("a cluster needs dask: pip install 'hwsim[cluster]'") from None
     with ExitStack() as stack:
         # A scheduler that is gone, which dask logs with tracebacks, is an InputError of the runner.
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL + 1))
+        for root in ("distributed", "tornado"):
+            stack.enter_context(silent(logging.CRITICAL + 1, root))
         made: Any = None
         if local:
             made = distributed.LocalCluster(
@@ -107,6 +110,7 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
                 dashboard_address=None, silence_logs=50, env={"NUMBA_NUM_THREADS": "1"},
             )  # fmt: skip
             stack.callback(made.close)
+            stack.enter_context(_kept_whole(made, int(local[1])))
         try:
             client = distributed.Client(made or address, timeout=PATIENCE)
         except (OSError, TimeoutError):
@@ -114,6 +118,37 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         stack.enter_context(client)
         # Its scheduler keeps the queue, and workers may join at any time.
         yield client.get_executor(pure=False), QUEUE
+
+
+@contextmanager
+def _kept_whole(made: Any, workers: int) -> Iterator[None]:
+    """See to it that a local cluster has its workers again, however they ended.
+
+    Dask replaces one that dies at work, but gives up its place where the next dies as it starts, or
+    needs longer for that than ``distributed.deploy.lost-worker-timeout``. Rows would wait for ever.
+    """
+    from distributed.core import Status
+
+    ended = threading.Event()
+
+    async def renew() -> None:
+        for name, nanny in list(made.workers.items()):
+            if nanny.status in (Status.failed, Status.closed):
+                del made.workers[name]
+        made.scale(workers)  # opens what is missing
+
+    def look() -> None:
+        while not ended.wait(LOOK):
+            with suppress(RuntimeError, OSError, TimeoutError):  # it looks again
+                made.sync(renew)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(PATIENCE)
 
 
 @contextmanager
