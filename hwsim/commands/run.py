@@ -57,22 +57,22 @@ def command(
         from hwsim.engine.module import Engine
         from hwsim.models.datasets.dataset import load_dataset
         from hwsim.models.loop import accuracy
-        from hwsim.networks.open import open_network, pixels
+        from hwsim.networks.open import open_network
 
         network = open_network(image, config, bits, on_progress)
         samples = samples or (20 if backend == "rtl" else 1000)
         test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)
-        labels = torch.from_numpy(test.labels)
+        inputs, labels = network.inputs(test), torch.from_numpy(test.labels)
     shares = {}
     if backend == "rtl":
-        shares["Verilog"] = _on_rtl(network, pixels(test), labels)
+        shares["Verilog"] = _on_rtl(network, inputs, labels)
         machines = {"float": network.module}
     else:
         machines = {"fixed point": Engine(network.program), "float": network.module}
     hits = dict.fromkeys(machines, 0)
     with progress_bar(screen) as bar:
         task = bar.add_task(network.name, total=samples)
-        for images, right in zip(pixels(test).split(BATCH), labels.split(BATCH), strict=True):
+        for images, right in zip(inputs.split(BATCH), labels.split(BATCH), strict=True):
             for name, machine in machines.items():
                 hits[name] += round(accuracy(machine, images, right) * len(right))
             bar.advance(task, len(right))

@@ -90,7 +90,7 @@ def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:
     from hwsim.engine.module import Engine
     from hwsim.errors import InputError
     from hwsim.models.datasets.dataset import load_dataset
-    from hwsim.networks.open import pixels
+    from hwsim.networks.open import fitted
 
     name = program.provenance.get("dataset")
     if not isinstance(name, str):
@@ -101,5 +101,5 @@ def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:
     test = load_dataset(name, "test")
     if index >= len(test):
         raise InputError(f"--index {index}: {test.name} has test images 0 … {len(test) - 1}")
-    grid = Engine(program).grid(pixels(test)[index : index + 1])
+    grid = Engine(program).grid(fitted(test, program, "the network")[index : index + 1])
     return grid[0].transpose(2, 0, 1), f"test image {index} of {test.name}, a {test.labels[index]}"

@@ -39,22 +39,27 @@ class Network:
     dataset: str
 
     def inputs(self, data: Dataset) -> Tensor:
-        """The pixels of a data set as the network takes them: vectors (N, F), series (N, C, L) too.
+        """The pixels of a data set as the network takes them: see ``fitted``."""
+        return fitted(data, self.program, self.name)
 
-        Raises InputError for images of another size.
-        """
-        images, (channels, height, width) = pixels(data), self.program.input_shape
-        if images.shape[1:] == self.program.input_shape:
-            return images
-        if images[:1].numel() != channels * height * width:
-            raise InputError(
-                f"{self.name} reads inputs of shape {self.program.input_shape}, the images of "
-                f"{data.name} have shape {tuple(images.shape[1:])}"
-            )
-        shape: tuple[int, ...] = self.program.input_shape
-        if height == 1:
-            shape = (channels,) if width == 1 else (channels, width)
-        return images.reshape(len(images), *shape)
+
+def fitted(data: Dataset, program: Program, name: str) -> Tensor:
+    """The pixels of a data set as a program takes them: vectors (N, F), series (N, C, L), too.
+
+    Raises InputError for images of another size; ``name`` is the network's.
+    """
+    images, (channels, height, width) = pixels(data), program.input_shape
+    if images.shape[1:] == program.input_shape:
+        return images
+    if images[:1].numel() != channels * height * width:
+        raise InputError(
+            f"{name} reads inputs of shape {program.input_shape}, the images of {data.name} have "
+            f"shape {tuple(images.shape[1:])}"
+        )
+    shape: tuple[int, ...] = program.input_shape
+    if height == 1:
+        shape = (channels,) if width == 1 else (channels, width)
+    return images.reshape(len(images), *shape)
 
 
 def is_image(name: str) -> bool:

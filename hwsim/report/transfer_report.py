@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.files.output import write_together
-from hwsim.report.budgets import detail as steps
+from hwsim.report.budgets import steps
 from hwsim.report.pages import FILES, prepare_run_directory
 from hwsim.report.schema import to_json
 from hwsim.report.words import percent

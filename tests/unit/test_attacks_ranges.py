@@ -325,3 +325,15 @@ def test_a_step_of_a_momentum_attack_does_not_depend_on_what_inputs_are_called()
     flat = MIFGSM(steps=3, space=engine.space)(engine, x, labels, epsilon=0.1)
     image = MIFGSM(steps=3, space=engine.space)(engine, x[:, :, None, None], labels, epsilon=0.1)
     assert torch.equal(flat.adversarial, image.adversarial.flatten(1))
+
+
+def test_pixels_are_shown_to_an_attack_as_they_are() -> None:
+    """So that nothing of what it makes of them can differ by a bit."""
+    module, engine, x = network("pixels")
+    for model in (module, engine):
+        attack = FGSM(space=engine.space)
+        seen = attack.shown(model, x)
+        assert seen[0] is attack
+        assert seen[1] is model
+        assert seen[2] is x
+    assert engine.space == Grid(255)

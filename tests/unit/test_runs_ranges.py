@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from hwsim.attacks.core.errors import AttackError
 from hwsim.audit.attempts import Effort
 from hwsim.audit.report import write_audit
 from hwsim.audit.suite import Audit, AuditSettings
+from hwsim.commands.options import check_widest, parse_epsilons, widest
 from hwsim.compiler.compiler import compile
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
@@ -176,3 +178,22 @@ def test_images_of_another_size_are_refused(network: Network, images: Dataset) -
         network.inputs(small)
     with pytest.raises(AttackError, match="the width of the input's range"):
         Experiment(Request("fgsm", "vectors", (2.5,), 8), network, images)
+
+
+def test_budgets_that_nobody_typed_are_shares_of_the_range() -> None:
+    spent = budgets.parse("0.1,inf", "linf")
+    assert budgets.resolve(spent, (1, 2, 2), unit=8.0) == (0.8, math.inf)
+    assert budgets.resolve(spent, (1, 2, 2)) == (0.1, math.inf)
+
+
+def test_only_of_an_image_the_largest_epsilon_is_not_known_before_it_is_loaded() -> None:
+    assert widest("mnist-cnn", "runs/zoo/mine") == 1.0
+    check_widest([0.5, 1.0], "mnist-cnn")
+    check_widest([300.0], "mnist-cnn", "small.hne/")
+    with pytest.raises(InputError, match="epsilon 3 is outside 0 … 1"):
+        check_widest([0.5, 3.0], "mnist-cnn")
+    assert parse_epsilons("3,1/2") == [0.5, 3.0]
+    with pytest.raises(InputError, match="epsilon 3 is outside 0 … 1"):
+        budgets.parse("3", "linf", widest("mnist-cnn"))
+    with pytest.raises(click.BadParameter, match="epsilon -1 is outside"):
+        parse_epsilons("-1")
