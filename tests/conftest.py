@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -32,6 +33,15 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _seed()  # before its fixtures, those of the module included
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiler(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Verilator's runtime is compiled once for all workers: tests/warm/compiler.py."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = start.compiler(shared / "compiler")
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")
