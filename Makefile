@@ -14,6 +14,9 @@ SYNTH   := $(VENV)/.installed-synth
 STUDIES := $(VENV)/.installed-paper
 # Tests run side by side, a thread each; what is about threads sets its own number.
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal
+# Where tests are marked clients; folders of nothing but marked tests need not even be imported.
+CLIENTS := tests/clients tests/test_pages.py
+ELSEWHERE := --ignore=tests/clients --ignore=tests/formal
 SITE    := $(VENV)/.installed-docs
 # Torch and numba start as many threads as there are cores; more would only fight.
 export OMP_WAIT_POLICY ?= passive
@@ -76,13 +79,13 @@ test: lint unit rtl clients formal-small  ## lint, unit, property, RTL, command-
 	@echo 'all checks passed'
 
 unit: $(TESTENV)
-	$(PYTEST) tests -m 'not clients and not rtl and not formal'
+	$(PYTEST) tests $(ELSEWHERE) -m 'not clients and not rtl and not formal'
 
 clients: $(TESTENV)
-	$(PYTEST) tests -m clients
+	$(PYTEST) $(CLIENTS) -m clients
 
-test-fast: $(TESTENV)  ## the tests that take less than two minutes together
-	HWSIM_EXAMPLES=25 $(PYTEST) tests -m 'not slow and not clients and not rtl and not formal'
+test-fast: $(TESTENV)  ## the tests that take a second or less each, with fewer random examples
+	HWSIM_EXAMPLES=25 $(PYTEST) tests $(ELSEWHERE) -m 'not slow and not clients and not rtl and not formal'
 
 fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (an area or property)
 	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \

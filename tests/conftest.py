@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import torch
 
 from tests import examples
 from tests.warm import start
+
+HERE = Path(__file__).parent
 
 # Before any test is imported: all settings build on the profile of that moment.
 examples.use("same")
@@ -32,6 +35,24 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _seed()  # before its fixtures, those of the module included
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Documents first: their tests are the longest, and nothing is left to do beside the last one.
+
+    xdist gives each worker a part of the list and takes from the ends of parts, so that one worker
+    has all of them, and what they share is made once.
+    """
+    items.sort(key=lambda item: item.path.parent != HERE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiler(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Verilator's runtime is compiled once for all workers: tests/warm/compiler.py."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = start.compiler(shared / "compiler")
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def ended(*command: str, code: str = ENTRY, **options: object) -> subprocess.Com
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SAYING)
 def test_a_full_standard_output_is_one_line_and_code_2(command: str) -> None:
     with open("/dev/full", "w") as full:
@@ -125,6 +126,7 @@ def test_a_full_disk_without_a_file_name_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (2, expected)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_during_training_is_one_line_and_keeps_the_last_epoch(
     place: Path, few_digits: None
 ) -> None:
@@ -148,6 +150,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [0, 2])
 def test_processes_that_are_interrupted_add_no_line(tmp_path: Path, rows: int) -> None:
     """rows: 0 is while the processes start."""

@@ -38,6 +38,7 @@ def no_constant(text: str) -> Any:
     raise AssertionError(f"{text} is no JSON")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_an_attack_leaves_the_same_shape_whatever_it_is(
     run: Run, place: Path, offered: Network, name: str
@@ -68,6 +69,7 @@ def test_an_attack_leaves_the_same_shape_whatever_it_is(
     assert ("margin loss" in out) == naive
 
 
+@pytest.mark.slow
 def test_a_naive_number_stands_beside_that_of_the_margin_loss(
     run: Run, place: Path, offered: Network
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_share_of_the_values_is_a_number_of_them(run: Run, place: Path, offere
     assert result["epsilons"] == result["effective_epsilons"] == [7, 113]  # 1% is 7 of 784
 
 
+@pytest.mark.slow
 def test_a_minimizing_attack_can_be_interrupted_and_goes_on(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_probabilities_instead_of_logits_are_warned_about(
         assert run(*command).code == 0
 
 
+@pytest.mark.slow
 def test_a_network_that_is_always_wrong_has_no_success_to_report(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +188,7 @@ def test_without_the_toolbox_a_gradient_free_attack_is_one_line(
 # ---------------------------------------------------------------- detection
 
 
+@pytest.mark.slow
 def test_detection_leaves_a_table_a_picture_and_a_page(
     run: Run, place: Path, offered: Network
 ) -> None:

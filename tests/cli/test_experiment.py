@@ -81,6 +81,7 @@ def test_an_image_gives_the_numbers_of_the_network_it_was_made_from(
     assert numbers(result(from_image, test_set)) == numbers(usual)
 
 
+@pytest.mark.slow
 def test_a_network_without_a_correct_answer_gives_null_and_no_error(
     network: Network, test_set: Dataset
 ) -> None:

@@ -20,6 +20,7 @@ def small(network: Any, images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hwsim.models.datasets.dataset.load_dataset", lambda *_, **__: images)
 
 
+@pytest.mark.slow
 def test_a_study_leaves_numbers_a_picture_and_a_page(run: Run, place: Path) -> None:
     command = ("jsma-study", "--per-class", 1, "--output", "probabilities")
     code, out, err = run(*command)

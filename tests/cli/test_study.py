@@ -38,6 +38,7 @@ def _only_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "place", lambda n: place(n) if n == MODEL else None)
 
 
+@pytest.mark.slow
 def test_a_study_runs_on_what_is_there_and_names_what_is_not(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_study_runs_on_what_is_there_and_names_what_is_not(
     assert read(folder / "result.json")["rows"] == result["rows"]
 
 
+@pytest.mark.slow
 def test_parquet_holds_the_records(run: Run) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     assert run("study", "fig6", "--parquet", "a.parquet").code == 0
@@ -93,6 +95,7 @@ def test_a_study_without_any_of_its_networks_says_so(run: Run) -> None:
     assert read(Path("runs/studies/table2/result.json"))["rows"] == []
 
 
+@pytest.mark.slow
 def test_tables_go_into_a_document(run: Run) -> None:
     paper = Path("paper.md")
     paper.write_text("# T\n<!-- storage: begin -->\nsuperseded\n<!-- storage: end -->\nafter\n")
@@ -124,6 +127,7 @@ def test_wrong_data_are_an_error_and_missing_data_leave_a_document_as_it_is(
     assert "as it was" in paper.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_network_that_was_trained_otherwise_does_not_stand_in_for_the_papers(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +175,7 @@ def test_inhibition_below_half_a_step_leaves_a_layer_as_it_is() -> None:
     assert (moved.output.weights != plain.output.weights).any()
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_files_or_other_code_refuses_its_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

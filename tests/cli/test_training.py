@@ -22,6 +22,7 @@ def card(place: Path, name: str) -> dict:
     return json.loads((place / "runs/zoo" / f"{name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_adversarial_training_says_so_in_name_and_card(run: Run, place: Path) -> None:
     code, out, err = run(
         "train", H64, "--adversarial", "fgsm", "--epsilon", "0.1", "--samples", "16", *FEW,
@@ -41,6 +42,7 @@ def test_adversarial_training_says_so_in_name_and_card(run: Run, place: Path) ->
     assert list(found["fixed_accuracy"]) == ["8"]
 
 
+@pytest.mark.slow
 def test_finetuning_through_the_engine_changes_the_weights_and_the_card(
     run: Run, place: Path
 ) -> None:
@@ -65,6 +67,7 @@ def test_finetuning_through_the_engine_changes_the_weights_and_the_card(
     assert card(place, "noted")["dataset_note"].startswith("eight digits; not the canonical")
 
 
+@pytest.mark.slow
 def test_pruning_leaves_the_share_that_was_asked_for_and_m2(run: Run, place: Path) -> None:
     code, out, err = run(
         "prune", H64, "--to", "1.3", "--samples", "8", "--batch", "8", "--augment", "4"
@@ -85,6 +88,7 @@ def test_pruning_leaves_the_share_that_was_asked_for_and_m2(run: Run, place: Pat
     assert left_over == []
 
 
+@pytest.mark.slow
 def test_a_network_is_measured_on_the_engine_that_taught_it(run: Run, place: Path) -> None:
     words = (CONFIGS / "default.toml").read_text()
     (place / "six.toml").write_text(words + "act_w = 6\nwgt_w = 6\n")
@@ -95,6 +99,7 @@ def test_a_network_is_measured_on_the_engine_that_taught_it(run: Run, place: Pat
     assert list(card(place, f"{H64}-tuned")["fixed_accuracy"]) == ["6"]
 
 
+@pytest.mark.slow
 def test_a_card_that_does_not_tell_how_images_were_shifted_can_be_taken_further(
     run: Run, place: Path
 ) -> None:
@@ -111,6 +116,7 @@ def test_a_card_that_does_not_tell_how_images_were_shifted_can_be_taken_further(
         assert run(*typed).code == 0
 
 
+@pytest.mark.slow
 def test_a_card_keeps_what_was_measured_at_each_width(run: Run, place: Path) -> None:
     assert run("train", H64, *FEW)[0] == 0
     code, out, err = run("zoo", "measure", f"runs/zoo/{H64}", "--bits", "4,6")
@@ -119,6 +125,7 @@ def test_a_card_keeps_what_was_measured_at_each_width(run: Run, place: Path) -> 
     assert list(card(place, H64)["fixed_accuracy"]) == ["8", "6", "4"]
 
 
+@pytest.mark.slow
 def test_several_networks_are_measured_in_one_command(run: Run, place: Path) -> None:
     for name in ("first", "second"):
         assert run("train", H64, *FEW, "--name", name).code == 0

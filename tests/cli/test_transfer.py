@@ -57,6 +57,7 @@ def counted(study: TransferStudy, tmp_path_factory: pytest.TempPathFactory) -> d
     return study.count(tmp_path_factory.mktemp("counted") / "counts.json")
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_network_is_fooled_exactly_as_the_network_itself(
     study: TransferStudy, counted: dict[str, Any]
 ) -> None:
@@ -87,6 +88,7 @@ def test_counts_are_those_of_the_attack_and_the_judge_themselves(
     assert counted["correct"][judge] == int(right.sum())
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_and_further_attacks_are_added(
     network: Network, test_set: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -180,6 +181,7 @@ def spellings(draw: Draw) -> tuple[nn.Module, nn.Module, Tensor]:
     return plain.eval(), draw(st.sampled_from(_WRAPPERS))(dressed), x
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(spellings())
 def test_the_same_network_in_other_words_is_the_same_program(
@@ -369,6 +371,7 @@ def test_graphs_in_eight_bits_are_proven_and_come_close(graph: tuple[nn.Module, 
     assert np.abs(logits(program, x) - expected).max() < 0.3 * max(np.abs(expected).max(), 0.05)
 
 
+@pytest.mark.slow
 @FEWER
 @given(module_graphs())
 def test_an_exported_graph_is_the_same_program(graph: tuple[nn.Module, Tensor]) -> None:

@@ -272,6 +272,7 @@ def _seeds(case: Case) -> NDArray[np.float32]:
     return np.tile(np.where(one == 0, np.float32(0.5), one), (len(case.images), 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_a_wrong_backward_pass_is_caught(drawn: list[Case], mutant: Callable[[Run], None]) -> None:
     spoilt = caught = 0
@@ -288,6 +289,7 @@ def test_a_wrong_backward_pass_is_caught(drawn: list[Case], mutant: Callable[[Ru
     assert caught == spoilt
 
 
+@pytest.mark.slow
 def test_the_right_backward_pass_is_within_the_bound_on_the_same_networks(
     drawn: list[Case],
 ) -> None:

@@ -85,6 +85,7 @@ def test_targeted_l2_is_the_distance_where_the_target_wins_over_all(linear, inpu
     assert found.l2.median() <= 1.2 * to_target.median()
 
 
+@pytest.mark.slow
 def test_linf_is_the_gap_over_the_l1_norm(linear, inputs, labels):
     optimum = nearest(linear, inputs, labels, 1).amin(1)
     for space in (Continuous(), Grid(255)):
@@ -118,6 +119,7 @@ def test_what_is_returned_lies_on_the_grid_and_fools_the_model(attack, linear, i
         assert found.success.float().mean() > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL)
 def test_images_win_by_at_least_the_confidence_in_units_of_the_logits(
     attack, linear, inputs, labels
@@ -265,6 +267,7 @@ def test_l0_freezes_whole_pixels_where_channels_count_together(linear, inputs, l
     assert (found.l0 > pixels).any()  # what is free in one channel is free in the other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL)
 def test_the_engine_is_attacked_through_its_own_datapath(attack):
     engine = Engine(small_program())

@@ -101,6 +101,7 @@ def test_a_function_that_is_not_there_is_an_error() -> None:
         digest_in("hwsim.rows:gone", WORLD.get)
 
 
+@pytest.mark.slow
 def test_the_rows_of_attacks_reach_attacks_defenses_compiler_and_units_but_no_plots() -> None:
     modules = {module for module, _ in reached(f"{ROWS}:attack")}
     assert {

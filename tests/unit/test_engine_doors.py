@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from hwsim.engine import backward, forward, module
 
 ROOT = Path(module.__file__).parents[2]
@@ -55,6 +57,7 @@ def test_nobody_reaches_into_an_engine() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_tests_use_no_door_that_was_closed() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {what}"

@@ -205,6 +205,7 @@ runpy.run_module("tests.fuzz", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_a_wrong_engine_is_found_and_its_command_finds_it_again() -> None:
     only = ["--only", "gradients-equal-the-oracle", "--seed", "5", "--minutes", "0"]
     done = subprocess.run([sys.executable, "-c", WRONG_GATE, *only], capture_output=True, text=True)

@@ -294,6 +294,7 @@ def wide_differences(engine: Engine, images: Tensor, seed: Tensor, steps: int) -
     return out
 
 
+@pytest.mark.slow
 def test_ste_agrees_with_the_hardware_on_average(trained: tuple[Network, Tensor, Tensor]) -> None:
     """One input step mostly shows requantization: the truth is ste plus much larger noise.
 
@@ -307,6 +308,7 @@ def test_ste_agrees_with_the_hardware_on_average(trained: tuple[Network, Tensor,
     assert 0.5 < scale(ste, truth) < 1.5
 
 
+@pytest.mark.slow
 def test_ste_predicts_large_steps_of_the_hardware(trained: tuple[Network, Tensor, Tensor]) -> None:
     """The wider the step, the less requantization hides the slope."""
     network, images, seed = trained

@@ -100,6 +100,7 @@ def test_a_damaged_partial_file_is_ignored(done: Any, tmp_path: Path) -> None:
             assert whole._resumed(partial) == {}, wrong
 
 
+@pytest.mark.slow
 def test_the_files_of_a_study_hold_its_numbers(done: Any, tmp_path: Path) -> None:
     whole, state = done
     result = whole.result(state)

@@ -457,6 +457,7 @@ def test_no_wire_and_no_map_crashes_the_proof(
     assert "\n" not in outcome(changed)
 
 
+@pytest.mark.slow
 def test_a_program_of_very_many_layers_is_refused_before_its_maps_are_compared() -> None:
     one = (1, 1, 1)
     layers = (*[lut(one, RAMP)] * 50_000, total(one))

@@ -302,10 +302,11 @@ def test_random_networks_pass_the_proof_and_never_overflow_in_the_oracle(case: C
         assert reference.code(float(value), program.input, program.config.act_w) == a
 
 
+@pytest.mark.slow
 def test_random_networks_reach_every_corner_of_the_machine() -> None:
     seen: set[str] = set()
 
-    @settings(max_examples=3 * EXAMPLES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
     @given(programs())
     def collect(program: Program) -> None:
         seen.update(corners(program))
@@ -328,6 +329,7 @@ def test_random_networks_reach_every_corner_of_the_machine() -> None:
     assert wanted <= seen, sorted(wanted - seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "stride", "padded"), [(11, 4, True), (11, 15, True), (15, 15, False)]
 )  # of convolutions, pools, averages

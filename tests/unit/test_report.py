@@ -118,6 +118,7 @@ def test_json_refuses_what_it_cannot_represent() -> None:
 # ---------------------------------------------------------------- the three files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilons", [(0.3,), (0.05, 0.1, 0.2, 0.3, 0.5)])
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_run_leaves_json_picture_and_page(
@@ -306,6 +307,7 @@ def test_a_margin_loss_that_does_better_is_called_out() -> None:
     assert not [text for text in cautions(a_result()) if "margin loss" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("norm", "epsilons", "shown"),
     [("l2", (0.5, 1.5, math.inf), "L2"), ("l0", (7, 113, math.inf), "14.4%")],

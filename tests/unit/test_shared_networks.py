@@ -24,6 +24,7 @@ def networks() -> dict[str, Any]:
     return nets
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CASES.exists(), reason="needs shared/cases beside the checkout")
 def test_all_eighteen_compile_and_agree() -> None:
     told = {}

@@ -153,7 +153,7 @@ def begin(folder: Path, jobs: int, count: int, gate: Path) -> subprocess.Popen[b
     return subprocess.Popen(command, cwd=ROOT, env=environment)
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 600.0) -> None:
     """Wait until something is so; a machine may be slow, but not that slow."""
     end = time.monotonic() + seconds
     while not true():

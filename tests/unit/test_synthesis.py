@@ -227,6 +227,7 @@ def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path: Path) -> Non
         markdown.put(page, "pnr", "new")
 
 
+@pytest.mark.slow
 def test_small_holds_the_network_that_it_is_made_for() -> None:
     program: Program = open_program("mnist-cnn-h64", "small")
     assert program.config.index_mode == "hash"

@@ -314,6 +314,7 @@ def test_a_wide_engine_has_the_float_networks_gradient() -> None:
             assert float(((parameter.grad - value).abs() - most).max()) <= 0
 
 
+@pytest.mark.slow
 def test_training_through_four_bit_hardware_recovers_what_rounding_cost() -> None:
     """Blobs learnt in float lose on a 4-bit engine; learning on that engine gets it back."""
     generator = torch.Generator().manual_seed(0)

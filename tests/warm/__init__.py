@@ -17,4 +17,6 @@ never use pyplot), and the seed of ``hash(str)``, which is one for all.
 
 The server starts no thread, since a fork takes none along: it imports, and never computes. (NumPy's
 OpenBLAS has some from its import on, and knows about forks.)
+
+``compiler.py`` is no process of ours: a ``c++`` for all tests, of which its docstring tells.
 """

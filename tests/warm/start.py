@@ -1,8 +1,11 @@
-"""The folder whose ``hwsim`` is forked."""
+"""The folders whose ``hwsim`` is forked, and whose ``c++`` compiles the same only once."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,8 +35,7 @@ def commands(script: Path = INSTALLED / "hwsim") -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="hwsim-") as name:
         folder = Path(name)
         (folder / "fresh").symlink_to(script)
-        client = (HERE / "client.py").read_text(encoding="utf-8")
-        _script(folder / "hwsim", f"#!{sys.executable} -IS\n{client}")
+        _python(folder / "hwsim", HERE / "client.py")
         # A link would leave the virtual environment, which Python finds beside its own path.
         python = shlex.quote(sys.executable)
         _script(folder / "python", f'#!/bin/sh\nexec {python} "$@"\n')
@@ -45,6 +47,24 @@ def commands(script: Path = INSTALLED / "hwsim") -> Iterator[Path]:
             assert server.stdout is not None
             assert server.stdout.readline() == "ready\n", "the server did not start"
             yield folder
+
+
+def compiler(folder: Path) -> Path:
+    """``folder`` with a ``c++``, which may be there already; empty where this machine has none."""
+    real = shutil.which("c++")
+    if real and not (folder / "c++").exists():
+        (folder / "kept").mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another worker was here
+            (folder / "real").symlink_to(real)
+        part = folder / f"c++{os.getpid()}"
+        _python(part, HERE / "compiler.py")
+        part.replace(folder / "c++")
+    return folder
+
+
+def _python(path: Path, source: Path) -> None:
+    """A program of ``source`` that begins in milliseconds."""
+    _script(path, f"#!{sys.executable} -IS\n{source.read_text(encoding='utf-8')}")
 
 
 def _script(path: Path, text: str) -> None:
