@@ -25,6 +25,7 @@ from hwsim.program.workspace import image_bytes
 from hwsim.units import average as average_unit
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
+from hwsim.units.post import Words
 
 #: Types of sums that fit 32 bits: float32 holds integers below 2^24 only.
 NARROW = (np.float32, np.int32, np.uint8)
@@ -220,8 +221,12 @@ class Datapath:
             return out, sources[0] if keep else None
         state = np.empty(out.shape, np.uint8) if keep else None
         assert stage.post is not None
+        lanes = stage.sums.lanes if stage.sums is not None else None
         if isinstance(stage.layer, AddLayer):
             _add(stage.post, sources, out, state)
+        elif lanes is not None and state is None and stage.pool is None:
+            assert isinstance(stage.post.words, Words)
+            lanes.codes(sources[0], stage.post.words, stage.post.lo, stage.post.hi, out)
         else:
             _requantize(stage, stage.post, self._sums(stage, sources[0]), out, state)
         return out, state

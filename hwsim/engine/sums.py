@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.depthwise import Depthwise
+from hwsim.engine.depthwise_lanes import DepthwiseLanes, fills_vectors
 from hwsim.engine.forms import even, group_of, is_depthwise, surround
 from hwsim.engine.kernel_proof import Checked
 from hwsim.engine.kernels import Kernel
@@ -23,14 +24,18 @@ WIDE = ("float64", "int64")
 class Sums:
     """Called with maps (N, H, W, C) it gives exact sums (N, OH, OW, n_out).
 
-    Thread-safe. fallen: whether a kernel was given up on this CPU.
+    Thread-safe. fallen: whether a kernel was given up on this CPU. lanes: what computes codes as
+    well, without sums in memory, where there is such a kernel.
     """
 
     def __init__(self, layer: MacLayer, config: EngineConfig, trusted: frozenset[Kernel]) -> None:
         self.layer, self._form = layer, even(layer)
         self.ways: list[Checked] = []
         self._own: Depthwise | None = None
-        if is_depthwise(layer):
+        self.lanes: DepthwiseLanes | None = None
+        if is_depthwise(layer) and fills_vectors(layer, config.act_max):
+            self.lanes = DepthwiseLanes(layer)
+        elif is_depthwise(layer):
             self._own = Depthwise(self._form, config.act_max)
         elif layer.groups > 1:
             groups = (group_of(self._form, number) for number in range(layer.groups))
@@ -50,6 +55,8 @@ class Sums:
         return 8 if any(way.way.kernel in WIDE for way in self.ways) else 4
 
     def __call__(self, maps: NDArray[Any]) -> NDArray[Any]:
+        if self.lanes is not None:
+            return self.lanes.sums(maps)
         source = as_nchw(surround(self.layer, maps))
         if self._own is not None:
             return self._own(source)
