@@ -187,7 +187,7 @@ $(SITE): $(STAMP)
 	@touch $@
 
 $(PROVERS): $(STAMP)
-	@echo 'installing SymbiYosys, Yosys and z3 (once) ...'
+	@echo 'installing SymbiYosys, Yosys and Yices (once) ...'
 	@$(PIP) -e '.[dev,formal]'
 	@touch $@
 

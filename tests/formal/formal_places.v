@@ -206,7 +206,7 @@ module formal_places #(
 
   always @(posedge clk) begin
     // More runs than are remembered, where that takes few layers.
-    cover (RUNS > 2 || (known && !busy && image && !large && bad && !unwritten && !overlap));
+    if (RUNS == 2) cover (known && !busy && image && !large && bad && !unwritten && !overlap);
     cover (known && image && !large && !bad && add && in_lines == 2 && &written);
     cover (known && image && !large && bad && add && !last && (source & ~written) == 0 && !overlap);
     cover (known && image && large && !last && out_stop == ACT_DEPTH + 1);

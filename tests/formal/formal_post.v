@@ -107,6 +107,10 @@ module formal_post #(
     end
   end
 
+  // By then the longest layer has drained.
+  reg [4:0] age;
+  wire late = age == 5'd30;
+
   // Lines of the map that are written; more than there are is wrong, too.
   wire [LINE_W-1:0] count = add ? groups * pixels : outputs * groups * pixels;
   reg [15:0] done;
@@ -116,8 +120,10 @@ module formal_post #(
   reg [LINE_W-1:0] logits;
 
   always @(posedge clk) begin
-    if (!running) {done, ended, logits} <= {LINE_W + 17{1'b0}};
+    if (!running) {done, ended, logits, age} <= {LINE_W + 22{1'b0}};
     else begin
+      if (!late) age <= age + 5'd1;
+      if (late) assert (ended);
       done <= done | ({15'd0, write} << place);
       if (logit_write) logits <= logits + 1'b1;
       if (finish) ended <= 1'b1;

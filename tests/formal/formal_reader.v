@@ -16,7 +16,8 @@ module formal_reader #(
   (* anyconst *) reg [1:0] window_c, height, width, kernel_h, kernel_w, stride_h, stride_w;
   (* anyconst *) reg [1:0] pad_top, pad_left, out_h, out_w, groups, maps;
   (* anyconst *) reg [LINE_W-1:0] in_line, in2_line;
-  reg [2:0] cycle = 3'd0;
+  // What is worked out from the shape, which stands still long before, takes a cycle.
+  reg [2:0] cycle = 3'd2;
   wire load = cycle == 3'd3;
   wire running = cycle == 3'd4;
 

@@ -76,9 +76,9 @@ _EXPANDER = Proof(
     ),
     parameters={"ROWS": 3, "BANKS": 2, "WGT_W": 2, "ADDR_W": 3},
     mode="bmc",
-    depth=14,
+    depth=16,
     cover_depth=16,
-    note="bounded: the first 14 cycles of a layer, after a reset from any state",
+    note="bounded: the first 16 cycles of a layer, after a reset from any state",
     mutations=(
         Mutation("hne_expander", "if (grant_q[2]) begin", "begin", "a word is fetched unasked"),
         Mutation(
@@ -433,6 +433,28 @@ _POST_WIDE = Proof(
     ),
 )
 
+_PLACES_MUTATIONS = (
+    Mutation("hne_places", "|| out_line >= in_end)", "|| 1'b1)", "a map over what is read"),
+    Mutation("hne_places", "out_line >= in2_end);", "1'b1);", "a map over the second source"),
+    Mutation("hne_places", "!known_q ||", "", "what nobody wrote"),
+    Mutation("hne_places", "(add_i && !known2_q)", "1'b0", "a second source of nobody"),
+    Mutation("hne_places", "&& !last_i) begin", ") begin", "logits take up lines"),
+    Mutation("hne_places", "(valid_q[0] && !joins)", "valid_q[0]", "a run twice"),
+    Mutation(
+        "hne_places",
+        "if (first_end > new_end_q)",
+        "if (first_end < new_end_q)",
+        "the end of a run forgotten",
+    ),
+    Mutation("hne_places", "valid_q <= {RUNS{1'b0}};", "", "the image before counts, too"),
+    Mutation("hne_places", "(!last_i && out_end_q > DEPTH)", "1'b0", "beyond the end"),
+)
+
+#: Takes as many layers as there are runs: beyond the bound where there are four.
+_PLACES_FORGOTTEN = Mutation(
+    "hne_places", "|| (&valid_q", "|| 1'b0 && (&valid_q", "a run forgotten"
+)
+
 _PLACES = tuple(
     Proof(
         name=f"places_{runs}",
@@ -443,39 +465,12 @@ _PLACES = tuple(
         sources=("hne_places",),
         parameters={"ACT_DEPTH": depth, "LINE_W": width, "RUNS": runs},
         depth=6,
-        cover_depth=26,
+        cover_depth=cover_depth,
         mutations=mutations,
     )
-    for runs, depth, width, mutations in (
-        (
-            2,
-            6,
-            3,
-            (
-                Mutation(
-                    "hne_places", "|| out_line >= in_end)", "|| 1'b1)", "a map over what is read"
-                ),
-                Mutation(
-                    "hne_places", "out_line >= in2_end);", "1'b1);", "a map over the second source"
-                ),
-                Mutation("hne_places", "!known_q ||", "", "what nobody wrote"),
-                Mutation("hne_places", "(add_i && !known2_q)", "1'b0", "a second source of nobody"),
-                Mutation("hne_places", "&& !last_i) begin", ") begin", "logits take up lines"),
-                Mutation("hne_places", "|| (&valid_q", "|| 1'b0 && (&valid_q", "a run forgotten"),
-                Mutation("hne_places", "(valid_q[0] && !joins)", "valid_q[0]", "a run twice"),
-                Mutation(
-                    "hne_places",
-                    "if (first_end > new_end_q)",
-                    "if (first_end < new_end_q)",
-                    "the end of a run forgotten",
-                ),
-                Mutation(
-                    "hne_places", "valid_q <= {RUNS{1'b0}};", "", "the image before counts, too"
-                ),
-                Mutation("hne_places", "(!last_i && out_end_q > DEPTH)", "1'b0", "beyond the end"),
-            ),
-        ),
-        (3, 8, 3, ()),
+    for runs, depth, width, cover_depth, mutations in (
+        (2, 6, 3, 30, (*_PLACES_MUTATIONS, _PLACES_FORGOTTEN)),
+        (4, 10, 4, 34, _PLACES_MUTATIONS),
     )
 )
 
@@ -488,9 +483,9 @@ _POST = Proof(
     sources=("hne_post", "hne_post_lane", "hne_row_tiles"),
     parameters={"ROWS": 2, "LINE_W": 4, "CHAN_W": 3},
     mode="bmc",
-    depth=24,
+    depth=36,
     cover_depth=28,
-    note="bounded: 24 cycles, enough for two groups of three outputs, or of two pixels",
+    note="complete for up to two groups of three outputs of two pixels",
     mutations=(
         Mutation("hne_post", "if (!add_q) line_q", "line_q", "an add with a line for each row"),
         Mutation("hne_post", "&& (!add_q || row_last)}", "}", "the first row of an add is written"),
@@ -508,6 +503,57 @@ _POST = Proof(
     ),
 )
 
+_POST_VALUES = Proof(
+    name="post_values",
+    claim="what post writes, with its memories and hne_lut: for every row that drains "
+    "clamp(⌊(acc · m + b) / 2^s⌋, lo, hi) with the words of its channel, or with those of all "
+    "(average), with both products of an add, T[a] of the layer's table; acc + b in the last "
+    "layer; drains back to back or apart",
+    top="formal_post_values",
+    sources=("hne_post", "hne_post_lane", "hne_row_tiles", "hne_lut", "hne_ram"),
+    parameters={"COLS": 2, "ACT_W": 2, "ACC_W": 4, "MULT_W": 2, "LUT_TABLES": 2},
+    mode="bmc",
+    depth=24,
+    cover_depth=26,
+    note="bounded: the first six rows of a layer, such as three outputs of two pixels or of two "
+    "groups",
+    mutations=(
+        Mutation("hne_post", "(second_q[BIAS])", "(second_q[BIAS-1])", "the second map early"),
+        Mutation(
+            "hne_post",
+            "bias_q[(BIAS-1)*BIAS_W+:BIAS_W]",
+            "bias_q[(BIAS-2)*BIAS_W+:BIAS_W]",
+            "b early",
+        ),
+        Mutation(
+            "hne_post",
+            "shift_q[(SHIFT-1)*SHIFT_W+:SHIFT_W]",
+            "shift_q[(SHIFT-2)*SHIFT_W+:SHIFT_W]",
+            "s early",
+        ),
+        Mutation("hne_post", "last_layer_q ? UNIT : scale_i", "scale_i", "a logit times m"),
+        Mutation(
+            "hne_post",
+            "= acc2_q[n*ACC_W+:ACT_W]",
+            "= acc1_q[n*ACC_W+:ACT_W]",
+            "the code of the next row",
+        ),
+        Mutation("hne_lut", "LUT_WAIT + 1", "LUT_WAIT", "a word of a table early"),
+        Mutation(
+            "hne_lut",
+            "base[LINE_W-1:ACT_W], code_q",
+            "{LINE_W - ACT_W{1'b0}}, code_q",
+            "always table 0",
+        ),
+        Mutation(
+            "hne_post",
+            "if (!shared_q) tile_channel_q",
+            "tile_channel_q",
+            "an average with the words of the next channel",
+        ),
+    ),
+)
+
 _READER = Proof(
     name="reader",
     claim="what a layer reads: no word from outside of its source maps ever reaches a lane, for "
@@ -516,15 +562,22 @@ _READER = Proof(
     sources=("hne_act_reader", "hne_act_lanes"),
     parameters={"COLS": 2, "LINE_W": 5},
     mode="bmc",
-    depth=15,
+    depth=26,
     cover_depth=26,
-    note="bounded: 15 cycles, steps back to back or apart, maps up to 2 × 3, windows up to 2 × 2",
+    note="bounded: the first 19 steps of a layer, back to back, or 10 apart; maps up to 2 × 3, "
+    "windows up to 2 × 2",
     mutations=(
         Mutation(
             "hne_act_reader", "y_q >= 18'sd0 && y_q < height", "y_q < height", "above the map"
         ),
         Mutation("hne_act_reader", "y_q >= 18'sd0 && y_q < height", "y_q >= 18'sd0", "below it"),
-        Mutation("hne_act_lanes", "valid_q && !x_q[17] && x_q", "valid_q && x_q", "left of it"),
+        Mutation(
+            "hne_act_lanes",
+            "!x_q[17] && x_q[16:0] < {1'b0, in_w_i}",
+            "(x_q[17] || x_q[16:0] < {1'b0, in_w_i})",
+            "left of it",
+        ),
+        Mutation("hne_act_lanes", "&& x_q[16:0] < {1'b0, in_w_i}", "", "right of it"),
         Mutation(
             "hne_act_reader",
             "c_last_q ? group_step_i : channel_step_i",
@@ -538,10 +591,45 @@ _READER = Proof(
     ),
 )
 
+_MAC = Proof(
+    name="mac",
+    claim="MAC array: what drains of every row and lane is the sum of weight · activation over the "
+    "columns since the first one of the pixel tile, modulo 2^ACC_W, whatever is issued meanwhile, "
+    "back to back or apart; with weights of one it is the sum of an average",
+    top="formal_mac",
+    sources=("hne_mac_array", "hne_mac_row"),
+    parameters={"ROWS": 3, "COLS": 2, "ACT_W": 2, "WGT_W": 3, "ACC_W": 8},
+    mode="bmc",
+    depth=18,
+    cover_depth=18,
+    note="bounded: 18 cycles, sums of up to eight columns",
+    mutations=(
+        Mutation("hne_mac_row", "first_i ? product : ", "", "the sum of the pixel before stays"),
+        Mutation(
+            "hne_mac_array",
+            "wait_q[WAIT-1-:ROWS*WGT_W]",
+            "wait_q[WAIT-ROWS*WGT_W-1-:ROWS*WGT_W]",
+            "the weight of the next column",
+        ),
+        Mutation("hne_mac_row", "if (copy_i) shadow_q", "shadow_q", "no shadow bank"),
+        Mutation(
+            "hne_mac_row", "{{WGT_W{1'b0}}, act_q}", "{{WGT_W{act_q[ACT_W-1]}}, act_q}", "a sign"
+        ),
+        Mutation(
+            "hne_mac_array",
+            "tree[(2*place+1)*COLS*ACC_W+:COLS*ACC_W]",
+            "tree[2*place*COLS*ACC_W+:COLS*ACC_W]",
+            "a row drains in place of the next one",
+        ),
+    ),
+)
+
 PROOFS = (
     *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _ARGMAX,
     _MULHI, _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
     *_PLACES,
+    _MAC,
     _POST,
+    _POST_VALUES,
     _READER,
 )  # fmt: skip
