@@ -25,16 +25,26 @@ from tests.rtl.coverage.summary import HOLES, Share, Summary, read_explanations,
 LEAST = 95.0
 JSON, PAGE = Path("runs/coverage.json"), Path("docs/coverage.md")
 #: Of tests/rtl, what has nothing to simulate, and the networks that are long and like the others.
-SKIPPED = ("test_lint.py", "test_structure.py", "test_coverage.py", "test_zoo.py")
+SKIPPED = (
+    "test_lint.py",
+    "test_structure.py",
+    "test_coverage.py",
+    "test_zoo.py",
+    "test_example.py",
+    "test_drawings.py",
+)
 
 
 def regression(folder: Path) -> int:
-    """Run the tests so that every simulation leaves its file in ``folder``; pytest's exit code."""
+    """Run the tests so that every simulation leaves its file in ``folder``; pytest's exit code.
+
+    The first failure ends it: what the others count would be thrown away.
+    """
     environment = {**os.environ, COVERAGE: str(folder)}
     environment.setdefault("HWSIM_RTL", "coverage")
     ignored = [f"--ignore=tests/rtl/{name}" for name in SKIPPED]
     command = [sys.executable, "-m", "pytest", "tests/rtl", *ignored, "-m", "not slow",
-               *sys.argv[1:]]  # fmt: skip
+               "-x", *sys.argv[1:]]  # fmt: skip
     return subprocess.run(command, env=environment).returncode
 
 
