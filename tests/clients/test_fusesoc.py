@@ -14,7 +14,7 @@ from hwsim.engine.reference import run as oracle
 from hwsim.numbers.config import load_config
 from hwsim.rom.vendor import export
 from hwsim.rtl.core_file import NAME
-from hwsim.rtl.simulator import verilator
+from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import RTL
 from tests.images import residual_program
 from tests.rtl.samples import gradient_image
