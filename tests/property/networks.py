@@ -138,7 +138,8 @@ def _with_room(config: EngineConfig, program: Program, tight: bool) -> EngineCon
         wgt_depth=max(1, end.weight_base + end.weight_lines) * config.banks,
         idx_depth=max(1, end.index_base + end.index_lines),
         act_depth=max(one.line + map_lines(one.shape, config.cols) for one in program.maps),
-        chan_depth=end.channel_base + end.channels,
+        # As many lines hold the logits.
+        chan_depth=max(end.channel_base + end.channels, program.classes),
         prog_depth=len(program.layers) + 1,
     )
     tables = [
