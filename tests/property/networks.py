@@ -31,6 +31,7 @@ table; programs that are to be refused (tests/unit/test_proof.py).
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -64,8 +65,9 @@ __all__ = [
     "specs",
 ]
 
-#: Examples for an everyday run of one property; a thorough one multiplies it.
-EXAMPLES = 100
+#: Examples for an everyday run of one property; a thorough one multiplies it. Fewer where
+#: HWSIM_EXAMPLES asks for fewer.
+EXAMPLES = min(100, int(os.environ.get("HWSIM_EXAMPLES", "100")))
 #: Largest image side, of two that are alike.
 SIDE = 11
 
