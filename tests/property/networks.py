@@ -31,6 +31,7 @@ table; programs that are to be refused (tests/unit/test_proof.py).
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -64,8 +65,9 @@ __all__ = [
     "specs",
 ]
 
-#: Examples for an everyday run of one property; a thorough one multiplies it.
-EXAMPLES = 100
+#: Examples for an everyday run of one property; a thorough one multiplies it. Fewer where
+#: HWSIM_EXAMPLES asks for fewer.
+EXAMPLES = min(100, int(os.environ.get("HWSIM_EXAMPLES", "100")))
 #: Largest image side, of two that are alike.
 SIDE = 11
 
@@ -138,7 +140,8 @@ def _with_room(config: EngineConfig, program: Program, tight: bool) -> EngineCon
         wgt_depth=max(1, end.weight_base + end.weight_lines) * config.banks,
         idx_depth=max(1, end.index_base + end.index_lines),
         act_depth=max(one.line + map_lines(one.shape, config.cols) for one in program.maps),
-        chan_depth=end.channel_base + end.channels,
+        # As many lines hold the logits.
+        chan_depth=max(end.channel_base + end.channels, program.classes),
         prog_depth=len(program.layers) + 1,
     )
     tables = [
