@@ -152,7 +152,9 @@ class _Grouping:
             else:
                 raise refuse(node.name, node.operator, "reads channels that are shifted apart",
                              QUANTIZE_BEFORE)  # fmt: skip
-        fields: dict[str, Any] = dict(weights=weights.values.astype(np.int32), window=window)
+        fields: dict[str, Any] = dict(
+            weights=weights.values.astype(np.int32), steps=weights.scales, window=window
+        )
         if isinstance(node, Conv):
             fields |= dict(groups=node.groups)
         post = Post(np.ones(count), offset)

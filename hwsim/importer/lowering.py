@@ -180,9 +180,10 @@ def _mac(step: Step, config: EngineConfig) -> MacLayer:
     count, fan_in = matrix.shape
     window = reaching(step.window, source.shape) if step.window else None
     none = np.zeros(count, np.int32)
-    steps = np.array([float(one / source.codes.scale) for one in step.ratio])
-    if len(set(step.ratio)) == 1:
-        steps = steps[:1]
+    steps = np.array([float(one) for one in step.steps])
+    if step.target is None:
+        # A logit is worth one step of a weight times one of the input, and nothing between.
+        steps = np.array([float(step.ratio[0] / source.codes.scale)])
     shape = (count, *(window.out_sides(*source.shape[1:]) if window else (1, 1)))
     layer = MacLayer(
         name=step.name, kind="conv" if window else "fc", in_shape=source.shape, out_shape=shape,

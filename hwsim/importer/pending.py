@@ -115,7 +115,7 @@ class Pending:
             self.node.name, self.node.operator, self.kind, self.sources, target,
             ratio=tuple(one * gain for one, gain in zip(ratio, gains, strict=True)),
             offset=_exact(post.offset), low=post.low, high=post.high, rounding=rounding,
-            bipolar=bool(quantize and quantize.bipolar), **self.fields,
+            **{"bipolar": bool(quantize and quantize.bipolar), **self.fields},
         )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ class Step:
 
     name, operator: the file's. weights: int32 (O, I/groups, kh, kw) or (O, F). ratio: (O,), (1,)
     or, of a sum, (2,). bias: int64 (O,) on the accumulator's scale. offset: real, (O,) or (1,).
-    function: of a lut, on real numbers. bipolar: codes 0 below real 0 and 1 from it on.
+    steps: what the weights are worth, one or one a row. function: of a lut, on real numbers. bipolar: codes 0 below real 0 and 1 from it on.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Step:
     low: float = -np.inf
     high: float = np.inf
     weights: NDArray[Any] | None = None
+    steps: tuple[Fraction, ...] = (Fraction(1),)
     window: Window | None = None
     groups: int = 1
     rounding: Rounding = "even"
