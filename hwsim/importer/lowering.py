@@ -30,6 +30,8 @@ from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.program.wires import Input, Place, Wire, image_first
 
+#: Ways of rounding that differ from the engine's in ties only.
+_NEAREST = ("even", "even-behind-zero", "away", "toward", "kernel")
 Words = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
 
 
@@ -238,7 +240,8 @@ def _add(step: Step, config: EngineConfig) -> AddLayer:
     assert target is not None
     one, two = (gain / target.codes.scale for gain in step.ratio)
     zeros = code(step.sources[0]), code(step.sources[1]), code(target)
-    found = requantize_sum((one, two), step.offset[0], target.codes.scale, zeros, config)
+    offset = step.offset[0] + lowered_by(step)
+    found = requantize_sum((one, two), offset, target.codes.scale, zeros, config)
     if found is None:
         raise _does_not_fit(step, 0, config)
     (m, n), s, b = found
@@ -336,8 +339,21 @@ def _written(step: Step) -> dict[str, Any]:
 
 
 def _each(step: Step, sums: list[int]) -> Sequence[tuple[Fraction, int]]:
+    """What is added to each channel, in real numbers and in units of its accumulator."""
     offsets = step.offset if len(step.offset) > 1 else step.offset * len(sums)
-    return list(zip(offsets, sums, strict=True))
+    return [(one + lowered_by(step), zero) for one, zero in zip(offsets, sums, strict=True)]
+
+
+def lowered_by(step: Step) -> Fraction:
+    """What makes rounding to the nearest, ties up, of the file's way to round."""
+    if step.target is None or step.rounding in _NEAREST or step.bipolar:
+        return Fraction(0)
+    if step.rounding == "floor" or (step.rounding == "trunc" and step.low >= 0):
+        return -step.target.codes.scale / 2
+    raise CompileError(
+        f"{step.name}: {step.operator} rounds by {step.rounding}: the engine rounds to the nearest "
+        "or down: quantize with ROUND or FLOOR"
+    )
 
 
 def _dense(matrix: NDArray[Any]) -> NDArray[np.int32]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.importer import rounding_oracle
+from hwsim.importer.codes import rounded
 from hwsim.importer.steps import Step
 from hwsim.importer.sums import pooled, sums
 
@@ -22,7 +23,15 @@ MODELS = {
 }
 
 
-def codes(step: Step, sources: list[I64], model: str) -> I64:
+def matching(step: Step, sources: list[I64], wanted: I64) -> tuple[str, ...]:
+    """The models that give ``wanted`` from ``sources``, bit for bit; arrays as of ``codes``."""
+    total = sums(step, sources) if len(sources) == 1 else None
+    return tuple(
+        name for name in MODELS if np.array_equal(codes(step, sources, name, total), wanted)
+    )
+
+
+def codes(step: Step, sources: list[I64], model: str, total: I64 | None = None) -> I64:
     """What a kernel that rounds like ``model`` makes of codes.
 
     Parameters
@@ -33,6 +42,8 @@ def codes(step: Step, sources: list[I64], model: str) -> I64:
         Codes q of the file that the step reads.
     model : str
         A key of ``MODELS``.
+    total : int64 array (N, C, H, W), optional
+        The step's sums, where they are known.
 
     Returns
     -------
@@ -46,10 +57,11 @@ def codes(step: Step, sources: list[I64], model: str) -> I64:
         return step.table()[sources[0] - step.sources[0].codes.low]
     if step.kind == "add":
         found = _added(step, sources, model)
-    elif step.bipolar:
-        return (_real(step, sums(step, sources)) >= 0).astype(np.int64)
     else:
-        found = _requantized(step, sums(step, sources), model)
+        total = sums(step, sources) if total is None else total
+        if step.bipolar:
+            return (_real(step, total) >= 0).astype(np.int64)
+        found = _requantized(step, total, model)
     low, high = step.bounds
     return np.clip(found, low, high)
 
@@ -78,11 +90,9 @@ def _in_float64(step: Step, total: I64) -> I64:
     to = step.target.codes
     real = np.clip(_real(step, total), step.low, step.high)
     values = real / float(to.scale)
-    if step.rounding == "even-behind-zero":
-        return np.rint(values + to.zero).astype(np.int64)
-    if step.rounding == "away":
-        return (np.sign(values) * np.floor(np.abs(values) + 0.5)).astype(np.int64) + to.zero
-    return np.rint(values).astype(np.int64) + to.zero
+    if step.rounding in ("even", "kernel"):
+        return np.rint(values).astype(np.int64) + to.zero
+    return rounded(values + to.zero, step.rounding).astype(np.int64)
 
 
 def _real(step: Step, total: I64) -> NDArray[np.float64]:
@@ -158,8 +168,8 @@ def _added(step: Step, sources: list[I64], model: str) -> I64:
     if model == "double":
         values = (one * scales[0] + two * scales[1]) / scales[2]
         behind = step.rounding == "even-behind-zero"
-        rounded = np.rint(values + to.zero) if behind else np.rint(values) + to.zero
-        return rounded.astype(np.int64)
+        found = np.rint(values + to.zero) if behind else np.rint(values) + to.zero
+        return found.astype(np.int64)
     if model == "half-even":
         m, n, shift = rounding_oracle.add_constants(scales)
         return ((one * m + two * n + (1 << (shift - 1))) >> shift) + to.zero

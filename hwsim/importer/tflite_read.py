@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -69,11 +70,7 @@ class _Reader:
         self.shapes: dict[str, Shape] = {}
         #: Values whose order is (H, W, C), flattened: what they were, (C, H, W).
         self.flattened: dict[str, Shape] = {}
-        names = [tensor.name for tensor in model.tensors]
-        self.names = [
-            name if name and names.count(name) == 1 else f"{name or 'tensor'}#{index}"
-            for index, name in enumerate(names)
-        ]
+        self.names = names_of(model)
 
     def graph(self) -> Graph:
         if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:
@@ -463,6 +460,16 @@ def same_sides(side: int, kernel: int, stride: int) -> tuple[int, int]:
     """(before, behind): the padding SAME of one axis; what is left over goes behind."""
     total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2
+
+
+def names_of(model: Model) -> list[str]:
+    """The names of a file's tensors, with a number behind those that are none or stand twice."""
+    names = [tensor.name for tensor in model.tensors]
+    seen = Counter(names)
+    return [
+        name if name and seen[name] == 1 else f"{name or 'tensor'}#{index}"
+        for index, name in enumerate(names)
+    ]
 
 
 def _codes(tensor: Tensor) -> Codes | None:
