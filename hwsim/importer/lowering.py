@@ -165,7 +165,7 @@ def summed(step: Step) -> Step:
     channels, height, width = step.sources[0].shape
     ones = np.repeat(np.eye(channels, dtype=np.int32), height * width, axis=1)
     ratio = step.ratio * channels if len(step.ratio) == 1 else step.ratio
-    return dataclasses.replace(step, kind="fc", weights=ones, window=None, ratio=ratio)
+    return dataclasses.replace(step, kind="average", weights=ones, ratio=ratio)
 
 
 def _summing(step: Step) -> str:
@@ -180,7 +180,7 @@ def _mac(step: Step, config: EngineConfig) -> MacLayer:
     assert weights is not None
     matrix = weights.reshape(len(weights), -1)
     count, fan_in = matrix.shape
-    window = reaching(step.window, source.shape) if step.window else None
+    window = reaching(step.window, source.shape) if step.kind == "conv" and step.window else None
     none = np.zeros(count, np.int32)
     steps = np.array([float(one) for one in step.steps])
     if step.target is None:
@@ -257,6 +257,11 @@ def _words(step: Step, sums: list[int], reach: list[int], config: EngineConfig) 
     codes, found = step.target.codes, []
     if step.bipolar:
         return _signs(step, sums)
+    if step.kind == "average" and step.rounding == "kernel":
+        away = _away(step, reach[0], config)
+        if away is not None:
+            m, s, b = ([word] * len(sums) for word in away)
+            return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
     ratios = step.ratio if len(step.ratio) > 1 else step.ratio * len(sums)
     for channel, ((offset, zero_sum), most) in enumerate(zip(_each(step, sums), reach, strict=True)):
         ratio = ratios[channel] / codes.scale
@@ -270,6 +275,31 @@ def _words(step: Step, sums: list[int], reach: list[int], config: EngineConfig) 
         found.append(one)
     m, s, b = zip(*found, strict=True)
     return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
+
+
+def _away(step: Step, reach: int, config: EngineConfig) -> tuple[int, int, int] | None:
+    """(m, s, b) of TFLite's averages: codes in, codes out, halves away from the code that is 0.
+
+    A multiplier a little larger than 1/n, around q = 0, carries every half away from there and
+    nothing else, as long as what it adds to the largest mean stays below the distance of the next
+    number that is no half. None where the multiplier is too narrow for that.
+    """
+    source, target = step.sources[0].codes, step.target
+    assert step.window is not None
+    assert target is not None
+    if source != target.codes or step.post_moves:
+        return None
+    n, zero = step.window.size, source.shift
+    most = max(abs(source.low), abs(source.high))
+    width, limit = config.acc_w + config.mult_w, (1 << (config.mult_w - 1)) - 1
+    for s in range(width - 1, 0, -1):
+        m = (1 << s) // n + 1
+        b = (zero << s) + (1 << (s - 1)) - n * zero * m
+        if m > limit or reach * m + abs(b) >= 1 << (width - 1):
+            continue
+        more = Fraction(n * m, 1 << s) - 1
+        return (m, s, b) if most * more < Fraction(1, n if n % 2 == 0 else 2 * n) else None
+    return None
 
 
 def _constant(

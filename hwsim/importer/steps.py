@@ -82,6 +82,13 @@ class Step:
         return self.sources[0].shape[0]
 
     @property
+    def post_moves(self) -> bool:
+        """Whether an average is scaled or shifted besides."""
+        assert self.window is not None
+        unit = self.sources[0].codes.scale / self.window.size
+        return any(one != unit for one in self.ratio) or any(self.offset)
+
+    @property
     def bounds(self) -> tuple[int, int]:
         """Least and largest code of the target, its clamp included."""
         assert self.target is not None
