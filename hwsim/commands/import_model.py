@@ -39,18 +39,24 @@ def parse_range(_: click.Context, __: click.Parameter, text: str | None) -> tupl
     "--data", type=click.Path(path_type=Path), help=".npz with x, as the network takes it, and y."
 )
 @click.option(
-    "--range", "bounds", callback=parse_range,
+    "--range",
+    "bounds",
+    callback=parse_range,
     help="LOW,HIGH of an input that the file leaves in real numbers.",
-)  # fmt: skip
+)
 @config_option
 @click.option(
-    "--mult-w", type=click.IntRange(8, 31),
+    "--mult-w",
+    type=click.IntRange(8, 31),
     help="Bits of the requantization multiplier  [default: the configuration's, 16]",
-)  # fmt: skip
+)
 @click.option(
-    "--images", type=click.IntRange(1, 100_000), default=100, show_default=True,
+    "--images",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
     help="Images of the comparison: the first of the data, or drawn at random.",
-)  # fmt: skip
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of images drawn at random.")
 @click.option("--force", is_flag=True, help="Replace an existing image.")
 @json_option
@@ -114,8 +120,10 @@ def command(
         from hwsim.rom import image as rom
 
         rom.save(model.program, output, overwrite=force)
-        say(f"{output}: {len(model.program.layers)} layers, configuration "
-            f"{model.program.config.name}")  # fmt: skip
+        say(
+            f"{output}: {len(model.program.layers)} layers, configuration "
+            f"{model.program.config.name}"
+        )
     if json_path is not None:
         from hwsim.report.pages import write_json
 

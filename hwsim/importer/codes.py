@@ -15,9 +15,7 @@ from hwsim.errors import CompileError
 #: zero point (ONNX), ``even-behind-zero`` adds it before it rounds (QONNX, Brevitas), ``away``
 #: and ``toward`` are QONNX's HALF_UP and HALF_DOWN, ``floor``, ``ceil`` and ``trunc`` its others;
 #: ``kernel`` leaves it to the runtime (TFLite).
-Rounding = Literal[
-    "even", "even-behind-zero", "away", "toward", "floor", "ceil", "trunc", "kernel"
-]
+Rounding = Literal["even", "even-behind-zero", "away", "toward", "floor", "ceil", "trunc", "kernel"]
 #: Widest integers of activations that a file may have, in bits.
 MAX_BITS = 16
 

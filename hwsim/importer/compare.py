@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.importer import litert, onnx_runtime, tflite_file, tflite_read
-from hwsim.importer.graph import Graph
-from hwsim.importer.load import Model, kind_of
+from hwsim.importer.graph import FileGraph
+from hwsim.importer.load import LoadedModel, kind_of
 from hwsim.importer.rounding import matching
-from hwsim.importer.steps import Step, Value
+from hwsim.importer.steps import IntegerStep, Value
 
 I64 = NDArray[np.int64]
 
@@ -26,8 +26,8 @@ class Layer:
     """One layer of one runtime beside the engine.
 
     equal: share of output codes that are the same, each from the image on. lsb: the largest
-    difference of two codes. rounds: models of ``rounding.MODELS`` that give the runtime's codes from
-    the runtime's own inputs, bit for bit on all images; empty where none does.
+    difference of two codes. rounds: models of ``rounding.MODELS`` that give the runtime's codes
+    from the runtime's own inputs, bit for bit on all images; empty where none does.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RuntimeComparison:
     """All runtimes on the same images; ``missing`` says what to install where one is not there."""
 
     images: int
@@ -61,12 +61,12 @@ class Comparison:
     missing: str = ""
 
 
-def compare(model: Model, path: Path, images: NDArray[Any]) -> Comparison:
+def compare(model: LoadedModel, path: Path, images: NDArray[Any]) -> RuntimeComparison:
     """Run a file's own runtimes beside the engine.
 
     Parameters
     ----------
-    model : Model
+    model : LoadedModel
         As ``load_model`` gives it, of an .onnx or .tflite file.
     path : Path
         The file.
@@ -98,10 +98,10 @@ def compare(model: Model, path: Path, images: NDArray[Any]) -> Comparison:
             if other not in ("engine", name)
         }
         columns.append(Column(name, layers, shared, between))
-    return Comparison(len(images), tuple(columns), missing)
+    return RuntimeComparison(len(images), tuple(columns), missing)
 
 
-def random_images(model: Model, count: int, seed: int) -> NDArray[np.float64]:
+def random_images(model: LoadedModel, count: int, seed: int) -> NDArray[np.float64]:
     """Inputs drawn evenly from the codes of the input, real numbers (N, *shape)."""
     graph, random = model.graph, np.random.default_rng(seed)
     assert graph is not None
@@ -120,7 +120,7 @@ Found = tuple[dict[str, NDArray[Any]], NDArray[np.float64]]
 
 
 def _runtimes(
-    path: Path, graph: Graph, model: Model, given: NDArray[Any]
+    path: Path, graph: FileGraph, model: LoadedModel, given: NDArray[Any]
 ) -> tuple[str, list[tuple[str, Found | str]]]:
     """(what to install, runtimes by name with what they computed or why they did not)."""
     if graph.dialect.startswith("tflite"):
@@ -133,8 +133,9 @@ def _runtimes(
             for kernel in litert.KERNELS
         ]
     if not onnx_runtime.installed(graph.dialect == "qonnx"):
-        name, package = ("QONNX", "qonnx") if graph.dialect == "qonnx" else ("ONNX Runtime",
-                                                                             "onnxruntime")  # fmt: skip
+        name, package = (
+            ("QONNX", "qonnx") if graph.dialect == "qonnx" else ("ONNX Runtime", "onnxruntime")
+        )
         return f"{name} is not installed: pip install {package}", []
     wanted = [value.tensor for value in _values(model) if value.tensor != graph.input.tensor]
     names = [name for name in wanted if name]
@@ -156,28 +157,26 @@ def _tried(run: Any) -> Found | str:
         return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _of(graph: Graph, found: dict[str, NDArray[Any]]) -> Found:
+def _of(graph: FileGraph, found: dict[str, NDArray[Any]]) -> Found:
     output = found[graph.output].astype(np.float64)
     return found, output.reshape(len(output), -1)
 
 
-def _given(model: Model, grid: NDArray[Any]) -> NDArray[Any]:
-    """What the runtime is given for the engine's codes (N, H, W, C): the same, as the file has it."""
+def _given(model: LoadedModel, grid: NDArray[Any]) -> NDArray[Any]:
+    """What the runtime is given for codes (N, H, W, C): the same values, as the file has them."""
     graph = model.graph
     assert graph is not None
     image, program = graph.input, model.program
     real = (grid.astype(np.int64) - program.input.zero) * float(program.input.scale)
-    if image.codes is not None and kind_of(image) and model.steps is not None:
-        if _takes_integers(graph):
-            codes_ = grid.astype(np.int64) - model.steps.input.codes.shift
-            real = codes_.astype(kind_of(image))
+    if _takes_integers(graph) and model.steps is not None:
+        real = (grid.astype(np.int64) - model.steps.input.codes.shift).astype(kind_of(image))
     if image.channels_last:
         return real if real.dtype.kind == "i" or real.dtype.kind == "u" else real.astype(np.float32)
     planes = np.moveaxis(real, -1, 1).reshape(len(real), *image.shape)
     return planes if planes.dtype.kind in "iu" else planes.astype(np.float32)
 
 
-def _takes_integers(graph: Graph) -> bool:
+def _takes_integers(graph: FileGraph) -> bool:
     """Whether the file's input is of an integer type; QONNX only annotates it."""
     return graph.input.codes is not None and graph.dialect != "qonnx"
 
@@ -185,13 +184,13 @@ def _takes_integers(graph: Graph) -> bool:
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def _values(model: Model) -> list[Value]:
+def _values(model: LoadedModel) -> list[Value]:
     if model.lowered is None:
         return []
     return [value for value, _ in model.lowered.values.values()]
 
 
-def _own(model: Model, tape: Any) -> dict[str, I64]:
+def _own(model: LoadedModel, tape: Any) -> dict[str, I64]:
     """Codes of the file (N, C, H, W) that the engine computed, by the file's names."""
     assert model.lowered is not None
     found = {}
@@ -205,7 +204,9 @@ def _own(model: Model, tape: Any) -> dict[str, I64]:
     return found
 
 
-def _layers(model: Model, own: dict[str, I64], values: dict[str, NDArray[Any]]) -> Iterator[Layer]:
+def _layers(
+    model: LoadedModel, own: dict[str, I64], values: dict[str, NDArray[Any]]
+) -> Iterator[Layer]:
     assert model.steps is not None
     assert model.graph is not None
     last = model.graph.input.channels_last
@@ -225,11 +226,16 @@ def _layers(model: Model, own: dict[str, I64], values: dict[str, NDArray[Any]]) 
             continue
         away = np.abs(own[value.tensor] - wanted)
         sources = [theirs(one) for one in step.sources]
-        yield Layer(step.name, step.operator, float((away == 0).mean()), int(away.max(initial=0)),
-                    _models(step, sources, wanted))  # fmt: skip
+        yield Layer(
+            step.name,
+            step.operator,
+            float((away == 0).mean()),
+            int(away.max(initial=0)),
+            _models(step, sources, wanted),
+        )
 
 
-def _models(step: Step, sources: list[I64 | None], wanted: I64) -> tuple[str, ...]:
+def _models(step: IntegerStep, sources: list[I64 | None], wanted: I64) -> tuple[str, ...]:
     """Models of rounding that give what was computed, from what was read."""
     known = [one for one in sources if one is not None]
     if len(known) < len(sources):

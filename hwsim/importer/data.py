@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from hwsim.errors import InputError
 from hwsim.files.reading import check_regular
-from hwsim.importer.graph import Input
+from hwsim.importer.graph import FileInput
 from hwsim.importer.limits import MAX_DATA
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class UserData:
     """x as the network takes it, (N, …), and labels, int64 (N,), or None."""
 
     x: NDArray[Any]
     y: NDArray[np.int64] | None = None
 
 
-def read_data(path: Path | str) -> Data:
+def read_data(path: Path | str) -> UserData:
     """The arrays x and, where it is there, y of a ``.npz`` file.
 
     Raises
@@ -47,11 +47,12 @@ def read_data(path: Path | str) -> Data:
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise InputError(f"{path}: x contains NaN or infinity")
     if y is None:
-        return Data(x)
+        return UserData(x)
     if y.shape != (len(x),) or y.dtype.kind not in "iu":
-        raise InputError(f"{path}: y must hold one whole number an image, it has {y.dtype} "
-                         f"{y.shape}")  # fmt: skip
-    return Data(x, y.astype(np.int64))
+        raise InputError(
+            f"{path}: y must hold one whole number an image, it has {y.dtype} {y.shape}"
+        )
+    return UserData(x, y.astype(np.int64))
 
 
 def _array(path: Path | str, archive: zipfile.ZipFile, name: str) -> NDArray[Any] | None:
@@ -74,8 +75,9 @@ def _array(path: Path | str, archive: zipfile.ZipFile, name: str) -> NDArray[Any
         if dtype.hasobject or dtype.kind not in "fiub":
             raise InputError(f"{path}: {name} holds {dtype}, which is not read: save numbers")
         if size > MAX_DATA or min(shape, default=0) < 0:
-            raise InputError(f"{path}: {name} declares {size} bytes, more than the {MAX_DATA} it "
-                             "may have")  # fmt: skip
+            raise InputError(
+                f"{path}: {name} declares {size} bytes, more than the {MAX_DATA} it may have"
+            )
         data = file.read(size + 1)
     if len(data) != size:
         raise InputError(f"{path}: is damaged: {name} of shape {shape} does not have its bytes")
@@ -83,7 +85,7 @@ def _array(path: Path | str, archive: zipfile.ZipFile, name: str) -> NDArray[Any
     return found.reshape(shape, order="F" if fortran else "C")
 
 
-def as_images(x: NDArray[Any], image: Input, kind: str = "") -> NDArray[np.float64]:
+def as_images(x: NDArray[Any], image: FileInput, kind: str = "") -> NDArray[np.float64]:
     """x as the file takes it -> real numbers (N, *shape), channels first.
 
     kind: NumPy's name of the integers that the file takes. Arrays of that type are its codes; any
@@ -93,8 +95,9 @@ def as_images(x: NDArray[Any], image: Input, kind: str = "") -> NDArray[np.float
     if image.channels_last:
         shape = (*image.shape[1:], image.shape[0])
     if x.shape[1:] != shape:
-        raise InputError(f"x has the shape {x.shape}, the network takes (N, "
-                         f"{', '.join(map(str, shape))})")  # fmt: skip
+        raise InputError(
+            f"x has the shape {x.shape}, the network takes (N, {', '.join(map(str, shape))})"
+        )
     values = x.astype(np.float64)
     if image.codes is not None and x.dtype.name == kind:
         values = (values - image.codes.zero) * float(image.codes.scale)

@@ -62,7 +62,7 @@ class Bias:
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class FileNode:
     """One operator: ``operator`` is its name in the file, inputs and output name values."""
 
     name: str
@@ -73,7 +73,7 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(Node):
+class ConvNode(FileNode):
     """A convolution; padding is real 0."""
 
     weights: Weights
@@ -83,7 +83,7 @@ class Conv(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Node):
+class LinearNode(FileNode):
     """A fully connected layer."""
 
     weights: Weights
@@ -91,7 +91,7 @@ class Linear(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(Node):
+class AffineNode(FileNode):
     """x · scale + offset, float64, by channel (C,) or the same for all (1,)."""
 
     scale: F64
@@ -99,7 +99,7 @@ class Affine(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Clamp(Node):
+class ClampNode(FileNode):
     """min(max(x, low), high); both may be infinite."""
 
     low: float
@@ -107,7 +107,7 @@ class Clamp(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Pointwise(Node):
+class PointwiseNode(FileNode):
     """A function of single values by its name in ``functions``, with its parameters."""
 
     function: str
@@ -115,57 +115,57 @@ class Pointwise(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Add(Node):
+class AddNode(FileNode):
     """x₁ · gains₁ + x₂ · gains₂."""
 
     gains: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Average(Node):
+class AverageNode(FileNode):
     """The mean of windows inside the map."""
 
     window: Window
 
 
 @dataclass(frozen=True, eq=False)
-class Pool(Node):
+class PoolNode(FileNode):
     """The maximum of windows; padding never wins."""
 
     window: Window
 
 
 @dataclass(frozen=True, eq=False)
-class Concat(Node):
+class ConcatNode(FileNode):
     """Maps behind each other, along the channels."""
 
 
 @dataclass(frozen=True, eq=False)
-class Slice(Node):
+class SliceNode(FileNode):
     """Channels from ``first`` on, as many as the shape says."""
 
     first: int
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(Node):
+class ReshapeNode(FileNode):
     """The same values in another shape, or a node that changes nothing in inference."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pad(Node):
+class PadNode(FileNode):
     """Real zeros around a map: (top, left, bottom, right)."""
 
     sides: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax(Node):
+class SoftmaxNode(FileNode):
     """Softmax, log_softmax, or another rising function at the end: no answer depends on it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Quantize(Node):
+class QuantizeNode(FileNode):
     """Real numbers to codes, and back at once.
 
     codes: of the file. rounding: of ties, and where the zero point is added. tensor: the file's
@@ -180,7 +180,7 @@ class Quantize(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Input:
+class FileInput:
     """What the network takes.
 
     shape: without the batch axis, channels first. codes: of the file, None where it takes real
@@ -195,7 +195,7 @@ class Input:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class FileGraph:
     """Nodes, each behind its inputs; ``output`` names the value that the network returns.
 
     dialect: a key of ``DIALECTS``. opset: of ONNX and the domains of its operators, "" of TFLite.
@@ -204,15 +204,15 @@ class Graph:
 
     dialect: str
     opset: str
-    input: Input
-    nodes: tuple[Node, ...]
+    input: FileInput
+    nodes: tuple[FileNode, ...]
     output: str
     notes: tuple[str, ...] = ()
 
     @property
     def quantized(self) -> bool:
         """Whether values between the layers are integers."""
-        return any(isinstance(node, Quantize) for node in self.nodes)
+        return any(isinstance(node, QuantizeNode) for node in self.nodes)
 
     @property
     def dialect_name(self) -> str:

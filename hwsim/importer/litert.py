@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.files.reading import read_regular
 from hwsim.importer.limits import MAX_FILE, library
-from hwsim.importer.tflite_file import Model
+from hwsim.importer.tflite_file import TfliteModel
 
 #: Kernels of one runtime by what they are called here: the default delegate, the optimized ones
 #: without it, and the reference ones.
@@ -31,7 +31,7 @@ def installed() -> bool:
 class LiteRT:
     """A file in LiteRT, with one thread and all its tensors to be seen."""
 
-    def __init__(self, path: Path, model: Model, names: list[str]) -> None:
+    def __init__(self, path: Path, model: TfliteModel, names: list[str]) -> None:
         self._module: Any = library("ai_edge_litert.interpreter", "a comparison with LiteRT")
         self._names, self._input = names, model.inputs[0]
         self._output = model.outputs[0]
@@ -58,7 +58,7 @@ class LiteRT:
         return {self._names[index]: np.concatenate(all_) for index, all_ in found.items()}
 
 
-def _opened(data: bytes, model: Model) -> bytes:
+def _opened(data: bytes, model: TfliteModel) -> bytes:
     """The same file with every computed tensor among its outputs."""
     schema: Any = library("ai_edge_litert.schema_py_generated", "a comparison with LiteRT")
     flatbuffers: Any = library("flatbuffers", "a comparison with LiteRT")

@@ -20,11 +20,11 @@ from hwsim.compiler.preparing import line
 from hwsim.errors import CompileError, HwsimError, InputError
 from hwsim.importer import onnx_read, pt2, python_file, tflite_read
 from hwsim.importer.codes import Codes
-from hwsim.importer.data import Data, as_images
-from hwsim.importer.graph import Graph, Input
+from hwsim.importer.data import UserData, as_images
+from hwsim.importer.graph import FileGraph, FileInput
 from hwsim.importer.group import grouped, image_codes
 from hwsim.importer.lowering import Lowered, fitting, lower
-from hwsim.importer.steps import Steps
+from hwsim.importer.steps import IntegerSteps
 from hwsim.importer.twin import twin
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
@@ -36,7 +36,7 @@ SUFFIXES = (".onnx", ".tflite", ".pt2", ".hne")
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class LoadedModel:
     """A network twice, and how its file was read.
 
     name: short. program: for the engine. module: in float, channels first, None where there is
@@ -47,22 +47,22 @@ class Model:
     name: str
     program: Program
     module: nn.Module | None = None
-    graph: Graph | None = None
-    steps: Steps | None = None
+    graph: FileGraph | None = None
+    steps: IntegerSteps | None = None
     lowered: Lowered | None = None
     notes: tuple[str, ...] = ()
 
-    def images(self, data: Data) -> Tensor:
+    def images(self, data: UserData) -> Tensor:
         """The inputs of a data file as the engine takes them, float32 (N, *shape), in its range.
 
         Raises InputError for arrays of another shape.
         """
-        image = self.graph.input if self.graph else Input("x", self._shape(data), None)
+        image = self.graph.input if self.graph else FileInput("x", self._shape(data), None)
         values = as_images(data.x, image, kind_of(image))
         low, high = (float(end) for end in self.program.input.bounds(self.program.config.act_max))
         return torch.from_numpy(np.clip(values, low, high).astype(np.float32))
 
-    def _shape(self, data: Data) -> tuple[int, ...]:
+    def _shape(self, data: UserData) -> tuple[int, ...]:
         shape = self.program.input_shape
         plain = [shape, shape[:1], (shape[0], shape[2])]
         return data.x.shape[1:] if data.x.shape[1:] in plain else shape
@@ -72,9 +72,9 @@ def load_model(
     source: str | Path | nn.Module | ExportedProgram,
     config: EngineConfig | str = "default",
     *,
-    data: Data | None = None,
+    data: UserData | None = None,
     bounds: tuple[float, float] | None = None,
-) -> Model:
+) -> LoadedModel:
     """A network of any kind as a Program, and its float twin.
 
     Parameters
@@ -86,7 +86,7 @@ def load_model(
     config : EngineConfig or str
         The engine, or its name. A quantized file that needs wider words gets them, which ``notes``
         says.
-    data : Data, optional
+    data : UserData, optional
         Inputs as the network takes them. Needed to calibrate float networks, and for the range of
         an input that a quantized file leaves in real numbers.
     bounds : (float, float), optional
@@ -110,7 +110,7 @@ def load_model(
     name = str(source)
     path = Path(name)
     if path.suffix == ".hne":
-        return Model(path.stem, rom.load(path))
+        return LoadedModel(path.stem, rom.load(path))
     if python_file.is_function(name):
         module = python_file.called(name)
         return _compiled(name.rsplit(":", 1)[1], module, None, engine, data, {"model": name})
@@ -128,13 +128,13 @@ def load_model(
     return _quantized(path.stem, graph, engine, data, bounds, about)
 
 
-def read_graph(path: Path | str) -> Graph:
+def read_graph(path: Path | str) -> FileGraph:
     """The graph of an .onnx or .tflite file, nothing lowered yet. Raises as ``load_model``."""
     path = Path(path)
     return (onnx_read if path.suffix == ".onnx" else tflite_read).read(path)
 
 
-def kind_of(image: Input) -> str:
+def kind_of(image: FileInput) -> str:
     """NumPy's name of the integers that a file takes; "" of real numbers."""
     if image.codes is None:
         return ""
@@ -150,12 +150,12 @@ def digest(path: Path) -> str:
 
 def _quantized(
     name: str,
-    graph: Graph,
+    graph: FileGraph,
     engine: EngineConfig,
-    data: Data | None,
+    data: UserData | None,
     bounds: tuple[float, float] | None,
     about: dict[str, Any],
-) -> Model:
+) -> LoadedModel:
     levels = engine.act_max + 1
     codes = image_codes(graph, levels)
     notes: list[str] = []
@@ -168,11 +168,13 @@ def _quantized(
     steps = dataclasses.replace(steps, notes=(*notes, *steps.notes))
     lowered = lower(steps, config, about)
     told_all = tuple(lowered.program.provenance.get("notes", ()))
-    return Model(name, lowered.program, twin(graph, logits=True), graph, steps, lowered, told_all)
+    return LoadedModel(
+        name, lowered.program, twin(graph, logits=True), graph, steps, lowered, told_all
+    )
 
 
 def _chosen(
-    graph: Graph, data: Data | None, bounds: tuple[float, float] | None, levels: int
+    graph: FileGraph, data: UserData | None, bounds: tuple[float, float] | None, levels: int
 ) -> tuple[Codes, str]:
     """Codes of an input that the file leaves in real numbers, and a line about them."""
     where = graph.input.tensor
@@ -202,11 +204,11 @@ def _chosen(
 def _compiled(
     name: str,
     module: nn.Module | ExportedProgram,
-    graph: Graph | None,
+    graph: FileGraph | None,
     engine: EngineConfig,
-    data: Data | None,
+    data: UserData | None,
     about: dict[str, Any],
-) -> Model:
+) -> LoadedModel:
     """A float network, calibrated on data and compiled as any module is."""
     if data is None:
         raise InputError(
@@ -227,11 +229,9 @@ def _compiled(
     notes = (*(graph.notes if graph else ()), *program.provenance.get("notes", ()))
     if isinstance(module, ExportedProgram):
         module = module.module()
-    return Model(name, program, module, graph, notes=notes)
+    return LoadedModel(name, program, module, graph, notes=notes)
 
 
 def array_digest(x: NDArray[Any]) -> str:
     """SHA-256 of an array's bytes."""
     return hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
-
-

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwsim.compiler.requantize import requantize, requantize_sum
 from hwsim.errors import CompileError
-from hwsim.importer.steps import Step, Steps, Value
+from hwsim.importer.steps import IntegerStep, IntegerSteps, Value
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.geometry import MAX_AVERAGE
@@ -46,12 +46,14 @@ class Lowered:
     values: dict[str, tuple[Value, Place]]
 
 
-def lower(steps: Steps, config: EngineConfig, provenance: dict[str, Any] | None = None) -> Lowered:
+def lower(
+    steps: IntegerSteps, config: EngineConfig, provenance: dict[str, Any] | None = None
+) -> Lowered:
     """The checked Program of a network's steps.
 
     Parameters
     ----------
-    steps : Steps
+    steps : IntegerSteps
         In the order of execution.
     config : EngineConfig
         Whose words are wide enough for the file's integers; ``fitting`` gives one.
@@ -95,12 +97,13 @@ def lower(steps: Steps, config: EngineConfig, provenance: dict[str, Any] | None 
     return Lowered(program, values)
 
 
-def fitting(steps: Steps, config: EngineConfig) -> tuple[EngineConfig, list[str]]:
+def fitting(steps: IntegerSteps, config: EngineConfig) -> tuple[EngineConfig, list[str]]:
     """The configuration with words as wide as the file's integers, and what had to grow."""
     values = [steps.input, *(step.target for step in steps.steps if step.target)]
     levels = max(value.codes.levels for value in values)
-    reach = max((int(np.abs(s.weights).max()) for s in steps.steps if s.weights is not None),
-                default=0)  # fmt: skip
+    reach = max(
+        (int(np.abs(s.weights).max()) for s in steps.steps if s.weights is not None), default=0
+    )
     # Zero points that lie outside of the codes need their place, too.
     changes = {
         "act_w": max(config.act_w, (levels - 1).bit_length()),
@@ -120,7 +123,7 @@ def fitting(steps: Steps, config: EngineConfig) -> tuple[EngineConfig, list[str]
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def _layer(step: Step, config: EngineConfig) -> Layer:
+def _layer(step: IntegerStep, config: EngineConfig) -> Layer:
     if step.kind in ("conv", "fc"):
         return _mac(step, config)
     shape = step.sources[0].shape
@@ -135,9 +138,15 @@ def _layer(step: Step, config: EngineConfig) -> Layer:
         words = np.full(shape[0], -code(step.sources[0]), np.int64)
         none = np.zeros(shape[0], np.int32)
         return AffineLayer(
-            f"{step.name}/answers", shape, none, none, words, last=True,
-            scale=float(step.ratio[0]), hi=config.act_max,
-        )  # fmt: skip
+            f"{step.name}/answers",
+            shape,
+            none,
+            none,
+            words,
+            last=True,
+            scale=float(step.ratio[0]),
+            hi=config.act_max,
+        )
     assert step.target is not None
     if step.kind == "affine":
         zero = code(step.sources[0])
@@ -152,7 +161,7 @@ def _layer(step: Step, config: EngineConfig) -> Layer:
     return LutLayer(step.name, shape, table.astype(np.int32), **fields)
 
 
-def too_large(step: Step) -> bool:
+def too_large(step: IntegerStep) -> bool:
     """Whether a step averages a whole map that no window of the engine spans."""
     window = step.window
     if step.kind != "average" or window is None or max(window.kernel) <= MAX_AVERAGE:
@@ -160,7 +169,7 @@ def too_large(step: Step) -> bool:
     return window.kernel == step.sources[0].shape[1:]
 
 
-def summed(step: Step) -> Step:
+def summed(step: IntegerStep) -> IntegerStep:
     """The same average as a fully connected layer whose weights are ones: exact, in one step."""
     channels, height, width = step.sources[0].shape
     ones = np.repeat(np.eye(channels, dtype=np.int32), height * width, axis=1)
@@ -168,14 +177,14 @@ def summed(step: Step) -> Step:
     return dataclasses.replace(step, kind="average", weights=ones, ratio=ratio)
 
 
-def _summing(step: Step) -> str:
+def _summing(step: IntegerStep) -> str:
     return (
         f"{step.name}: {step.operator} over more than {MAX_AVERAGE} x {MAX_AVERAGE} pixels is a "
         "fully connected layer of ones here"
     )
 
 
-def _mac(step: Step, config: EngineConfig) -> MacLayer:
+def _mac(step: IntegerStep, config: EngineConfig) -> MacLayer:
     weights, source = step.weights, step.sources[0]
     assert weights is not None
     matrix = weights.reshape(len(weights), -1)
@@ -188,12 +197,23 @@ def _mac(step: Step, config: EngineConfig) -> MacLayer:
         steps = np.array([float(step.ratio[0] / source.codes.scale)])
     shape = (count, *(window.out_sides(*source.shape[1:]) if window else (1, 1)))
     layer = MacLayer(
-        name=step.name, kind="conv" if window else "fc", in_shape=source.shape, out_shape=shape,
-        window=window, spec=HashSpec("dense", count, fan_in, count * fan_in), weights=_dense(matrix),
-        multiplier=none, shift=none, bias=none.astype(np.int64), last=step.target is None,
-        weight_scale=steps, groups=step.groups, scale=1.0, hi=config.act_max,
+        name=step.name,
+        kind="conv" if window else "fc",
+        in_shape=source.shape,
+        out_shape=shape,
+        window=window,
+        spec=HashSpec("dense", count, fan_in, count * fan_in),
+        weights=_dense(matrix),
+        multiplier=none,
+        shift=none,
+        bias=none.astype(np.int64),
+        last=step.target is None,
+        weight_scale=steps,
+        groups=step.groups,
+        scale=1.0,
+        hi=config.act_max,
         fill=code(source) if window and any(window.padding) else 0,
-    )  # fmt: skip
+    )
     bias = step.bias if step.bias is not None else np.zeros(count, np.int64)
     through = layer.virtual_weights.sum(1, dtype=np.int64) * code(source)
     sums = [int(zero) - int(own) for zero, own in zip(through, bias, strict=True)]
@@ -206,14 +226,14 @@ def _mac(step: Step, config: EngineConfig) -> MacLayer:
     return _with(layer, multiplier=m, shift=s, bias=b, **_written(step))
 
 
-def _answer(step: Step, offset: Fraction, unit: Fraction) -> int:
+def _answer(step: IntegerStep, offset: Fraction, unit: Fraction) -> int:
     """The whole number next to an offset; below it where only the sign counts."""
     if step.bipolar:
         return int(offset // unit)
     return int((offset / unit + Fraction(1, 2)) // 1)
 
 
-def _average(step: Step, config: EngineConfig) -> AverageLayer:
+def _average(step: IntegerStep, config: EngineConfig) -> AverageLayer:
     assert step.window is not None
     shape = step.sources[0].shape
     # Of a single window the stride is any: a column at stride 1 is read in one cycle.
@@ -224,9 +244,17 @@ def _average(step: Step, config: EngineConfig) -> AverageLayer:
     window = Window(step.window.kernel, (stride[0], stride[1]))
     none = np.zeros(1, np.int32)
     layer = AverageLayer(
-        step.name, shape, (shape[0], *window.out_sides(*shape[1:])), window, none, none,
-        none.astype(np.int64), last=step.target is None, scale=1.0, hi=config.act_max,
-    )  # fmt: skip
+        step.name,
+        shape,
+        (shape[0], *window.out_sides(*shape[1:])),
+        window,
+        none,
+        none,
+        none.astype(np.int64),
+        last=step.target is None,
+        scale=1.0,
+        hi=config.act_max,
+    )
     zero = code(step.sources[0]) * window.size
     if step.target is None:
         word = _answer(step, step.offset[0], step.ratio[0]) - zero
@@ -235,7 +263,7 @@ def _average(step: Step, config: EngineConfig) -> AverageLayer:
     return _with(layer, multiplier=m, shift=s, bias=b, **_written(step))
 
 
-def _add(step: Step, config: EngineConfig) -> AddLayer:
+def _add(step: IntegerStep, config: EngineConfig) -> AddLayer:
     target = step.target
     assert target is not None
     one, two = (gain / target.codes.scale for gain in step.ratio)
@@ -246,12 +274,16 @@ def _add(step: Step, config: EngineConfig) -> AddLayer:
         raise _does_not_fit(step, 0, config)
     (m, n), s, b = found
     return AddLayer(
-        step.name, step.sources[0].shape, np.array([m, n], np.int32), np.array([s], np.int32),
-        np.array([b], np.int64), **_written(step),
-    )  # fmt: skip
+        step.name,
+        step.sources[0].shape,
+        np.array([m, n], np.int32),
+        np.array([s], np.int32),
+        np.array([b], np.int64),
+        **_written(step),
+    )
 
 
-def _words(step: Step, sums: list[int], reach: list[int], config: EngineConfig) -> Words:
+def _words(step: IntegerStep, sums: list[int], reach: list[int], config: EngineConfig) -> Words:
     """(m, s, b) of every channel."""
     assert step.target is not None
     codes, found = step.target.codes, []
@@ -263,7 +295,9 @@ def _words(step: Step, sums: list[int], reach: list[int], config: EngineConfig) 
             m, s, b = ([word] * len(sums) for word in away)
             return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
     ratios = step.ratio if len(step.ratio) > 1 else step.ratio * len(sums)
-    for channel, ((offset, zero_sum), most) in enumerate(zip(_each(step, sums), reach, strict=True)):
+    for channel, ((offset, zero_sum), most) in enumerate(
+        zip(_each(step, sums), reach, strict=True)
+    ):
         ratio = ratios[channel] / codes.scale
         one = requantize(
             ratio, offset, codes.scale, most, config, zero_sum=zero_sum, zero=code(step.target)
@@ -277,7 +311,7 @@ def _words(step: Step, sums: list[int], reach: list[int], config: EngineConfig) 
     return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
 
 
-def _away(step: Step, reach: int, config: EngineConfig) -> tuple[int, int, int] | None:
+def _away(step: IntegerStep, reach: int, config: EngineConfig) -> tuple[int, int, int] | None:
     """(m, s, b) of TFLite's averages: codes in, codes out, halves away from the code that is 0.
 
     A multiplier a little larger than 1/n, around q = 0, carries every half away from there and
@@ -303,7 +337,7 @@ def _away(step: Step, reach: int, config: EngineConfig) -> tuple[int, int, int] 
 
 
 def _constant(
-    step: Step, ratio: Fraction, offset: Fraction, zero_sum: int, config: EngineConfig
+    step: IntegerStep, ratio: Fraction, offset: Fraction, zero_sum: int, config: EngineConfig
 ) -> tuple[int, int, int] | None:
     """Of a channel whose sums are 0: its bias alone."""
     assert step.target is not None
@@ -316,7 +350,7 @@ def _constant(
     )
 
 
-def _signs(step: Step, sums: list[int]) -> Words:
+def _signs(step: IntegerStep, sums: list[int]) -> Words:
     """1 where (acc + bias) · ratio + offset >= 0, else 0: clamp(acc + b, 0, 1), exact."""
     ratios = step.ratio if len(step.ratio) > 1 else step.ratio * len(sums)
     m, b = [], []
@@ -333,7 +367,7 @@ def _signs(step: Step, sums: list[int]) -> Words:
     return np.array(m, np.int32), np.zeros(len(m), np.int32), np.array(b, np.int64)
 
 
-def _does_not_fit(step: Step, channel: int, config: EngineConfig) -> CompileError:
+def _does_not_fit(step: IntegerStep, channel: int, config: EngineConfig) -> CompileError:
     return CompileError(
         f"{step.name}: {step.operator} scales channel {channel} by a factor that does not fit a "
         f"{config.mult_w}-bit multiplier and {config.acc_w + config.mult_w}-bit words: choose a "
@@ -358,23 +392,25 @@ def reaching(window: Window, shape: tuple[int, int, int]) -> Window:
     return dataclasses.replace(window, padding=(top, left, bottom, right))
 
 
-def _written(step: Step) -> dict[str, Any]:
+def _written(step: IntegerStep) -> dict[str, Any]:
     assert step.target is not None
     codes = step.target.codes
     low, high = step.bounds
     return dict(
-        scale=float(codes.scale), zero=codes.zero + codes.shift,
-        lo=low + codes.shift, hi=high + codes.shift,
-    )  # fmt: skip
+        scale=float(codes.scale),
+        zero=codes.zero + codes.shift,
+        lo=low + codes.shift,
+        hi=high + codes.shift,
+    )
 
 
-def _each(step: Step, sums: list[int]) -> Sequence[tuple[Fraction, int]]:
+def _each(step: IntegerStep, sums: list[int]) -> Sequence[tuple[Fraction, int]]:
     """What is added to each channel, in real numbers and in units of its accumulator."""
     offsets = step.offset if len(step.offset) > 1 else step.offset * len(sums)
     return [(one + lowered_by(step), zero) for one, zero in zip(offsets, sums, strict=True)]
 
 
-def lowered_by(step: Step) -> Fraction:
+def lowered_by(step: IntegerStep) -> Fraction:
     """What makes rounding to the nearest, ties up, of the file's way to round."""
     if step.target is None or step.rounding in _NEAREST or step.bipolar:
         return Fraction(0)
@@ -407,5 +443,3 @@ def _uniquely_named(layers: Sequence[Layer]) -> list[Layer]:
             layer = dataclasses.replace(layer, name=f"{layer.name}#{count}")
         named.append(layer)
     return named
-
-

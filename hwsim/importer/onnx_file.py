@@ -166,8 +166,10 @@ def _ordered(nodes: list[OnnxNode], known: set[str]) -> list[OnnxNode]:
     for node in nodes:
         for name in filter(None, node.outputs):
             if name in writers or name in known:
-                raise CompileError(f"{node.name}: {node.operator} writes {name}, which is written "
-                                   "twice: name values once")  # fmt: skip
+                raise CompileError(
+                    f"{node.name}: {node.operator} writes {name}, which is written "
+                    "twice: name values once"
+                )
             writers[name] = node
     readers: dict[str, list[OnnxNode]] = {}
     missing = {}
@@ -175,8 +177,10 @@ def _ordered(nodes: list[OnnxNode], known: set[str]) -> list[OnnxNode]:
         open_ = {name for name in node.inputs if name and name not in known}
         for name in open_:
             if name not in writers:
-                raise CompileError(f"{node.name}: {node.operator} reads {name}, which nobody "
-                                   "writes: export the network again")  # fmt: skip
+                raise CompileError(
+                    f"{node.name}: {node.operator} reads {name}, which nobody "
+                    "writes: export the network again"
+                )
             readers.setdefault(name, []).append(node)
         missing[node] = len(open_)
     ready = [node for node in nodes if not missing[node]]
@@ -188,13 +192,16 @@ def _ordered(nodes: list[OnnxNode], known: set[str]) -> list[OnnxNode]:
                     ready.append(reader)
     if len(ready) < len(nodes):
         node = next(one for one in nodes if missing[one])
-        raise CompileError(f"{node.name}: {node.operator} stands in a cycle: export the network "
-                           "again")  # fmt: skip
+        raise CompileError(
+            f"{node.name}: {node.operator} stands in a cycle: export the network again"
+        )
     place = {node: number for number, node in enumerate(nodes)}
     straight = all(
-        place[writers[name]] < place[node] for node in nodes for name in node.inputs
+        place[writers[name]] < place[node]
+        for node in nodes
+        for name in node.inputs
         if name in writers
-    )  # fmt: skip
+    )
     return nodes if straight else ready
 
 
@@ -223,18 +230,24 @@ class _Tensors:
         size = math.ceil(count * bits / 8)
         self.total += size
         if self.total > MAX_FILE:
-            raise CompileError(f"{name}: the constants have more than {MAX_FILE} bytes together: "
-                               "use a smaller network")  # fmt: skip
+            raise CompileError(
+                f"{name}: the constants have more than {MAX_FILE} bytes together: "
+                "use a smaller network"
+            )
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raw = self._external(tensor, name, size)
             tensor = onnx.TensorProto(data_type=tensor.data_type, dims=shape, raw_data=raw)
         elif tensor.HasField("raw_data") and len(tensor.raw_data) != size:
-            raise InputError(f"{name}: is damaged: its shape {shape} needs {size} bytes, it has "
-                             f"{len(tensor.raw_data)}")  # fmt: skip
+            raise InputError(
+                f"{name}: is damaged: its shape {shape} needs {size} bytes, it has "
+                f"{len(tensor.raw_data)}"
+            )
         try:
             found = onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError, OverflowError):
-            raise InputError(f"{name}: is damaged: its values do not fit its shape {shape}") from None
+            raise InputError(
+                f"{name}: is damaged: its values do not fit its shape {shape}"
+            ) from None
         if found.size != count:
             raise InputError(f"{name}: is damaged: its values do not fit its shape {shape}")
         if found.dtype.kind not in "fiub" and "int" not in found.dtype.name:

@@ -37,8 +37,12 @@ def folded(node: OnnxNode, given: list[Array | None]) -> Array:
         raise refuse(node.name, node.operator, "has constants that do not fit each other",
                      "export the network again") from None  # fmt: skip
     if found.dtype.kind == "f" and not np.isfinite(found).all():
-        raise refuse(node.name, node.operator, "gives NaN or infinity from constants",
-                     "check the network's constants")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "gives NaN or infinity from constants",
+            "check the network's constants",
+        )
     return found
 
 

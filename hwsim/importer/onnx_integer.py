@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.importer import onnx_ops
+from hwsim.importer import onnx_ops, onnx_windows
 from hwsim.importer.codes import Codes
 from hwsim.importer.graph import (
-    Add,
-    Average,
+    AddNode,
+    AverageNode,
     Bias,
-    Concat,
-    Pointwise,
-    Quantize,
-    Reshape,
-    Softmax,
+    ConcatNode,
+    PointwiseNode,
+    QuantizeNode,
+    ReshapeNode,
+    SoftmaxNode,
 )
 from hwsim.importer.limits import refuse
 from hwsim.importer.onnx_file import OnnxNode
@@ -38,8 +38,18 @@ def quantize_linear(reader: Reader, node: OnnxNode) -> None:
     codes = codes_of(reader, node, 1, 2)
     source = reader.source(node)
     target = node.outputs[0]
-    reader.add(Quantize(node.name, node.operator, (source,), target, reader.shapes[source], codes,
-                        "even", target))  # fmt: skip
+    reader.add(
+        QuantizeNode(
+            node.name,
+            node.operator,
+            (source,),
+            target,
+            reader.shapes[source],
+            codes,
+            "even",
+            target,
+        )
+    )
     reader.codes[target] = codes
 
 
@@ -54,7 +64,7 @@ def dequantize_linear(reader: Reader, node: OnnxNode) -> None:
         )
         return
     reader.meant(node, reader.value(node), codes_of(reader, node, 1, 2, name))
-    reader.add(Reshape(node.name, node.operator, (name,), node.outputs[0], reader.shapes[name]))
+    reader.add(ReshapeNode(node.name, node.operator, (name,), node.outputs[0], reader.shapes[name]))
 
 
 def quant(reader: Reader, node: OnnxNode) -> None:
@@ -66,17 +76,28 @@ def quant(reader: Reader, node: OnnxNode) -> None:
         return
     source = reader.source(node)
     rounding = "even" if node.operator == "BipolarQuant" else rounding_of(node)
-    reader.add(Quantize(node.name, node.operator, (source,), target, reader.shapes[source],
-                        quant_codes(node, given), rounding, target,
-                        bipolar=is_bipolar(node, given)))  # fmt: skip
+    reader.add(
+        QuantizeNode(
+            node.name,
+            node.operator,
+            (source,),
+            target,
+            reader.shapes[source],
+            quant_codes(node, given),
+            rounding,
+            target,
+            bipolar=is_bipolar(node, given),
+        )
+    )
 
 
 def qlinear_conv(reader: Reader, node: OnnxNode) -> None:
     """QLinearConv."""
     source = taken(reader, node, 0)
     weights = constant(reader, node, 3, axis=0).weights(node)
-    made = onnx_ops.convolution(reader, node, source, weights,
-                                integer_bias(reader, node, 8, len(weights.values)))  # fmt: skip
+    made = onnx_ops.convolution(
+        reader, node, source, weights, integer_bias(reader, node, 8, len(weights.values))
+    )
     reader.writes(made, node.outputs[0], codes_of(reader, node, 6, 7))
 
 
@@ -110,9 +131,13 @@ def qlinear_add(reader: Reader, node: OnnxNode) -> None:
     names = taken(reader, node, 0), taken(reader, node, 3)
     shape = reader.shapes[names[0]]
     if reader.shapes[names[1]] != shape:
-        raise refuse(node.name, node.operator, f"adds shapes {shape} and "
-                     f"{reader.shapes[names[1]]}", "the engine adds maps of one shape")  # fmt: skip
-    made = Add(node.name, node.operator, names, node.outputs[0], shape)
+        raise refuse(
+            node.name,
+            node.operator,
+            f"adds shapes {shape} and {reader.shapes[names[1]]}",
+            "the engine adds maps of one shape",
+        )
+    made = AddNode(node.name, node.operator, names, node.outputs[0], shape)
     reader.writes(made, node.outputs[0], codes_of(reader, node, 6, 7))
 
 
@@ -123,10 +148,16 @@ def qlinear_average(reader: Reader, node: OnnxNode) -> None:
     if node.attributes.get("channels_last", 0):
         raise refuse(node.name, node.operator, "has channels last", "export the network in NCHW")
     if "Global" in node.operator:
-        made = Average(node.name, node.operator, (source,), node.outputs[0],
-                       (shape[0], *(1 for _ in shape[1:])), Window((shape[1], shape[2])))  # fmt: skip
+        made = AverageNode(
+            node.name,
+            node.operator,
+            (source,),
+            node.outputs[0],
+            (shape[0], *(1 for _ in shape[1:])),
+            Window((shape[1], shape[2])),
+        )
     else:
-        made = onnx_ops.average(reader, node, source, node.attributes.get("kernel_shape", []))
+        made = onnx_windows.average(reader, node, source, node.attributes.get("kernel_shape", []))
     reader.writes(made, node.outputs[0], codes_of(reader, node, 3, 4))
 
 
@@ -136,8 +167,15 @@ def qlinear_function(reader: Reader, node: OnnxNode) -> None:
     function, parameters = "sigmoid", {}
     if node.operator == "QLinearLeakyRelu":
         function, parameters = "leaky_relu", {"alpha": float(node.attributes.get("alpha", 0.01))}
-    made = Pointwise(node.name, node.operator, (source,), node.outputs[0], reader.shapes[source],
-                     function, parameters)  # fmt: skip
+    made = PointwiseNode(
+        node.name,
+        node.operator,
+        (source,),
+        node.outputs[0],
+        reader.shapes[source],
+        function,
+        parameters,
+    )
     reader.writes(made, node.outputs[0], codes_of(reader, node, 3, 4))
 
 
@@ -147,31 +185,45 @@ def qlinear_concat(reader: Reader, node: OnnxNode) -> None:
     shapes = [reader.shapes[name] for name in names]
     axis = node.attributes.get("axis", 1) % (len(shapes[0]) + 1)
     if axis != 1 or len({one[1:] for one in shapes}) != 1:
-        raise refuse(node.name, node.operator, f"puts {shapes} together along axis {axis}",
-                     "the engine has channels behind each other")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            f"puts {shapes} together along axis {axis}",
+            "the engine has channels behind each other",
+        )
     shape = (sum(one[0] for one in shapes), *shapes[0][1:])
-    made = Concat(node.name, node.operator, names, node.outputs[0], shape)
+    made = ConcatNode(node.name, node.operator, names, node.outputs[0], shape)
     reader.writes(made, node.outputs[0], codes_of(reader, node, 0, 1))
 
 
 def qlinear_softmax(reader: Reader, node: OnnxNode) -> None:
     """QLinearSoftmax of ONNX Runtime."""
     source = taken(reader, node, 0)
-    reader.writes(Softmax(node.name, node.operator, (source,), node.outputs[0],
-                          reader.shapes[source]),
-                  node.outputs[0], codes_of(reader, node, 3, 4))  # fmt: skip
+    reader.writes(
+        SoftmaxNode(node.name, node.operator, (source,), node.outputs[0], reader.shapes[source]),
+        node.outputs[0],
+        codes_of(reader, node, 3, 4),
+    )
 
 
 def dynamic(reader: Reader, node: OnnxNode) -> None:
     """Scales that are found while the network runs."""
-    raise refuse(node.name, node.operator, "has scales that are computed for every image",
-                 "the engine has them in memory: use static quantization")  # fmt: skip
+    raise refuse(
+        node.name,
+        node.operator,
+        "has scales that are computed for every image",
+        "the engine has them in memory: use static quantization",
+    )
 
 
 def foreign(reader: Reader, node: OnnxNode) -> None:
     """Quantizers that the engine has no unit for."""
-    raise refuse(node.name, node.operator, "is a quantizer that the engine does not have",
-                 "use Quant, BipolarQuant or QuantizeLinear")  # fmt: skip
+    raise refuse(
+        node.name,
+        node.operator,
+        "is a quantizer that the engine does not have",
+        "use Quant, BipolarQuant or QuantizeLinear",
+    )
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -200,8 +252,12 @@ def constant(reader: Reader, node: OnnxNode, first: int, axis: int) -> Any:
     """The weights of a QLinear operator, their scales and zero points behind them."""
     values = reader.constants.get(node.get(first))
     if values is None or values.dtype.kind == "f":
-        raise refuse(node.name, node.operator, "has weights that are no integer constants",
-                     "the engine has them in memory: make them constants")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "has weights that are no integer constants",
+            "the engine has them in memory: make them constants",
+        )
     zero = reader.need(node, first + 2) if node.get(first + 2) else None
     return dequantized(node, values, reader.need(node, first + 1), zero, axis)
 
@@ -212,8 +268,12 @@ def integer_bias(reader: Reader, node: OnnxNode, number: int, count: int) -> Bia
         return None
     values = reader.need(node, number).reshape(-1)
     if values.dtype.kind == "f" or values.size != count:
-        raise refuse(node.name, node.operator, "has biases that are not one int32 a channel",
-                     "quantize again")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "has biases that are not one int32 a channel",
+            "quantize again",
+        )
     return Bias(values.astype(np.int64), integer=True)
 
 
@@ -227,4 +287,3 @@ OPERATORS: dict[str, Callable[[Reader, OnnxNode], None]] = {
     **dict.fromkeys(("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"), dynamic),
     **dict.fromkeys(("Trunc", "FloatQuant", "MultiThreshold"), foreign),
 }  # fmt: skip
-

@@ -52,15 +52,17 @@ class Quantized:
 
     def transposed(self, order: list[int]) -> Quantized:
         """With its axes in another order."""
-        return Quantized(
-            np.transpose(self.values, order), self.scales, order.index(self.axis)
-        )
+        return Quantized(np.transpose(self.values, order), self.scales, order.index(self.axis))
 
     def weights(self, node: OnnxNode) -> Weights:
         """As weights of a layer; the output channels stand first."""
         if len(self.scales) > 1 and self.axis != 0:
-            raise refuse(node.name, node.operator, f"has weight scales along axis {self.axis}",
-                         "the engine has one a row: quantize by output channel")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                f"has weight scales along axis {self.axis}",
+                "the engine has one a row: quantize by output channel",
+            )
         return Weights(
             np.ascontiguousarray(self.values), tuple(Fraction(one) for one in self.scales.tolist())
         )
@@ -75,9 +77,17 @@ def dequantized(
     shape = [1] * max(1, values.ndim)
     axis = axis % max(1, values.ndim)
     if scales.size > 1:
-        if values.ndim == 0 or values.shape[axis] != scales.size or zeros.size not in (1, scales.size):
-            raise refuse(node.name, node.operator, "has scales that do not fit its weights",
-                         "quantize by output channel; blocks are nothing the engine has")  # fmt: skip
+        if (
+            values.ndim == 0
+            or values.shape[axis] != scales.size
+            or zeros.size not in (1, scales.size)
+        ):
+            raise refuse(
+                node.name,
+                node.operator,
+                "has scales that do not fit its weights",
+                "quantize by output channel; blocks are nothing the engine has",
+            )
         shape[axis] = scales.size
     words = values.astype(np.int64) - (zeros.reshape(shape) if zeros.size > 1 else zeros[0])
     return Quantized(words.reshape(values.shape).astype(np.int32), scales, axis)
@@ -90,8 +100,12 @@ def quant_constant(node: OnnxNode, x: Array, given: list[Array | None]) -> Quant
     shape = [1] * x.ndim
     if scales.size > 1:
         if x.shape[axis] != scales.size:
-            raise refuse(node.name, node.operator, "has scales that do not fit its weights",
-                         "quantize by output channel")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "has scales that do not fit its weights",
+                "quantize by output channel",
+            )
         shape[axis] = scales.size
     steps = scales.reshape(shape).astype(np.float32)
     if is_bipolar(node, given):
@@ -106,8 +120,12 @@ def quant_codes(node: OnnxNode, given: list[Array | None]) -> Codes:
     """The codes of QONNX's Quant of a value; −1 and 1 of a bipolar one."""
     scales, _ = _along(node, _need(node, given, 1), 4)
     if scales.size != 1:
-        raise refuse(node.name, node.operator, "quantizes values by channel",
-                     "the engine has one scale a map: quantize activations per tensor")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "quantizes values by channel",
+            "the engine has one scale a map: quantize activations per tensor",
+        )
     if is_bipolar(node, given):
         return Codes(Fraction(float(scales[0])), 0, -1, 1)
     zero, low, high = _whole(node, given)
@@ -125,8 +143,9 @@ def rounding_of(node: OnnxNode) -> Rounding:
     """Ties of QONNX's Quant."""
     mode = str(node.attributes.get("rounding_mode", "ROUND")).upper()
     if mode not in ROUNDINGS:
-        raise refuse(node.name, node.operator, f"rounds by {mode}",
-                     f"hwsim knows {', '.join(ROUNDINGS)}")  # fmt: skip
+        raise refuse(
+            node.name, node.operator, f"rounds by {mode}", f"hwsim knows {', '.join(ROUNDINGS)}"
+        )
     return ROUNDINGS[mode]
 
 
@@ -144,8 +163,12 @@ def type_range(node: OnnxNode, dtype: np.dtype[Any]) -> tuple[int, int]:
 def linear_codes(node: OnnxNode, scale: Array, zero: Array | None) -> Codes:
     """The codes of QuantizeLinear, DequantizeLinear or a QLinear operator."""
     if scale.size != 1 or (zero is not None and zero.size != 1):
-        raise refuse(node.name, node.operator, "quantizes values by channel",
-                     "the engine has one scale a map: quantize activations per tensor")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "quantizes values by channel",
+            "the engine has one scale a map: quantize activations per tensor",
+        )
     dtype = np.dtype(np.uint8) if zero is None else zero.dtype
     low, high = type_range(node, dtype)
     point = 0 if zero is None else int(zero.astype(np.int64).reshape(-1)[0])
@@ -156,8 +179,12 @@ def _bits(node: OnnxNode, given: list[Array | None]) -> int:
     found = _need(node, given, 3).reshape(-1)
     bits = float(found[0]) if found.size == 1 else 0.0
     if bits != int(bits) or not 1 <= bits <= MAX_BITS:
-        raise refuse(node.name, node.operator, f"quantizes to {bits:g} bits",
-                     f"the engine has whole bits, at most {MAX_BITS}")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            f"quantizes to {bits:g} bits",
+            f"the engine has whole bits, at most {MAX_BITS}",
+        )
     return int(bits)
 
 
@@ -165,19 +192,31 @@ def _whole(node: OnnxNode, given: list[Array | None]) -> tuple[int, int, int]:
     """(zero, low, high) of a Quant that is not bipolar."""
     found = _need(node, given, 2)
     if np.any(found != found.reshape(-1)[0]):
-        raise refuse(node.name, node.operator, "has a zero point a channel",
-                     "the engine has one: quantize per tensor, or symmetrically")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "has a zero point a channel",
+            "the engine has one: quantize per tensor, or symmetrically",
+        )
     zero = float(found.reshape(-1)[0])
     if zero != int(zero):
-        raise refuse(node.name, node.operator, f"has a zero point of {zero:g}",
-                     "the engine has whole ones: quantize symmetrically")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            f"has a zero point of {zero:g}",
+            "the engine has whole ones: quantize symmetrically",
+        )
     about = node.attributes
     low, high = integer_range(
         _bits(node, given), bool(about.get("signed", 1)), bool(about.get("narrow", 0))
     )
     if not low <= zero <= high:
-        raise refuse(node.name, node.operator, f"has a zero point of {zero:g} outside of its "
-                     f"integers {low} … {high}", "quantize again")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            f"has a zero point of {zero:g} outside of its integers {low} … {high}",
+            "quantize again",
+        )
     return int(zero), low, high
 
 
@@ -187,16 +226,24 @@ def _along(node: OnnxNode, scale: Array, axes: int) -> tuple[NDArray[np.float64]
     shape = (1,) * (axes - scale.ndim) + scale.shape
     along = [axis for axis, side in enumerate(shape) if side > 1]
     if len(along) > 1:
-        raise refuse(node.name, node.operator, "has scales along several axes",
-                     "the engine has one a row: quantize by output channel")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "has scales along several axes",
+            "the engine has one a row: quantize by output channel",
+        )
     return scales, along[0] if along else 0
 
 
 def _scales(node: OnnxNode, scale: Array) -> NDArray[np.float64]:
     found = scale.astype(np.float64).reshape(-1)
     if not found.size or not (np.isfinite(found).all() and (found > 0).all()):
-        raise refuse(node.name, node.operator, "has a scale that is not positive and finite",
-                     "quantize again")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "has a scale that is not positive and finite",
+            "quantize again",
+        )
     if np.all(found == found[0]):
         return found[:1]
     return found
@@ -205,6 +252,10 @@ def _scales(node: OnnxNode, scale: Array) -> NDArray[np.float64]:
 def _need(node: OnnxNode, given: list[Array | None], number: int) -> Array:
     found = given[number] if number < len(given) else None
     if found is None or not found.size:
-        raise refuse(node.name, node.operator, "has scales, zero points or bits that are computed",
-                     "the engine has them in memory: make them constants")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            "has scales, zero points or bits that are computed",
+            "the engine has them in memory: make them constants",
+        )
     return found

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from hwsim.errors import CompileError
 from hwsim.importer import onnx_file, onnx_fold
 from hwsim.importer.codes import Codes
-from hwsim.importer.graph import Graph, Input, Node, Quantize, Reshape, Shape, Weights
+from hwsim.importer.graph import (
+    FileGraph,
+    FileInput,
+    FileNode,
+    QuantizeNode,
+    ReshapeNode,
+    Shape,
+    Weights,
+)
 from hwsim.importer.limits import refuse
 from hwsim.importer.onnx_file import QONNX, STANDARD, OnnxModel, OnnxNode
 from hwsim.importer.onnx_quant import Quantized
@@ -22,7 +30,7 @@ Array = NDArray[Any]
 ANNOTATED = {"BIPOLAR": (1, 0, -1, 1), "BINARY": (1, 0, 0, 1), "TERNARY": (1, 0, -1, 1)}
 
 
-def read(path: Path) -> Graph:
+def read(path: Path) -> FileGraph:
     """The graph of an .onnx file, of any dialect.
 
     Raises
@@ -40,7 +48,7 @@ class Reader:
 
     def __init__(self, model: OnnxModel) -> None:
         self.model = model
-        self.nodes: list[Node] = []
+        self.nodes: list[FileNode] = []
         self.constants: dict[str, Array] = dict(model.constants)
         #: Constants in integers, by the name of what they are worth.
         self.quantized: dict[str, Quantized] = {}
@@ -55,7 +63,7 @@ class Reader:
             for name in node.inputs:
                 self.readers[name] = self.readers.get(name, 0) + 1
 
-    def graph(self) -> Graph:
+    def graph(self) -> FileGraph:
         """The graph of the model."""
         from hwsim.importer.onnx_ops import OPERATORS
 
@@ -78,20 +86,26 @@ class Reader:
                 continue
             if node.operator not in OPERATORS:
                 raise refuse(
-                    node.name, node.operator, "is nothing that the engine runs",
+                    node.name,
+                    node.operator,
+                    "is nothing that the engine runs",
                     "it runs convolutions, fully connected layers, pools, sums, concatenations "
                     "and functions of single values: replace it",
-                )  # fmt: skip
+                )
             OPERATORS[node.operator](self, node)
         if self.codes.get(name, self) is None and self.input_codes is None:
-            raise CompileError(f"{name}: takes {dtype} and nothing says what they mean: quantize "
-                               "it, or let it take float32")  # fmt: skip
+            raise CompileError(
+                f"{name}: takes {dtype} and nothing says what they mean: quantize "
+                "it, or let it take float32"
+            )
         output = self.model.outputs[0]
         if output not in self.shapes:
             raise CompileError(f"{output}: the output does not depend on the input")
-        image = Input(name, self.shapes[name], self._image_codes(name), self.channels_last)
-        opset = ", ".join(f"{key or 'ai.onnx'} {v}" for key, v in sorted(self.model.domains.items()))
-        return Graph(self._dialect(), opset, image, tuple(self.nodes), output)
+        image = FileInput(name, self.shapes[name], self._image_codes(name), self.channels_last)
+        opset = ", ".join(
+            f"{key or 'ai.onnx'} {v}" for key, v in sorted(self.model.domains.items())
+        )
+        return FileGraph(self._dialect(), opset, image, tuple(self.nodes), output)
 
     def _image_codes(self, name: str) -> Codes | None:
         if self.input_codes is not None:
@@ -112,9 +126,12 @@ class Reader:
             return "onnx-qoperator"
         if "QuantizeLinear" not in kinds and "DequantizeLinear" not in kinds:
             return "onnx-float"
-        written = {node.outputs[0] for node in self.model.nodes if node.operator == "QuantizeLinear"}
-        clipped = any(node.operator == "Clip" and node.get(0) in written
-                      for node in self.model.nodes)  # fmt: skip
+        written = {
+            node.outputs[0] for node in self.model.nodes if node.operator == "QuantizeLinear"
+        }
+        clipped = any(
+            node.operator == "Clip" and node.get(0) in written for node in self.model.nodes
+        )
         return "onnx-qcdq" if clipped else "onnx-qdq"
 
     # --- constants --------------------------------------------------------------------------------
@@ -155,8 +172,12 @@ class Reader:
         """A constant input."""
         found = self.constant(node.get(number))
         if found is None:
-            raise refuse(node.name, node.operator, "has constants that are computed or left out",
-                         "the engine has them in memory: make them constants")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "has constants that are computed or left out",
+                "the engine has them in memory: make them constants",
+            )
         return found
 
     def weights(self, node: OnnxNode, name: str, turned: bool = False) -> Weights:
@@ -165,12 +186,20 @@ class Reader:
             found = self.quantized[name]
             return (found.transposed([1, 0]) if turned else found).weights(node)
         if name not in self.constants:
-            raise refuse(node.name, node.operator, "has weights that are computed",
-                         "the engine has them in memory: make them constants")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "has weights that are computed",
+                "the engine has them in memory: make them constants",
+            )
         values = self.constants[name]
         if values.dtype.kind != "f":
-            raise refuse(node.name, node.operator, f"has weights of {values.dtype.name} without "
-                         "scales", "use DequantizeLinear or QLinear operators")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                f"has weights of {values.dtype.name} without scales",
+                "use DequantizeLinear or QLinear operators",
+            )
         return Weights(np.ascontiguousarray(values.T if turned else values, np.float32))
 
     # --- values -----------------------------------------------------------------------------------
@@ -179,57 +208,94 @@ class Reader:
         """The name of a value that a node reads in real numbers."""
         name = self.value(node, number)
         if name in self.codes:
-            raise refuse(node.name, node.operator, "reads integers as if they were numbers",
-                         "use DequantizeLinear in front of it")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "reads integers as if they were numbers",
+                "use DequantizeLinear in front of it",
+            )
         return name
 
     def value(self, node: OnnxNode, number: int = 0) -> str:
         """The name of a value, integers or not."""
         name = node.get(number)
         if name not in self.shapes:
-            raise refuse(node.name, node.operator, "computes with a constant in the place of a map",
-                         "fold constants when the file is made")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "computes with a constant in the place of a map",
+                "fold constants when the file is made",
+            )
         return name
 
-    def add(self, node: Node) -> None:
+    def add(self, node: FileNode) -> None:
         """A node, and the shape of what it gives."""
         self.nodes.append(node)
         self.shapes[node.output] = node.shape
 
-    def moves(self, node: Node) -> None:
+    def moves(self, node: FileNode) -> None:
         """A node that changes no value, so that integers stay what they are."""
         self.add(node)
         held = [name for name in node.inputs if name in self.codes]
         if held:
             if len({self.codes[name] for name in node.inputs if name in self.codes}) > 1:
-                raise refuse(node.name, node.operator, "puts integers of different scales together",
-                             "quantize them alike")  # fmt: skip
+                raise refuse(
+                    node.name,
+                    node.operator,
+                    "puts integers of different scales together",
+                    "quantize them alike",
+                )
             self.codes[node.output] = self.codes[held[0]]
 
     def same(self, node: OnnxNode, shape: Shape | None = None) -> None:
         """A node that gives its input, perhaps in another shape."""
         name = self.value(node)
-        self.moves(Reshape(node.name, node.operator, (name,), node.outputs[0],
-                           self.shapes[name] if shape is None else shape))  # fmt: skip
+        self.moves(
+            ReshapeNode(
+                node.name,
+                node.operator,
+                (name,),
+                node.outputs[0],
+                self.shapes[name] if shape is None else shape,
+            )
+        )
 
     def meant(self, node: OnnxNode, name: str, codes: Codes) -> None:
         """What a node takes the integers of a value for; the first reader of the input decides."""
         if name not in self.codes:
-            raise refuse(node.name, node.operator, "reads numbers as if they were integers",
-                         "use QuantizeLinear in front of it")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "reads numbers as if they were integers",
+                "use QuantizeLinear in front of it",
+            )
         if self.codes[name] is None:
             self.codes[name] = self.input_codes = codes
         held = self.codes[name]
         assert held is not None
         if (held.scale, held.zero) != (codes.scale, codes.zero):
-            raise refuse(node.name, node.operator, "takes integers for others than they are",
-                         "give writer and reader one scale and zero point")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "takes integers for others than they are",
+                "give writer and reader one scale and zero point",
+            )
 
-    def writes(self, node: Node, target: str, codes: Codes) -> None:
+    def writes(self, node: FileNode, target: str, codes: Codes) -> None:
         """A node whose result is in integers of the file."""
         self.add(replace(node, output=f"{target}/values"))
-        self.add(Quantize(node.name, node.operator, (f"{target}/values",), target, node.shape, codes,
-                          "even", target))  # fmt: skip
+        self.add(
+            QuantizeNode(
+                node.name,
+                node.operator,
+                (f"{target}/values",),
+                target,
+                node.shape,
+                codes,
+                "even",
+                target,
+            )
+        )
         self.codes[target] = codes
 
     def narrowed(self, node: OnnxNode, low: float, high: float) -> None:
@@ -237,16 +303,25 @@ class Reader:
         name = self.value(node)
         codes = self.codes[name]
         for number, one in enumerate(self.nodes):
-            if one.output == name and isinstance(one, Quantize) and self.readers[name] == 1:
-                fewer = replace(one.codes, low=max(one.codes.low, int(max(low, -(1 << 20)))),
-                                high=min(one.codes.high, int(min(high, 1 << 20))))  # fmt: skip
+            if one.output == name and isinstance(one, QuantizeNode) and self.readers[name] == 1:
+                fewer = replace(
+                    one.codes,
+                    low=max(one.codes.low, int(max(low, -(1 << 20)))),
+                    high=min(one.codes.high, int(min(high, 1 << 20))),
+                )
                 if not fewer.low <= fewer.zero <= fewer.high:
-                    raise refuse(node.name, node.operator, "clips the zero point away",
-                                 "quantize again")  # fmt: skip
-                self.nodes[number] = replace(one, codes=fewer, output=node.outputs[0],
-                                             tensor=node.outputs[0])  # fmt: skip
+                    raise refuse(
+                        node.name, node.operator, "clips the zero point away", "quantize again"
+                    )
+                self.nodes[number] = replace(
+                    one, codes=fewer, output=node.outputs[0], tensor=node.outputs[0]
+                )
                 self.shapes[node.outputs[0]] = one.shape
                 self.codes[node.outputs[0]] = fewer
                 return
-        raise refuse(node.name, node.operator, f"clips integers {codes} of no quantizer",
-                     "clip right behind QuantizeLinear")  # fmt: skip
+        raise refuse(
+            node.name,
+            node.operator,
+            f"clips integers {codes} of no quantizer",
+            "clip right behind QuantizeLinear",
+        )

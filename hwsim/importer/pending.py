@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from hwsim.compiler.stages import Post
 from hwsim.importer.codes import Codes
 from hwsim.importer.functions import FUNCTIONS
-from hwsim.importer.graph import Affine, Clamp, Node, Pointwise, Quantize
+from hwsim.importer.graph import AffineNode, ClampNode, FileNode, PointwiseNode, QuantizeNode
 from hwsim.importer.limits import refuse
-from hwsim.importer.steps import Function, Kind, Step, Value
+from hwsim.importer.steps import Function, IntegerStep, Kind, Value
 from hwsim.program.layers import Shape, Window
 
 F64 = NDArray[np.float64]
@@ -37,7 +37,7 @@ class Coded:
 class Pending:
     """A step without its target. shape: of the map now; pools: max-pools behind it."""
 
-    node: Node
+    node: FileNode
     kind: Kind
     sources: tuple[Value, ...]
     shape: Shape
@@ -45,30 +45,39 @@ class Pending:
     ratio: tuple[Fraction, ...]
     fields: dict[str, Any] = field(default_factory=dict)
     functions: tuple[Function, ...] = ()
-    pools: tuple[tuple[Node, Window, Shape], ...] = ()
+    pools: tuple[tuple[FileNode, Window, Shape], ...] = ()
 
-    def affine(self, node: Affine) -> Pending:
+    def affine(self, node: AffineNode) -> Pending:
         """With x · scale + offset behind it."""
         channels = self.shape[0]
         if len(node.scale) not in (1, channels) or len(node.offset) not in (1, channels):
-            raise refuse(node.name, node.operator, "has constants for single pixels",
-                         "the engine has them by channel")  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "has constants for single pixels",
+                "the engine has them by channel",
+            )
         scale = np.broadcast_to(node.scale, (channels,))
         offset = np.broadcast_to(node.offset, (channels,))
         if self.kind == "lut":
             s, o = float(scale[0]), float(offset[0])
             if np.any(scale != s) or np.any(offset != o):
-                raise refuse(node.name, node.operator, "follows a function by channel",
-                             QUANTIZE_BEFORE)  # fmt: skip
+                raise refuse(
+                    node.name, node.operator, "follows a function by channel", QUANTIZE_BEFORE
+                )
             return replace(self, functions=(*self.functions, lambda x: x * s + o))
         post = replace(self.post)
         if not post.takes(scale, offset) or (self.pools and np.any(scale <= 0)):
-            raise refuse(node.name, node.operator, "scales what was clamped or pooled before",
-                         QUANTIZE_BEFORE)  # fmt: skip
+            raise refuse(
+                node.name,
+                node.operator,
+                "scales what was clamped or pooled before",
+                QUANTIZE_BEFORE,
+            )
         post.affine(scale, offset)
         return replace(self, post=post, node=named(self.node, node))
 
-    def clamp(self, node: Clamp) -> Pending:
+    def clamp(self, node: ClampNode) -> Pending:
         """With a clamp behind it."""
         low, high = node.low, node.high
         if self.kind == "lut":
@@ -77,7 +86,7 @@ class Pending:
         post.clamp(low, high)
         return replace(self, post=post)
 
-    def pointwise(self, node: Pointwise) -> Pending:
+    def pointwise(self, node: PointwiseNode) -> Pending:
         """With a function behind it, which makes a table of it."""
         function = as_function(node)
         if self.kind == "lut":
@@ -89,11 +98,13 @@ class Pending:
         s, o = float(post.scale[0]), float(post.offset[0])
         low, high = post.low, post.high
         return replace(
-            self, kind="lut", node=node,
+            self,
+            kind="lut",
+            node=node,
             functions=(lambda x: np.clip(x * s + o, low, high), function),
-        )  # fmt: skip
+        )
 
-    def step(self, target: Value | None, quantize: Quantize | None) -> Step:
+    def step(self, target: Value | None, quantize: QuantizeNode | None) -> IntegerStep:
         """The step that writes codes to ``target``."""
         post = self.post
         rounding = quantize.rounding if quantize else "even"
@@ -105,28 +116,40 @@ class Pending:
                     x = one(x)
                 return x
 
-            return Step(
-                self.node.name, self.node.operator, "lut", self.sources, target,
-                function=function, rounding=rounding,
-            )  # fmt: skip
+            return IntegerStep(
+                self.node.name,
+                self.node.operator,
+                "lut",
+                self.sources,
+                target,
+                function=function,
+                rounding=rounding,
+            )
         count = max(len(self.ratio), len(post.scale)) if self.kind != "add" else 2
         ratio, gains = (_long(one, count) for one in (self.ratio, _exact(post.scale)))
-        return Step(
-            self.node.name, self.node.operator, self.kind, self.sources, target,
+        return IntegerStep(
+            self.node.name,
+            self.node.operator,
+            self.kind,
+            self.sources,
+            target,
             ratio=tuple(one * gain for one, gain in zip(ratio, gains, strict=True)),
-            offset=_exact(post.offset), low=post.low, high=post.high, rounding=rounding,
+            offset=_exact(post.offset),
+            low=post.low,
+            high=post.high,
+            rounding=rounding,
             **{"bipolar": bool(quantize and quantize.bipolar), **self.fields},
-        )  # fmt: skip
+        )
 
 
-def through(value: Value, node: Node) -> Pending:
+def through(value: Value, node: FileNode) -> Pending:
     """The values of a map as they are, for what can follow."""
     return Pending(
         node, "affine", (value,), value.shape, Post.nothing(value.shape[0]), (value.codes.scale,)
     )
 
 
-def as_function(node: Pointwise) -> Function:
+def as_function(node: PointwiseNode) -> Function:
     """What a node makes of float64 values, computed in float32 as its runtime does."""
     function = FUNCTIONS[node.function]
 
@@ -138,9 +161,9 @@ def as_function(node: Pointwise) -> Function:
     return apply
 
 
-def named(first: Node, then: Node) -> Node:
+def named(first: FileNode, then: FileNode) -> FileNode:
     """The node by whose name a step goes: the one with weights."""
-    return then if isinstance(first, Affine | Clamp | Quantize) else first
+    return then if isinstance(first, AffineNode | ClampNode | QuantizeNode) else first
 
 
 def same_codes(codes: list[Codes]) -> bool:

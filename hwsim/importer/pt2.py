@@ -64,9 +64,13 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
         raise InputError(f"{path}: holds no exported program")
     for entry, name in zip(entries, names, strict=True):
         if name.startswith("data/aotinductor/") or "custom_obj" in name or "opaque_obj" in name:
-            raise InputError(f"{path}: holds code or objects ({name}), which are not loaded: {REMEDY}")
+            raise InputError(
+                f"{path}: holds code or objects ({name}), which are not loaded: {REMEDY}"
+            )
         if name.startswith(("data/weights/", "data/constants/")) and name.endswith(".pt"):
-            raise InputError(f"{path}: has pickled weights ({name}), which are not loaded: {REMEDY}")
+            raise InputError(
+                f"{path}: has pickled weights ({name}), which are not loaded: {REMEDY}"
+            )
         if name.startswith("data/sample_inputs/"):
             _check_samples(path, archive.read(entry))
         elif name.endswith(".json"):
@@ -79,7 +83,9 @@ def _check_samples(path: Path, data: bytes) -> None:
     try:
         torch.load(io.BytesIO(data), weights_only=True)
     except Exception:  # whatever it is, torch would try again without the restriction
-        raise InputError(f"{path}: its sample inputs are objects, which are not loaded: {REMEDY}") from None
+        raise InputError(
+            f"{path}: its sample inputs are objects, which are not loaded: {REMEDY}"
+        ) from None
 
 
 def _check_json(path: Path, name: str, value: Any) -> None:
@@ -87,14 +93,17 @@ def _check_json(path: Path, name: str, value: Any) -> None:
         if key == "use_pickle" and found:
             raise InputError(f"{path}: has pickled values ({name}), which are not loaded: {REMEDY}")
         if key == "expr_str" and not (isinstance(found, str) and _SYMBOL.fullmatch(found)):
-            raise InputError(f"{path}: has an expression in a shape ({name}), which is not "
-                             f"evaluated: {REMEDY}")  # fmt: skip
+            raise InputError(
+                f"{path}: has an expression in a shape ({name}), which is not evaluated: {REMEDY}"
+            )
         if key == "target" and not (isinstance(found, str) and _TARGET.fullmatch(found)):
-            raise InputError(f"{path}: calls {str(found)[:80]}, which is no operator of ATen: "
-                             f"{REMEDY}")  # fmt: skip
+            raise InputError(
+                f"{path}: calls {str(found)[:80]}, which is no operator of ATen: {REMEDY}"
+            )
         if key in ("as_string", "as_custom_obj", "as_operator") and found not in _WORDS:
-            raise InputError(f"{path}: hands {str(found)[:80]!r} to an operator, which no layer "
-                             f"takes: {REMEDY}")  # fmt: skip
+            raise InputError(
+                f"{path}: hands {str(found)[:80]!r} to an operator, which no layer takes: {REMEDY}"
+            )
         if key == "sizes" and isinstance(found, list):
             sides = [one.get("as_int") for one in found if isinstance(one, dict)]
             elements(name, [side for side in sides if isinstance(side, int)])

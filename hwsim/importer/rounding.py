@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hwsim.importer import rounding_oracle
 from hwsim.importer.codes import rounded
-from hwsim.importer.steps import Step
+from hwsim.importer.steps import IntegerStep
 from hwsim.importer.sums import pooled, sums
 
 I64 = NDArray[np.int64]
@@ -23,7 +23,7 @@ MODELS = {
 }
 
 
-def matching(step: Step, sources: list[I64], wanted: I64) -> tuple[str, ...]:
+def matching(step: IntegerStep, sources: list[I64], wanted: I64) -> tuple[str, ...]:
     """The models that give ``wanted`` from ``sources``, bit for bit; arrays as of ``codes``."""
     total = sums(step, sources) if len(sources) == 1 else None
     return tuple(
@@ -31,12 +31,12 @@ def matching(step: Step, sources: list[I64], wanted: I64) -> tuple[str, ...]:
     )
 
 
-def codes(step: Step, sources: list[I64], model: str, total: I64 | None = None) -> I64:
+def codes(step: IntegerStep, sources: list[I64], model: str, total: I64 | None = None) -> I64:
     """What a kernel that rounds like ``model`` makes of codes.
 
     Parameters
     ----------
-    step : Step
+    step : IntegerStep
         Any but the last.
     sources : list of int64 arrays (N, C, H, W)
         Codes q of the file that the step reads.
@@ -66,7 +66,7 @@ def codes(step: Step, sources: list[I64], model: str, total: I64 | None = None) 
     return np.clip(found, low, high)
 
 
-def _requantized(step: Step, total: I64, model: str) -> I64:
+def _requantized(step: IntegerStep, total: I64, model: str) -> I64:
     assert step.target is not None
     zero = step.target.codes.zero
     if model == "double":
@@ -84,7 +84,7 @@ def _requantized(step: Step, total: I64, model: str) -> I64:
     return found + zero
 
 
-def _in_float64(step: Step, total: I64) -> I64:
+def _in_float64(step: IntegerStep, total: I64) -> I64:
     """What a runtime computes that rounds real numbers: the dialect's ties and zero point."""
     assert step.target is not None
     to = step.target.codes
@@ -95,13 +95,13 @@ def _in_float64(step: Step, total: I64) -> I64:
     return rounded(values + to.zero, step.rounding).astype(np.int64)
 
 
-def _real(step: Step, total: I64) -> NDArray[np.float64]:
+def _real(step: IntegerStep, total: I64) -> NDArray[np.float64]:
     ratio = np.array([float(one) for one in step.ratio]).reshape(1, -1, 1, 1)
     offset = np.array([float(one) for one in step.offset]).reshape(1, -1, 1, 1)
     return total * ratio + offset
 
 
-def _factors(step: Step, channels: int) -> list[float]:
+def _factors(step: IntegerStep, channels: int) -> list[float]:
     """Float64 factors from sums to codes, as TFLite prepares them: s_x · s_w / s_y of float32."""
     assert step.target is not None
     s_x, s_y = float(step.sources[0].codes.scale), float(step.target.codes.scale)
@@ -109,7 +109,7 @@ def _factors(step: Step, channels: int) -> list[float]:
     return found * channels if len(found) == 1 else found
 
 
-def _float32_factors(step: Step) -> NDArray[np.float32]:
+def _float32_factors(step: IntegerStep) -> NDArray[np.float32]:
     assert step.target is not None
     s_x, s_y = (np.float32(float(one.codes.scale)) for one in (step.sources[0], step.target))
     weights = [np.float32(float(one / step.sources[0].codes.scale)) for one in step.ratio]
@@ -160,7 +160,7 @@ _ONE_BY_ONE: dict[str, Callable[[I64, float], I64]] = {
 # --- sums and averages ----------------------------------------------------------------------------
 
 
-def _added(step: Step, sources: list[I64], model: str) -> I64:
+def _added(step: IntegerStep, sources: list[I64], model: str) -> I64:
     assert step.target is not None
     to = step.target.codes
     one, two = (x - value.codes.zero for x, value in zip(sources, step.sources, strict=True))
@@ -175,8 +175,7 @@ def _added(step: Step, sources: list[I64], model: str) -> I64:
         return ((one * m + two * n + (1 << (shift - 1))) >> shift) + to.zero
     twice = 2 * max(scales[0], scales[1])
     raised = [
-        _twice_away(x << 20, scale / twice)
-        for x, scale in zip((one, two), scales, strict=False)
+        _twice_away(x << 20, scale / twice) for x, scale in zip((one, two), scales, strict=False)
     ]
     return _twice_away(raised[0] + raised[1], twice / (2**20 * scales[2])) + to.zero
 

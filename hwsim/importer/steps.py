@@ -43,7 +43,7 @@ class Value:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class IntegerStep:
     """One integer operation.
 
     acc = Σ w · (q − z) of conv and fc, Σ (q − z) of a window of an average, q − z of an affine
@@ -53,7 +53,8 @@ class Step:
 
     name, operator: the file's. weights: int32 (O, I/groups, kh, kw) or (O, F). ratio: (O,), (1,)
     or, of a sum, (2,). bias: int64 (O,) on the accumulator's scale. offset: real, (O,) or (1,).
-    steps: what the weights are worth, one or one a row. function: of a lut, on real numbers. bipolar: codes 0 below real 0 and 1 from it on.
+    steps: what the weights are worth, one or one a row. function: of a lut, on
+    real numbers. bipolar: codes 0 below real 0 and 1 from it on.
     """
 
     name: str
@@ -111,12 +112,12 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class IntegerSteps:
     """A network in the order of execution, from ``input`` to the answers.
 
     scale: what one of the answers' integers is worth. notes: what was dropped.
     """
 
     input: Value
-    steps: tuple[Step, ...]
+    steps: tuple[IntegerStep, ...]
     notes: tuple[str, ...] = field(default=())

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from hwsim.importer.steps import Step
+from hwsim.importer.steps import IntegerStep
 
 I64 = NDArray[np.int64]
 
 
-def sums(step: Step, sources: list[I64]) -> I64:
+def sums(step: IntegerStep, sources: list[I64]) -> I64:
     """acc + bias of a step with one source, (N, C, H, W), exact.
 
     sources: codes q of the file, (N, C, H, W).
@@ -30,17 +30,18 @@ def sums(step: Step, sources: list[I64]) -> I64:
     return acc
 
 
-def pooled(step: Step, source: I64) -> I64:
+def pooled(step: IntegerStep, source: I64) -> I64:
     """The maximum of windows; padding never wins."""
     assert step.window is not None
     window = step.window
     top, left, bottom, right = window.padding
-    planes = F.pad(torch.from_numpy(source.astype(np.float64)), (left, right, top, bottom),
-                   value=-np.inf)  # fmt: skip
+    planes = F.pad(
+        torch.from_numpy(source.astype(np.float64)), (left, right, top, bottom), value=-np.inf
+    )
     return F.max_pool2d(planes, window.kernel, window.stride).numpy().astype(np.int64)
 
 
-def _weighted(values: I64, step: Step) -> I64:
+def _weighted(values: I64, step: IntegerStep) -> I64:
     weights = step.weights
     assert weights is not None
     # float64 holds every integer of 2^53, hence all sums of 16-bit numbers that fit ACC_W.
@@ -55,7 +56,7 @@ def _weighted(values: I64, step: Step) -> I64:
     return found.numpy().astype(np.int64)
 
 
-def _windows(values: I64, step: Step) -> I64:
+def _windows(values: I64, step: IntegerStep) -> I64:
     assert step.window is not None
     planes = torch.from_numpy(values.astype(np.float64))
     found = F.avg_pool2d(planes, step.window.kernel, step.window.stride, divisor_override=1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-
-from hwsim.importer.compare import Column, Comparison
-from hwsim.importer.load import Model
+from hwsim.importer.compare import Column, RuntimeComparison
+from hwsim.importer.load import LoadedModel
 from hwsim.importer.rounding import MODELS
-from hwsim.importer.steps import Step, Value
+from hwsim.importer.steps import IntegerStep, Value
 from hwsim.program.summary import describe, render
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 NAME = 24
 
 
-def understood(model: Model) -> RenderableType:
+def understood(model: LoadedModel) -> RenderableType:
     """The graph as the importer read it."""
     from rich.console import Group
     from rich.text import Text
@@ -28,7 +27,7 @@ def understood(model: Model) -> RenderableType:
     return Group(Text(_head(model)), Text(""), _steps(model))
 
 
-def compared(found: Comparison, source: str) -> Group:
+def compared(found: RuntimeComparison, source: str) -> Group:
     """Every runtime beside the engine, layer by layer, and the answers."""
     from rich.console import Group
     from rich.text import Text
@@ -38,15 +37,18 @@ def compared(found: Comparison, source: str) -> Group:
         parts.append(Text(f"no comparison: {found.missing}"))
     columns = [column for column in found.columns if not column.error]
     if any(column.layers for column in columns):
-        parts += [Text(f"Codes of every layer, engine against runtime, on {found.images} images "
-                       f"({source}); layers read what their own side computed"), Text("")]  # fmt: skip
+        head = (
+            f"Codes of every layer, engine against runtime, on {found.images} images ({source}); "
+            "layers read what their own side computed"
+        )
+        parts += [Text(head), Text("")]
         parts += [_layers(columns), Text("")]
     for column in found.columns:
         parts += [Text(line) for line in _lines(column, found.images)]
     return Group(*parts)
 
 
-def as_dict(model: Model) -> dict[str, Any]:
+def as_dict(model: LoadedModel) -> dict[str, Any]:
     """The model as plain JSON values."""
     found: dict[str, Any] = {"name": model.name, "notes": list(model.notes)}
     if model.graph is not None:
@@ -54,7 +56,7 @@ def as_dict(model: Model) -> dict[str, Any]:
     return found | {"program": describe(model.program)}
 
 
-def comparison_as_dict(found: Comparison, source: str) -> dict[str, Any]:
+def comparison_as_dict(found: RuntimeComparison, source: str) -> dict[str, Any]:
     """A comparison as plain JSON values."""
     return {
         "images": found.images,
@@ -82,7 +84,7 @@ def comparison_as_dict(found: Comparison, source: str) -> dict[str, Any]:
 # --- the graph ------------------------------------------------------------------------------------
 
 
-def _head(model: Model) -> str:
+def _head(model: LoadedModel) -> str:
     graph, config = model.graph, model.program.config
     assert graph is not None
     image = model.program.input
@@ -91,12 +93,13 @@ def _head(model: Model) -> str:
     return (
         f"{graph.dialect_name}{opset}: {shape} -> {model.program.classes}, for {config.name} with "
         f"{config.act_w}-bit activations, {config.wgt_w}-bit weights, {config.mult_w}-bit "
-        f"multipliers\ninput {graph.input.tensor}: a step is worth {float(image.scale):.6g}, real 0 "
+        f"multipliers\n"
+        f"input {graph.input.tensor}: a step is worth {float(image.scale):.6g}, real 0 "
         f"is code {image.zero}"
     )
 
 
-def _steps(model: Model) -> RenderableType:
+def _steps(model: LoadedModel) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
@@ -111,17 +114,22 @@ def _steps(model: Model) -> RenderableType:
     return table
 
 
-def _row(step: Step) -> list[str]:
+def _row(step: IntegerStep) -> list[str]:
     target = step.target
     shape = target.shape if target else (step.channels, 1, 1)
     sides = str(shape[0]) if shape[1:] == (1, 1) else "x".join(map(str, shape))
     cells = [tail(step.name), step.operator, _kind(step), sides, _weights(step)]
     if target is None:
         return [*cells, f"{float(step.ratio[0]):.3g}", "", "answers"]
-    return [*cells, f"{float(target.codes.scale):.3g}", str(target.codes.zero), _codes(step, target)]
+    return [
+        *cells,
+        f"{float(target.codes.scale):.3g}",
+        str(target.codes.zero),
+        _codes(step, target),
+    ]
 
 
-def _kind(step: Step) -> str:
+def _kind(step: IntegerStep) -> str:
     kind = {"average": "avg", "output": "affine"}.get(step.kind, step.kind)
     if step.window is None:
         return kind
@@ -131,14 +139,14 @@ def _kind(step: Step) -> str:
     return f"{kind} {height}x{width}{stride}{groups}"
 
 
-def _weights(step: Step) -> str:
+def _weights(step: IntegerStep) -> str:
     if step.weights is None:
         return ""
     bits = int(abs(step.weights).max()).bit_length() + 1
     return f"{bits} bit" + ("/row" if len(set(step.steps)) > 1 else "")
 
 
-def _codes(step: Step, target: Value) -> str:
+def _codes(step: IntegerStep, target: Value) -> str:
     low, high = (0, 1) if step.bipolar else step.bounds
     return f"{low}…{high}"
 
@@ -188,12 +196,16 @@ def _lines(column: Column, images: int) -> list[str]:
             left = [one for one in left if name not in one.rounds]
             if took:
                 kinds = ", ".join(sorted({one.operator for one in took}))
-                lines.append(f"  {len(took)} of {len(column.layers)} layers ({kinds}) bit for bit: "
-                             f"round {MODELS[name]}")  # fmt: skip
+                lines.append(
+                    f"  {len(took)} of {len(column.layers)} layers ({kinds}) bit for bit: "
+                    f"round {MODELS[name]}"
+                )
         if left:
             names = ", ".join(tail(one.name) for one in left[:3])
-            lines.append(f"  {len(left)} of {len(column.layers)} layers round in no way that hwsim "
-                         f"knows: {names}")  # fmt: skip
+            lines.append(
+                f"  {len(left)} of {len(column.layers)} layers round in no way that hwsim "
+                f"knows: {names}"
+            )
     return lines
 
 
@@ -202,5 +214,3 @@ def share(value: float) -> str:
     if value in (0.0, 1.0):
         return f"{value:.0%}"
     return f"{min(max(100 * value, 0.01), 99.99):.2f}%"
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Operator:
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class TfliteModel:
     """The one subgraph of a file."""
 
     tensors: tuple[Tensor, ...]
@@ -68,7 +69,7 @@ class Model:
     outputs: tuple[int, ...]
 
 
-def read(path: Path) -> Model:
+def read(path: Path) -> TfliteModel:
     """The model of a file.
 
     Raises
@@ -88,7 +89,7 @@ def read(path: Path) -> Model:
         raise InputError(f"{path}: is damaged: its offsets lead outside of the file") from None
 
 
-def _model(path: Path, data: bytes, schema: Any) -> Model:
+def _model(path: Path, data: bytes, schema: Any) -> TfliteModel:
     model = schema.Model.GetRootAsModel(data, 0)
     if model.SubgraphsLength() != 1:
         raise CompileError(
@@ -108,7 +109,9 @@ def _model(path: Path, data: bytes, schema: Any) -> Model:
             raise CompileError(f"{path}: has {count} {what}, hwsim reads at most {most}")
     buffers = [_buffer(path, data, model.Buffers(n)) for n in range(model.BuffersLength())]
     _check_apart(path, buffers)
-    tensors = tuple(_tensor(graph.Tensors(n), n, data, buffers) for n in range(counts["tensors"][0]))
+    tensors = tuple(
+        _tensor(graph.Tensors(n), n, data, buffers) for n in range(counts["tensors"][0])
+    )
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
     operators = tuple(
         _operator(path, schema, model, graph.Operators(n), n, len(tensors), names)
@@ -116,7 +119,7 @@ def _model(path: Path, data: bytes, schema: Any) -> Model:
     )
     inputs, outputs = _indices(graph, "Inputs"), _indices(graph, "Outputs")
     _check_order(path, tensors, operators, inputs, outputs)
-    return Model(tensors, operators, inputs, outputs)
+    return TfliteModel(tensors, operators, inputs, outputs)
 
 
 def _buffer(path: Path, data: bytes, buffer: Any) -> tuple[int, int]:
@@ -137,7 +140,7 @@ def _buffer(path: Path, data: bytes, buffer: Any) -> tuple[int, int]:
 def _check_apart(path: Path, buffers: Sequence[tuple[int, int]]) -> None:
     """Two buffers may be one; they may not overlap otherwise."""
     used = sorted({place for place in buffers if place[1]})
-    for (first, size), (then, _) in zip(used, used[1:], strict=False):
+    for (first, size), (then, _) in pairwise(used):
         if then < first + size:
             raise InputError(f"{path}: is damaged: two of its buffers overlap")
 
@@ -159,7 +162,9 @@ def _tensor(tensor: Any, index: int, data: bytes, buffers: list[tuple[int, int]]
                 "int8, uint8, int16, int32, int64 and float32: convert it again"
             )
         if count * np.dtype(dtype).itemsize != size:
-            raise InputError(f"{label}: is damaged: its shape {shape} does not fit its {size} bytes")
+            raise InputError(
+                f"{label}: is damaged: its shape {shape} does not fit its {size} bytes"
+            )
         constant = np.frombuffer(data, np.dtype(dtype).newbyteorder("<"), count, first)
         constant = constant.astype(dtype).reshape(shape)
     scales, zeros, axis = _quantization(tensor.Quantization(), label, shape)

@@ -14,27 +14,27 @@ from hwsim.errors import CompileError
 from hwsim.importer import tflite_file
 from hwsim.importer.codes import Codes, checked_codes, integer_range
 from hwsim.importer.graph import (
-    Add,
-    Average,
+    AddNode,
+    AverageNode,
     Bias,
-    Clamp,
-    Concat,
-    Conv,
-    Graph,
-    Input,
-    Linear,
-    Node,
-    Pad,
-    Pointwise,
-    Pool,
-    Quantize,
-    Reshape,
+    ClampNode,
+    ConcatNode,
+    ConvNode,
+    FileGraph,
+    FileInput,
+    FileNode,
+    LinearNode,
+    PadNode,
+    PointwiseNode,
+    PoolNode,
+    QuantizeNode,
+    ReshapeNode,
     Shape,
-    Softmax,
+    SoftmaxNode,
     Weights,
 )
 from hwsim.importer.limits import refuse
-from hwsim.importer.tflite_file import Model, Operator, Tensor
+from hwsim.importer.tflite_file import Operator, Tensor, TfliteModel
 from hwsim.program.layers import Window
 
 #: Integers that values between layers may be.
@@ -49,7 +49,7 @@ POINTWISE = {"LOGISTIC": "sigmoid", "TANH": "tanh", "HARD_SWISH": "hard_swish",
 SAME, VALID = 0, 1
 
 
-def read(path: Path) -> Graph:
+def read(path: Path) -> FileGraph:
     """The graph of a .tflite file.
 
     Raises
@@ -63,16 +63,16 @@ def read(path: Path) -> Graph:
 
 
 class _Reader:
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: TfliteModel) -> None:
         self.model = model
-        self.nodes: list[Node] = []
+        self.nodes: list[FileNode] = []
         #: Shape of every value, channels first, without the batch axis.
         self.shapes: dict[str, Shape] = {}
         #: Values whose order is (H, W, C), flattened: what they were, (C, H, W).
         self.flattened: dict[str, Shape] = {}
         self.names = names_of(model)
 
-    def graph(self) -> Graph:
+    def graph(self) -> FileGraph:
         if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:
             raise CompileError(
                 f"the network has {len(self.model.inputs)} inputs and {len(self.model.outputs)} "
@@ -81,20 +81,20 @@ class _Reader:
         given = self.model.tensors[self.model.inputs[0]]
         source = self.names[given.index]
         self.shapes[source] = _channels_first(given)
-        image = Input(source, self.shapes[source], _codes(given), len(given.shape) == 4)
+        image = FileInput(source, self.shapes[source], _codes(given), len(given.shape) == 4)
         for operator in self.model.operators:
             self._operator(operator)
         output = self.names[self.model.outputs[0]]
         if output in self.flattened:
             raise CompileError(f"{output}: RESHAPE gives a map as the output: end in a vector")
-        quantized = any(isinstance(node, Quantize) for node in self.nodes)
+        quantized = any(isinstance(node, QuantizeNode) for node in self.nodes)
         dialect = "tflite-int8" if quantized else "tflite-float"
         notes: tuple[str, ...] = ()
         if not quantized and any(
-            isinstance(node, Conv | Linear) and node.weights.scales for node in self.nodes
+            isinstance(node, ConvNode | LinearNode) and node.weights.scales for node in self.nodes
         ):
             notes = ("its weights are integers, its activations are not: both are chosen anew",)
-        return Graph(dialect, "", image, tuple(self.nodes), output, notes)
+        return FileGraph(dialect, "", image, tuple(self.nodes), output, notes)
 
     # --- operators --------------------------------------------------------------------------------
 
@@ -120,10 +120,12 @@ class _Reader:
         name = self.names[op.outputs[0]] if op.outputs else ""
         if op.name not in makers or len(op.outputs) != 1:
             raise refuse(
-                name, op.name, "is nothing that the engine runs",
+                name,
+                op.name,
+                "is nothing that the engine runs",
                 "it runs convolutions, fully connected layers, pools, sums, concatenations and "
                 "functions of single values: replace it",
-            )  # fmt: skip
+            )
         makers[op.name](op, self.model.tensors[op.outputs[0]])
 
     def _conv(self, op: Operator, out: Tensor) -> None:
@@ -133,10 +135,15 @@ class _Reader:
         shape = self._source_shape(op, 3)
         groups, rest = divmod(shape[0], values.values.shape[1])
         if rest:
-            raise refuse(self._name(op), op.name, "has weights of other channels than its input",
-                         "the file is damaged: convert it again")  # fmt: skip
-        self._convolution(op, out, values, self._window(op, values.values.shape[2:], options, shape),
-                          groups)  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                "has weights of other channels than its input",
+                "the file is damaged: convert it again",
+            )
+        self._convolution(
+            op, out, values, self._window(op, values.values.shape[2:], options, shape), groups
+        )
 
     def _depthwise(self, op: Operator, out: Tensor) -> None:
         weights = self._constant(op, 1, 4)
@@ -144,8 +151,12 @@ class _Reader:
         values = self._weights(op, weights, turned, 3)
         shape = self._source_shape(op, 3)
         if turned.shape[0] % shape[0]:
-            raise refuse(self._name(op), op.name, "has weights of other channels than its input",
-                         "the file is damaged: convert it again")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                "has weights of other channels than its input",
+                "the file is damaged: convert it again",
+            )
         window = self._window(op, turned.shape[2:], op.options, shape)
         self._convolution(op, out, values, window, shape[0])
 
@@ -158,9 +169,13 @@ class _Reader:
         bias = self._bias(op, len(values.values), values)
         shape = (len(values.values), *sides)
         self._end(
-            op, out, op.options.FusedActivationFunction(),
-            lambda target: Conv(name, op.name, (source,), target, shape, values, bias, window, groups),
-        )  # fmt: skip
+            op,
+            out,
+            op.options.FusedActivationFunction(),
+            lambda target: ConvNode(
+                name, op.name, (source,), target, shape, values, bias, window, groups
+            ),
+        )
 
     def _linear(self, op: Operator, out: Tensor) -> None:
         weights = self._constant(op, 1, 2)
@@ -173,67 +188,89 @@ class _Reader:
             was = self.shapes[source]
         size = int(np.prod(self.shapes[source]))
         if matrix.shape[1] != size:
-            raise refuse(self._name(op), op.name, f"has weights for {matrix.shape[1]} inputs and "
-                         f"gets {size}", "run it on one vector an image")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has weights for {matrix.shape[1]} inputs and gets {size}",
+                "run it on one vector an image",
+            )
         if was is not None:
             channels, height, width = was
             matrix = matrix.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
             matrix = matrix.reshape(len(matrix), -1)
         if len(self.shapes[source]) == 3:
             flat = f"{self.names[out.index]}/flattened"
-            self._add_node(Reshape(self._name(op), op.name, (source,), flat, (size,)))
+            self._add_node(ReshapeNode(self._name(op), op.name, (source,), flat, (size,)))
             source = flat
         values = self._weights(op, weights, matrix, 0)
         bias = self._bias(op, len(matrix), values)
         self._end(
-            op, out, op.options.FusedActivationFunction(),
-            lambda target: Linear(
+            op,
+            out,
+            op.options.FusedActivationFunction(),
+            lambda target: LinearNode(
                 self._name(op), op.name, (source,), target, (len(matrix),), values, bias
             ),
-        )  # fmt: skip
+        )
 
     def _add(self, op: Operator, out: Tensor) -> None:
         name = self._name(op)
         sources = tuple(self._source(op, number) for number in (0, 1))
         one, two = (self.shapes[source] for source in sources)
         if one != two:
-            raise refuse(name, op.name, f"adds shapes {one} and {two}",
-                         "the engine adds maps of one shape: expand the smaller")  # fmt: skip
+            raise refuse(
+                name,
+                op.name,
+                f"adds shapes {one} and {two}",
+                "the engine adds maps of one shape: expand the smaller",
+            )
         gains = (1.0, 1.0 if op.name == "ADD" else -1.0)
         self._end(
-            op, out, op.options.FusedActivationFunction(),
-            lambda target: Add(name, op.name, sources, target, one, gains),
-        )  # fmt: skip
+            op,
+            out,
+            op.options.FusedActivationFunction(),
+            lambda target: AddNode(name, op.name, sources, target, one, gains),
+        )
 
     def _pool(self, op: Operator, out: Tensor) -> None:
         name, source, options = self._name(op), self._source(op), op.options
         kernel = options.FilterHeight(), options.FilterWidth()
         shape = self._source_shape(op, 3)
         window = self._window(op, kernel, options, shape, dilated=False)
-        kind: Callable[..., Node] = Pool
+        kind: Callable[..., FileNode] = PoolNode
         if op.name == "AVERAGE_POOL_2D":
-            kind = Average
+            kind = AverageNode
             if any(window.padding):
-                raise refuse(name, op.name, "averages windows that reach beyond the map",
-                             "the engine averages inside of it: use padding VALID")  # fmt: skip
+                raise refuse(
+                    name,
+                    op.name,
+                    "averages windows that reach beyond the map",
+                    "the engine averages inside of it: use padding VALID",
+                )
         out_shape = (shape[0], *window.out_sides(*shape[1:]))
         self._end(
-            op, out, options.FusedActivationFunction(),
+            op,
+            out,
+            options.FusedActivationFunction(),
             lambda target: kind(name, op.name, (source,), target, out_shape, window),
             keeps=op.name == "MAX_POOL_2D",
-        )  # fmt: skip
+        )
 
     def _mean(self, op: Operator, out: Tensor) -> None:
         name, source = self._name(op), self._source(op)
         axes = self._constant(op, 1, None).constant_values.reshape(-1).tolist()
         channels, height, width = self._source_shape(op, 3)
         if sorted(axis % 4 for axis in axes) != [1, 2]:
-            raise refuse(name, op.name, f"averages the axes {axes}",
-                         "the engine averages whole maps, axes 1 and 2")  # fmt: skip
+            raise refuse(
+                name,
+                op.name,
+                f"averages the axes {axes}",
+                "the engine averages whole maps, axes 1 and 2",
+            )
         window = Window((height, width))
         shape = (channels, 1, 1) if op.options.KeepDims() else (channels,)
         self._end(
-            op, out, 0, lambda target: Average(name, op.name, (source,), target, shape, window)
+            op, out, 0, lambda target: AverageNode(name, op.name, (source,), target, shape, window)
         )
 
     def _concat(self, op: Operator, out: Tensor) -> None:
@@ -243,13 +280,19 @@ class _Reader:
         axis = op.options.Axis() % max(1, len(out.shape))
         same = len({shape[1:] for shape in shapes}) == 1
         if axis != len(out.shape) - 1 or not same or any(s in self.flattened for s in sources):
-            raise refuse(name, op.name, f"puts maps together along axis {axis}",
-                         "the engine has channels behind each other")  # fmt: skip
+            raise refuse(
+                name,
+                op.name,
+                f"puts maps together along axis {axis}",
+                "the engine has channels behind each other",
+            )
         shape = (sum(one[0] for one in shapes), *shapes[0][1:])
         self._end(
-            op, out, op.options.FusedActivationFunction(),
-            lambda target: Concat(name, op.name, sources, target, shape),
-        )  # fmt: skip
+            op,
+            out,
+            op.options.FusedActivationFunction(),
+            lambda target: ConcatNode(name, op.name, sources, target, shape),
+        )
 
     def _pad(self, op: Operator, out: Tensor) -> None:
         name, source = self._name(op), self._source(op)
@@ -263,32 +306,43 @@ class _Reader:
         shape = (channels, height + top + bottom, width + left + right)
         around = (top, left, bottom, right)
         self._end(
-            op, out, 0, lambda target: Pad(name, op.name, (source,), target, shape, around),
+            op,
+            out,
+            0,
+            lambda target: PadNode(name, op.name, (source,), target, shape, around),
             keeps=True,
-        )  # fmt: skip
+        )
 
     def _softmax(self, op: Operator, out: Tensor) -> None:
         source, target = self._source(op), self.names[out.index]
         shape = self.shapes[source]
-        self._add_node(Softmax(self._name(op), op.name, (source,), target, shape))
+        self._add_node(SoftmaxNode(self._name(op), op.name, (source,), target, shape))
 
     def _reshape(self, op: Operator, out: Tensor) -> None:
         name, source, target = self._name(op), self._source(op), self.names[out.index]
         shape = _channels_first(out)
         before = self.shapes[source]
         if int(np.prod(shape)) != int(np.prod(before)):
-            raise refuse(name, op.name, f"makes {shape} of {before}",
-                         "the engine keeps every image to itself")  # fmt: skip
+            raise refuse(
+                name,
+                op.name,
+                f"makes {shape} of {before}",
+                "the engine keeps every image to itself",
+            )
         if len(shape) == 3 and shape != before:
             spatial = shape[1] * shape[2]
             if spatial > 1 and (len(before) == 3 or shape[0] > 1):
-                raise refuse(name, op.name, f"makes a map {shape} of {before}",
-                             "the engine flattens maps and nothing else")  # fmt: skip
+                raise refuse(
+                    name,
+                    op.name,
+                    f"makes a map {shape} of {before}",
+                    "the engine flattens maps and nothing else",
+                )
         if len(shape) == 1 and len(before) == 3 and before[1] * before[2] > 1:
             self.flattened[target] = before
         if source in self.flattened and len(shape) == 1:
             self.flattened[target] = self.flattened[source]
-        self._add_node(Reshape(name, op.name, (source,), target, shape))
+        self._add_node(ReshapeNode(name, op.name, (source,), target, shape))
 
     def _quantize(self, op: Operator, out: Tensor) -> None:
         name, source, target = self._name(op), self._source(op), self.names[out.index]
@@ -297,16 +351,18 @@ class _Reader:
             self.flattened[target] = self.flattened[source]
         codes = _codes(out)
         if codes is None:
-            self._add_node(Reshape(name, op.name, (source,), target, shape))
+            self._add_node(ReshapeNode(name, op.name, (source,), target, shape))
         else:
-            self._add_node(Quantize(name, op.name, (source,), target, shape, codes, "kernel", target))
+            self._add_node(
+                QuantizeNode(name, op.name, (source,), target, shape, codes, "kernel", target)
+            )
 
     def _clamp(self, op: Operator, out: Tensor) -> None:
         name, source = self._name(op), self._source(op)
         low, high = CLAMPS[op.name]
         shape = self.shapes[source]
         self._end(
-            op, out, 0, lambda target: Clamp(name, op.name, (source,), target, shape, low, high)
+            op, out, 0, lambda target: ClampNode(name, op.name, (source,), target, shape, low, high)
         )
 
     def _pointwise(self, op: Operator, out: Tensor) -> None:
@@ -318,11 +374,13 @@ class _Reader:
         elif op.name == "GELU":
             parameters = {"approximate": float(op.options.Approximate())}
         self._end(
-            op, out, 0,
-            lambda target: Pointwise(
+            op,
+            out,
+            0,
+            lambda target: PointwiseNode(
                 name, op.name, (source,), target, shape, POINTWISE[op.name], parameters
             ),
-        )  # fmt: skip
+        )
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -331,7 +389,7 @@ class _Reader:
         op: Operator,
         out: Tensor,
         activation: int,
-        make: Callable[[str], Node],
+        make: Callable[[str], FileNode],
         keeps: bool = False,
     ) -> None:
         """The node that ``make`` gives for a target, its activation, and its codes.
@@ -339,8 +397,12 @@ class _Reader:
         keeps: whether it only moves values, so that the codes of its input stay.
         """
         if activation not in FUSED:
-            raise refuse(self._name(op), op.name, f"ends in activation number {activation}",
-                         "use none, ReLU or ReLU6")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"ends in activation number {activation}",
+                "use none, ReLU or ReLU6",
+            )
         target = self.names[out.index]
         codes = _codes(out)
         clamp = FUSED[activation]
@@ -352,14 +414,16 @@ class _Reader:
         last = made.output
         if clamp is not None:
             behind = target if codes is None else f"{target}/clamped"
-            self._add_node(Clamp(made.name, op.name, (last,), behind, made.shape, *clamp))
+            self._add_node(ClampNode(made.name, op.name, (last,), behind, made.shape, *clamp))
             last = behind
         if codes is not None:
             self._add_node(
-                Quantize(made.name, op.name, (last,), target, made.shape, codes, "kernel", target)
+                QuantizeNode(
+                    made.name, op.name, (last,), target, made.shape, codes, "kernel", target
+                )
             )
 
-    def _add_node(self, node: Node) -> None:
+    def _add_node(self, node: FileNode) -> None:
         self.nodes.append(node)
         self.shapes[node.output] = node.shape
 
@@ -370,26 +434,42 @@ class _Reader:
         """The value that an operator reads, and no constant."""
         index = op.inputs[number] if number < len(op.inputs) else -1
         if index < 0 or self.names[index] not in self.shapes:
-            raise refuse(self._name(op), op.name, "computes with a constant in the place of a map",
-                         "fold constants when the file is made")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                "computes with a constant in the place of a map",
+                "fold constants when the file is made",
+            )
         return self.names[index]
 
     def _source_shape(self, op: Operator, axes: int) -> Shape:
         shape = self.shapes[self._source(op)]
         if len(shape) != axes or self._source(op) in self.flattened:
-            raise refuse(self._name(op), op.name, f"works on the shape {shape}",
-                         "the engine has it for maps (N, H, W, C)")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"works on the shape {shape}",
+                "the engine has it for maps (N, H, W, C)",
+            )
         return shape
 
     def _constant(self, op: Operator, number: int, axes: int | None) -> Any:
         index = op.inputs[number] if number < len(op.inputs) else -1
         found = self.model.tensors[index] if index >= 0 else None
         if found is None or found.constant is None:
-            raise refuse(self._name(op), op.name, "has weights that are computed",
-                         "the engine has them in memory: make them constants")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                "has weights that are computed",
+                "the engine has them in memory: make them constants",
+            )
         if axes is not None and found.constant.ndim != axes:
-            raise refuse(self._name(op), op.name, f"has constants of shape {found.shape}",
-                         f"the file is damaged: {axes} axes are due")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has constants of shape {found.shape}",
+                f"the file is damaged: {axes} axes are due",
+            )
         return _Constant(found)
 
     def _weights(self, op: Operator, tensor: Any, values: Any, axis: int) -> Weights:
@@ -398,15 +478,27 @@ class _Reader:
         if found.type == "float32":
             return Weights(np.ascontiguousarray(values))
         if found.type not in ("int8", "uint8") or not len(found.scales):
-            raise refuse(self._name(op), op.name, f"has weights of type {found.type}",
-                         "the engine takes int8, uint8 and float32")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has weights of type {found.type}",
+                "the engine takes int8, uint8 and float32",
+            )
         if len(found.scales) > 1 and found.axis != axis:
-            raise refuse(self._name(op), op.name, f"has weight scales along axis {found.axis}",
-                         "the engine has one a row: quantize by output channel")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has weight scales along axis {found.axis}",
+                "the engine has one a row: quantize by output channel",
+            )
         low, high = integer_range(*INTEGERS[found.type])
         if not ((found.zeros >= low) & (found.zeros <= high)).all():
-            raise refuse(self._name(op), op.name, "has weights with a zero point out of range",
-                         "the file is damaged: convert it again")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                "has weights with a zero point out of range",
+                "the file is damaged: convert it again",
+            )
         zeros = found.zeros.reshape((-1,) + (1,) * (values.ndim - 1))
         words = values.astype(np.int32) - zeros.astype(np.int32)
         return Weights(np.ascontiguousarray(words), tuple(Fraction(float(s)) for s in found.scales))
@@ -416,13 +508,21 @@ class _Reader:
             return None
         found = self._constant(op, 2, 1).tensor
         if found.constant.shape != (count,):
-            raise refuse(self._name(op), op.name, f"has {len(found.constant)} biases for {count} "
-                         "channels", "the file is damaged: convert it again")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has {len(found.constant)} biases for {count} channels",
+                "the file is damaged: convert it again",
+            )
         if found.type == "float32":
             return Bias(found.constant.astype(np.float64))
         if weights.scales is None or found.type not in ("int32", "int64"):
-            raise refuse(self._name(op), op.name, f"has biases of type {found.type}",
-                         "the engine takes int32 and float32")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has biases of type {found.type}",
+                "the engine takes int32 and float32",
+            )
         return Bias(found.constant.astype(np.int64), integer=True)
 
     def _window(
@@ -430,14 +530,23 @@ class _Reader:
     ) -> Window:
         stride = options.StrideH(), options.StrideW()
         if dilated and (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
-            raise refuse(self._name(op), op.name, "has dilated windows",
-                         "the engine has windows without holes: use dilation 1")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                "has dilated windows",
+                "the engine has windows without holes: use dilation 1",
+            )
         if min(*stride, *kernel) < 1:
-            raise refuse(self._name(op), op.name, f"has a window of {tuple(kernel)} and stride "
-                         f"{stride}", "the file is damaged: convert it again")  # fmt: skip
+            raise refuse(
+                self._name(op),
+                op.name,
+                f"has a window of {tuple(kernel)} and stride {stride}",
+                "the file is damaged: convert it again",
+            )
         if options.Padding() not in (SAME, VALID):
-            raise refuse(self._name(op), op.name, "has a padding that is not known",
-                         "use SAME or VALID")  # fmt: skip
+            raise refuse(
+                self._name(op), op.name, "has a padding that is not known", "use SAME or VALID"
+            )
         rows = cols = (0, 0)
         if options.Padding() == SAME:
             rows, cols = (
@@ -462,7 +571,7 @@ def same_sides(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def names_of(model: Model) -> list[str]:
+def names_of(model: TfliteModel) -> list[str]:
     """The names of a file's tensors, with a number behind those that are none or stand twice."""
     names = [tensor.name for tensor in model.tensors]
     seen = Counter(names)

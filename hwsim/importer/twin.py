@@ -13,26 +13,26 @@ from torch import Tensor, fx, nn
 
 from hwsim.importer.functions import FUNCTIONS
 from hwsim.importer.graph import (
-    Add,
-    Affine,
-    Average,
-    Clamp,
-    Concat,
-    Conv,
-    Graph,
-    Linear,
-    Node,
-    Pad,
-    Pointwise,
-    Pool,
-    Quantize,
-    Reshape,
-    Slice,
-    Softmax,
+    AddNode,
+    AffineNode,
+    AverageNode,
+    ClampNode,
+    ConcatNode,
+    ConvNode,
+    FileGraph,
+    FileNode,
+    LinearNode,
+    PadNode,
+    PointwiseNode,
+    PoolNode,
+    QuantizeNode,
+    ReshapeNode,
+    SliceNode,
+    SoftmaxNode,
 )
 
 #: Nodes that leave the step of their input.
-_KEEP = (Pool, Pad, Reshape, Slice, Concat, Clamp)
+_KEEP = (PoolNode, PadNode, ReshapeNode, SliceNode, ConcatNode, ClampNode)
 _MODULES: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "hard_swish": nn.Hardswish, "silu": nn.SiLU,
     "mish": nn.Mish, "softplus": nn.Softplus, "softsign": nn.Softsign, "selu": nn.SELU,
@@ -55,7 +55,7 @@ class ByChannel(nn.Module):
 class Quantizer(nn.Module):
     """The real numbers that codes stand for; straight through where they do not saturate."""
 
-    def __init__(self, node: Quantize) -> None:
+    def __init__(self, node: QuantizeNode) -> None:
         super().__init__()
         codes = node.codes
         self.step, self.zero, self.bipolar = float(codes.scale), codes.zero, node.bipolar
@@ -74,7 +74,7 @@ class Quantizer(nn.Module):
         return inside + (found - inside).detach()
 
 
-def twin(graph: Graph, *, logits: bool = False) -> fx.GraphModule:
+def twin(graph: FileGraph, *, logits: bool = False) -> fx.GraphModule:
     """The network in float32, for inference: (N, *shape) -> (N, …).
 
     Weights are what the file's integers are worth. Quantizers round to the real numbers that their
@@ -82,7 +82,7 @@ def twin(graph: Graph, *, logits: bool = False) -> fx.GraphModule:
 
     Parameters
     ----------
-    graph : Graph
+    graph : FileGraph
         Of any dialect. Inputs are channels first, as of ``graph.input.shape``.
     logits : bool
         Whether a softmax at the end is left out, as the engine leaves it out.
@@ -91,7 +91,7 @@ def twin(graph: Graph, *, logits: bool = False) -> fx.GraphModule:
 
 
 class _Twin:
-    def __init__(self, graph: Graph, logits: bool) -> None:
+    def __init__(self, graph: FileGraph, logits: bool) -> None:
         self.source, self.logits = graph, logits
         self.root, self.made = nn.Module(), fx.Graph()
         self.values: dict[str, fx.Node] = {}
@@ -106,14 +106,14 @@ class _Twin:
         ended: set[str] = set()
         for node in self.source.nodes:
             taken = [self.values[name] for name in node.inputs]
-            ends = self.logits and isinstance(node, Softmax)
+            ends = self.logits and isinstance(node, SoftmaxNode)
             if ends or ended & set(node.inputs):
                 ended.add(node.output)
                 self.values[node.output] = taken[0]
             else:
                 self.values[node.output] = self._node(node, taken)
             self.shapes[node.output] = node.shape
-            if isinstance(node, Quantize):
+            if isinstance(node, QuantizeNode):
                 self.steps[node.output] = float(node.codes.scale)
             elif node.inputs and node.inputs[0] in self.steps and isinstance(node, _KEEP):
                 self.steps[node.output] = self.steps[node.inputs[0]]
@@ -121,38 +121,38 @@ class _Twin:
         module = fx.GraphModule(self.root, self.made, "Imported")
         return module.eval().requires_grad_(False)
 
-    def _node(self, node: Node, taken: list[fx.Node]) -> fx.Node:
-        if isinstance(node, Concat):
+    def _node(self, node: FileNode, taken: list[fx.Node]) -> fx.Node:
+        if isinstance(node, ConcatNode):
             return self.made.call_function(torch.cat, (taken, 1))
-        if isinstance(node, Add):
+        if isinstance(node, AddNode):
             scaled = [
                 x if gain in (1.0, -1.0) else self.made.call_function(operator.mul, (x, gain))
                 for x, gain in zip(taken, node.gains, strict=True)
             ]
             function = operator.sub if node.gains[1] == -1.0 else operator.add
             return self.made.call_function(function, tuple(scaled))
-        if isinstance(node, Slice):
+        if isinstance(node, SliceNode):
             piece = (slice(None), slice(node.first, node.first + node.shape[0]))
             return self.made.call_function(operator.getitem, (taken[0], piece))
-        if isinstance(node, Reshape):
+        if isinstance(node, ReshapeNode):
             return self._reshaped(node, taken[0])
-        if isinstance(node, Clamp):
+        if isinstance(node, ClampNode):
             return self._called(node, _clamp(node.low, node.high), taken[0])
-        if isinstance(node, Quantize):
+        if isinstance(node, QuantizeNode):
             return self._called(node, Quantizer(node), taken[0])
-        if isinstance(node, Average) and len(node.shape) == 1:
+        if isinstance(node, AverageNode) and len(node.shape) == 1:
             pooled = self._called(node, self._windowed(node), taken[0])
             return self.made.call_function(torch.flatten, (pooled, 1))
         return self._called(node, self._windowed(node), taken[0])
 
-    def _reshaped(self, node: Reshape, x: fx.Node) -> fx.Node:
+    def _reshaped(self, node: ReshapeNode, x: fx.Node) -> fx.Node:
         if node.shape == self.shapes[node.inputs[0]]:
             return x
         if len(node.shape) == 1:
             return self.made.call_function(torch.flatten, (x, 1))
         return self.made.call_method("reshape", (x, -1, *node.shape))
 
-    def _called(self, node: Node, module: nn.Module, x: fx.Node) -> fx.Node:
+    def _called(self, node: FileNode, module: nn.Module, x: fx.Node) -> fx.Node:
         base = re.sub(r"\W", "_", node.name).strip("_") or "node"
         name = base if not base[0].isdigit() else f"n{base}"
         number = 1
@@ -162,39 +162,39 @@ class _Twin:
         self.root.add_module(name, module)
         return self.made.call_module(name, (x,))
 
-    def _windowed(self, node: Node) -> nn.Module:
+    def _windowed(self, node: FileNode) -> nn.Module:
         """What works on one map, as a module."""
         shape = self.shapes[node.inputs[0]]
-        if isinstance(node, Conv):
+        if isinstance(node, ConvNode):
             return _conv(node, len(shape) == 2, self.steps.get(node.inputs[0], 1.0))
-        if isinstance(node, Linear):
+        if isinstance(node, LinearNode):
             made: Any = nn.Linear(*reversed(node.weights.values.shape), bias=node.bias is not None)
             step = self.steps.get(node.inputs[0], 1.0)
             return _filled(made, node, node.weights.values.shape, step)
-        if isinstance(node, Affine):
+        if isinstance(node, AffineNode):
             sides = (1,) * (len(shape) - 1)
             scale, offset = (
                 torch.from_numpy(one.copy()).float().reshape(-1, *sides)
                 for one in (node.scale, node.offset)
             )
             return ByChannel(scale, offset)
-        if isinstance(node, Pointwise):
+        if isinstance(node, PointwiseNode):
             return _pointwise(node)
-        if isinstance(node, Average):
+        if isinstance(node, AverageNode):
             kernel, stride = node.window.kernel, node.window.stride
             if len(shape) == 2:
                 return nn.AvgPool1d(kernel[1], stride[1])
             return nn.AvgPool2d(kernel, stride)
-        if isinstance(node, Pool):
+        if isinstance(node, PoolNode):
             return _max_pool(node, len(shape) == 2)
-        if isinstance(node, Pad):
+        if isinstance(node, PadNode):
             top, left, bottom, right = node.sides
             return nn.ZeroPad2d((left, right, top, bottom))
-        assert isinstance(node, Softmax)
+        assert isinstance(node, SoftmaxNode)
         return nn.LogSoftmax(1) if "og" in node.operator.lower() else nn.Softmax(1)
 
 
-def _conv(node: Conv, series: bool, step: float) -> nn.Module:
+def _conv(node: ConvNode, series: bool, step: float) -> nn.Module:
     window, values = node.window, node.weights.values
     top, left, bottom, right = window.padding
     even = top == bottom and left == right
@@ -202,9 +202,14 @@ def _conv(node: Conv, series: bool, step: float) -> nn.Module:
     axes = slice(1, 2) if series else slice(0, 2)
     padding = (top, left)[axes] if even else 0
     made = kind(
-        values.shape[1] * node.groups, len(values), window.kernel[axes], window.stride[axes],
-        padding, groups=node.groups, bias=node.bias is not None,
-    )  # fmt: skip
+        values.shape[1] * node.groups,
+        len(values),
+        window.kernel[axes],
+        window.stride[axes],
+        padding,
+        groups=node.groups,
+        bias=node.bias is not None,
+    )
     shape = (*values.shape[:2], *values.shape[3:]) if series else values.shape
     _filled(made, node, shape, step)
     if even:
@@ -215,7 +220,7 @@ def _conv(node: Conv, series: bool, step: float) -> nn.Module:
 
 
 def _filled(
-    module: Any, node: Conv | Linear, shape: tuple[int, ...], step: float
+    module: Any, node: ConvNode | LinearNode, shape: tuple[int, ...], step: float
 ) -> nn.Module:
     """The module with the file's numbers; step: what one of its input is worth."""
     module.weight.data = torch.from_numpy(node.weights.real.reshape(shape).copy())
@@ -236,7 +241,7 @@ def _clamp(low: float, high: float) -> nn.Module:
     return nn.Hardtanh(low, high)
 
 
-def _pointwise(node: Pointwise) -> nn.Module:
+def _pointwise(node: PointwiseNode) -> nn.Module:
     about = node.parameters
     if node.function == "leaky_relu":
         return nn.LeakyReLU(about.get("alpha", 0.01))
@@ -260,7 +265,7 @@ class _Function(nn.Module):
         return FUNCTIONS[self.name](x, **self.parameters_)
 
 
-def _max_pool(node: Pool, series: bool) -> nn.Module:
+def _max_pool(node: PoolNode, series: bool) -> nn.Module:
     window = node.window
     top, left, bottom, right = window.padding
     small = top * 2 <= window.kernel[0] and left * 2 <= window.kernel[1]
