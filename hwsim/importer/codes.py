@@ -54,8 +54,8 @@ class Codes:
         return min(max(round(Fraction(value) / self.scale) + self.zero, self.low), self.high)
 
 
-def checked_codes(name: str, scale: float, zero: float, low: int, high: int) -> Codes:
-    """The codes that a file declares for a tensor.
+def checked_codes(where: str, scale: float, zero: float, low: int, high: int) -> Codes:
+    """The codes that a file declares; where: the beginning of the line that refuses them.
 
     Raises
     ------
@@ -64,12 +64,17 @@ def checked_codes(name: str, scale: float, zero: float, low: int, high: int) -> 
         tensor's own range.
     """
     if not (np.isfinite(scale) and scale > 0):
-        raise CompileError(f"{name}: has a scale of {scale:g}, which must be positive and finite")
+        raise CompileError(
+            f"{where} has a scale of {scale:g}, which must be positive and finite: quantize again"
+        )
     if not np.isfinite(zero) or zero != int(zero):
-        raise CompileError(f"{name}: has a zero point of {zero:g}, which must be an integer")
+        raise CompileError(
+            f"{where} has a zero point of {zero:g}, which must be an integer: quantize again"
+        )
     if not low <= zero <= high:
         raise CompileError(
-            f"{name}: has a zero point of {int(zero)}, outside its integers {low} … {high}"
+            f"{where} has a zero point of {int(zero)}, outside its integers {low} … {high}: "
+            "quantize again"
         )
     return Codes(Fraction(float(scale)), int(zero), low, high)
 

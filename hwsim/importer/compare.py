@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,33 +126,35 @@ def _runtimes(
     if graph.dialect.startswith("tflite"):
         if not litert.installed():
             return "LiteRT is not installed: pip install ai-edge-litert", []
-        file = tflite_file.read(path)
-        runtime = litert.LiteRT(path, file, tflite_read.names_of(file))
-        return "", [
-            (f"LiteRT {kernel}", _tried(lambda k=kernel: _of(graph, runtime.run(k, given))))
-            for kernel in litert.KERNELS
-        ]
-    if not onnx_runtime.installed(graph.dialect == "qonnx"):
-        name, package = (
-            ("QONNX", "qonnx") if graph.dialect == "qonnx" else ("ONNX Runtime", "onnxruntime")
-        )
-        return f"{name} is not installed: pip install {package}", []
-    wanted = [value.tensor for value in _values(model) if value.tensor != graph.input.tensor]
-    names = [name for name in wanted if name]
+
+        def lite(kernel: str) -> Found:
+            file = tflite_file.read(path)
+            runtime = litert.LiteRT(path, file, tflite_read.names_of(file))
+            return _of(graph, runtime.run(kernel, given))
+
+        return "", [(f"LiteRT {kernel}", _tried(lite, kernel)) for kernel in litert.KERNELS]
+    tensors = [value.tensor for value in _values(model) if value.tensor != graph.input.tensor]
+    names = [name for name in tensors if name]
     if graph.dialect == "qonnx":
-        executor = onnx_runtime.QonnxExecutor(path)
-        return "", [("QONNX", _tried(lambda: _of(graph, executor.run(names, given))))]
-    session = onnx_runtime.OnnxRuntime(path, names)
-    return "", [
-        (f"ONNX Runtime {level}", _tried(lambda le=level: _of(graph, session.run(le, given))))
-        for level in onnx_runtime.LEVELS
-    ]
+        if not onnx_runtime.installed(True):
+            return "QONNX is not installed: pip install qonnx", []
+
+        def qonnx(_: str) -> Found:
+            return _of(graph, onnx_runtime.QonnxExecutor(path).run(names, given))
+
+        return "", [("QONNX", _tried(qonnx, ""))]
+    if not onnx_runtime.installed(False):
+        return "ONNX Runtime is not installed: pip install onnxruntime", []
+
+    def onnx(level: str) -> Found:
+        return _of(graph, onnx_runtime.OnnxRuntime(path, names).run(level, given))
+
+    return "", [(f"ONNX Runtime {level}", _tried(onnx, level)) for level in onnx_runtime.LEVELS]
 
 
-def _tried(run: Any) -> Found | str:
+def _tried(run: Callable[[str], Found], kind: str) -> Found | str:
     try:
-        found: Found = run()
-        return found
+        return run(kind)
     except Exception as error:  # a runtime may refuse a file in any way of its own
         return " ".join(str(error).split())[:200] or type(error).__name__
 

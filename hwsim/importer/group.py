@@ -248,7 +248,9 @@ class _StepGrouping:
                 "takes the maximum over padding",
                 "let the pool pad by itself",
             )
-        return Coded(self._pooled(node, node.window, value, as_map(node.shape)))
+        pooled = self._pooled(node, node.window, value, as_map(node.shape))
+        pooled.tensor = node.output
+        return Coded(pooled)
 
     # --- what changes values one by one -----------------------------------------------------------
 

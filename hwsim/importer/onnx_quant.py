@@ -129,7 +129,7 @@ def quant_codes(node: OnnxNode, given: list[Array | None]) -> Codes:
     if is_bipolar(node, given):
         return Codes(Fraction(float(scales[0])), 0, -1, 1)
     zero, low, high = _whole(node, given)
-    return checked_codes(node.name, float(scales[0]), zero, low, high)
+    return checked_codes(f"{node.name}: {node.operator}", float(scales[0]), zero, low, high)
 
 
 def is_bipolar(node: OnnxNode, given: list[Array | None]) -> bool:
@@ -172,7 +172,9 @@ def linear_codes(node: OnnxNode, scale: Array, zero: Array | None) -> Codes:
     dtype = np.dtype(np.uint8) if zero is None else zero.dtype
     low, high = type_range(node, dtype)
     point = 0 if zero is None else int(zero.astype(np.int64).reshape(-1)[0])
-    return checked_codes(node.name, float(scale.reshape(-1)[0]), point, low, high)
+    return checked_codes(
+        f"{node.name}: {node.operator}", float(scale.reshape(-1)[0]), point, low, high
+    )
 
 
 def _bits(node: OnnxNode, given: list[Array | None]) -> int:

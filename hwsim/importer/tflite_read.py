@@ -592,7 +592,9 @@ def _codes(tensor: Tensor) -> Codes | None:
             "quantize activations per tensor"
         )
     low, high = integer_range(*INTEGERS[tensor.type])
-    return checked_codes(tensor.name, float(tensor.scales[0]), int(tensor.zeros[0]), low, high)
+    return checked_codes(
+        f"{tensor.name}:", float(tensor.scales[0]), int(tensor.zeros[0]), low, high
+    )
 
 
 def _channels_first(tensor: Tensor) -> Shape:

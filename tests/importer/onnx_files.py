@@ -15,7 +15,9 @@ QONNX = "qonnx.custom_op.general"
 
 def node(kind: str, inputs: Sequence[str], output: str, domain: str = "", **about: Any) -> Any:
     """A node named after its output."""
-    return helper.make_node(kind, list(inputs), [output], name=f"{output}_node", domain=domain, **about)
+    return helper.make_node(
+        kind, list(inputs), [output], name=f"{output}_node", domain=domain, **about
+    )
 
 
 def saved(
@@ -29,6 +31,7 @@ def saved(
     dtype: int = TensorProto.FLOAT,
     domains: Sequence[str] = (),
     among_inputs: bool = False,
+    outputs: int = 3,
 ) -> Path:
     """A file with one input x of this shape and one output."""
     initializers = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
@@ -36,7 +39,11 @@ def saved(
     if among_inputs:
         inputs += [helper.make_tensor_value_info(i.name, i.data_type, i.dims) for i in initializers]
     graph = helper.make_graph(
-        list(nodes), "net", inputs, [helper.make_empty_tensor_value_info(output)], initializers
+        list(nodes),
+        "net",
+        inputs,
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [shape[0], outputs])],
+        initializers,
     )
     imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
     onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), path)
@@ -63,7 +70,7 @@ def qdq(path: Path, *, per_channel: bool = False, opset: int = 13) -> Path:
     constants = {
         **layers, "sx": f(1 / 255), "zx": np.uint8(0), "sw": steps, "zw": zeros,
         "sb": steps * f(1 / 255), "zb": zeros.astype(np.int32), "sy": f(0.03), "zy": np.uint8(3),
-        "sp": f(0.02), "zp": np.uint8(1), "sv": f(0.02), "zv": np.int8(0), "sc": f(4e-4),
+        "sp": f(0.021), "zp": np.uint8(1), "sv": f(0.02), "zv": np.int8(0), "sc": f(4e-4),
         "zc": np.int32(0), "so": f(0.05), "zo": np.uint8(120),
     }  # fmt: skip
     axis = {"axis": 0} if per_channel else {}
@@ -94,7 +101,7 @@ def qoperator(path: Path) -> Path:
     f = np.float32
     constants = {
         **random_layers(), "sx": f(1 / 255), "zx": np.uint8(0), "sw": f(0.01), "zw": np.int8(0),
-        "sy": f(0.03), "zy": np.uint8(3), "sp": f(0.02), "zp": np.uint8(1), "sv": f(0.02),
+        "sy": f(0.03), "zy": np.uint8(3), "sp": f(0.021), "zp": np.uint8(1), "sv": f(0.02),
         "zv": np.int8(0), "so": f(0.05), "zo": np.uint8(120), "shape": np.array([1, 4], np.int64),
     }  # fmt: skip
     nodes = [
@@ -117,19 +124,22 @@ def floating(path: Path, **about: Any) -> Path:
         "w": random.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32),
         "b": random.normal(0, 0.1, 4).astype(np.float32),
         "v": random.normal(0, 0.3, (3, 36)).astype(np.float32),
+        "c": np.zeros(3, np.float32),
     }
     nodes = [
         node("Conv", ["x", "w", "b"], "conv", pads=[1, 1, 1, 1]),
         node("Relu", ["conv"], "relu"),
         node("MaxPool", ["relu"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
         node("Flatten", ["pool"], "flat"),
-        node("Gemm", ["flat", "v"], "gemm", transB=1),
+        node("Gemm", ["flat", "v", "c"], "gemm", transB=1),
         node("Softmax", ["gemm"], "out", axis=1),
     ]
     return saved(path, nodes, constants, ["N", 3, 6, 6], "out", **about)
 
 
-def qonnx(path: Path, domain: str = QONNX, *, bits: float = 2, signed: int = 1, **about: Any) -> Path:
+def qonnx(
+    path: Path, domain: str = QONNX, *, bits: float = 2, signed: int = 1, **about: Any
+) -> Path:
     """Quant, MatMul, ReLU, Quant, MatMul: 6 -> 3, weights of few bits, 8-bit input."""
     random = np.random.default_rng(2)
     f = np.float32
