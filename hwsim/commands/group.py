@@ -14,6 +14,7 @@ COMMANDS = {
     "compile": "Compile a trained network into memory images.",
     "detect": "Tell adversarial images from clean ones, if they can be told.",
     "finetune": "Train a network on, through its engine or against attacks.",
+    "import": "Read an .onnx, .tflite or .pt2 file, and judge the engine.",
     "jsma-study": "Drive every class to every other with JSMA.",
     "pnr": "Place and route the Verilog: clock and limiting path.",
     "prune": "Prune a network round by round, training in between.",
@@ -28,6 +29,8 @@ COMMANDS = {
     "wave": "Trace the Verilog during one inference.",
     "zoo": "List the trained networks and show their cards.",
 }
+#: Subcommands that Python has no module name for.
+MODULES = {"import": "import_model"}
 
 
 class _Lazy(click.Group):
@@ -37,7 +40,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"hwsim.commands.{cmd_name.replace('-', '_')}").command
+        module = MODULES.get(cmd_name, cmd_name.replace("-", "_"))
+        command = import_module(f"hwsim.commands.{module}").command
         assert isinstance(command, click.Command)
         return command
 

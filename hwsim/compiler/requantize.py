@@ -6,17 +6,17 @@ import math
 from fractions import Fraction
 
 from hwsim.numbers.config import EngineConfig
-from hwsim.numbers.fixedpoint import multiplier_and_shift, nearest
+from hwsim.numbers.fixedpoint import Real, multiplier_and_shift, nearest
 
 
-def rounded(value: float, step: Fraction, frac: int = 0) -> int:
+def rounded(value: Real, step: Fraction, frac: int = 0) -> int:
     """value / step · 2^frac rounded half up, exact for every finite value and of any size."""
     return math.floor(Fraction(value) / step * Fraction(2) ** frac + Fraction(1, 2))
 
 
 def requantize(
-    ratio: float,
-    offset: float,
+    ratio: Real,
+    offset: Real,
     step: Fraction,
     reach: int,
     config: EngineConfig,
@@ -44,8 +44,8 @@ def requantize(
 
 
 def requantize_sum(
-    ratios: tuple[float, float],
-    offset: float,
+    ratios: tuple[Real, Real],
+    offset: Real,
     step: Fraction,
     zeros: tuple[int, int, int],
     config: EngineConfig,

@@ -12,6 +12,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+#: A number to compute with exactly.
+Real = float | Fraction
+
 
 def _half_up(x: NDArray[np.float64]) -> NDArray[np.float64]:
     floor = np.floor(x)
@@ -24,7 +27,7 @@ def round_half_up(x: ArrayLike) -> NDArray[np.int64]:
     return _half_up(np.asarray(x, np.float64)).astype(np.int64)
 
 
-def nearest(x: float, frac: int) -> int:
+def nearest(x: Real, frac: int) -> int:
     """x · 2^frac rounded half up, exact for every finite x and of any size."""
     return math.floor(Fraction(x) * Fraction(2) ** frac + Fraction(1, 2))
 
@@ -87,14 +90,14 @@ def _least_error(
         frac += 1
 
 
-def multiplier_and_shift(ratio: float, mult_w: int, shift_max: int) -> tuple[int, int] | None:
+def multiplier_and_shift(ratio: Real, mult_w: int, shift_max: int) -> tuple[int, int] | None:
     """(m, s) with m · 2^-s nearest to ratio, |m| < 2^(mult_w−1), 0 <= s <= shift_max.
 
     s is as large as fits, so the relative error is at most 2^-(mult_w−1) unless shift_max cuts it
     short. Returns None if |ratio| is too large to represent even with s = 0.
     """
     limit = (1 << (mult_w - 1)) - 1
-    if ratio == 0.0:
+    if ratio == 0:
         return 0, 0
     # At this shift |ratio| · 2^s is below 2^(mult_w−1), and at least half of that.
     shift = min(mult_w - 1 - math.frexp(ratio)[1], shift_max)

@@ -1,0 +1,130 @@
+"""`hwsim import`: a network that others made, as the engine sees it, and how far it is from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hwsim.commands.options import (
+    config_option,
+    json_option,
+    loading,
+    message_console,
+    result_console,
+)
+from hwsim.files.shown import say
+
+
+def parse_range(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, float]:
+    """Callback: ``0,255`` -> (0.0, 255.0), None of nothing; click.BadParameter otherwise."""
+    if text is None:
+        return None  # type: ignore[return-value]
+    parts = text.split(",")
+    try:
+        low, high = (float(part) for part in parts)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no pair of numbers like 0,255") from None
+    if not low < high:
+        raise click.BadParameter(f"{text!r} is no range: the first must be below the second")
+    return low, high
+
+
+@click.command("import")
+@click.argument("file")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also write memory images here."
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help=".npz with x, as the network takes it, and y."
+)
+@click.option(
+    "--range",
+    "bounds",
+    callback=parse_range,
+    help="LOW,HIGH of an input that the file leaves in real numbers.",
+)
+@config_option
+@click.option(
+    "--mult-w",
+    type=click.IntRange(8, 31),
+    help="Bits of the requantization multiplier  [default: the configuration's, 16]",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    help="Images of the comparison: the first of the data, or drawn at random.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of images drawn at random.")
+@click.option("--force", is_flag=True, help="Replace an existing image.")
+@json_option
+def command(
+    file: str,
+    output: Path | None,
+    data: Path | None,
+    bounds: tuple[float, float] | None,
+    config: str | None,
+    mult_w: int | None,
+    images: int,
+    seed: int,
+    force: bool,
+    json_path: Path | None,
+) -> None:
+    """Read a network from FILE and say how far the engine is from the file's own runtime.
+
+    FILE: .onnx (float, QDQ, QCDQ, QOperator, QONNX), .tflite (int8, float), .pt2 of torch.export,
+    or file.py:function, which is executed and returns a module. A quantized file keeps its
+    integers. Data of the file's integer type are codes; any other type holds real numbers.
+
+    \b
+    Examples:
+      hwsim import net.tflite -o net.hne
+      hwsim import net.onnx --data test.npz --images 1000
+    """
+    from hwsim.files.output import prepare_json_path
+
+    if output is not None and output.exists() and not force:
+        raise click.ClickException(f"{output} already exists: add --force, or choose another -o")
+    if json_path is not None:
+        prepare_json_path(json_path)
+    console = result_console()
+    with loading(message_console(), "reading"):
+        from hwsim.importer import tables
+        from hwsim.importer.data import read_data
+        from hwsim.importer.load import load_model
+        from hwsim.numbers.config import load_config
+
+        engine = load_config(config or "default")
+        engine = engine if mult_w is None else engine.replace(mult_w=mult_w)
+        arrays = read_data(data) if data is not None else None
+        model = load_model(file, engine, data=arrays, bounds=bounds)
+    console.print(tables.understood(model))
+    for note in model.notes:
+        say(f"note: {note}")
+    result = tables.as_dict(model)
+    if model.graph is not None:
+        from hwsim.importer.compare import compare, random_images
+
+        with loading(message_console(), "running the file's own runtime"):
+            if arrays is not None:
+                given, source = model.images(arrays)[:images].double().numpy(), str(data)
+            else:
+                given, source = random_images(model, images, seed), "drawn at random"
+            found = compare(model, Path(file), given)
+        console.print()
+        console.print(tables.compared(found, source))
+        result["comparison"] = tables.comparison_as_dict(found, source)
+    if output is not None:
+        from hwsim.rom import image as rom
+
+        rom.save(model.program, output, overwrite=force)
+        say(
+            f"{output}: {len(model.program.layers)} layers, configuration "
+            f"{model.program.config.name}"
+        )
+    if json_path is not None:
+        from hwsim.report.pages import write_json
+
+        write_json(result, json_path)

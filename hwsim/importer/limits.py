@@ -1,0 +1,56 @@
+"""What a file of a stranger may ask for, and the one way in which too much is refused."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from types import ModuleType
+
+from hwsim.errors import CompileError, InputError
+
+#: Bytes of a model file, and of all its external data together.
+MAX_FILE = 1 << 28
+#: Values of one tensor, declared or there.
+MAX_ELEMENTS = 1 << 26
+#: Operators, tensors and axes.
+MAX_NODES, MAX_TENSORS, MAX_AXES = 4096, 1 << 16, 6
+#: Bytes of the arrays of a data file.
+MAX_DATA = 1 << 29
+
+#: What pip calls the extra with the readers.
+EXTRA = "pip install 'hwsim[import]'"
+
+
+def library(name: str, what: str) -> ModuleType:
+    """An optional library. Raises InputError with the remedy where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(f"{what} needs the package {name.split('.')[0]}: {EXTRA}") from None
+
+
+def elements(name: str, shape: Sequence[int]) -> int:
+    """The number of values of a shape.
+
+    Raises
+    ------
+    CompileError
+        For negative sides, too many axes, and more than ``MAX_ELEMENTS`` values.
+    """
+    if len(shape) > MAX_AXES:
+        raise CompileError(f"{name}: has {len(shape)} axes, hwsim reads at most {MAX_AXES}")
+    if any(side < 0 for side in shape):
+        raise CompileError(f"{name}: has a negative side in its shape {tuple(shape)}")
+    count = math.prod(int(side) for side in shape)
+    if count > MAX_ELEMENTS:
+        raise CompileError(
+            f"{name}: its shape {tuple(shape)} has {count} values, hwsim reads at most "
+            f"{MAX_ELEMENTS}: use a smaller network"
+        )
+    return count
+
+
+def refuse(name: str, operator: str, why: str, remedy: str) -> CompileError:
+    """The one line about a node that cannot run: its name, its operator, why, the remedy."""
+    return CompileError(f"{name or '(unnamed)'}: {operator} {why}: {remedy}")

@@ -1,0 +1,290 @@
+"""An .onnx file as plain nodes and arrays, every size and path checked before anything is read."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import CompileError, InputError
+from hwsim.files.reading import check_regular, read_regular
+from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library
+
+#: Domains of operators that are read: ONNX's own, ONNX Runtime's, QONNX's of all times.
+STANDARD = {"", "ai.onnx"}
+MICROSOFT = {"com.microsoft"}
+QONNX = {"qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"}
+#: Versions of ONNX's operators that are read.
+OPSETS = (7, 25)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNode:
+    """An operator of the file; names of inputs that are left out are empty."""
+
+    name: str
+    operator: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def get(self, number: int) -> str:
+        """The name of an input, empty where there is none."""
+        return self.inputs[number] if number < len(self.inputs) else ""
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """The graph of a file, its nodes in an order in which they can be computed.
+
+    inputs: name, shape with the batch axis (−1 where it is not said) and NumPy's type, constants
+    left out. annotations: QONNX's names of the integers that a value holds.
+    """
+
+    nodes: tuple[OnnxNode, ...]
+    constants: dict[str, NDArray[Any]]
+    inputs: tuple[tuple[str, tuple[int, ...], str], ...]
+    outputs: tuple[str, ...]
+    opset: int
+    domains: dict[str, int]
+    annotations: dict[str, str]
+
+
+def read(path: Path) -> OnnxModel:
+    """The model of a file.
+
+    Raises
+    ------
+    InputError
+        For a file that is none or is damaged, and for external data anywhere but in regular files
+        of the same folder.
+    CompileError
+        For cycles, subgraphs, operators that nobody knows, and what is larger than hwsim reads.
+    """
+    onnx = library("onnx", "an .onnx file")
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(read_regular(path, MAX_FILE))
+    except (DecodeError, RuntimeError):
+        raise InputError(f"{path}: is no ONNX model, or a damaged one") from None
+    graph = model.graph
+    if not graph.node:
+        raise InputError(f"{path}: is no ONNX model: it has no operators")
+    for what, count, most in (
+        ("operators", len(graph.node), MAX_NODES),
+        ("tensors", len(graph.initializer), MAX_TENSORS),
+    ):
+        if count > most:
+            raise CompileError(f"{path}: has {count} {what}, hwsim reads at most {most}")
+    if graph.sparse_initializer or model.functions:
+        what = "sparse tensors" if graph.sparse_initializer else "functions of its own"
+        raise CompileError(f"{path}: has {what}: export the network without them")
+    reader = _Tensors(onnx, path)
+    constants = {}
+    for tensor in graph.initializer:
+        if tensor.name in constants:
+            raise InputError(f"{tensor.name}: stands twice among the constants")
+        constants[tensor.name] = reader.array(tensor)
+    nodes = [_node(onnx, node, number, reader) for number, node in enumerate(graph.node)]
+    domains = {one.domain: one.version for one in model.opset_import}
+    opset = domains.get("", domains.get("ai.onnx", 0))
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        raise CompileError(
+            f"{path}: has operators of version {opset}, hwsim knows {OPSETS[0]} to {OPSETS[1]}: "
+            "export it again with one of them"
+        )
+    inputs = tuple(_input(one, onnx) for one in graph.input if one.name not in constants)
+    ordered = _ordered(nodes, {*constants, *(name for name, _, _ in inputs)})
+    outputs = tuple(one.name for one in graph.output)
+    return OnnxModel(
+        tuple(ordered), constants, inputs, outputs, opset, domains, _annotations(graph)
+    )
+
+
+def _annotations(graph: Any) -> dict[str, str]:
+    found = {}
+    for one in graph.quantization_annotation:
+        for entry in one.quant_parameter_tensor_names:
+            if entry.key == "finn_datatype":
+                found[one.tensor_name] = entry.value
+    return found
+
+
+def _input(value: Any, onnx: Any) -> tuple[str, tuple[int, ...], str]:
+    tensor = value.type.tensor_type
+    shape = tuple(
+        int(one.dim_value) if one.HasField("dim_value") and one.dim_value > 0 else -1
+        for one in tensor.shape.dim
+    )
+    elements(value.name, [max(side, 1) for side in shape])
+    try:
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+    except (KeyError, TypeError):
+        dtype = f"type {tensor.elem_type}"
+    return value.name, shape, dtype
+
+
+def _node(onnx: Any, node: Any, number: int, reader: _Tensors) -> OnnxNode:
+    name = node.name or f"{node.op_type} {number}"
+    if node.domain not in STANDARD | MICROSOFT | QONNX:
+        raise CompileError(
+            f"{name}: {node.op_type} is of the domain {node.domain}, which hwsim does not know: "
+            "export the network with operators of ONNX or QONNX"
+        )
+    attributes: dict[str, Any] = {}
+    kinds = onnx.AttributeProto
+    for one in node.attribute:
+        if one.type in (kinds.GRAPH, kinds.GRAPHS):
+            raise CompileError(
+                f"{name}: {node.op_type} holds a graph of its own: the engine runs networks "
+                "without control flow: export the branch that is used"
+            )
+        if one.type == kinds.TENSOR:
+            attributes[one.name] = reader.array(one.t, f"{name}: {one.name}")
+        elif one.type in (kinds.INT, kinds.FLOAT, kinds.INTS, kinds.FLOATS, kinds.STRING):
+            value = onnx.helper.get_attribute_value(one)
+            attributes[one.name] = value.decode() if isinstance(value, bytes) else value
+            if isinstance(attributes[one.name], Sequence) and one.type != kinds.STRING:
+                attributes[one.name] = list(attributes[one.name])
+    return OnnxNode(
+        name, node.op_type, node.domain, tuple(node.input), tuple(node.output), attributes
+    )
+
+
+def _ordered(nodes: list[OnnxNode], known: set[str]) -> list[OnnxNode]:
+    """The nodes, each behind those that write what it reads."""
+    writers: dict[str, OnnxNode] = {}
+    for node in nodes:
+        for name in filter(None, node.outputs):
+            if name in writers or name in known:
+                raise CompileError(
+                    f"{node.name}: {node.operator} writes {name}, which is written "
+                    "twice: name values once"
+                )
+            writers[name] = node
+    readers: dict[str, list[OnnxNode]] = {}
+    missing = {}
+    for node in nodes:
+        open_ = {name for name in node.inputs if name and name not in known}
+        for name in open_:
+            if name not in writers:
+                raise CompileError(
+                    f"{node.name}: {node.operator} reads {name}, which nobody "
+                    "writes: export the network again"
+                )
+            readers.setdefault(name, []).append(node)
+        missing[node] = len(open_)
+    ready = [node for node in nodes if not missing[node]]
+    for node in ready:
+        for name in set(filter(None, node.outputs)):
+            for reader in readers.get(name, ()):
+                missing[reader] -= 1
+                if not missing[reader]:
+                    ready.append(reader)
+    if len(ready) < len(nodes):
+        node = next(one for one in nodes if missing[one])
+        raise CompileError(
+            f"{node.name}: {node.operator} stands in a cycle: export the network again"
+        )
+    place = {node: number for number, node in enumerate(nodes)}
+    straight = all(
+        place[writers[name]] < place[node]
+        for node in nodes
+        for name in node.inputs
+        if name in writers
+    )
+    return nodes if straight else ready
+
+
+class _Tensors:
+    """Arrays of a file, from itself or from files beside it."""
+
+    def __init__(self, onnx: Any, path: Path) -> None:
+        self.onnx, self.path = onnx, path
+        self.total = 0
+        #: By file: the parts that tensors have, from their first byte to behind their last.
+        self.parts: dict[Path, list[tuple[int, int, str]]] = {}
+
+    def array(self, tensor: Any, name: str | None = None) -> NDArray[Any]:
+        """The values of a TensorProto. Raises as ``read`` does."""
+        name = name or tensor.name or "a constant"
+        onnx = self.onnx
+        shape = tuple(tensor.dims)
+        count = elements(name, shape)
+        if tensor.data_type == onnx.TensorProto.STRING or tensor.data_type == 0:
+            raise CompileError(f"{name}: holds no numbers")
+        try:
+            dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        except (KeyError, TypeError):
+            raise CompileError(f"{name}: is of a type that hwsim does not read") from None
+        bits = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}.get(dtype.name, dtype.itemsize * 8)
+        size = math.ceil(count * bits / 8)
+        self.total += size
+        if self.total > MAX_FILE:
+            raise CompileError(
+                f"{name}: the constants have more than {MAX_FILE} bytes together: "
+                "use a smaller network"
+            )
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raw = self._external(tensor, name, size)
+            tensor = onnx.TensorProto(data_type=tensor.data_type, dims=shape, raw_data=raw)
+        elif tensor.HasField("raw_data") and len(tensor.raw_data) != size:
+            raise InputError(
+                f"{name}: is damaged: its shape {shape} needs {size} bytes, it has "
+                f"{len(tensor.raw_data)}"
+            )
+        try:
+            found = onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError, OverflowError):
+            raise InputError(
+                f"{name}: is damaged: its values do not fit its shape {shape}"
+            ) from None
+        if found.size != count:
+            raise InputError(f"{name}: is damaged: its values do not fit its shape {shape}")
+        if found.dtype.kind not in "fiub" and "int" not in found.dtype.name:
+            found = found.astype(np.float32)  # bfloat16 and the floats of 8 bits
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise CompileError(f"{name}: holds NaN or infinity: train or export it again")
+        return found
+
+    def _external(self, tensor: Any, name: str, size: int) -> bytes:
+        """The bytes that a tensor has in a file beside the model."""
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        at = f"{name}: keeps its values in {location!r}"
+        parts = PurePosixPath(location).parts
+        inside = parts and ".." not in parts and not PurePosixPath(location).is_absolute()
+        if not inside or PureWindowsPath(location).anchor or "\\" in location or "\0" in location:
+            raise InputError(f"{at}, which is no file beside the model: it is not read")
+        folder = os.path.realpath(self.path.parent)
+        real = os.path.realpath(os.path.join(folder, location))
+        if os.path.commonpath([folder, real]) != folder:
+            raise InputError(f"{at}, which leads out of the model's folder: it is not read")
+        try:
+            offset, length = int(entries.get("offset", "0")), int(entries.get("length", str(size)))
+        except ValueError:
+            raise InputError(f"{at} at a place that is no number") from None
+        if not os.path.exists(real):
+            raise InputError(f"{at}, which does not exist: copy it beside the model")
+        there = check_regular(real, MAX_FILE)
+        if offset < 0 or length != size or offset + length > there:
+            raise InputError(
+                f"{at} from byte {offset} on, {length} of its {there} bytes, where {size} are due"
+            )
+        taken = self.parts.setdefault(Path(real), [])
+        for first, behind, other in taken:
+            if offset < behind and first < offset + length:
+                raise InputError(f"{at}, where it overlaps {other}")
+        taken.append((offset, offset + length, name))
+        with open(real, "rb") as file:
+            file.seek(offset)
+            return file.read(length)

@@ -1,0 +1,120 @@
+"""``.pt2`` files of torch.export, looked through before torch opens them.
+
+torch unpickles parts of such an archive, and evaluates the expressions of its symbolic shapes. So
+what is let through has neither: weights are plain bytes, sizes are numbers or names, operators are
+ATen's.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from hwsim.compiler.preparing import line
+from hwsim.errors import InputError
+from hwsim.files.reading import check_regular
+from hwsim.importer.limits import MAX_FILE, elements
+
+#: Sizes that are no number yet; anything longer would be evaluated.
+_SYMBOL = re.compile(r"[su]\d{1,6}|-?\d{1,12}")
+_TARGET = re.compile(r"(torch\.ops\.aten\.|_operator\.)[A-Za-z0-9_.]+|_?[A-Za-z0-9_]*sym_[a-z_]+")
+#: Strings that operators of inference take.
+_WORDS = {"none", "tanh", "constant", "mean", "floor", "trunc", "same", "valid"}
+REMEDY = "save it again with torch.export.save of torch 2.9 or later, without dynamic shapes"
+
+
+def read(path: Path) -> ExportedProgram:
+    """The exported program of a file.
+
+    Raises
+    ------
+    InputError
+        For a file that is none or is damaged, and for one with pickled parts, compiled code,
+        expressions, or operators other than ATen's.
+    """
+    check_regular(path, MAX_FILE)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check(path, archive)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, RecursionError,
+            ValueError) as error:  # fmt: skip
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is no archive of torch.export, or a damaged one") from None
+    try:
+        return torch.export.load(path)
+    except Exception as error:  # torch raises whatever comes to hand
+        raise InputError(f"{path}: torch cannot load it: {line(error)}") from None
+
+
+def _check(path: Path, archive: zipfile.ZipFile) -> None:
+    entries = archive.infolist()
+    if sum(entry.file_size for entry in entries) > MAX_FILE:
+        raise InputError(f"{path}: unpacks to more than the {MAX_FILE} bytes it may have")
+    names = [entry.filename.partition("/")[2] for entry in entries]
+    if not any(name.startswith("models/") for name in names):
+        raise InputError(f"{path}: holds no exported program")
+    for entry, name in zip(entries, names, strict=True):
+        if name.startswith("data/aotinductor/") or "custom_obj" in name or "opaque_obj" in name:
+            raise InputError(
+                f"{path}: holds code or objects ({name}), which are not loaded: {REMEDY}"
+            )
+        if name.startswith(("data/weights/", "data/constants/")) and name.endswith(".pt"):
+            raise InputError(
+                f"{path}: has pickled weights ({name}), which are not loaded: {REMEDY}"
+            )
+        if name.startswith("data/sample_inputs/"):
+            _check_samples(path, archive.read(entry))
+        elif name.endswith(".json"):
+            _check_json(path, name, json.loads(archive.read(entry)))
+
+
+def _check_samples(path: Path, data: bytes) -> None:
+    if not data:
+        return
+    try:
+        torch.load(io.BytesIO(data), weights_only=True)
+    except Exception:  # whatever it is, torch would try again without the restriction
+        raise InputError(
+            f"{path}: its sample inputs are objects, which are not loaded: {REMEDY}"
+        ) from None
+
+
+def _check_json(path: Path, name: str, value: Any) -> None:
+    for key, found in _pairs(value):
+        if key == "use_pickle" and found:
+            raise InputError(f"{path}: has pickled values ({name}), which are not loaded: {REMEDY}")
+        if key == "expr_str" and not (isinstance(found, str) and _SYMBOL.fullmatch(found)):
+            raise InputError(
+                f"{path}: has an expression in a shape ({name}), which is not evaluated: {REMEDY}"
+            )
+        if key == "target" and not (isinstance(found, str) and _TARGET.fullmatch(found)):
+            raise InputError(
+                f"{path}: calls {str(found)[:80]}, which is no operator of ATen: {REMEDY}"
+            )
+        if key in ("as_string", "as_custom_obj", "as_operator") and found not in _WORDS:
+            raise InputError(
+                f"{path}: hands {str(found)[:80]!r} to an operator, which no layer takes: {REMEDY}"
+            )
+        if key == "sizes" and isinstance(found, list):
+            sides = [one.get("as_int") for one in found if isinstance(one, dict)]
+            elements(name, [side for side in sides if isinstance(side, int)])
+
+
+def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            yield from one.items()
+            stack += one.values()
+        elif isinstance(one, list):
+            stack += one

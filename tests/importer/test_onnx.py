@@ -1,0 +1,285 @@
+"""ONNX files of every dialect: integers are kept, the engine is the runtime but for ties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from hwsim.engine.module import Engine
+from hwsim.errors import CompileError, InputError
+from hwsim.importer.compare import compare, random_images
+from hwsim.importer.data import UserData
+from hwsim.importer.load import load_model, read_graph
+from hwsim.numbers.config import load_config
+from hwsim.program.layers import AffineLayer, LutLayer, MacLayer
+from tests.importer import onnx_files as files
+
+WIDE = load_config("default").replace(mult_w=31)
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "ONNX QDQ": files.qdq,
+    "ONNX QOperator": files.qoperator,
+    "QONNX": files.qonnx,
+    "ONNX float": files.floating,
+}
+
+
+@pytest.mark.parametrize("dialect", MAKERS)
+def test_the_dialect_is_named(tmp_path: Path, dialect: str) -> None:
+    assert read_graph(MAKERS[dialect](tmp_path / "net.onnx")).dialect_name == dialect
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_integers_of_the_file_are_the_words_of_the_rom(tmp_path: Path, per_channel: bool) -> None:
+    model = load_model(files.qdq(tmp_path / "net.onnx", per_channel=per_channel), WIDE)
+    conv, dense = model.program.mac_layers
+    layers = files.random_layers()
+    assert np.array_equal(conv.virtual_weights, layers["w"].reshape(4, -1))
+    assert np.array_equal(dense.virtual_weights, layers["v"])
+    assert len(conv.weight_scale) == (4 if per_channel else 1)
+    assert model.program.input.zero == 0
+    assert (conv.zero, dense.zero) == (3, 120)
+
+
+@pytest.mark.parametrize("maker", [files.qdq, files.qoperator])
+def test_the_engine_computes_what_onnx_runtime_computes(
+    tmp_path: Path, maker: Callable[[Path], Path]
+) -> None:
+    path = maker(tmp_path / "net.onnx")
+    model = load_model(path, WIDE)
+    found = compare(model, path, random_images(model, 100, 0))
+    assert [column.name for column in found.columns] == [
+        "ONNX Runtime unoptimized", "ONNX Runtime default"
+    ]  # fmt: skip
+    for column in found.columns:
+        assert column.error == ""
+        assert len(column.layers) == 3
+        assert column.answers == 1.0
+        for layer in column.layers:
+            assert layer.equal >= 0.99
+            assert layer.lsb <= 1
+        # The convolution's sums are exact in float32, so that its rounding is the model's.
+        assert "double" in column.layers[0].rounds
+
+
+@pytest.mark.parametrize("domain", ["qonnx.custom_op.general", "onnx.brevitas",
+                                    "finn.custom_op.general"])  # fmt: skip
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_qonnx_of_all_names_and_bits_keeps_its_integers(
+    tmp_path: Path, domain: str, bits: int
+) -> None:
+    path = files.qonnx(tmp_path / "net.onnx", domain, bits=bits)
+    model = load_model(path, WIDE)
+    words = model.program.mac_layers[0].virtual_weights
+    real = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer}["w"]
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    expected = np.where(real >= 0, 1, -1) if bits == 1 else np.clip(np.rint(real), low, high)
+    assert np.array_equal(words, expected.T)
+    assert model.program.input.zero == 128
+    found = compare(model, path, random_images(model, 60, 0))
+    (column,) = found.columns
+    assert column.error == ""
+    assert column.layers[0].lsb <= 1
+    assert "double" in column.layers[0].rounds
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 17, 21, 23])
+def test_opsets_of_nine_to_twenty_three_are_read(tmp_path: Path, opset: int) -> None:
+    path = files.floating(tmp_path / "net.onnx", opset=opset, among_inputs=opset == 9)
+    x = np.random.default_rng(0).random((32, 3, 6, 6)).astype(np.float32)
+    model = load_model(path, data=UserData(x))
+    assert model.module is not None
+    found = compare(model, path, x.astype(np.float64))
+    assert [column.answers for column in found.columns] == [1.0, 1.0]
+    images = model.images(UserData(x))
+    assert torch.equal(
+        Engine(model.program)(images).argmax(1), model.module(torch.from_numpy(x)).argmax(1)
+    )
+
+
+def test_external_data_beside_the_file_is_read(tmp_path: Path) -> None:
+    path = files.floating(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    onnx.save(model, tmp_path / "out.onnx", save_as_external_data=True, location="out.data",
+              size_threshold=0)  # fmt: skip
+    inside, outside = read_graph(path), read_graph(tmp_path / "out.onnx")
+    for one, other in zip(inside.nodes, outside.nodes, strict=True):
+        if hasattr(one, "weights"):
+            assert np.array_equal(one.weights.values, other.weights.values)
+
+
+def test_qcdq_clips_are_fewer_codes(tmp_path: Path) -> None:
+    f = np.float32
+    constants = {"s": f(0.1), "z": np.int8(0), "low": np.int8(-8), "high": np.int8(7),
+                 "w": np.eye(4, dtype=f), "sw": f(0.5)}  # fmt: skip
+    nodes = [
+        files.node("QuantizeLinear", ["x", "s", "z"], "q"),
+        files.node("Clip", ["q", "low", "high"], "c"),
+        files.node("DequantizeLinear", ["c", "s", "z"], "d"),
+        files.node("QuantizeLinear", ["w", "sw", "z"], "wq"),
+        files.node("Clip", ["wq", "low", "high"], "wc"),
+        files.node("DequantizeLinear", ["wc", "sw", "z"], "wd"),
+        files.node("MatMul", ["d", "wd"], "out"),
+    ]
+    path = files.saved(tmp_path / "n.onnx", nodes, constants, [1, 4], "out", outputs=4)
+    graph = read_graph(path)
+    assert graph.dialect_name == "ONNX QCDQ"
+    model = load_model(path, WIDE, bounds=(-1, 1))
+    layer = model.program.layers[0]
+    assert isinstance(layer, AffineLayer)
+    assert (layer.lo, layer.hi, layer.zero) == (0, 15, 8)
+    found = compare(model, path, random_images(model, 60, 0))
+    assert [column.answers for column in found.columns] == [1.0, 1.0]
+
+
+def test_functions_of_single_values_are_tables_of_the_files_own_codes(tmp_path: Path) -> None:
+    f = np.float32
+    constants = {"s": f(1 / 16), "z": np.int8(3), "so": f(1 / 128), "zo": np.int8(-5),
+                 "w": np.eye(4, dtype=np.int8), "sw": f(1)}  # fmt: skip
+    zero = {"zw": np.int8(0)}
+    nodes = [
+        files.node("QuantizeLinear", ["x", "s", "z"], "q"),
+        files.node("DequantizeLinear", ["q", "s", "z"], "d"),
+        files.node("Tanh", ["d"], "t"),
+        files.node("QuantizeLinear", ["t", "so", "zo"], "tq"),
+        files.node("DequantizeLinear", ["tq", "so", "zo"], "td"),
+        files.node("DequantizeLinear", ["w", "sw", "zw"], "wd"),
+        files.node("MatMul", ["td", "wd"], "out"),
+    ]
+    path = files.saved(tmp_path / "n.onnx", nodes, constants | zero, [1, 4], "out", outputs=4)
+    model = load_model(path, WIDE)
+    table = model.program.layers[0]
+    assert isinstance(table, LutLayer)
+    codes = np.arange(256) - 128
+    expected = np.clip(np.rint(np.tanh((codes - 3) / 16) * 128) - 5, -128, 127)
+    assert np.array_equal(table.table, expected + 128)
+    found = compare(model, path, random_images(model, 60, 0))
+    assert all(layer.equal == 1.0 for column in found.columns for layer in column.layers)
+
+
+def test_concatenations_of_different_scales_meet_in_one(tmp_path: Path) -> None:
+    f = np.float32
+    constants = {"s": f(0.01), "z": np.uint8(0), "s2": f(0.02), "so": f(0.03), "zo": np.uint8(7),
+                 "v": np.ones((3, 4), np.int8), "sv": f(0.1), "zv": np.int8(0)}  # fmt: skip
+    nodes = [
+        files.node("QuantizeLinear", ["x", "s", "z"], "q"),
+        files.node("DequantizeLinear", ["q", "s", "z"], "d"),
+        files.node("Relu", ["d"], "r"),
+        files.node("QuantizeLinear", ["r", "s2", "z"], "rq"),
+        files.node("DequantizeLinear", ["rq", "s2", "z"], "rd"),
+        files.node("Concat", ["d", "rd"], "cat", axis=1),
+        files.node("QuantizeLinear", ["cat", "so", "zo"], "cq"),
+        files.node("DequantizeLinear", ["cq", "so", "zo"], "cd"),
+        files.node("GlobalAveragePool", ["cd"], "pool"),
+        files.node("QuantizeLinear", ["pool", "so", "zo"], "pq"),
+        files.node("DequantizeLinear", ["pq", "so", "zo"], "pd"),
+        files.node("Flatten", ["pd"], "flat"),
+        files.node("DequantizeLinear", ["v", "sv", "zv"], "vd"),
+        files.node("Gemm", ["flat", "vd"], "out", transB=1),
+    ]
+    path = files.saved(tmp_path / "n.onnx", nodes, constants, [1, 2, 5, 5], "out")
+    model = load_model(path, WIDE)
+    found = compare(model, path, random_images(model, 40, 0))
+    for column in found.columns:
+        assert column.error == ""
+        assert all(layer.lsb <= 1 for layer in column.layers)
+
+
+# --- what cannot run is one line ------------------------------------------------------------------
+
+
+def refused(path: Path, nodes: list[Any], constants: dict[str, Any], shape: list[int]) -> str:
+    files.saved(path, nodes, constants, shape, nodes[-1].output[0])
+    with pytest.raises(CompileError) as error:
+        load_model(path, bounds=(0, 1), data=UserData(np.zeros((2, *shape[1:]), np.float32)))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ([files.node("Sin", ["x"], "out")], ["out_node", "Sin", "replace"]),
+        ([files.node("DynamicQuantizeLinear", ["x"], "out")], ["static quantization"]),
+        ([files.node("Conv", ["x", "w"], "out", dilations=[2, 2])], ["dilated", "dilation 1"]),
+        ([files.node("Transpose", ["x"], "out", perm=[0, 2, 1, 3])], ["NCHW"]),
+        ([files.node("Mul", ["x", "x"], "out")], ["multiplies two maps"]),
+        ([files.node("Conv", ["x", "x"], "out")], ["constants"]),
+        ([files.node("QuantizeLinear", ["x", "zero"], "out")], ["scale", "positive"]),
+        ([files.node("AveragePool", ["x"], "out", kernel_shape=[2, 2], pads=[1, 1, 1, 1])],
+         ["beyond the map"]),
+    ],
+)  # fmt: skip
+def test_refusals_name_node_operator_and_remedy(
+    tmp_path: Path, nodes: list[Any], words: list[str]
+) -> None:
+    constants = {"w": np.ones((2, 3, 3, 3), np.float32), "zero": np.float32(0)}
+    line = refused(tmp_path / "net.onnx", nodes, constants, [1, 3, 6, 6])
+    assert nodes[-1].op_type in line
+    assert nodes[-1].name in line
+    for word in words:
+        assert word in line
+
+
+def test_a_layer_between_quantizers_that_reads_real_numbers_is_named(tmp_path: Path) -> None:
+    f = np.float32
+    constants = {"s": f(0.1), "z": np.int8(0), "w": np.eye(4, dtype=np.int8)}
+    nodes = [
+        files.node("QuantizeLinear", ["x", "s", "z"], "q"),
+        files.node("DequantizeLinear", ["q", "s", "z"], "d"),
+        files.node("DequantizeLinear", ["w", "s", "z"], "wd"),
+        files.node("MatMul", ["d", "wd"], "first"),
+        files.node("MatMul", ["first", "wd"], "out"),
+    ]
+    line = refused(tmp_path / "net.onnx", nodes, constants, [1, 4])
+    assert line.startswith("out_node: MatMul reads what is not quantized")
+
+
+def test_an_input_of_real_numbers_needs_a_range(tmp_path: Path) -> None:
+    f = np.float32
+    constants = {"w": np.eye(4, dtype=f), "one": f(1), "zero": f(0), "bits": f(4)}
+    nodes = [
+        files.node("Quant", ["w", "one", "zero", "bits"], "wq", files.QONNX, signed=1, narrow=0,
+                   rounding_mode="ROUND"),
+        files.node("MatMul", ["x", "wq"], "mat"),
+        files.node("Quant", ["mat", "one", "zero", "bits"], "out", files.QONNX, signed=1, narrow=0,
+                   rounding_mode="ROUND"),
+    ]  # fmt: skip
+    path = files.saved(tmp_path / "n.onnx", nodes, constants, [1, 4], "out", outputs=4,
+                       domains=[files.QONNX])  # fmt: skip
+    with pytest.raises(InputError, match="--range"):
+        load_model(path)
+    model = load_model(path, data=UserData(np.array([[-3.0, 1, 2, 6]])))
+    low, high = model.program.input.bounds(255)
+    assert (round(float(low)), round(float(high))) == (-3, 6)
+    assert "range of the data" in model.notes[0]
+
+
+def test_floor_is_rounded_as_floor(tmp_path: Path) -> None:
+    path = files.qonnx(tmp_path / "net.onnx", bits=4, rounding_mode="FLOOR")
+    model = load_model(path, WIDE)
+    (column,) = compare(model, path, random_images(model, 60, 0)).columns
+    assert column.layers[0].equal > 0.99
+    with pytest.raises(CompileError, match="rounds by ceil"):
+        load_model(files.qonnx(tmp_path / "up.onnx", bits=4, rounding_mode="CEIL"), WIDE)
+
+
+def test_integer_inputs_are_codes(tmp_path: Path) -> None:
+    model = load_model(files.qoperator(tmp_path / "net.onnx"), WIDE)
+    codes = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 6)).astype(np.uint8)
+    as_codes = model.images(UserData(codes))
+    as_reals = model.images(UserData(codes.astype(np.float32) / 255))
+    assert torch.allclose(as_codes, as_reals, atol=1e-6)
+    assert model.graph is not None
+    assert model.graph.input.codes is not None
+    assert isinstance(model.program.layers[0], MacLayer)
+    assert (
+        onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.elem_type
+        == TensorProto.UINT8
+    )
