@@ -134,7 +134,9 @@ class GreedySearch:
             self._change(rows, places[found])
         if self.attack.block > 1:
             # Now and not later: what is shortened here must not depend on the budget.
-            self._look(begun[self.ending[begun] == RUNNING])
+            begun = begun[self.ending[begun] == RUNNING]
+            if len(begun):
+                self._look(begun)
 
     def _look(self, rows: Tensor) -> Tensor:
         """Run the model on the images: who has reached the goal, and the map of the others.

@@ -103,6 +103,8 @@ def check_logits(logits: Tensor, count: int) -> None:
     values = logits.detach()
     if not bool(torch.isfinite(values).all()):
         raise AttackError("the model returned NaN or infinite logits: its success means nothing")
+    if not count:
+        return
     if float(values.min()) >= 0.0 and bool(((values.sum(1) - 1.0).abs() < 1e-4).all()):
         warnings.warn(
             "the model seems to return probabilities, not logits: a second softmax in the loss "

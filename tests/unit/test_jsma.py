@@ -446,3 +446,14 @@ def test_a_model_without_a_useful_gradient_is_refused(inputs: Tensor) -> None:
         JSMA()(Detached(), inputs, goal, epsilon=4)
     with pytest.raises(AttackError, match="is not finite"):
         JSMA()(Broken(), inputs, goal, epsilon=4)
+
+
+def test_a_block_in_which_all_images_end_without_a_salient_pair_is_an_end(inputs: Tensor) -> None:
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(VALUES, CLASSES)).requires_grad_(False)
+    for weight in constant.parameters():
+        weight.zero_()
+    goal = Targeted(torch.ones(N, dtype=torch.int64), torch.zeros(N, dtype=torch.int64))
+    for attack in (JSMA(block=3), HJSMA(block=3)):
+        found = attack(constant, inputs, goal, epsilon=math.inf)
+        assert not bool(found.success.any())
+        assert bool((found.adversarial == inputs).all())

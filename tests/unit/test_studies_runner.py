@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -9,15 +10,18 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from hwsim.errors import InputError
+from hwsim.studies.runner import executors
 from hwsim.studies.runner.executors import Inline, chosen, cluster
 from hwsim.studies.runner.runner import run
 from hwsim.studies.runner.store import FORMAT, Store
@@ -302,6 +306,34 @@ def test_a_worker_of_a_cluster_may_be_killed(tmp_path: Path) -> None:
             process.wait()
 
 
+def test_the_place_of_a_worker_that_died_as_it_started_is_taken_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dask keeps such a place: a stand-in for its cluster, of which one of two workers is lost."""
+    status = pytest.importorskip("distributed.core").Status
+    monkeypatch.setattr(executors, "LOOK", 0.01)
+
+    class Local:
+        def __init__(self) -> None:
+            states = (status.failed, status.running)
+            self.workers = {n: SimpleNamespace(status=state) for n, state in enumerate(states)}
+            self.opened: list[int] = []
+
+        def sync(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+            asyncio.run(function())
+
+        def scale(self, count: int) -> None:
+            for name in set(range(count)) - set(self.workers):
+                self.workers[name] = SimpleNamespace(status=status.running)
+                self.opened.append(name)
+
+    local = Local()
+    with executors._kept_whole(local, 2):
+        until(lambda: bool(local.opened))
+    assert local.opened == [0]
+    assert {nanny.status for nanny in local.workers.values()} == {status.running}
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://nowhere", "local:0", "local:x", "head:8786", "tls://a:1", ""]
 )
@@ -312,8 +344,6 @@ def test_an_address_that_makes_no_sense_is_refused(address: str) -> None:
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    from hwsim.studies.runner import executors
-
     monkeypatch.setattr(executors, "PATIENCE", 0.3)
     with pytest.raises(InputError, match="no scheduler answers at tcp://127"):
         cluster("tcp://127.0.0.1:9").__enter__()
