@@ -2,17 +2,18 @@
 drivers.
 
 ``python -m hwsim.bus.registers > rtl/bus/hne_registers.vh`` and ``python -m hwsim.bus.registers
---markdown > docs/registers.md`` write the two files; a test compares them with the table.
+--markdown > docs/registers.md`` write the two files; a test compares them with the table. As
+SystemRDL it is in hwsim/bus/rdl.py.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from hwsim.bus.constants import CAUSES, COUNTERS, PROBABILITIES, SPACES
+from hwsim.bus.constants import CAUSE_CODES, CAUSES, COUNTERS, PROBABILITIES, SPACES
 
 #: "HNE1" in ASCII, and major.minor of this map.
 ID, VERSION = 0x484E4531, 0x00010002
@@ -27,42 +28,95 @@ PARAMETERS = (
 )  # fmt: skip
 
 
+Access = Literal["ro", "rw", "w1c"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """Some bits of a word; ``access`` where it is not that of the word.
+
+    says: what stands behind its name in the description. pulse: reads as 0, whatever was written.
+    """
+
+    name: str
+    low: int
+    width: int
+    says: str = ""
+    access: Access | None = None
+    pulse: bool = False
+
+    @property
+    def described(self) -> str:
+        """Place, name and meaning."""
+        high = self.low + self.width - 1
+        where = f"bit {self.low}" if self.width == 1 else f"bits {high} … {self.low}"
+        return f"{where} {self.name}{self.says}"
+
+
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit word. access: ``ro``, ``rw``, or ``w1c`` (writing 1 clears a bit)."""
+    """One 32-bit word. access: ``ro``, ``rw``, or ``w1c`` (writing 1 clears a bit).
+
+    fields: where its bits have names. width: bits that are there, where they have none. constant:
+    what it always reads as, if that does not depend on the engine. codes: names of values.
+    """
 
     name: str
     address: int
-    access: Literal["ro", "rw", "w1c"]
-    meaning: str
+    access: Access
+    text: str = ""
+    fields: tuple[Field, ...] = ()
+    width: int = 32
+    constant: int | None = None
+    codes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def meaning(self) -> str:
+        """What docs/registers.md says."""
+        return "; ".join([one.described for one in self.fields] + [self.text] * bool(self.text))
 
 
 _SPACES = ", ".join(f"{number} {name.removesuffix('.mem')}" for name, number in SPACES.items())
 _CAUSES = ", ".join(f"{code} {meaning}" for code, meaning in CAUSES.items())
 
 REGISTERS = (
-    Register("ID", 0x00, "ro", f"0x{ID:08x}, “HNE1”"),
-    Register("VERSION", 0x04, "ro", f"0x{VERSION:08x}: major and minor version of this map"),
+    Register("ID", 0x00, "ro", f"0x{ID:08x}, “HNE1”", constant=ID),
     Register(
-        "CONTROL", 0x08, "rw", "bit 0 start: take one image, reads as 1 until it is taken up; "
-        "bit 1 auto: take one image after the other; bit 2 abort: reset the engine and its "
-        "streams, but neither its memories nor these registers; reads as 0",
+        "VERSION", 0x04, "ro", f"0x{VERSION:08x}: major and minor version of this map",
+        constant=VERSION,
     ),
     Register(
-        "STATUS", 0x0C, "w1c", "bit 0 busy (not cleared by writing); bit 1 done; bit 2 error; "
-        "bit 3 refused: a memory was accessed or start written while busy, or a memory where it "
-        "has no such line or field, or one written that is only read; bits 6 … 4 cause of the last "
-        f"error: {_CAUSES}",
+        "CONTROL", 0x08, "rw", fields=(
+            Field("start", 0, 1, ": take one image, reads as 1 until it is taken up"),
+            Field("auto", 1, 1, ": take one image after the other"),
+            Field("abort", 2, 1, ": reset the engine and its streams, but neither its memories nor "
+                  "these registers; reads as 0", pulse=True),
+        ),
     ),
-    Register("IRQ_ENABLE", 0x10, "rw", "bit 1 done, bit 2 error, as in STATUS: irq is their and"),
+    Register(
+        "STATUS", 0x0C, "w1c", fields=(
+            Field("busy", 0, 1, " (not cleared by writing)", "ro"),
+            Field("done", 1, 1),
+            Field("error", 2, 1),
+            Field("refused", 3, 1, ": a memory was accessed or start written while busy, or a "
+                  "memory where it has no such line or field, or one written that is only read"),
+            Field("cause", 4, 3, f" of the last error: {_CAUSES}", "ro"),
+        ), codes=CAUSE_CODES,
+    ),
+    Register(
+        "IRQ_ENABLE", 0x10, "rw", "irq is high while such a bit of STATUS is set",
+        fields=(Field("done", 1, 1), Field("error", 2, 1)),
+    ),
     Register("ARGMAX", 0x14, "ro", "class of the last image; the first maximum wins"),
     Register("CLASSES", 0x18, "ro", "logits of the last image"),
     Register(
         "MEM_SPACE", 0x20, "rw", f"memory behind MEM_DATA: {_SPACES}; with SOFTMAX "
-        f"{PROBABILITIES}, to be read: probabilities of the last image, UQ1.16",
+        f"{PROBABILITIES}, to be read: probabilities of the last image, UQ1.16", width=3,
+        codes={name.removesuffix(".mem"): number for name, number in SPACES.items()}
+        | {"probabilities": PROBABILITIES},
     ),
     Register("MEM_LINE", 0x24, "rw", "line, as in the memory image"),
-    Register("MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, or 0"),
+    Register("MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, or 0", width=9),
     Register(
         "MEM_HIGH", 0x2C, "rw", "bits 63 … 32 of the word: set before MEM_DATA is written, valid "
         "after it was read",

@@ -17,6 +17,7 @@ COMMANDS = {
     "jsma-study": "Drive every class to every other with JSMA.",
     "pnr": "Place and route the Verilog: clock and limiting path.",
     "prune": "Prune a network round by round, training in between.",
+    "registers": "The register map as SystemRDL, C header or HTML.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
     "study": "The papers' figures and tables, computed again.",
