@@ -168,7 +168,7 @@ $(BLACKBOX): $(STAMP)
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(PIP) -e '.[dev,blackbox,clients,rtl,rdl,paper,cluster,docs]'
+	@$(PIP) -e '.[dev,blackbox,clients,import,rtl,rdl,paper,cluster,docs]'
 	@# torchattacks declares torchvision, which it does not need for the attacks.
 	@$(PIP) --no-deps torchattacks
 	@touch $@
