@@ -66,7 +66,11 @@ module soc_top (
       .ACT_DEPTH(32768),
       .CHAN_DEPTH(1024),
       .PROG_DEPTH(16),
-      .SOFTMAX(0)
+      .SOFTMAX(0),
+      .ADD(1),
+      .AVERAGE(1),
+      .GROUPS(1),
+      .LUT_TABLES(4)
   ) u_engine (
       .clk_i(clk_i),
       .rst_i(rst_q[1]),
