@@ -13,6 +13,7 @@ COMMANDS = {
     "audit": "Robust, or hiding its gradients? A suite of attacks.",
     "compile": "Compile a trained network into memory images.",
     "detect": "Tell adversarial images from clean ones, if they can be told.",
+    "export": "A compiled network as a QCDQ or QONNX file.",
     "finetune": "Train a network on, through its engine or against attacks.",
     "import": "Read an .onnx, .tflite or .pt2 file, and judge the engine.",
     "jsma-study": "Drive every class to every other with JSMA.",

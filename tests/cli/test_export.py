@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hwsim.numbers.config import load_config
 from hwsim.rom import image as rom
 from tests.cli.conftest import Run
 from tests.images import small_program
@@ -67,3 +68,55 @@ def test_the_register_map_is_written_and_bad_places_are_one_line(run: Run, place
     (place / "html").mkdir()
     assert "add --force" in run("registers", "--format", "html", "-o", "html").line
     assert sorted(os.listdir(place)) == ["a", "html"]
+
+
+def test_a_network_is_exported_and_compared_in_its_runtime(
+    run: Run, tiny_image: Path, place: Path
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: make test installs it")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: make test does")
+    code, out, err = run("export", "net.hne", "--format", "qcdq", "-o", "a/net.onnx")
+    assert (code, err) == (0, "")
+    first, off, default = out.splitlines()
+    size = (place / "a/net.onnx").stat().st_size
+    assert first.startswith("a/net.onnx: ")
+    assert first.endswith(f" nodes, 177 weights of 8 bits, {size:,} bytes")
+    assert off.startswith("on 16 random images, ONNX Runtime, optimizations off: 16 of 16 answers")
+    assert "100.00% of the logits the same integer, largest difference " in off
+    assert "ONNX Runtime, its default" in default
+    onnx.checker.check_model(onnx.load(place / "a/net.onnx"), full_check=True)
+
+
+def test_an_export_without_its_runtime_says_so(
+    run: Run, tiny_image: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed: make test installs it")
+    from hwsim.exporter import check
+
+    monkeypatch.setattr(check, "there", lambda module: False)
+    out = run("export", "net.hne", "--format", "qonnx").out
+    assert (
+        "not compared with the engine: qonnx is not installed (pip install 'hwsim[runtimes]')" in out
+    )
+    assert (place / "net.qonnx.onnx").is_file()
+    assert "not compared" not in run("export", "net.hne", "--format", "qonnx", "--samples", 0).out
+
+
+def test_a_bad_export_is_one_line_and_leaves_nothing(
+    run: Run, tiny_image: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed: make test installs it")
+    from hwsim.exporter import libraries
+
+    wide = load_config("tiny").replace(act_w=9)
+    rom.save(small_program(wide), place / "wide.hne")
+    qcdq = ("--format", "qcdq", "-o", "out.onnx")
+    assert "activations have 9: take --format qonnx" in run("export", "wide.hne", *qcdq).line
+    assert "no such directory" in run("export", "x.hne", *qcdq).line
+    assert "unknown model 'lenet'" in run("export", "lenet", *qcdq).line
+    assert "it is a folder" in run("export", "net.hne", "--format", "qcdq", "-o", "net.hne").line
+    assert "'tflite' is not one of" in run("export", "net.hne", "--format", "tflite").line
+    assert "-1 is not in the range" in run("export", "net.hne", *qcdq, "--samples", -1).line
+    monkeypatch.setattr(libraries, "there", lambda module: False)
+    assert "pip install 'hwsim[import]'" in run("export", "net.hne", *qcdq).line
+    assert sorted(os.listdir(place)) == ["net.hne", "wide.hne"]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.rtl
 MODULES = modules()
 
 
-def lint(top: str, **parameters: int) -> str:
+def lint(top: str, **parameters: int | str) -> str:
     """What Verilator says with all warnings on; empty if nothing."""
     script, environment = verilator()
     values = [f"-G{name}={value}" for name, value in parameters.items()]
@@ -45,6 +45,12 @@ def test_the_smallest_engine_is_clean() -> None:
     depths = dict.fromkeys(("tile_depth", "wgt_depth", "idx_depth", "act_depth", "chan_depth"), 1)
     config = load_config("tiny").replace(rows=1, cols=1, banks=1, prog_depth=2, **depths)
     assert lint("hne_top", **config.verilog_parameters()) == ""
+
+
+@pytest.mark.parametrize("mode", ["sram", "hash"])
+def test_an_engine_that_wakes_up_loaded_is_clean(mode: str) -> None:
+    config = load_config("tiny").replace(index_mode=mode)
+    assert lint("hne_top", INIT_DIR='"rom"', **config.verilog_parameters()) == ""
 
 
 @pytest.mark.parametrize("module", MODULES)

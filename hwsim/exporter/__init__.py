@@ -1,0 +1,1 @@
+"""Programs as files of other people's formats: QCDQ and QONNX graphs."""
