@@ -273,9 +273,7 @@ def _add(
     (m1, m2), b, s = post.multiplier.tolist(), int(post.bias[0]), int(post.shift[0])
     if state is None and out.dtype == np.uint8:
         flat = one.reshape(-1), two.reshape(-1)
-        post_unit.add_bytes(
-            *flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1)
-        )
+        post_unit.add_bytes(*flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1))
         return
     if state is None:
         post_unit.add(one, two, m1, m2, b, s, post.lo, post.hi, out)

@@ -123,7 +123,11 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             assert isinstance(found, PoolLayer)
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
-        stages.append(Stage(layer, pool, wire.sources, wire.target, sums, _post(layer, program.config.act_max)))
+        stages.append(
+            Stage(
+                layer, pool, wire.sources, wire.target, sums, _post(layer, program.config.act_max)
+            )
+        )
         number += 1
     alive: set[int] = set()
     for stage in reversed(stages):
