@@ -14,7 +14,10 @@ from tests.bench import analysis, cw, forward, hfgsm, iterated, jsma, rtl
 ALL = {
     "forward-mnist-h16": forward.mnist,
     "forward-vgg16": forward.vgg,
+    "forward-resnet20": forward.residual,
+    "forward-mobilenet": forward.mobile,
     "hfgsm-mnist-h16": hfgsm.mnist,
+    "hfgsm-resnet20": hfgsm.residual,
     "bim10-engine": iterated.bim,
     "pgd40-engine": iterated.pgd,
     "pgd10-float": iterated.pgd_float,
@@ -32,6 +35,7 @@ ALL = {
     "jsma-pairs": jsma.pairs,
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
+    "timing-resnet20": analysis.residual,
     "memory-vgg16": analysis.memory,
     "rtl-one-core": rtl.one_core,
     "rtl-all-cores": rtl.all_cores,

@@ -12,8 +12,10 @@ from hwsim.cost.timing import analyze
 from hwsim.engine.module import Engine
 from hwsim.models.architectures import vgg16
 from hwsim.models.layers import compress
+from hwsim.models.residual import resnet20
 from hwsim.networks.open import open_network
 from hwsim.program.program import Program
+from tests.bench.forward import random_network
 from tests.bench.measure import Line, seconds
 
 #: Reports the peak resident memory, in bytes, of a forward and backward pass.
@@ -49,6 +51,12 @@ def vgg() -> Line:
     module = compress(vgg16(batch_norm=False), 1 / 16).eval()
     program = hwsim.compile(module, torch.rand(4, 3, 32, 32))
     return _compare("timing-vgg16", program, "<= 1 s")
+
+
+def residual() -> Line:
+    """Cycles of ResNet-20."""
+    _, engine = random_network(resnet20)
+    return _compare("timing-resnet20", engine.program, "<= 0.1 s")
 
 
 def memory() -> Line:

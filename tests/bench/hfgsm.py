@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 
 from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.fgsm import HFGSM
 from hwsim.engine.module import Engine
+from hwsim.models.residual import resnet20
 from hwsim.networks.open import open_network
+from tests.bench.forward import random_network
 from tests.bench.measure import Line, check_reached, seconds
 
 EPSILON = 0.2
@@ -22,30 +27,41 @@ def mnist() -> Line:
     """mnist-cnn-h16, 256 images, ε = 0.2; crafting and judging, as each library does it."""
     network = open_network("mnist-cnn-h16")
     images = Grid(255).snap(torch.rand(256, 1, 28, 28))
-    engine = Engine(network.program)
+    return _compare("hfgsm-mnist-h16", Engine(network.program), network.module, images, ">= 1.0")
+
+
+def residual() -> Line:
+    """ResNet-20 shape with random weights, 64 images, ε = 0.2."""
+    module, engine = random_network(resnet20)
+    images = Grid(255).snap(torch.rand(64, 3, 32, 32))
+    return _compare("hfgsm-resnet20", engine, module, images, ">= 1.5")
+
+
+def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal: str) -> Line:
+    """Against each library on the float network in both memory formats, batch norms folded."""
+    network = fuse(copy.deepcopy(network)).eval()
     labels = engine(images).argmax(1)
-    goal, attack = Untargeted(labels), HFGSM()
-    tasks = {"engine": lambda: attack(engine, images, goal, epsilon=EPSILON).adversarial}
+    aim, attack = Untargeted(labels), HFGSM()
+    tasks = {"engine": lambda: attack(engine, images, aim, epsilon=EPSILON).adversarial}
     for form in (torch.contiguous_format, torch.channels_last):
-        module = network.module.to(memory_format=form)
+        module = network.to(memory_format=form)
         x = images.contiguous(memory_format=form)
         suffix = " channels_last" if form == torch.channels_last else ""
         tasks |= {name + suffix: task for name, task in _peers(module, x, labels).items()}
     # One step of ε each, and that far: torchattacks' and ART's defaults are other budgets.
-    for name, task in tasks.items():
-        check_reached(name, images, task(), EPSILON)
+    for who, task in tasks.items():
+        check_reached(who, images, task(), EPSILON)
     taken = seconds(tasks, 5)
     ours = len(images) / taken.pop("engine")
     fastest = min(taken, key=lambda key: taken[key])
     peer = len(images) / taken[fastest]
-    everyone = ", ".join(f"{name} {len(images) / t:.0f}" for name, t in taken.items())
-    note = f"1 step of {EPSILON:g}, reached by all; {everyone}"
-    return Line("hfgsm-mnist-h16", ours, peer, "img/s", ours / peer, fastest, ">= 1.0", note)
+    everyone = ", ".join(f"{who} {len(images) / t:.0f}" for who, t in taken.items())
+    note = f"1 step of {EPSILON:g}, reached by all; {everyone}; "
+    note += f"batch {len(images)}, {torch.get_num_threads()} threads"
+    return Line(name, ours, peer, "img/s", ours / peer, fastest, goal, note)
 
 
 def _peers(module, x, labels):  # type: ignore[no-untyped-def]
-    import copy
-
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -59,7 +75,7 @@ def _peers(module, x, labels):  # type: ignore[no-untyped-def]
     foolbox_attack = foolbox.attacks.LinfFastGradientAttack()
     torchattack = torchattacks.FGSM(module, eps=EPSILON)
     classifier = PyTorchClassifier(
-        module, torch.nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0, 1), device_type="cpu"
+        module, nn.CrossEntropyLoss(), tuple(x.shape[1:]), 10, clip_values=(0, 1), device_type="cpu"
     )
     art_attack = FastGradientMethod(classifier, eps=EPSILON, batch_size=len(x))
     arrays, targets = x.numpy(), labels.numpy().astype(np.int64)

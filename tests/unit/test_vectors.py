@@ -1,0 +1,169 @@
+"""Loops over whole vectors against plain integers: codes, states, additions, depthwise sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hwsim.engine.depthwise_lanes import DepthwiseLanes, fills_vectors
+from hwsim.engine.forms import even, group_of, surround
+from hwsim.engine.kernels import Accumulate
+from hwsim.numbers.hashing import HashSpec
+from hwsim.program.layers import MacLayer, Window
+from hwsim.units import post
+
+#: The least and the largest accumulator of 32 bits that float32 sums may hold, and their signs.
+EDGE = (1 << 24) - 1
+
+
+def _requantized(acc: int, m: int, b: int, s: int, lo: int, hi: int) -> tuple[int, int, int]:
+    """(code, p, p >> s) in unbounded integers."""
+    p = acc * m + b
+    return min(max(p >> s, lo), hi), p, p >> s
+
+
+@st.composite
+def _channels(draw: Any) -> list[tuple[int, int, int]]:
+    """Words (m, b, s) of some channels, the legal extremes among them."""
+    words = st.tuples(
+        st.integers(-(2**30), 2**30) | st.sampled_from([0, 1, 2**30, -(2**30)]),
+        st.integers(-(2**60), 2**60) | st.integers(-(2**20), 2**20),
+        st.integers(0, 62),
+    )
+    return draw(st.lists(words, min_size=1, max_size=20))
+
+
+@given(
+    _channels(),
+    st.integers(1, 9),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.float32, np.int32, np.uint8]),
+)
+def test_codes_and_states_are_those_of_integers(
+    channels: list[tuple[int, int, int]], pixels: int, one: int, two: int, seed: int, kind: Any
+) -> None:
+    lo, hi = sorted((one, two))
+    noise = np.random.default_rng(seed)
+    m, b, s = (np.array(column, np.int64) for column in zip(*channels, strict=True))
+    bound = 255 if kind == np.uint8 else EDGE
+    acc = noise.integers(-bound, bound, (pixels, len(m)), endpoint=True)
+    # Where the code changes: floors below and above the exact sum differ there only.
+    for c, (factor, bias, shift) in enumerate(channels):
+        if factor:
+            near = ((int(noise.integers(lo, hi + 1)) << shift) - bias) // factor
+            acc[0, c] = np.clip(near + int(noise.integers(-1, 2)), -bound, bound)
+    acc = np.abs(acc) if kind == np.uint8 else acc
+    threshold = noise.integers(-(2**40), 2**40, len(m))
+    words = post.words_of(m, b, s, threshold, np.full(len(m), bound))
+    flat = acc.astype(kind).reshape(-1)
+    out, same, state = (np.zeros(flat.size, np.uint8) for _ in range(3))
+    post.requantize_bytes(flat, words, lo, hi, out)
+    post.requantize_bytes_state(flat, words, lo, hi, same, state)
+    wanted = []
+    for pixel in acc.tolist():
+        for c, value in enumerate(pixel):
+            code, p, raw = _requantized(value, *channels[c], lo, hi)
+            mark = (post.POSITIVE if p > threshold[c] else 0) | (
+                post.UNSATURATED if raw <= hi else 0
+            )
+            wanted.append((code, mark))
+    assert out.tolist() == same.tolist() == [code for code, _ in wanted]
+    assert state.tolist() == [mark for _, mark in wanted]
+
+
+def test_every_accumulator_near_every_code_is_requantized_exactly() -> None:
+    """All sums of a range at slopes for which many products lie on a code's edge."""
+    acc = np.arange(-70000, 70000, dtype=np.float32)
+    for m, b, s in [(1, 0, 8), (3, 1, 9), (16384, 1 << 21, 22), (32767, (1 << 21) - 1, 23)]:
+        words = post.words_of(*(np.array([x]) for x in (m, b, s, 0)), np.array([70000]))
+        out = np.zeros(acc.size, np.uint8)
+        post.requantize_bytes(acc, words, 0, 255, out)
+        wanted = np.clip((acc.astype(np.int64) * m + b) >> s, 0, 255)
+        assert np.array_equal(out, wanted)
+
+
+@given(
+    st.integers(-(2**30), 2**30),
+    st.integers(-(2**30), 2**30),
+    st.integers(-(2**40), 2**40),
+    st.integers(0, 40),
+    st.integers(0, 255),
+    st.integers(0, 255),
+)
+def test_sums_of_all_pairs_of_codes_are_those_of_integers(
+    m1: int, m2: int, bias: int, shift: int, a: int, b: int
+) -> None:
+    lo, hi = sorted((a, b))
+    one, two = (x.reshape(-1).astype(np.uint8) for x in np.meshgrid(np.arange(256), np.arange(256)))
+    one, two = one[:-3].copy(), two[:-3].copy()  # no whole number of vectors
+    multiplier, shifts = np.array([m1, m2], np.int32), np.array([shift], np.int32)
+    words = post.add_words_of(multiplier, np.array([bias]), shifts, 255)
+    out = np.zeros(one.size, np.uint8)
+    post.add_bytes(one, two, words, m1, m2, bias, shift, lo, hi, out)
+    wanted = np.clip(
+        (one.astype(np.int64) * m1 + two.astype(np.int64) * m2 + bias) >> shift, lo, hi
+    )
+    assert np.array_equal(out, wanted)
+
+
+def _depthwise(
+    noise: np.random.Generator, channels: int, sides: tuple[int, int], window: Window, fill: int
+) -> MacLayer:
+    out = window.out_sides(*sides)
+    spec = HashSpec("dense", channels, window.size, channels * window.size)
+    words = noise.integers(-127, 128, spec.real_weights).astype(np.int32)
+    words[:: 1 + int(noise.integers(3))] = 127
+    m = noise.integers(-3, 900, channels).astype(np.int32)
+    shift = np.full(channels, 17, np.int32)
+    bias = noise.integers(-(1 << 20), 1 << 20, channels)
+    return MacLayer(
+        "deep", "conv", (channels, *sides), (channels, *out), window, spec, words, m, shift, bias,
+        last=False, weight_scale=np.array([2.0**-7]), scale=2.0**-5, hi=255, fill=fill,
+        groups=channels,
+    )  # fmt: skip
+
+
+def _plain_sums(layer: MacLayer, maps: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Each group by the loops over integers that need no library."""
+    around = torch.from_numpy(surround(layer, maps)).permute(0, 3, 1, 2)
+    form = even(layer)
+    parts = [
+        Accumulate(group_of(form, c), 255, "int64")(around[:, c : c + 1])
+        for c in range(layer.groups)
+    ]
+    return np.concatenate(parts, 3)
+
+
+@pytest.mark.parametrize("channels", [16, 48])
+@given(st.data())
+def test_depthwise_lanes_give_the_sums_and_codes_of_integers(channels: int, data: Any) -> None:
+    noise = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    sides = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    kernel = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    padding = tuple(data.draw(st.integers(0, kernel[k % 2] - 1)) for k in range(4))
+    if any(sides[k] + padding[k] + padding[k + 2] < kernel[k] for k in range(2)):
+        padding = (kernel[0] - 1, kernel[1] - 1) * 2
+    layer = _depthwise(
+        noise, channels, sides, Window(kernel, stride, padding), data.draw(st.integers(0, 255))
+    )
+    assert fills_vectors(layer, 255)
+    maps = noise.integers(0, 256, (2, *sides, channels)).astype(np.uint8)
+    maps[0] = 255
+    lanes = DepthwiseLanes(layer)
+    wanted = _plain_sums(layer, maps)
+    assert np.array_equal(lanes.sums(maps), wanted)
+    bound = layer.accumulator_bound(255)
+    words = post.words_of(layer.multiplier, layer.bias, layer.shift, layer.bias, bound)
+    out = np.zeros(wanted.shape, np.uint8)
+    lanes.codes(maps, words, layer.lo, layer.hi, out)
+    p = wanted * layer.multiplier.astype(np.int64) + layer.bias
+    assert np.array_equal(out, np.clip(p >> layer.shift.astype(np.int64), 0, 255))
