@@ -96,7 +96,8 @@ def test_an_export_without_its_runtime_says_so(
     monkeypatch.setattr(check, "there", lambda module: False)
     out = run("export", "net.hne", "--format", "qonnx").out
     assert (
-        "not compared with the engine: qonnx is not installed (pip install 'hwsim[runtimes]')" in out
+        "not compared with the engine: qonnx is not installed (pip install 'hwsim[runtimes]')"
+        in out
     )
     assert (place / "net.qonnx.onnx").is_file()
     assert "not compared" not in run("export", "net.hne", "--format", "qonnx", "--samples", 0).out
