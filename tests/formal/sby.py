@@ -13,7 +13,7 @@ from pathlib import Path
 from hwsim.rtl.tree import includes, module_file
 
 HERE = Path(__file__).parent
-#: A task that takes this long has failed: the longest takes a quarter of it on a free core.
+#: Of a clock. A task that takes this long has failed: the longest takes a tenth of it alone.
 TIMEOUT_S = 900
 
 
@@ -65,7 +65,7 @@ class Result:
 
 
 def solver(path: str) -> str:
-    """Yices, which is ten times as fast here as z3; z3 where Yices has no wheel (Linux on ARM)."""
+    """Yices, which is many times as fast here as z3; z3 where Yices has no wheel (Linux on ARM)."""
     return "yices" if shutil.which("yices-smt2", path=path) else "z3"
 
 
