@@ -340,6 +340,7 @@ _PRODUCT = Proof(
     top="formal_product",
     sources=(),
     parameters={"HALF_W": 3, "LEMMA_W": 16},
+    solver="z3",
     mode="bmc",
     depth=1,
     cover_depth=1,

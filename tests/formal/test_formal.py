@@ -11,8 +11,11 @@ from tests.formal.sby import Mutation, Proof, run
 
 pytestmark = [pytest.mark.formal, pytest.mark.slow]
 
-#: Proofs that take a few seconds each: of the bus, the buffers and the arbiters.
-SMALL = {"skid", "fifo", "stream_gate", "axil", "mulhi", "bank_arbiter_3x2", "stream_out", "hash"}
+#: Proofs that take a few seconds each: of the bus, the buffers, the arbiters, lines of post.
+SMALL = {
+    "skid", "fifo", "stream_gate", "axil", "mulhi", "bank_arbiter_3x2", "stream_out", "hash",
+    "post",
+}  # fmt: skip
 
 
 def marks(proof: Proof) -> list[pytest.MarkDecorator]:
