@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import CompileError, InputError
+from hwsim.errors import CompileError, HwsimError, InputError
 from hwsim.files.reading import read_regular
 from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library
 
@@ -85,6 +85,8 @@ def read(path: Path) -> TfliteModel:
     schema = library("tflite", "a .tflite file")
     try:
         return _model(path, data, schema)
+    except HwsimError:
+        raise
     except BROKEN:
         raise InputError(f"{path}: is damaged: its offsets lead outside of the file") from None
 
