@@ -237,6 +237,8 @@ class _Tensors:
             raise CompileError(f"{name}: is of a type that hwsim does not read") from None
         bits = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}.get(dtype.name, dtype.itemsize * 8)
         size = math.ceil(count * bits / 8)
+        if not count and dtype.kind != "i":
+            raise CompileError(f"{name}: holds no values: export the network again")
         self.total += size
         if self.total > MAX_FILE:
             raise CompileError(
