@@ -434,9 +434,10 @@ class _StepGrouping:
         """The codes that a node reads, and the padding around them."""
         if isinstance(state, Coded):
             return state.value, state.sides
-        plain = isinstance(state, Pending) and state.kind == "affine" and not state.pools
-        if plain and state.post.is_nothing:
-            return state.sources[0], NO_SIDES
+        if isinstance(state, Pending):
+            plain = state.kind == "affine" and not state.pools
+            if plain and state.post.is_nothing:
+                return state.sources[0], NO_SIDES
         raise refuse(node.name, node.operator, "reads what is not quantized", QUANTIZE_BEFORE)
 
     def _pooled(self, node: FileNode, window: Window, value: Value, shape: Shape) -> Value:

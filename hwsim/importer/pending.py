@@ -108,6 +108,13 @@ class Pending:
         """The step that writes codes to ``target``."""
         post = self.post
         rounding = quantize.rounding if quantize else "even"
+        if not (np.isfinite(post.scale).all() and np.isfinite(post.offset).all()):
+            raise refuse(
+                self.node.name,
+                self.node.operator,
+                "computes with constants beyond every number",
+                "check its scales, biases and batch norm",
+            )
         if self.kind == "lut":
             functions = self.functions
 
