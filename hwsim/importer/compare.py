@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.importer import litert, onnx_runtime, tflite_file, tflite_read
+from hwsim.importer import litert, onnx_runtime, tflite_file, tflite_values
 from hwsim.importer.graph import FileGraph
 from hwsim.importer.load import LoadedModel, kind_of
 from hwsim.importer.rounding import matching
@@ -129,7 +129,7 @@ def _runtimes(
 
         def lite(kernel: str) -> Found:
             file = tflite_file.read(path)
-            runtime = litert.LiteRT(path, file, tflite_read.names_of(file))
+            runtime = litert.LiteRT(path, file, tflite_values.names_of(file))
             return _of(graph, runtime.run(kernel, given))
 
         return "", [(f"LiteRT {kernel}", _tried(lite, kernel)) for kernel in litert.KERNELS]

@@ -14,7 +14,7 @@ from hwsim.importer.graph import (
 from hwsim.importer.limits import refuse
 from hwsim.importer.onnx_file import OnnxNode
 from hwsim.importer.onnx_read import Reader
-from hwsim.importer.tflite_read import same_sides
+from hwsim.importer.tflite_values import same_sides
 from hwsim.program.layers import Window
 
 Array = NDArray[Any]

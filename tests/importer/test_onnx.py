@@ -285,3 +285,19 @@ def test_integer_inputs_are_codes(tmp_path: Path) -> None:
         onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.elem_type
         == TensorProto.UINT8
     )
+
+
+def test_a_trained_float_network_gives_its_test_vector() -> None:
+    """mnist-conv of QONNX's wheel takes 0 … 255, which only its test vector's logits tell."""
+    qonnx = pytest.importorskip("qonnx")
+    folder = Path(qonnx.__file__).parent / "data/onnx/mnist-conv"
+    x, y = (
+        onnx.numpy_helper.to_array(TensorProto.FromString(path.read_bytes()))
+        for path in (folder / "test_data_set_0/input_0.pb", folder / "test_data_set_0/output_0.pb")
+    )
+    model = load_model(folder / "model.onnx", data=UserData(x))
+    assert model.module is not None
+    assert torch.allclose(model.module(torch.tensor(x)), torch.tensor(y), rtol=1e-4)
+    found = Engine(model.program)(model.images(UserData(x)))
+    assert int(found.argmax()) == int(y.argmax())
+    assert float((found - torch.tensor(y)).abs().max()) < 0.01 * float(np.abs(y).max())
