@@ -237,13 +237,12 @@ def _requantize(
 ) -> None:
     m, b, s = post.multiplier, post.bias, post.shift
     if stage.pool is None and sums.dtype in NARROW and out.dtype == np.uint8:
-        flat, target = sums.reshape(-1), out.reshape(-1)
+        acc, codes = sums.reshape(-1), out.reshape(-1)
         if state is None:
-            post_unit.requantize_bytes(flat, post.words, post.lo, post.hi, target)
-            return
-        post_unit.requantize_bytes_state(
-            flat, post.words, post.lo, post.hi, target, state.reshape(-1)
-        )
+            post_unit.requantize_bytes(acc, post.words, post.lo, post.hi, codes)
+        else:
+            flat_state = state.reshape(-1)
+            post_unit.requantize_bytes_state(acc, post.words, post.lo, post.hi, codes, flat_state)
         return
     if stage.pool is None and sums.dtype in NARROW:
         channels = out.shape[3]

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
+
+#: What numba calls with a typing context that callers do not pass: no type of Python's.
+intrinsic: Any = extending.intrinsic
 
 #: Numbers in a vector.
 LANES = 16
@@ -37,7 +39,7 @@ class Vector(types.Type):
 FLOATS, WORDS, BYTES = Vector(types.float32), Vector(types.int32), Vector(types.uint8)
 
 
-@register_model(Vector)
+@extending.register_model(Vector)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
         super().__init__(manager, kind, ir.VectorType(_LLVM[kind.element], LANES))

@@ -83,7 +83,8 @@ def test_every_accumulator_near_every_code_is_requantized_exactly() -> None:
     """All sums of a range at slopes for which many products lie on a code's edge."""
     acc = np.arange(-70000, 70000, dtype=np.float32)
     for m, b, s in [(1, 0, 8), (3, 1, 9), (16384, 1 << 21, 22), (32767, (1 << 21) - 1, 23)]:
-        words = post.words_of(*(np.array([x]) for x in (m, b, s, 0)), np.array([70000]))
+        multiplier, bias, shift, bound = (np.array([x]) for x in (m, b, s, 70000))
+        words = post.words_of(multiplier, bias, shift, bias, bound)
         out = np.zeros(acc.size, np.uint8)
         post.requantize_bytes(acc, words, 0, 255, out)
         wanted = np.clip((acc.astype(np.int64) * m + b) >> s, 0, 255)
