@@ -13,8 +13,8 @@ import pytest
 from hwsim.engine.reference import run as oracle
 from hwsim.numbers.config import load_config
 from hwsim.rom.vendor import export
-from hwsim.rtl.core_file import NAME
 from hwsim.rtl.build import verilator
+from hwsim.rtl.core_file import NAME
 from hwsim.rtl.tree import RTL
 from tests.images import residual_program
 from tests.rtl.samples import gradient_image
