@@ -1,7 +1,8 @@
 """hwsim: one fixed-point inference engine, bit-accurate in Python, attacked through its datapath.
 
 ``hwsim.compile`` turns a torch module into a Program, ``hwsim.Engine`` runs it, ``hwsim.save`` and
-``hwsim.load`` keep it on disk, ``hwsim.analyze`` counts its cycles. Imports wait until first use.
+``hwsim.load`` keep it on disk, ``hwsim.load_model`` reads what others made, ``hwsim.analyze``
+counts its cycles. Imports wait until first use.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _HOMES = {
     "compile": "hwsim.compiler.compiler",
     "load": "hwsim.rom.image",
     "load_config": "hwsim.numbers.config",
+    "load_model": "hwsim.importer.load",
     "save": "hwsim.rom.image",
 }
 __all__ = sorted(_HOMES)

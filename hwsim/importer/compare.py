@@ -111,7 +111,7 @@ def random_images(model: LoadedModel, count: int, seed: int) -> NDArray[np.float
         spread = model.steps.input.codes
         low, high = 0, spread.high - spread.low
     drawn = random.integers(low, high + 1, (count, *graph.input.shape))
-    return (drawn - image.zero) * float(image.scale)
+    return np.asarray((drawn - image.zero) * float(image.scale), np.float64)
 
 
 # --- runtimes -------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def _layers(
 
     def theirs(value: Value) -> I64 | None:
         if value.tensor == model.graph.input.tensor:  # type: ignore[union-attr]
-            return own.get(value.tensor)
+            return own.get(value.tensor or "")
         found = values.get(value.tensor or "")
         return None if found is None else as_codes(found, value, last)
 

@@ -6,8 +6,10 @@ import importlib
 import math
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 from hwsim.errors import CompileError, InputError
+from hwsim.files.shown import shown
 
 #: Bytes of a model file, and of all its external data together.
 MAX_FILE = 1 << 28
@@ -28,6 +30,13 @@ def library(name: str, what: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError:
         raise InputError(f"{what} needs the package {name.split('.')[0]}: {EXTRA}") from None
+
+
+def text(value: Any) -> str:
+    """A name of a file as one line. Raises InputError for bytes that are no text."""
+    if not isinstance(value, str):
+        raise InputError(f"the name {value!r} is no text: export the network again")
+    return shown(value).replace("\n", "\\n")
 
 
 def elements(name: str, shape: Sequence[int]) -> int:

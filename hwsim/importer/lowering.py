@@ -292,8 +292,8 @@ def _words(step: IntegerStep, sums: list[int], reach: list[int], config: EngineC
     if step.kind == "average" and step.rounding == "kernel":
         away = _away(step, reach[0], config)
         if away is not None:
-            m, s, b = ([word] * len(sums) for word in away)
-            return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
+            alike = [np.full(len(sums), word, np.int64) for word in away]
+            return alike[0].astype(np.int32), alike[1].astype(np.int32), alike[2]
     ratios = step.ratio if len(step.ratio) > 1 else step.ratio * len(sums)
     for channel, ((offset, zero_sum), most) in enumerate(
         zip(_each(step, sums), reach, strict=True)

@@ -44,7 +44,10 @@ def arithmetic(reader: Reader, node: OnnxNode) -> None:
     found = given[1 - at]
     assert found is not None
     values = by_channel(node, found.astype(np.float64), shape)
-    one, none = np.ones(1), np.zeros(1)
+    one: Array = np.ones(1)
+    none: Array = np.zeros(1)
+    scale: Array
+    offset: Array
     kind = node.operator
     if kind == "Add":
         scale, offset = one, values
@@ -109,6 +112,8 @@ def by_channel(node: OnnxNode, values: Array, shape: Shape) -> Array:
     """Constants that broadcast to (N, *shape), as one or one a channel."""
     if values.size == 1:
         return values.reshape(1)
+    if not values.size:
+        raise refuse(node.name, node.operator, "has no constants", "export the network again")
     full = (1,) * (len(shape) + 1 - values.ndim) + values.shape
     if len(full) == len(shape) + 1 and full[0] == 1 and full[1] == shape[0] == values.size:
         return values.reshape(-1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import CompileError, InputError
 from hwsim.files.reading import check_regular, read_regular
-from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library
+from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library, text
 
 #: Domains of operators that are read: ONNX's own, ONNX Runtime's, QONNX's of all times.
 STANDARD = {"", "ai.onnx"}
@@ -91,20 +91,21 @@ def read(path: Path) -> OnnxModel:
     reader = _Tensors(onnx, path)
     constants = {}
     for tensor in graph.initializer:
-        if tensor.name in constants:
-            raise InputError(f"{tensor.name}: stands twice among the constants")
-        constants[tensor.name] = reader.array(tensor)
+        name = text(tensor.name)
+        if name in constants:
+            raise InputError(f"{name}: stands twice among the constants")
+        constants[name] = reader.array(tensor)
     nodes = [_node(onnx, node, number, reader) for number, node in enumerate(graph.node)]
-    domains = {one.domain: one.version for one in model.opset_import}
+    domains = {text(one.domain): one.version for one in model.opset_import}
     opset = domains.get("", domains.get("ai.onnx", 0))
     if not OPSETS[0] <= opset <= OPSETS[1]:
         raise CompileError(
             f"{path}: has operators of version {opset}, hwsim knows {OPSETS[0]} to {OPSETS[1]}: "
             "export it again with one of them"
         )
-    inputs = tuple(_input(one, onnx) for one in graph.input if one.name not in constants)
+    inputs = tuple(_input(one, onnx) for one in graph.input if text(one.name) not in constants)
     ordered = _ordered(nodes, {*constants, *(name for name, _, _ in inputs)})
-    outputs = tuple(one.name for one in graph.output)
+    outputs = tuple(text(one.name) for one in graph.output)
     return OnnxModel(
         tuple(ordered), constants, inputs, outputs, opset, domains, _annotations(graph)
     )
@@ -115,7 +116,7 @@ def _annotations(graph: Any) -> dict[str, str]:
     for one in graph.quantization_annotation:
         for entry in one.quant_parameter_tensor_names:
             if entry.key == "finn_datatype":
-                found[one.tensor_name] = entry.value
+                found[text(one.tensor_name)] = text(entry.value)
     return found
 
 
@@ -125,19 +126,20 @@ def _input(value: Any, onnx: Any) -> tuple[str, tuple[int, ...], str]:
         int(one.dim_value) if one.HasField("dim_value") and one.dim_value > 0 else -1
         for one in tensor.shape.dim
     )
-    elements(value.name, [max(side, 1) for side in shape])
+    elements(text(value.name), [max(side, 1) for side in shape])
     try:
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
     except (KeyError, TypeError):
         dtype = f"type {tensor.elem_type}"
-    return value.name, shape, dtype
+    return text(value.name), shape, dtype
 
 
 def _node(onnx: Any, node: Any, number: int, reader: _Tensors) -> OnnxNode:
-    name = node.name or f"{node.op_type} {number}"
-    if node.domain not in STANDARD | MICROSOFT | QONNX:
+    operator, domain = text(node.op_type), text(node.domain)
+    name = text(node.name) or f"{operator} {number}"
+    if domain not in STANDARD | MICROSOFT | QONNX:
         raise CompileError(
-            f"{name}: {node.op_type} is of the domain {node.domain}, which hwsim does not know: "
+            f"{name}: {operator} is of the domain {domain}, which hwsim does not know: "
             "export the network with operators of ONNX or QONNX"
         )
     attributes: dict[str, Any] = {}
@@ -145,18 +147,25 @@ def _node(onnx: Any, node: Any, number: int, reader: _Tensors) -> OnnxNode:
     for one in node.attribute:
         if one.type in (kinds.GRAPH, kinds.GRAPHS):
             raise CompileError(
-                f"{name}: {node.op_type} holds a graph of its own: the engine runs networks "
+                f"{name}: {operator} holds a graph of its own: the engine runs networks "
                 "without control flow: export the branch that is used"
             )
         if one.type == kinds.TENSOR:
             attributes[one.name] = reader.array(one.t, f"{name}: {one.name}")
         elif one.type in (kinds.INT, kinds.FLOAT, kinds.INTS, kinds.FLOATS, kinds.STRING):
             value = onnx.helper.get_attribute_value(one)
-            attributes[one.name] = value.decode() if isinstance(value, bytes) else value
+            attributes[one.name] = (
+                value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            )
             if isinstance(attributes[one.name], Sequence) and one.type != kinds.STRING:
                 attributes[one.name] = list(attributes[one.name])
     return OnnxNode(
-        name, node.op_type, node.domain, tuple(node.input), tuple(node.output), attributes
+        name,
+        operator,
+        domain,
+        tuple(map(text, node.input)),
+        tuple(map(text, node.output)),
+        attributes,
     )
 
 
@@ -216,7 +225,7 @@ class _Tensors:
 
     def array(self, tensor: Any, name: str | None = None) -> NDArray[Any]:
         """The values of a TensorProto. Raises as ``read`` does."""
-        name = name or tensor.name or "a constant"
+        name = name or text(tensor.name) or "a constant"
         onnx = self.onnx
         shape = tuple(tensor.dims)
         count = elements(name, shape)
@@ -228,6 +237,8 @@ class _Tensors:
             raise CompileError(f"{name}: is of a type that hwsim does not read") from None
         bits = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}.get(dtype.name, dtype.itemsize * 8)
         size = math.ceil(count * bits / 8)
+        if not count and dtype.kind != "i":
+            raise CompileError(f"{name}: holds no values: export the network again")
         self.total += size
         if self.total > MAX_FILE:
             raise CompileError(

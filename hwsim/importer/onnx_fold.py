@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.errors import HwsimError
 from hwsim.importer.limits import elements, refuse
 from hwsim.importer.onnx_file import OnnxNode
 
@@ -33,6 +34,8 @@ def folded(node: OnnxNode, given: list[Array | None]) -> Array:
     try:
         with np.errstate(all="ignore"):
             found = _folded(node, given)
+    except HwsimError:
+        raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError):
         raise refuse(node.name, node.operator, "has constants that do not fit each other",
                      "export the network again") from None  # fmt: skip

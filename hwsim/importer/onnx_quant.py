@@ -76,6 +76,8 @@ def dequantized(
     zeros = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64).reshape(-1)
     shape = [1] * max(1, values.ndim)
     axis = axis % max(1, values.ndim)
+    if not zeros.size:
+        raise refuse(node.name, node.operator, "has an empty zero point", "quantize again")
     if scales.size > 1:
         if (
             values.ndim == 0

@@ -19,10 +19,15 @@ import torch
 from torch.export import ExportedProgram
 
 from hwsim.compiler.preparing import line
-from hwsim.errors import InputError
+from hwsim.errors import HwsimError, InputError
 from hwsim.files.reading import check_regular
 from hwsim.importer.limits import MAX_FILE, elements
 
+#: What a damaged archive makes of zipfile and json.
+BROKEN = (
+    zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, RecursionError, ValueError,
+    TypeError, AttributeError,
+)  # fmt: skip
 #: Sizes that are no number yet; anything longer would be evaluated.
 _SYMBOL = re.compile(r"[su]\d{1,6}|-?\d{1,12}")
 _TARGET = re.compile(r"(torch\.ops\.aten\.|_operator\.)[A-Za-z0-9_.]+|_?[A-Za-z0-9_]*sym_[a-z_]+")
@@ -44,10 +49,9 @@ def read(path: Path) -> ExportedProgram:
     try:
         with zipfile.ZipFile(path) as archive:
             _check(path, archive)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, RecursionError,
-            ValueError) as error:  # fmt: skip
-        if isinstance(error, InputError):
-            raise
+    except HwsimError:
+        raise
+    except BROKEN:
         raise InputError(f"{path}: is no archive of torch.export, or a damaged one") from None
     try:
         return torch.export.load(path)

@@ -18,6 +18,7 @@ MODELS = {
     "half-even": "once, in float32, halves to even",
     "twice-away": "twice, halves up and then away from zero",
     "twice-up": "twice, halves up both times",
+    "once-away": "once, in float64, halves away from zero",
     "once": "once, halves up, 31-bit multiplier",
     "double": "once, in float64, halves to even",
 }
@@ -142,6 +143,11 @@ def _twice_up(total: I64, factor: float) -> I64:
     return (product + ((1 << shift) >> 1)) >> shift
 
 
+def _once_away(total: I64, factor: float) -> I64:
+    product = total * factor
+    return (np.sign(product) * np.floor(np.abs(product) + 0.5)).astype(np.int64)
+
+
 def _once(total: I64, factor: float) -> I64:
     m, exponent = rounding_oracle.multiplier_and_shift(factor)
     shift = 31 - exponent
@@ -153,6 +159,7 @@ def _once(total: I64, factor: float) -> I64:
 _ONE_BY_ONE: dict[str, Callable[[I64, float], I64]] = {
     "twice-away": _twice_away,
     "twice-up": _twice_up,
+    "once-away": _once_away,
     "once": _once,
 }
 

@@ -71,6 +71,13 @@ def twice_up(total: int, factor: float) -> int:
     return (product + (2 ** (shift - 1) if shift else 0)) >> shift
 
 
+def once_away(total: int, factor: float) -> int:
+    """LiteRT's reference fully connected layers: the product in float64, halves away from zero."""
+    product = total * factor
+    whole = math.floor(abs(product) + 0.5)
+    return whole if product > 0 else -whole
+
+
 def once(total: int, factor: float) -> int:
     """A 31-bit multiplier and one rounding, ties up: the engine's own with a wider multiplier."""
     m, exponent = multiplier_and_shift(factor)

@@ -102,8 +102,9 @@ class IntegerStep:
         assert self.target is not None
         source, to = self.sources[0].codes, self.target.codes
         codes = np.arange(source.low, source.high + 1)
-        values = self.function((codes - source.zero) * float(source.scale))
-        steps = np.clip(values / float(to.scale), -(2.0**31), 2.0**31)
+        real = np.asarray((codes - source.zero) * float(source.scale), np.float64)
+        values = self.function(real)
+        steps = np.asarray(np.clip(values / float(to.scale), -(2.0**31), 2.0**31), np.float64)
         if self.rounding == "even-behind-zero":
             found = rounded(steps + to.zero, self.rounding)
         else:

@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import CompileError, InputError
+from hwsim.errors import CompileError, HwsimError, InputError
 from hwsim.files.reading import read_regular
-from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library
+from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library, text
 
 #: What flatbuffers and NumPy raise on offsets that lead nowhere.
 BROKEN = (struct.error, ValueError, IndexError, TypeError, OverflowError, AttributeError, KeyError)
+#: Options of operators that are read.
+OPTIONS = (
+    "Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FilterHeight",
+    "FilterWidth", "FusedActivationFunction", "WeightsFormat", "Axis", "KeepDims", "Alpha",
+    "Approximate",
+)  # fmt: skip
 #: TensorType -> name, NumPy's type and bits of its values.
 TYPES: dict[int, tuple[str, Any]] = {
     0: ("float32", np.float32),
@@ -50,13 +56,22 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """An operator: its builtin name, tensors by index (−1: left out), and its options."""
+    """An operator: its builtin name, tensors by index (−1: left out), and its options by name."""
 
     index: int
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Any
+    options: dict[str, Any]
+
+    def option(self, name: str) -> Any:
+        """One of ``OPTIONS``. Raises CompileError where the operator has options of another."""
+        if name not in self.options:
+            raise CompileError(
+                f"operator {self.index}: {self.name} has no {name}: the file is damaged: convert "
+                "it again"
+            )
+        return self.options[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +100,8 @@ def read(path: Path) -> TfliteModel:
     schema = library("tflite", "a .tflite file")
     try:
         return _model(path, data, schema)
+    except HwsimError:
+        raise
     except BROKEN:
         raise InputError(f"{path}: is damaged: its offsets lead outside of the file") from None
 
@@ -146,7 +163,7 @@ def _check_apart(path: Path, buffers: Sequence[tuple[int, int]]) -> None:
 
 
 def _tensor(tensor: Any, index: int, data: bytes, buffers: list[tuple[int, int]]) -> Tensor:
-    name = (tensor.Name() or b"").decode("utf-8", "replace")
+    name = text((tensor.Name() or b"").decode("utf-8", "replace"))
     label = name or f"tensor {index}"
     shape = tuple(tensor.ShapeAsNumpy().tolist()) if tensor.ShapeLength() else ()
     count = elements(label, shape)
@@ -201,19 +218,20 @@ def _operator(
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     name = names.get(number, f"operator {number}")
     if name == "CUSTOM":
-        name = (code.CustomCode() or b"").decode("utf-8", "replace") or name
+        name = text((code.CustomCode() or b"").decode("utf-8", "replace")) or name
     inputs, outputs = _indices(op, "Inputs"), _indices(op, "Outputs")
     if any(not -1 <= one < tensors for one in inputs) or any(
         not 0 <= one < tensors for one in outputs
     ):
         raise InputError(f"{path}: is damaged: operator {index} names tensors that are not there")
-    options, table = None, op.BuiltinOptions()
+    options, table = {}, op.BuiltinOptions()
     kind = {v: k for k, v in vars(schema.BuiltinOptions).items() if isinstance(v, int)}.get(
         op.BuiltinOptionsType()
     )
     if table is not None and kind not in (None, "NONE"):
-        options = getattr(schema, str(kind))()
-        options.Init(table.Bytes, table.Pos)
+        found = getattr(schema, str(kind))()
+        found.Init(table.Bytes, table.Pos)
+        options = {name: getattr(found, name)() for name in OPTIONS if hasattr(found, name)}
     return Operator(index, name, inputs, outputs, options)
 
 

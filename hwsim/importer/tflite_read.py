@@ -131,7 +131,6 @@ class _Reader:
     def _conv(self, op: Operator, out: Tensor) -> None:
         weights = self._constant(op, 1, 4)
         values = self._weights(op, weights, weights.constant_values.transpose(0, 3, 1, 2), 0)
-        options = op.options
         shape = self._source_shape(op, 3)
         groups, rest = divmod(shape[0], values.values.shape[1])
         if rest:
@@ -141,9 +140,7 @@ class _Reader:
                 "has weights of other channels than its input",
                 "the file is damaged: convert it again",
             )
-        self._convolution(
-            op, out, values, self._window(op, values.values.shape[2:], options, shape), groups
-        )
+        self._convolution(op, out, values, self._window(op, values.values.shape[2:], shape), groups)
 
     def _depthwise(self, op: Operator, out: Tensor) -> None:
         weights = self._constant(op, 1, 4)
@@ -157,7 +154,7 @@ class _Reader:
                 "has weights of other channels than its input",
                 "the file is damaged: convert it again",
             )
-        window = self._window(op, turned.shape[2:], op.options, shape)
+        window = self._window(op, turned.shape[2:], shape)
         self._convolution(op, out, values, window, shape[0])
 
     def _convolution(
@@ -171,7 +168,7 @@ class _Reader:
         self._end(
             op,
             out,
-            op.options.FusedActivationFunction(),
+            op.option("FusedActivationFunction"),
             lambda target: ConvNode(
                 name, op.name, (source,), target, shape, values, bias, window, groups
             ),
@@ -179,7 +176,7 @@ class _Reader:
 
     def _linear(self, op: Operator, out: Tensor) -> None:
         weights = self._constant(op, 1, 2)
-        if op.options.WeightsFormat() != 0:
+        if op.option("WeightsFormat") != 0:
             raise refuse(self._name(op), op.name, "has shuffled weights", "convert it again")
         source = self._source(op)
         matrix = weights.constant_values
@@ -207,7 +204,7 @@ class _Reader:
         self._end(
             op,
             out,
-            op.options.FusedActivationFunction(),
+            op.option("FusedActivationFunction"),
             lambda target: LinearNode(
                 self._name(op), op.name, (source,), target, (len(matrix),), values, bias
             ),
@@ -228,15 +225,15 @@ class _Reader:
         self._end(
             op,
             out,
-            op.options.FusedActivationFunction(),
+            op.option("FusedActivationFunction"),
             lambda target: AddNode(name, op.name, sources, target, one, gains),
         )
 
     def _pool(self, op: Operator, out: Tensor) -> None:
-        name, source, options = self._name(op), self._source(op), op.options
-        kernel = options.FilterHeight(), options.FilterWidth()
+        name, source = self._name(op), self._source(op)
+        kernel = op.option("FilterHeight"), op.option("FilterWidth")
         shape = self._source_shape(op, 3)
-        window = self._window(op, kernel, options, shape, dilated=False)
+        window = self._window(op, kernel, shape, dilated=False)
         kind: Callable[..., FileNode] = PoolNode
         if op.name == "AVERAGE_POOL_2D":
             kind = AverageNode
@@ -251,7 +248,7 @@ class _Reader:
         self._end(
             op,
             out,
-            options.FusedActivationFunction(),
+            op.option("FusedActivationFunction"),
             lambda target: kind(name, op.name, (source,), target, out_shape, window),
             keeps=op.name == "MAX_POOL_2D",
         )
@@ -268,7 +265,7 @@ class _Reader:
                 "the engine averages whole maps, axes 1 and 2",
             )
         window = Window((height, width))
-        shape = (channels, 1, 1) if op.options.KeepDims() else (channels,)
+        shape = (channels, 1, 1) if op.option("KeepDims") else (channels,)
         self._end(
             op, out, 0, lambda target: AverageNode(name, op.name, (source,), target, shape, window)
         )
@@ -277,7 +274,7 @@ class _Reader:
         name = self._name(op)
         sources = tuple(self._source(op, number) for number in range(len(op.inputs)))
         shapes = [self.shapes[source] for source in sources]
-        axis = op.options.Axis() % max(1, len(out.shape))
+        axis = op.option("Axis") % max(1, len(out.shape))
         same = len({shape[1:] for shape in shapes}) == 1
         if axis != len(out.shape) - 1 or not same or any(s in self.flattened for s in sources):
             raise refuse(
@@ -290,7 +287,7 @@ class _Reader:
         self._end(
             op,
             out,
-            op.options.FusedActivationFunction(),
+            op.option("FusedActivationFunction"),
             lambda target: ConcatNode(name, op.name, sources, target, shape),
         )
 
@@ -370,9 +367,9 @@ class _Reader:
         shape = self.shapes[source]
         parameters: dict[str, float] = {}
         if op.name == "LEAKY_RELU":
-            parameters = {"alpha": float(op.options.Alpha())}
+            parameters = {"alpha": float(op.option("Alpha"))}
         elif op.name == "GELU":
-            parameters = {"approximate": float(op.options.Approximate())}
+            parameters = {"approximate": float(op.option("Approximate"))}
         self._end(
             op,
             out,
@@ -525,11 +522,9 @@ class _Reader:
             )
         return Bias(found.constant.astype(np.int64), integer=True)
 
-    def _window(
-        self, op: Operator, kernel: Any, options: Any, shape: Shape, dilated: bool = True
-    ) -> Window:
-        stride = options.StrideH(), options.StrideW()
-        if dilated and (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
+    def _window(self, op: Operator, kernel: Any, shape: Shape, dilated: bool = True) -> Window:
+        stride = op.option("StrideH"), op.option("StrideW")
+        if dilated and (op.option("DilationHFactor"), op.option("DilationWFactor")) != (1, 1):
             raise refuse(
                 self._name(op),
                 op.name,
@@ -543,12 +538,12 @@ class _Reader:
                 f"has a window of {tuple(kernel)} and stride {stride}",
                 "the file is damaged: convert it again",
             )
-        if options.Padding() not in (SAME, VALID):
+        if op.option("Padding") not in (SAME, VALID):
             raise refuse(
                 self._name(op), op.name, "has a padding that is not known", "use SAME or VALID"
             )
         rows = cols = (0, 0)
-        if options.Padding() == SAME:
+        if op.option("Padding") == SAME:
             rows, cols = (
                 same_sides(side, k, step)
                 for side, k, step in zip(shape[1:], kernel, stride, strict=True)

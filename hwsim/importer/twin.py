@@ -44,6 +44,8 @@ class ByChannel(nn.Module):
 
     def __init__(self, scale: Tensor, offset: Tensor) -> None:
         super().__init__()
+        self.scale: Tensor
+        self.offset: Tensor
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)
 
@@ -168,7 +170,8 @@ class _Twin:
         if isinstance(node, ConvNode):
             return _conv(node, len(shape) == 2, self.steps.get(node.inputs[0], 1.0))
         if isinstance(node, LinearNode):
-            made: Any = nn.Linear(*reversed(node.weights.values.shape), bias=node.bias is not None)
+            outputs, inputs = node.weights.values.shape
+            made: Any = nn.Linear(inputs, outputs, bias=node.bias is not None)
             step = self.steps.get(node.inputs[0], 1.0)
             return _filled(made, node, node.weights.values.shape, step)
         if isinstance(node, AffineNode):
@@ -215,7 +218,8 @@ def _conv(node: ConvNode, series: bool, step: float) -> nn.Module:
     if even:
         return made
     sides = (left, right) if series else (left, right, top, bottom)
-    pad: Any = (nn.ConstantPad1d if series else nn.ConstantPad2d)(sides, 0.0)
+    pad_kind: Any = nn.ConstantPad1d if series else nn.ConstantPad2d
+    pad = pad_kind(sides, 0.0)
     return nn.Sequential(pad, made)
 
 
@@ -274,7 +278,8 @@ def _max_pool(node: PoolNode, series: bool) -> nn.Module:
     if not series and top == bottom and left == right and small:
         return nn.MaxPool2d(window.kernel, window.stride, (top, left))
     sides = (left, right) if series else (left, right, top, bottom)
-    pad: Any = (nn.ConstantPad1d if series else nn.ConstantPad2d)(sides, -math.inf)
+    pad_kind: Any = nn.ConstantPad1d if series else nn.ConstantPad2d
+    pad = pad_kind(sides, -math.inf)
     kind: Any = nn.MaxPool1d if series else nn.MaxPool2d
     axes = slice(1, 2) if series else slice(0, 2)
     return nn.Sequential(pad, kind(window.kernel[axes], window.stride[axes]))

@@ -45,6 +45,7 @@ def test_arrays_are_rounded_as_single_numbers_are(
         "twice-away": oracle.twice_away(total, factor),
         "twice-up": oracle.twice_up(total, factor),
         "once": oracle.once(total, factor),
+        "once-away": oracle.once_away(total, factor),
     }
     for model, value in expected.items():
         assert int(codes(step, [array(total)], model).item()) == value + zero, model
@@ -87,6 +88,7 @@ def test_a_quarter_of_two_is_a_half_to_everyone(
     assert oracle.once(total, 0.25) == once
     assert oracle.twice_up(total, 0.25) == up
     assert oracle.twice_away(total, 0.25) == away
+    assert oracle.once_away(total, 0.25) == away
 
 
 @given(st.floats(2**-30, 2**8))

@@ -123,3 +123,19 @@ def small(path: Path, **about: Any) -> Path:
         fusedActivationFunction=0,
     )
     return build.save(path, [x], [o])
+
+
+def one_weight(path: Path, kind: str) -> Path:
+    """y = x / 4, of codes that are worth 1."""
+    build = Builder()
+    ends = [1] * (2 if kind == "FULLY_CONNECTED" else 4)
+    x = build.tensor("x", ends, scale=1.0)
+    w = build.tensor("w", ends, scale=0.25, values=np.ones(ends))
+    b = build.tensor("b", [1], "int32", scale=0.25, values=[0])
+    y = build.tensor("y", ends, scale=1.0)
+    if kind == "FULLY_CONNECTED":
+        build.operator(kind, [x, w, b], [y], options="FullyConnectedOptions")
+    else:
+        build.operator(kind, [x, w, b], [y], options="Conv2DOptions", padding=1, strideH=1,
+                       strideW=1, dilationHFactor=1, dilationWFactor=1)  # fmt: skip
+    return build.save(path, [x], [y])

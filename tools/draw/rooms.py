@@ -23,7 +23,7 @@ BOX, TALL, GAP = 26, 58, 8
 LETTER = 6.1
 #: What a room is about -> its colour; the others are what a user calls.
 COLORS = {
-    "#ddf4ff": ("program", "compiler", "units", "engine", "rom", "cost"),  # the machine
+    "#ddf4ff": ("program", "compiler", "importer", "units", "engine", "rom", "cost"),  # the machine
     "#dafbe1": ("bus", "rtl", "fpga"),  # the hardware
     "#fff1e5": ("attacks", "defenses", "audit"),  # who attacks and who defends
     "#fff8c5": ("models", "networks", "training"),  # what is attacked
