@@ -152,7 +152,12 @@ class Pending:
 def through(value: Value, node: FileNode) -> Pending:
     """The values of a map as they are, for what can follow."""
     return Pending(
-        node, "affine", (value,), value.shape, Rescaling.nothing(value.shape[0]), (value.codes.scale,)
+        node,
+        "affine",
+        (value,),
+        value.shape,
+        Rescaling.nothing(value.shape[0]),
+        (value.codes.scale,),
     )
 
 

@@ -166,7 +166,10 @@ def place(name: str) -> tuple[str, Path]:
 def _from_image(path: Path, program: Program) -> Network:
     source = program.provenance.get("model")
     if not isinstance(source, str) or "weights_sha256" not in program.provenance:
-        return standing_alone(path, program, "it does not say which network it was compiled from")
+        why = "does not say which network it was compiled from"
+        if source:
+            why = f"was compiled from {source}, which is not opened again"
+        return standing_alone(path, program, f"the image {why}")
     try:
         card = zoo.card(*place(source))
         module = zoo.load(*place(source))

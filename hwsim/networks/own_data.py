@@ -68,8 +68,8 @@ def made(
     if cut:
         low, high = _range(model)
         told.append(
-            f"{cut:,} of {images.size:,} values lie beyond the input's range {low:.4g} … {high:.4g} "
-            "and were cut off there"
+            f"{cut:,} of {images.size:,} values lie beyond the input's range {low:.4g} … "
+            f"{high:.4g} and were cut off there"
         )
     labels, count = data.y, model.program.classes
     if labels is None:
@@ -88,7 +88,7 @@ def made(
 
 
 def answers(logits: Tensor) -> Tensor:
-    """(N,) classes of (N, classes) logits: the first greatest; of one output, whether it is >= 0."""
+    """(N,) classes of logits (N, classes), the first greatest; of one output, its sign: 1 or 0."""
     return (logits[:, 0] >= 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 

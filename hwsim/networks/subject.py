@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -69,15 +70,19 @@ class Subject:
         found = self.test.rest(samples)
         if not len(found):
             raise InputError(
-                f"{self.test.source}: all of its {len(self.test)} images are tested, and this needs "
-                "others besides: choose fewer --samples, or add --calibration"
+                f"{self.test.source}: all of its {len(self.test)} images are tested, and this "
+                "needs others besides: choose fewer --samples, or add --calibration"
             )
         return found
 
-    def count(self, asked: int | None, usual: int) -> int:
-        """How many images: as asked, else the usual number or all of fewer."""
+    def count(self, asked: int | None, usual: int, *, spare: bool = False) -> int:
+        """How many images: as asked, else the usual number or all of fewer.
+
+        spare: some must be left for ``training``, of which half is enough.
+        """
         if asked is None and isinstance(self.test, OwnData):
-            return min(usual, len(self.test))
+            most = len(self.test)
+            return min(usual, max(1, most // 2) if spare and self.owned is None else most)
         return usual if asked is None else asked
 
 
@@ -122,6 +127,17 @@ def open_subject(
     if more is not None and choice.calibration is not None:
         owned = _own(name, network, more, choice.calibration, choice.bounds, ())
     return Subject(replace(network, dataset=own.name), own, owned)
+
+
+def open_subjects(
+    names: Sequence[str],
+    config: str | None = None,
+    bits: int | None = None,
+    on_progress: Progress = silent,
+    choice: DataChoice | None = None,
+) -> list[Subject]:
+    """One of each name, all on the same images, whose labels are those of the first."""
+    return [open_subject(name, config, bits, on_progress, choice) for name in names]
 
 
 def open_program(

@@ -57,6 +57,11 @@ class Samples:
         """The examples of all other classes."""
         return self.at(self.labels != label)
 
+    def noted(self: _Some, note: str) -> _Some:
+        """The same with one more note."""
+        told = f"{self.note}; {note}" if self.note else note
+        return replace(self, note=told)  # type: ignore[type-var]
+
     def at(self: _Some, chosen: NDArray[Any]) -> _Some:
         """The examples with these numbers, or where the mask is true."""
         found: _Some = replace(  # type: ignore[type-var]
