@@ -11,8 +11,11 @@ from torch.export import ExportedProgram
 from hwsim.compiler.exported import batch_of, exported_graph
 
 
-class FixedBatch(nn.Module):
-    """A graph that was exported for ``batch`` images, for any number of them."""
+class Exported(nn.Module):
+    """The graph of a program of torch.export, for any number of images.
+
+    batch: how many it was exported for, 0 for any.
+    """
 
     def __init__(self, graph: nn.Module, batch: int) -> None:
         super().__init__()
@@ -20,11 +23,19 @@ class FixedBatch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, …) -> (N, classes); the last piece is filled up with its first image."""
+        if not self.batch:
+            return self._answers(x)
+        if not len(x):
+            return self._answers(x.new_zeros(self.batch, *x.shape[1:]))[:0]
         found = []
         for piece in x.split(self.batch):
-            filled = torch.cat([piece, piece[:1].expand(self.batch - len(piece), *piece.shape[1:])])
-            found.append(self.graph(filled)[: len(piece)])
-        return torch.cat(found) if found else self.graph(x.new_zeros(self.batch, *x.shape[1:]))[:0]
+            missing = piece[:1].expand(self.batch - len(piece), *piece.shape[1:])
+            found.append(self._answers(torch.cat([piece, missing]))[: len(piece)])
+        return torch.cat(found)
+
+    def _answers(self, x: Tensor) -> Tensor:
+        found = self.graph(x)  # a tuple of one, by the calling convention
+        return cast(Tensor, found[0] if isinstance(found, tuple | list) else found)
 
 
 class Logs(nn.Module):
@@ -46,11 +57,12 @@ def float_side(module: nn.Module | ExportedProgram, images: Tensor, softmax: boo
     images: a few that it takes. softmax: whether the compiler dropped one, of which only logarithms
     are left as they are.
     """
-    found: nn.Module = module if isinstance(module, nn.Module) else exported_graph(module)
+    found: nn.Module
     if isinstance(module, ExportedProgram):
         graph = exported_graph(module)
-        count = batch_of(graph)
-        found = FixedBatch(graph, count) if count else graph
+        found = Exported(graph, batch_of(graph))
+    else:
+        found = module
     found = found.eval().requires_grad_(False)
     if not softmax:
         return found

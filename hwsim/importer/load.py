@@ -225,7 +225,7 @@ def _compiled(
     x = data.x
     if graph is not None:
         x = as_images(x, graph.input)
-    images = torch.from_numpy(np.ascontiguousarray(x[:CALIBRATION], np.float32))
+    images = torch.from_numpy(np.array(x[:CALIBRATION], np.float32))
     facts = {"images": len(images), "digest": array_digest(x[:CALIBRATION])}
     try:
         program = compile(module, images, engine, provenance={**about, "calibration": facts})
