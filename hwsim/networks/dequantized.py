@@ -63,7 +63,7 @@ def _read(parts: dict[int, dict[int, Tensor]], place: Place, layer: Layer) -> Te
     return whole[:, place.channel : place.channel + layer.in_shape[0]]
 
 
-class _Requantized(nn.Module):
+class _FloatRequantized(nn.Module):
     """Σ of a layer, already scaled -> codes: plus bias, clamped; of the last layer the sum itself.
 
     The term that rounds to the nearest is no part of the real number.
@@ -87,12 +87,12 @@ class _Requantized(nn.Module):
         return found if self.bounds is None else found.clamp(*self.bounds)
 
 
-class _Mac(nn.Module):
+class _FloatMac(nn.Module):
     weight: Tensor
 
     def __init__(self, layer: MacLayer) -> None:
         super().__init__()
-        self.layer, self.post = layer, _Requantized(layer)
+        self.layer, self.post = layer, _FloatRequantized(layer)
         gain = self.post.gain.reshape(-1, 1)
         self.register_buffer(
             "weight", torch.from_numpy(layer.virtual_weights.copy()).float() * gain
@@ -107,36 +107,36 @@ class _Mac(nn.Module):
         return self.post(F.conv2d(padded, kernel, stride=layer.window.stride, groups=layer.groups))
 
 
-class _Average(nn.Module):
+class _FloatAverage(nn.Module):
     def __init__(self, layer: AverageLayer) -> None:
         super().__init__()
-        self.window, self.post = layer.window, _Requantized(layer)
+        self.window, self.post = layer.window, _FloatRequantized(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         mean = F.avg_pool2d(x, self.window.kernel, self.window.stride)
         return self.post(mean * self.window.size * self.post.gain)
 
 
-class _Affine(nn.Module):
+class _FloatAffine(nn.Module):
     def __init__(self, layer: AffineLayer) -> None:
         super().__init__()
-        self.post = _Requantized(layer)
+        self.post = _FloatRequantized(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.post(x * self.post.gain.reshape(-1, 1, 1))
 
 
-class _Add(nn.Module):
+class _FloatAdd(nn.Module):
     def __init__(self, layer: AddLayer) -> None:
         super().__init__()
-        self.post = _Requantized(layer)
+        self.post = _FloatRequantized(layer)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         gain = self.post.gain
         return self.post(first * gain[0] + second * gain[1])
 
 
-class _Lut(nn.Module):
+class _FloatLut(nn.Module):
     table: Tensor
 
     def __init__(self, layer: LutLayer) -> None:
@@ -149,7 +149,7 @@ class _Lut(nn.Module):
         return self.table[at] + (self.table[at + 1] - self.table[at]) * (x - below)
 
 
-class _Pool(nn.Module):
+class _FloatPool(nn.Module):
     def __init__(self, layer: PoolLayer) -> None:
         super().__init__()
         self.layer = layer
@@ -162,8 +162,9 @@ class _Pool(nn.Module):
 
 def _step(layer: Layer) -> nn.Module:
     kinds: dict[type, Any] = {
-        MacLayer: _Mac, AverageLayer: _Average, AffineLayer: _Affine, AddLayer: _Add,
-        LutLayer: _Lut, PoolLayer: _Pool,
+        MacLayer: _FloatMac, AverageLayer: _FloatAverage, AffineLayer: _FloatAffine,
+        AddLayer: _FloatAdd,
+        LutLayer: _FloatLut, PoolLayer: _FloatPool,
     }  # fmt: skip
     made: nn.Module = kinds[type(layer)](layer)
     return made

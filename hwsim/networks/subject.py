@@ -47,7 +47,7 @@ class DataChoice:
 
 
 @dataclass(frozen=True)
-class Subject:
+class OpenedNetwork:
     """A network and the images that it is tried on.
 
     test: all of them. owned: images of the user that are nobody's test, where he gave some.
@@ -94,7 +94,7 @@ def open_subject(
     choice: DataChoice | None = None,
     *,
     alone: bool = False,
-) -> Subject:
+) -> OpenedNetwork:
     """The network that ``name`` means, and its test images.
 
     name, config, bits, on_progress: as of ``open_network``. alone: whether an image may come
@@ -119,14 +119,14 @@ def open_subject(
                 f"{name}: names no data set: give images with --data, a .npz file with x and y or "
                 "a folder of pictures by class"
             )
-        return Subject(
+        return OpenedNetwork(
             network, datasets.load_dataset(network.dataset, "test", on_progress=on_progress)
         )
     own = _own(name, network, given, choice.data, choice.bounds, notes)
     owned = None
     if more is not None and choice.calibration is not None:
         owned = _own(name, network, more, choice.calibration, choice.bounds, ())
-    return Subject(replace(network, dataset=own.name), own, owned)
+    return OpenedNetwork(replace(network, dataset=own.name), own, owned)
 
 
 def open_subjects(
@@ -135,7 +135,7 @@ def open_subjects(
     bits: int | None = None,
     on_progress: Progress = silent,
     choice: DataChoice | None = None,
-) -> list[Subject]:
+) -> list[OpenedNetwork]:
     """One of each name, all on the same images, whose labels are those of the first."""
     return [open_subject(name, config, bits, on_progress, choice) for name in names]
 
