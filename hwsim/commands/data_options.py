@@ -52,9 +52,10 @@ def data_options(function: Function) -> Function:
 
         return function(*args, choice=DataChoice(data, calibration, bounds), **kwargs)
 
+    made: Function = choosing
     for decorator in reversed(_OPTIONS):
-        choosing = decorator(choosing)
-    return choosing
+        made = decorator(made)
+    return made
 
 
 _OPTIONS: list[Callable[[Function], Function]] = [
