@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.commands.data_options import check_classes, data_options, say_notes
+from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
 from hwsim.commands.options import (
     bits_option,
     check_widest,
@@ -137,6 +137,7 @@ def command(
     render_terminal(result, answer, paths)
     say_range(answer, bounds)
     say_notes(answer, network)
+    say_data(answer, subject.test)
 
 
 def _sources(

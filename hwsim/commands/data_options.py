@@ -13,6 +13,7 @@ from rich.console import Console
 from hwsim.importer.names import is_foreign, is_image
 
 if TYPE_CHECKING:
+    from hwsim.models.datasets.samples import Samples
     from hwsim.networks.open import Network
 
 Function = Callable[..., Any]
@@ -94,6 +95,12 @@ def say_notes(console: Console, *networks: Network) -> None:
                 markup=False,
                 highlight=False,
             )
+
+
+def say_data(console: Console, test: Samples) -> None:
+    """A line that says what must be known about the images, such as whose answers are labels."""
+    if test.note:
+        console.print(f"note: {test.note}", markup=False, highlight=False)
 
 
 def check_classes(networks: Sequence[Network]) -> None:

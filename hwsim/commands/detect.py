@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.commands.data_options import check_classes, data_options, say_notes
+from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
 from hwsim.commands.options import (
     bits_option,
     config_option,
@@ -106,5 +106,6 @@ def command(
     answer.print(render(result))
     say_range(answer, study.grid.bounds)
     say_notes(answer, network)
+    say_data(answer, subject.test)
     for path in paths.values():
         answer.print(f"-> {path}", highlight=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.commands.data_options import check_classes, data_options, say_notes
+from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
 from hwsim.commands.options import (
     bits_option,
     check_widest,
@@ -116,3 +116,4 @@ def command(
     render_screen(result, answer, paths)
     say_range(answer, bounds)
     say_notes(answer, *networks)
+    say_data(answer, subjects[0].test)

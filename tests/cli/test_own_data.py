@@ -131,6 +131,7 @@ def test_attack_takes_file_and_data_and_the_note_is_in_the_result(
     )
     assert (code, err) == (0, "")
     assert "24 of bare" in out
+    assert "answers stand for them" in " ".join(out.split())
     result = result_of(place)
     assert result["samples"] == 24
     assert result["clean"]["float"] == 1.0
@@ -169,7 +170,9 @@ def test_detection_takes_its_thresholds_from_images_that_are_not_tested(
     run: Run, place: Path, net: str, unlabelled: Path
 ) -> None:
     arguments = ("detect", net, "--data", unlabelled, "--attacks", "hfgsm")
-    assert run(*arguments).code == 0
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "answers stand for them" in " ".join(out.split())
     result = result_of(place)
     assert (result["samples"], result["calibration"]) == (12, 12)
     assert "needs others besides" in run(*arguments, "--samples", 24).line
@@ -180,7 +183,7 @@ def test_audit_and_transfer_take_own_data(run: Run, net: str, unlabelled: Path) 
     few = ("--images", 4, "--draws", 2, "--steps", 10, "--eps", 0.1)
     code, out, err = run("audit", net, "--data", unlabelled, *few)
     assert (code, err) == (0, "")
-    assert "bare" in out
+    assert "answers stand for them" in " ".join(out.split())
     assert run("compile", net, "--data", unlabelled).code == 0
     chosen = ("--attacks", "fgsm", "--eps", 0.1, "--samples", 6)
     found = run("transfer", "--models", f"{net},other.hne", "--data", unlabelled, *chosen)
@@ -188,6 +191,7 @@ def test_audit_and_transfer_take_own_data(run: Run, net: str, unlabelled: Path) 
     Path("net.hne").rename("other.hne")
     found = run("transfer", "--models", f"{net},other.hne", "--data", unlabelled, *chosen)
     assert (found.code, found.err) == (0, "")
+    assert "answers stand for them" in " ".join(found.out.split())
 
 
 def test_timing_counts_what_others_made(run: Run, net: str, data: Path) -> None:
