@@ -9,6 +9,7 @@ STAMP   := $(VENV)/.installed
 TESTENV := $(VENV)/.installed-dev
 RTLENV  := $(VENV)/.installed-rtl
 BLACKBOX := $(VENV)/.installed-blackbox
+READERS := $(VENV)/.installed-import
 PROVERS := $(VENV)/.installed-formal
 SYNTH   := $(VENV)/.installed-synth
 STUDIES := $(VENV)/.installed-paper
@@ -23,6 +24,8 @@ export OMP_WAIT_POLICY ?= passive
 
 ATTACK        ?= hfgsm
 MODEL         ?=
+DATA          ?=
+CALIBRATION   ?=
 EPS           ?=
 SAMPLES       ?=
 CONFIG        ?=
@@ -43,27 +46,31 @@ JSON          ?=
 DOCS          ?=
 QUICK         ?=
 JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
+# What reads .onnx and .tflite is an extra.
+READERS_OF_MODEL = $(if $(filter %.onnx %.tflite,$(MODEL)),$(READERS))
 option = $(if $($(1)),--$(2) '$($(1))')
 
 .PHONY: sim audit wave paper test test-fast fuzz hostile lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@echo 'make sim ATTACK=hfgsm   float against fixed point; also MODEL, EPS, SAMPLES, CONFIG, BITS,'
-	@echo '                        LOSS, PROBABILITIES, TARGET, BACKEND, JSON, and OPTIONS for the'
+	@echo 'make sim ATTACK=hfgsm   float against fixed point; also MODEL, DATA, EPS, SAMPLES, CONFIG,'
+	@echo '                        BITS, LOSS, PROBABILITIES, TARGET, BACKEND, JSON, and OPTIONS for the'
 	@echo "                        attack's own, as in OPTIONS='--steps 20' (.venv/bin/hwsim attack --help)"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | grep -v '^help' | \
 	  sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
-sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP)) $(if $(filter square decision,$(ATTACK)),$(BLACKBOX))  ## attack a network, float against the fixed-point engine
-	@$(BIN)/hwsim attack '$(ATTACK)' $(call option,MODEL,model) $(call option,EPS,eps) \
+sim: $(if $(filter rtl,$(BACKEND)),$(RTLENV),$(STAMP)) $(READERS_OF_MODEL) $(if $(filter square decision,$(ATTACK)),$(BLACKBOX))  ## attack a network, float against the fixed-point engine
+	@$(BIN)/hwsim attack '$(ATTACK)' $(call option,MODEL,model) $(call option,DATA,data) \
+	  $(call option,CALIBRATION,calibration) $(call option,EPS,eps) \
 	  $(call option,SAMPLES,samples) $(call option,CONFIG,config) $(call option,BITS,bits) \
 	  $(call option,PROBABILITIES,probabilities) $(call option,TARGET,target) \
 	  $(call option,LOSS,loss) $(call option,BACKEND,backend) \
 	  $(call option,JSON,json) $(OPTIONS)
 
-audit: $(STAMP)  ## robust, or hiding its gradients? MODEL (network or .hne), IMAGES, DRAWS, EPS, CONFIG, BITS
-	@$(BIN)/hwsim audit '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGES,images) \
+audit: $(STAMP) $(READERS_OF_MODEL)  ## robust, or hiding its gradients? MODEL (network or file), DATA, IMAGES, DRAWS, EPS, CONFIG, BITS
+	@$(BIN)/hwsim audit '$(or $(MODEL),mnist-cnn-h64)' $(call option,DATA,data) \
+	  $(call option,CALIBRATION,calibration) $(call option,IMAGES,images) \
 	  $(call option,DRAWS,draws) $(call option,EPS,eps) $(call option,CONFIG,config) \
 	  $(call option,BITS,bits) $(call option,JSON,json)
 
@@ -167,6 +174,11 @@ $(RTLENV): $(STAMP)
 $(BLACKBOX): $(STAMP)
 	@echo 'installing the Adversarial Robustness Toolbox (once) ...'
 	@$(PIP) -e '.[blackbox]'
+	@touch $@
+
+$(READERS): $(STAMP)
+	@echo 'installing the readers of .onnx and .tflite (once) ...'
+	@$(PIP) -e '.[import]'
 	@touch $@
 
 $(TESTENV): $(STAMP)

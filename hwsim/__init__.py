@@ -16,10 +16,14 @@ _HOMES = {
     "HwsimError": "hwsim.errors",
     "Program": "hwsim.program.program",
     "analyze": "hwsim.cost.timing",
+    "attack_table": "hwsim.tensors",
+    "audit_table": "hwsim.tensors",
     "compile": "hwsim.compiler.compiler",
+    "detection_table": "hwsim.tensors",
     "load": "hwsim.rom.image",
     "load_config": "hwsim.numbers.config",
-    "load_model": "hwsim.importer.load",
+    "load_model": "hwsim.networks.load",
+    "rtl_judgement": "hwsim.tensors",
     "save": "hwsim.rom.image",
 }
 __all__ = sorted(_HOMES)

@@ -29,7 +29,7 @@ from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
-from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
 from hwsim.report import budgets
 from hwsim.runs.count import fingerprint
@@ -74,7 +74,7 @@ class Audit:
         self,
         settings: AuditSettings,
         network: Network,
-        test: Dataset,
+        test: Samples,
         sources: Mapping[str, nn.Module],
     ) -> None:
         self.began = time.perf_counter()

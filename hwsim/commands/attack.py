@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwsim.commands.data_options import MODEL, check_classes, data_options, say_notes
 from hwsim.commands.options import (
     backend_option,
     bits_option,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hwsim.attacks.evaluate.tally import Tally
+    from hwsim.networks.subject import DataChoice
     from hwsim.runs.experiment import Experiment
     from hwsim.runs.settings import Request
 
@@ -84,6 +86,7 @@ def command() -> None:
       hwsim attack jsma --target random --eps 5%,14.5%
       hwsim attack cw-l2 --samples 10
       hwsim attack hfgsm --backend rtl --eps 0.3
+      hwsim attack pgd --model net.onnx --data test.npz --eps 8/255
     """
 
 
@@ -106,14 +109,15 @@ def _shared(entry: AttackEntry) -> list[Callable[[Any], Any]]:
     found: list[Callable[[Any], Any]] = [
         click.option(
             "--model", default="mnist-cnn-h64", show_default=True,
-            help="Network of the zoo, path of a trained one, or image .hne.",
+            help=f"{MODEL[0].upper()}{MODEL[1:]}.",
         ),
+        data_options,
         click.option(
             "--eps", help=f"Budgets, separated by commas.  [default: {entry.budgets}]"
         ),
         click.option(
             "--samples", type=click.IntRange(1),
-            help="Test images, spread evenly over the test set  "
+            help="Test images, spread evenly over all  "
             f"[default: {entry.samples}; {least} with --backend rtl]",
         ),
         config_option,
@@ -221,6 +225,7 @@ def _run(
     backend: str,
     json_path: Path | None,
     out: Path,
+    choice: DataChoice,
     **more: Any,
 ) -> None:
     """Count, draw, write and print one run. more: what only some attacks take."""
@@ -235,15 +240,15 @@ def _run(
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
         from hwsim.engine.space import space_of
-        from hwsim.models.datasets.dataset import load_dataset
-        from hwsim.networks.open import open_network
+        from hwsim.networks.subject import open_subject
         from hwsim.report.terminal import render_terminal
         from hwsim.runs.experiment import Experiment
         from hwsim.runs.result import build
         from hwsim.runs.settings import Request
 
-        network = open_network(model, config, bits, on_progress)
-        test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        subject = open_subject(model, config, bits, on_progress, choice)
+        network = subject.network
+        check_classes([network])
         least = min(SAMPLES_RTL, entry.samples) if backend == "rtl" else entry.samples
         bounds = space_of(network.program).bounds
         # Budgets that nobody typed are shares of the input's range.
@@ -252,14 +257,16 @@ def _run(
             attack=entry.name,
             model=model,
             epsilons=budgets.resolve(spent, network.program.input_shape, unit),
-            samples=samples or least,
+            samples=subject.count(samples, least),
             backend=backend,
             options=options,
             command=typed_command(),
             **more,
         )
         began = time.perf_counter()
-        experiment = Experiment(settings, network, test)
+        experiment = Experiment(
+            settings, network, subject.test, lambda: subject.training(settings.samples)
+        )
     folder = prepare_run_directory(out / experiment.name)
     partial = prepare_json_path(folder / "partial.json")
     with closing(experiment):
@@ -273,6 +280,7 @@ def _run(
             partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
     say_range(answer, bounds)
+    say_notes(answer, network)
     for note in _notes(settings):
         answer.print(f"note: {note}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
 from hwsim.commands.options import (
     bits_option,
     check_widest,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwsim.networks.open import Network
+    from hwsim.networks.subject import DataChoice
 
 
 @click.command("audit")
@@ -34,9 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--images",
     type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Test images, spread evenly over the test set.",
+    help="Test images, spread evenly over all  [default: 64]",
 )
 @click.option(
     "--draws",
@@ -58,13 +58,14 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Another network to craft transfer attacks on; the float network always is one.",
 )
+@data_options
 @config_option
 @bits_option
 @json_option
 @out_option
 def command(
     model: str,
-    images: int,
+    images: int | None,
     draws: int,
     eps: list[float],
     steps: int,
@@ -73,12 +74,14 @@ def command(
     bits: int | None,
     json_path: Path | None,
     out: Path,
+    choice: DataChoice,
 ) -> None:
     """Is a network robust, or does it hide its gradients from naive attacks?
 
     Runs an adaptive suite of attacks through the engine and gives a verdict for each flag; every
     flag is explained in docs/audit.md. Ends with the worst case over all attacks beside the naive
-    number. MODEL_OR_IMAGE: network of the zoo, path of a trained one, or image .hne.
+    number. MODEL_OR_IMAGE: network of the zoo, path of a trained one, image .hne, or what others
+    made: .onnx, .tflite, .pt2, or file.py:function, which is executed.
 
     Interrupted, the same command goes on where it stopped.
 
@@ -87,6 +90,7 @@ def command(
       hwsim audit mnist-cnn-h64
       hwsim audit inhibited.hne --images 256 --draws 10000
       hwsim audit mnist-cnn --bits 4 --surrogate mnist-cnn-h16
+      hwsim audit net.tflite --data test.npz
     """
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import prepare_run_directory, write_json
@@ -102,19 +106,19 @@ def command(
         from hwsim.audit.suite import Audit, AuditSettings
         from hwsim.audit.terminal import render_terminal
         from hwsim.engine.space import space_of
-        from hwsim.models.datasets.dataset import load_dataset
-        from hwsim.networks.open import open_network
+        from hwsim.networks.subject import open_subject
 
-        network = open_network(model, config, bits, on_progress)
-        test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        subject = open_subject(model, config, bits, on_progress, choice)
+        network = subject.network
+        check_classes([network])
         bounds = space_of(network.program).bounds
         settings = AuditSettings(
             model=model,
-            images=images,
+            images=subject.count(images, 64),
             effort=Effort(in_units(eps, bounds), steps, draws),
             command=typed_command(),
         )
-        audit = Audit(settings, network, test, _sources(network, surrogate, config, bits))
+        audit = Audit(settings, network, subject.test, _sources(network, surrogate, config, bits))
     folder = prepare_run_directory(out / audit.name)
     partial = prepare_json_path(folder / "partial.json")
     with progress_bar(screen) as bar:
@@ -132,6 +136,8 @@ def command(
         partial.unlink(missing_ok=True)
     render_terminal(result, answer, paths)
     say_range(answer, bounds)
+    say_notes(answer, network)
+    say_data(answer, subject.test)
 
 
 def _sources(
@@ -146,7 +152,7 @@ def _sources(
 
     sources: dict[str, Any] = {"float": network.module}
     program = network.program
-    if program.history:
+    if program.history and not network.alone:
         origin = str(program.provenance["model"])  # open_network has made sure of it
         # The same widths on any array compute the same.
         before = open_network(origin, bits=program.config.act_w).program

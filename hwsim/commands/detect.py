@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
 from hwsim.commands.options import (
     bits_option,
     config_option,
@@ -20,6 +21,9 @@ from hwsim.commands.options import (
     typed_command,
 )
 
+if TYPE_CHECKING:
+    from hwsim.networks.subject import DataChoice
+
 
 @click.command("detect")
 @click.argument("model", default="mnist-cnn-h64")
@@ -30,9 +34,10 @@ from hwsim.commands.options import (
     help="Attacks to be detected, separated by commas.",
 )
 @click.option(
-    "--samples", type=click.IntRange(2), default=40, show_default=True,
-    help="Test images, spread evenly over the test set.",
+    "--samples", type=click.IntRange(2),
+    help="Test images, spread evenly over all  [default: 40, of your own data at most half]",
 )  # fmt: skip
+@data_options
 @config_option
 @bits_option
 @json_option
@@ -40,15 +45,17 @@ from hwsim.commands.options import (
 def command(
     model: str,
     attacks: str,
-    samples: int,
+    samples: int | None,
     config: str | None,
     bits: int | None,
     json_path: Path | None,
     out: Path,
+    choice: DataChoice,
 ) -> None:
     """Try to tell adversarial images of the engine from clean ones, and let the attacker know.
 
-    MODEL: network of the zoo, path of a trained one, or image .hne; mnist-cnn-h64 unless given.
+    MODEL: network of the zoo, path of a trained one, image .hne, .onnx, .tflite, .pt2, or
+    file.py:function, which is executed; mnist-cnn-h64 unless given.
     Detectors: the sum of squared differences of neighbouring pixels, and the disagreement of the
     float network with the engine. Each attack is made twice: by someone who knows no detector, and
     by someone who knows it and hides from it. Interrupted, the same command goes on.
@@ -58,6 +65,7 @@ def command(
       hwsim detect
       hwsim detect mnist-cnn --bits 4
       hwsim detect mnist-cnn-h16 --attacks hfgsm,pgd --samples 20
+      hwsim detect net.onnx --data test.npz --calibration train.npz
     """
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import prepare_run_directory, write_json
@@ -67,14 +75,16 @@ def command(
         prepare_json_path(json_path)
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.models.datasets.dataset import load_dataset
-        from hwsim.networks.open import open_network
+        from hwsim.networks.subject import open_subject
         from hwsim.report.detection_report import render, write
         from hwsim.runs.detection import DetectionStudy
 
-        network = open_network(model, config, bits, on_progress)
-        test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)
-        train = load_dataset(network.dataset, "train", on_progress=on_progress)
+        subject = open_subject(model, config, bits, on_progress, choice)
+        network = subject.network
+        check_classes([network])
+        samples = subject.count(samples, 40, spare=True)
+        test = subject.test.take(samples)
+        train = subject.training(samples, on_progress)
         names = tuple(dict.fromkeys(part.strip().lower() for part in attacks.split(",")))
         study = DetectionStudy(network, test, train, names)
     chosen = network.program.config
@@ -95,5 +105,7 @@ def command(
     partial.unlink(missing_ok=True)
     answer.print(render(result))
     say_range(answer, study.grid.bounds)
+    say_notes(answer, network)
+    say_data(answer, subject.test)
     for path in paths.values():
         answer.print(f"-> {path}", highlight=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hwsim.commands.data_options import parse_range
 from hwsim.commands.options import (
     config_option,
     json_option,
@@ -14,20 +15,6 @@ from hwsim.commands.options import (
     result_console,
 )
 from hwsim.files.shown import say
-
-
-def parse_range(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, float]:
-    """Callback: ``0,255`` -> (0.0, 255.0), None of nothing; click.BadParameter otherwise."""
-    if text is None:
-        return None  # type: ignore[return-value]
-    parts = text.split(",")
-    try:
-        low, high = (float(part) for part in parts)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no pair of numbers like 0,255") from None
-    if not low < high:
-        raise click.BadParameter(f"{text!r} is no range: the first must be below the second")
-    return low, high
 
 
 @click.command("import")

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from hwsim.commands.data_options import any_range
 from hwsim.errors import InputError
 from hwsim.files.shown import shown, usable_columns
 from hwsim.report import budgets
@@ -157,10 +158,10 @@ def parse_epsilons(text: str) -> list[float]:
 def widest(*models: str) -> float:
     """The largest ε that a network so called can take, as far as its name tells.
 
-    Networks read pixels in [0, 1]; only of an image that is not known before it is loaded.
+    Networks of the zoo read pixels in [0, 1]; of images and files the range is not known before
+    they are loaded.
     """
-    known = not any(name.rstrip("/").endswith(".hne") for name in models)
-    return 1.0 if known else sys.float_info.max
+    return sys.float_info.max if any_range(*models) else 1.0
 
 
 def check_widest(epsilons: Sequence[float], *models: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hwsim.commands.data_options import data_options
 from hwsim.commands.options import (
     bits_option,
     config_option,
@@ -18,13 +19,15 @@ from hwsim.files.shown import say
 BATCH = 500
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hwsim.networks.open import Network
+    from hwsim.networks.subject import DataChoice
 
 
 @click.command("run")
-@click.argument("image")
+@click.argument("image", metavar="MODEL")
+@data_options
 @config_option
 @bits_option
 @click.option(
@@ -40,41 +43,52 @@ if TYPE_CHECKING:
     help="The bit-accurate model, or the Verilog in Verilator.",
 )
 def command(
-    image: str, config: str | None, bits: int | None, samples: int | None, backend: str
+    image: str,
+    config: str | None,
+    bits: int | None,
+    samples: int | None,
+    backend: str,
+    choice: DataChoice,
 ) -> None:
-    """Classify test images with IMAGE, an .hne folder or a trained network, beside float.
+    """Classify test images with MODEL, beside its float network where there is one.
+
+    MODEL: an .hne folder, a trained network, .onnx, .tflite, .pt2, or file.py:function, which is
+    executed. Images without labels are judged by the network's own answers.
 
     \b
     Examples:
       hwsim run h16.hne
       hwsim run mnist-cnn-h16 --bits 4 --samples 10000
       hwsim run mnist-cnn-h64 --backend rtl --samples 2
+      hwsim run net.tflite --data test.npz
     """
     screen = message_console()
     with loading(screen, "loading the network") as on_progress:
         import torch
 
         from hwsim.engine.module import Engine
-        from hwsim.models.datasets.dataset import load_dataset
-        from hwsim.models.loop import accuracy
-        from hwsim.networks.open import open_network
+        from hwsim.networks.own_data import answers
+        from hwsim.networks.subject import open_subject
 
-        network = open_network(image, config, bits, on_progress)
-        samples = samples or (20 if backend == "rtl" else 1000)
-        test = load_dataset(network.dataset, "test", on_progress=on_progress).take(samples)
+        subject = open_subject(image, config, bits, on_progress, choice, alone=True)
+        network = subject.network
+        samples = subject.count(samples, 20 if backend == "rtl" else 1000)
+        test = subject.test.take(samples)
         inputs, labels = network.inputs(test), torch.from_numpy(test.labels)
     shares = {}
+    machines: dict[str, nn.Module] = {}
     if backend == "rtl":
         shares["Verilog"] = _on_rtl(network, inputs, labels)
-        machines = {"float": network.module}
     else:
-        machines = {"fixed point": Engine(network.program), "float": network.module}
+        machines["fixed point"] = Engine(network.program)
+    if not network.alone:
+        machines["float"] = network.module
     hits = dict.fromkeys(machines, 0)
-    with progress_bar(screen) as bar:
+    with progress_bar(screen) as bar, torch.inference_mode():
         task = bar.add_task(network.name, total=samples)
         for images, right in zip(inputs.split(BATCH), labels.split(BATCH), strict=True):
             for name, machine in machines.items():
-                hits[name] += round(accuracy(machine, images, right) * len(right))
+                hits[name] += int((answers(machine(images)) == right).sum())
             bar.advance(task, len(right))
     shares |= {name: count / samples for name, count in hits.items()}
     said = ", ".join(f"{100 * share:.2f}% in {name}" for name, share in shares.items())
@@ -83,8 +97,10 @@ def command(
         f"{network.name}: {said}, of {samples:,} test images of {test.name} ({test.source}); "
         f"engine {engine.name}, {engine.act_w}-bit words"
     )
-    if test.note:
-        say(f"note: {test.note}")
+    if network.alone:
+        say(f"note: there is no float network beside it: {network.alone}")
+    for note in (*network.notes, *([test.note] if test.note else [])):
+        say(f"note: {note}")
 
 
 def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
@@ -94,6 +110,7 @@ def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
     import torch
 
     from hwsim.engine.module import Engine
+    from hwsim.networks.own_data import answers
     from hwsim.rtl.backend import RtlBackend
     from hwsim.rtl.build import build
 
@@ -113,4 +130,4 @@ def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:
     twin = Engine(network.program).integer_logits(images)
     same = int((logits == twin).all(1).sum())
     say(f"logits equal to the simulator's on {same} of {len(images)} images, cycles on all")
-    return float((logits.argmax(1) == labels).float().mean())
+    return float((answers(logits) == labels).float().mean())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from hwsim.commands.data_options import data_options
 from hwsim.commands.options import (
     bits_option,
     config_option,
@@ -16,9 +18,13 @@ from hwsim.commands.options import (
 )
 from hwsim.files.shown import say
 
+if TYPE_CHECKING:
+    from hwsim.networks.subject import DataChoice
+
 
 @click.command("timing")
 @click.argument("image")
+@data_options
 @config_option
 @bits_option
 @click.option(
@@ -41,14 +47,18 @@ def command(
     trace: Path | None,
     backend: str,
     json_path: Path | None,
+    choice: DataChoice,
 ) -> None:
     """Cycles, stalls, utilization, energy and memory of IMAGE, an .hne folder or a trained network.
+
+    Also of .onnx, .tflite, .pt2 and file.py:function, which is executed; float ones need --data.
 
     \b
     Examples:
       hwsim timing h16.hne --trace trace.json
       hwsim timing mnist-cnn-h16 --config wide
       hwsim timing mnist-cnn-h16-banked --backend rtl
+      hwsim timing net.tflite
     """
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import write_json
@@ -60,9 +70,9 @@ def command(
         from hwsim.cost.perfetto import write_trace
         from hwsim.cost.timing import analyze
         from hwsim.cost.timing_table import render
-        from hwsim.networks.open import open_program
+        from hwsim.networks.subject import open_program
 
-        program = open_program(image, config, bits, on_progress)
+        program = open_program(image, config, bits, on_progress, choice)
         found = analyze(program)
         if trace is not None:
             write_trace(found, trace)

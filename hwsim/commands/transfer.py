@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
 from hwsim.commands.options import (
     bits_option,
     check_widest,
@@ -23,6 +25,9 @@ from hwsim.commands.options import (
     typed_command,
 )
 
+if TYPE_CHECKING:
+    from hwsim.networks.subject import DataChoice
+
 
 @click.command("transfer")
 @click.option(
@@ -30,8 +35,8 @@ from hwsim.commands.options import (
     default="mnist-cnn,mnist-cnn-h16,mnist-cnn-h64",
     show_default=True,
     callback=parse_names,
-    help="Networks of the zoo, paths of trained ones, or images .hne; each in float and on the "
-    "engine.",
+    help="Networks of the zoo, paths of trained ones, images .hne, or files .onnx, .tflite, .pt2, "
+    "file.py:function; each in float and on the engine.",
 )
 @click.option(
     "--attacks",
@@ -44,10 +49,9 @@ from hwsim.commands.options import (
 @click.option(
     "--samples",
     type=click.IntRange(1),
-    default=200,
-    show_default=True,
-    help="Test images, spread evenly over the test set.",
+    help="Test images, spread evenly over all  [default: 200]",
 )
+@data_options
 @config_option
 @bits_option
 @json_option
@@ -56,11 +60,12 @@ def command(
     models: tuple[str, ...],
     attacks: tuple[str, ...],
     eps: list[float],
-    samples: int,
+    samples: int | None,
     config: str | None,
     bits: int | None,
     json_path: Path | None,
     out: Path,
+    choice: DataChoice,
 ) -> None:
     """Craft images on each network, in float and on the engine, and count them on all.
 
@@ -83,18 +88,21 @@ def command(
     screen, answer = message_console(), result_console()
     with loading(screen, "loading and compiling the networks") as on_progress:
         from hwsim.engine.space import space_of
-        from hwsim.models.datasets.dataset import load_dataset
-        from hwsim.networks.open import open_network
+        from hwsim.networks.subject import open_subjects
         from hwsim.report.transfer_report import render_screen, write_transfer
         from hwsim.runs.transfer import TransferSettings, TransferStudy
 
-        networks = [open_network(name, config, bits, on_progress) for name in models]
-        test = load_dataset(networks[0].dataset, "test", on_progress=on_progress)
+        subjects = open_subjects(models, config, bits, on_progress, choice)
+        networks = [subject.network for subject in subjects]
+        check_classes(networks)
         bounds = space_of(networks[0].program).bounds
         settings = TransferSettings(
-            attacks, in_units(eps, bounds), samples, command=typed_command()
+            attacks,
+            in_units(eps, bounds),
+            subjects[0].count(samples, 200),
+            command=typed_command(),
         )
-        study = TransferStudy(settings, networks, test)
+        study = TransferStudy(settings, networks, subjects[0].test)
     folder = prepare_run_directory(out / study.name)
     partial = prepare_json_path(folder / "counts.json")
     with progress_bar(screen) as bar:
@@ -107,3 +115,5 @@ def command(
             write_json(result, json_path)
     render_screen(result, answer, paths)
     say_range(answer, bounds)
+    say_notes(answer, *networks)
+    say_data(answer, subjects[0].test)

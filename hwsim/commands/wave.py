@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwsim.commands.data_options import data_options
 from hwsim.commands.options import bits_option, config_option, loading, message_console
 from hwsim.files.shown import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hwsim.networks.subject import DataChoice
     from hwsim.program.program import Program
 
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     "--first", type=click.IntRange(0), default=0, show_default=True, help="Cycle to begin with."
 )
 @click.option("--cycles", type=click.IntRange(1), help="How many cycles  [default: all]")
+@data_options
 @config_option
 @bits_option
 @click.option("--force", is_flag=True, help="Also write a trace of more than 1 GiB.")
@@ -40,9 +43,11 @@ def command(
     config: str | None,
     bits: int | None,
     force: bool,
+    choice: DataChoice,
 ) -> None:
     """Trace the Verilog while IMAGE, an .hne folder or a trained network, classifies an image.
 
+    Also of .onnx, .tflite, .pt2 and file.py:function, which is executed; float ones need --data.
     Writes an FST file and a save file for GTKWave, which groups the signals by unit.
 
     \b
@@ -56,19 +61,19 @@ def command(
     if target.suffix != ".fst":
         raise click.ClickException(f"{target}: a trace must end in .fst")
     with loading(message_console(), "loading the network, compiling the RTL") as on_progress:
-        from hwsim.networks.open import open_program
+        from hwsim.networks.subject import open_program
         from hwsim.rtl import waves
         from hwsim.rtl.build import build
 
         waves.check_readers()
         for path in (target, waves.save_path(target)):
             prepare_json_path(path)
-        program = open_program(image, config, bits, on_progress)
+        program = open_program(image, config, bits, on_progress, choice)
         total = waves.total_cycles(program)
         if first >= total:
             raise click.ClickException(f"one inference has {total:,} cycles: --first {first}")
         last = min(total, first + cycles) if cycles else total
-        chosen, what = _input(program, index)
+        chosen, what = _input(image, program, index, choice)
         build(program.config, waves=True)
         size = waves.expected_bytes(program, chosen, first, last)
     about = f"{last - first:,} of {total:,} cycles, about {size / 1e6:,.1f} MB"
@@ -83,7 +88,9 @@ def command(
     say(f"look at it: gtkwave {target} {waves.save_path(target)}")
 
 
-def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:
+def _input(
+    image: str, program: Program, index: int, choice: DataChoice
+) -> tuple[NDArray[Any], str]:
     """Integers (C, H, W), and what they are."""
     import numpy as np
 
@@ -91,7 +98,14 @@ def _input(program: Program, index: int) -> tuple[NDArray[Any], str]:
     from hwsim.errors import InputError
     from hwsim.models.datasets.dataset import load_dataset
     from hwsim.networks.open import fitted
+    from hwsim.networks.subject import images_of
 
+    if choice.data is not None:
+        x, own = images_of(image, program, choice.data, choice.bounds)
+        if index >= len(own):
+            raise InputError(f"--index {index}: {choice.data} has images 0 … {len(own) - 1}")
+        grid = Engine(program).grid(x[index : index + 1])
+        return grid[0].transpose(2, 0, 1), f"image {index} of {choice.data}"
     name = program.provenance.get("dataset")
     if not isinstance(name, str):
         values = np.random.default_rng(index).integers(

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.timing import TimingReport
+from hwsim.files.shown import tail
 
 _STORAGE = {
     "dense": "dense network",
@@ -36,7 +37,7 @@ def _layer_cells(layer: LayerTiming) -> list[str]:
     stalls = (layer.expander_stall, layer.act_stall, layer.post_stall)
     overhead = layer.instruction + layer.drain
     known = [
-        layer.name, layer.kind, layer.scheme, f"{layer.cycles:,}", f"{layer.compute:,}",
+        tail(layer.name), layer.kind, layer.scheme, f"{layer.cycles:,}", f"{layer.compute:,}",
         *map(_count, stalls), f"{overhead:,}",
     ]  # fmt: skip
     if layer.kind == "pool":

@@ -8,6 +8,8 @@ import click
 
 #: Narrower than this nothing can be laid out; a terminal that says so does not know.
 LEAST_WIDTH = 20
+#: Characters of a name in a table: files name layers by paths.
+NAME = 24
 
 
 def usable_columns() -> bool:
@@ -29,6 +31,11 @@ def shown(text: str) -> str:
 
 def _escape(c: str) -> str:
     return c.encode("unicode_escape").decode("ascii")
+
+
+def tail(name: str, width: int = NAME) -> str:
+    """The end of a name that is too long, which says more than its beginning."""
+    return name if len(name) <= width else f"…{name[1 - width :]}"
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -42,6 +42,11 @@ def read_data(path: Path | str) -> UserData:
     x, y = arrays["x"], arrays["y"]
     if x is None:
         raise InputError(f"{path}: has no array x: save it with numpy.savez(path, x=…, y=…)")
+    return checked(str(path), x, y)
+
+
+def checked(path: str, x: NDArray[Any], y: NDArray[Any] | None) -> UserData:
+    """Inputs and labels that are some. Raises InputError, which begins with ``path``, else."""
     if x.ndim < 2 or not len(x) or x.dtype.kind not in "fiu":
         raise InputError(f"{path}: x must hold numbers (N, …), it has {x.dtype} {x.shape}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():

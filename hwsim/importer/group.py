@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.compiler.operations import as_map
-from hwsim.compiler.stages import Post
+from hwsim.compiler.stages import Rescaling
 from hwsim.errors import CompileError
 from hwsim.importer.codes import Codes
 from hwsim.importer.graph import (
@@ -170,7 +170,7 @@ class _StepGrouping:
         )
         if isinstance(node, ConvNode):
             fields |= dict(groups=node.groups)
-        post = Post(np.ones(count), offset)
+        post = Rescaling(np.ones(count), offset)
         if node.bias is not None and node.bias.integer and gain == 1:
             fields |= dict(bias=node.bias.values.astype(np.int64))
         elif node.bias is not None:
@@ -200,7 +200,7 @@ class _StepGrouping:
             "average",
             (value,),
             as_map(node.shape),
-            Post.nothing(1),
+            Rescaling.nothing(1),
             (value.codes.scale / node.window.size,),
             dict(window=node.window),
         )
@@ -229,7 +229,7 @@ class _StepGrouping:
                 "the engine adds maps of one shape",
             )
         return Pending(
-            node, "add", (values[0], values[1]), values[0].shape, Post.nothing(1), tuple(gains)
+            node, "add", (values[0], values[1]), values[0].shape, Rescaling.nothing(1), tuple(gains)
         )
 
     def _pool(self, node: PoolNode) -> State:
@@ -453,7 +453,7 @@ def replace_output(node: QuantizeNode, number: int) -> QuantizeNode:
     return replace(node, output=f"{node.output}/{number}", tensor="")
 
 
-def _uniform(node: FileNode, post: Post) -> tuple[float, np.ndarray]:
+def _uniform(node: FileNode, post: Rescaling) -> tuple[float, np.ndarray]:
     """(scale, offsets) of values that a layer reads."""
     if post.clamps or np.any(post.scale != post.scale[0]) or post.scale[0] == 0:
         raise refuse(

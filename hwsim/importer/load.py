@@ -22,10 +22,12 @@ from hwsim.files.reading import check_regular
 from hwsim.importer import onnx_read, pt2, python_file, tflite_read
 from hwsim.importer.codes import Codes
 from hwsim.importer.data import UserData, as_images
+from hwsim.importer.float_side import float_side
 from hwsim.importer.graph import FileGraph, FileInput
 from hwsim.importer.group import grouped, image_codes
 from hwsim.importer.limits import MAX_FILE
 from hwsim.importer.lowering import Lowered, fitting, lower
+from hwsim.importer.names import FOREIGN, is_function, is_image
 from hwsim.importer.steps import IntegerSteps
 from hwsim.importer.twin import twin
 from hwsim.numbers.config import EngineConfig, load_config
@@ -34,7 +36,6 @@ from hwsim.rom import image as rom
 
 #: Images from which a float network's scales are chosen.
 CALIBRATION = 512
-SUFFIXES = (".onnx", ".tflite", ".pt2", ".hne")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +60,13 @@ class LoadedModel:
 
         Raises InputError for arrays of another shape.
         """
-        image = self.graph.input if self.graph else FileInput("x", self._shape(data), None)
-        values = as_images(data.x, image, kind_of(image))
         low, high = (float(end) for end in self.program.input.bounds(self.program.config.act_max))
-        return torch.from_numpy(np.clip(values, low, high).astype(np.float32))
+        return torch.from_numpy(np.clip(self.values(data), low, high).astype(np.float32))
+
+    def values(self, data: UserData) -> NDArray[np.float64]:
+        """The same as real numbers, float64, also beyond the range of the input."""
+        image = self.graph.input if self.graph else FileInput("x", self._shape(data), None)
+        return as_images(data.x, image, kind_of(image))
 
     def _shape(self, data: UserData) -> tuple[int, ...]:
         shape = self.program.input_shape
@@ -111,12 +115,12 @@ def load_model(
         return _compiled(type(source).__name__, source, None, engine, data, {})
     name = str(source)
     path = Path(name)
-    if path.suffix == ".hne":
+    if is_image(name):
         return LoadedModel(path.stem, rom.load(path))
-    if python_file.is_function(name):
+    if is_function(name):
         module = python_file.called(name)
         return _compiled(name.rsplit(":", 1)[1], module, None, engine, data, {"model": name})
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in FOREIGN:
         raise InputError(
             f"{name}: hwsim reads .onnx, .tflite, .pt2, .hne and file.py:function: convert it"
         )
@@ -221,7 +225,7 @@ def _compiled(
     x = data.x
     if graph is not None:
         x = as_images(x, graph.input)
-    images = torch.from_numpy(np.ascontiguousarray(x[:CALIBRATION], np.float32))
+    images = torch.from_numpy(np.array(x[:CALIBRATION], np.float32))
     facts = {"images": len(images), "digest": array_digest(x[:CALIBRATION])}
     try:
         program = compile(module, images, engine, provenance={**about, "calibration": facts})
@@ -229,10 +233,12 @@ def _compiled(
         raise
     except (RuntimeError, ValueError, TypeError) as error:
         raise CompileError(f"{name}: does not run on x {tuple(x.shape)}: {line(error)}") from None
-    notes = (*(graph.notes if graph else ()), *program.provenance.get("notes", ()))
-    if isinstance(module, ExportedProgram):
-        module = module.module()
-    return LoadedModel(name, program, module, graph, notes=notes)
+    dropped = program.provenance.get("notes", ())
+    notes = (*(graph.notes if graph else ()), *dropped)
+    if graph is not None:
+        return LoadedModel(name, program, twin(graph, logits=True), graph, notes=notes)
+    softmax = any("softmax" in note for note in dropped)
+    return LoadedModel(name, program, float_side(module, images, softmax), notes=notes)
 
 
 def array_digest(x: NDArray[Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hwsim.compiler.stages import Post
+from hwsim.compiler.stages import Rescaling
 from hwsim.importer.codes import Codes
 from hwsim.importer.functions import FUNCTIONS
 from hwsim.importer.graph import AffineNode, ClampNode, FileNode, PointwiseNode, QuantizeNode
@@ -41,7 +41,7 @@ class Pending:
     kind: Kind
     sources: tuple[Value, ...]
     shape: Shape
-    post: Post
+    post: Rescaling
     ratio: tuple[Fraction, ...]
     fields: dict[str, Any] = field(default_factory=dict)
     functions: tuple[Function, ...] = ()
@@ -152,7 +152,12 @@ class Pending:
 def through(value: Value, node: FileNode) -> Pending:
     """The values of a map as they are, for what can follow."""
     return Pending(
-        node, "affine", (value,), value.shape, Post.nothing(value.shape[0]), (value.codes.scale,)
+        node,
+        "affine",
+        (value,),
+        value.shape,
+        Rescaling.nothing(value.shape[0]),
+        (value.codes.scale,),
     )
 
 

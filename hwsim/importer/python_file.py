@@ -12,12 +12,6 @@ from hwsim.compiler.preparing import line
 from hwsim.errors import InputError
 
 
-def is_function(name: str) -> bool:
-    """Whether a user who types ``name`` means a function in a file."""
-    file, colon, function = name.rpartition(":")
-    return bool(colon) and file.endswith(".py") and function.isidentifier()
-
-
 def called(name: str) -> nn.Module:
     """What the function of ``file.py:function`` returns, in eval().
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwsim.files.shown import tail
 from hwsim.importer.compare import Column, RuntimeComparison
 from hwsim.importer.load import LoadedModel
 from hwsim.importer.rounding import MODELS
@@ -12,9 +13,6 @@ from hwsim.program.summary import describe, render
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
-
-#: Characters of a name: what is cut off is its beginning, since files name layers by paths.
-NAME = 24
 
 
 def understood(model: LoadedModel) -> RenderableType:
@@ -149,11 +147,6 @@ def _weights(step: IntegerStep) -> str:
 def _codes(step: IntegerStep, target: Value) -> str:
     low, high = (0, 1) if step.bipolar else step.bounds
     return f"{low}…{high}"
-
-
-def tail(name: str) -> str:
-    """The end of a name that is too long, which says more than its beginning."""
-    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
 
 
 # --- the comparison -------------------------------------------------------------------------------

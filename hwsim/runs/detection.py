@@ -27,7 +27,7 @@ from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
-from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
 from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES
@@ -88,8 +88,8 @@ class DetectionStudy:
     """One network under detection; ``run`` gives the result dict that reports show."""
 
     network: Network
-    test: Dataset
-    train: Dataset
+    test: Samples
+    train: Samples
     attacks: tuple[str, ...]
     on_progress: Progress = field(default=lambda what, done, total: None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from hwsim.attacks.sheet import Sheet
 from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
-from hwsim.models.datasets.dataset import Dataset, load_dataset
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network
 from hwsim.report import budgets
 from hwsim.report.plots import Examples
@@ -46,11 +47,19 @@ class Experiment:
     """Float network and engine side by side, attacked with the same images on the same grid.
 
     Raises InputError for an impossible target or number of samples, AttackError for an epsilon or
-    an option of the attack that makes no sense.
+    an option of the attack that makes no sense. training: images that an attacker may own; those of
+    the network's data set unless given.
     """
 
-    def __init__(self, settings: Request, network: Network, test: Dataset) -> None:
+    def __init__(
+        self,
+        settings: Request,
+        network: Network,
+        test: Samples,
+        training: Callable[[], Samples] | None = None,
+    ) -> None:
         self.settings, self.network = settings, network
+        self._training = training or (lambda: load_dataset(network.dataset, "train"))
         self.grid = space_of(network.program)
         # Refused before any work: options and budgets that make no sense.
         self.norm: Norm = checked(settings, self.grid, self.values, self._owned)
@@ -120,10 +129,10 @@ class Experiment:
         """Training images of a decision-based attacker; None for the others."""
         if self.settings.attack != "decision":
             return None
-        learn = load_dataset(self.network.dataset, "train")
+        learn = self._training()
         return self.network.inputs(learn.take(min(OWNED, len(learn))))
 
-    def _choose_targets(self, test: Dataset) -> tuple[Dataset, Tensor | None]:
+    def _choose_targets(self, test: Samples) -> tuple[Samples, Tensor | None]:
         """Test images and their targets; where one class is the target, its images are left out."""
         target, samples = self.settings.target, self.settings.samples
         classes = self.network.program.classes
@@ -144,8 +153,7 @@ class Experiment:
                 f"0 … {classes - 1}"
             )
         left_out = f"images of class {int(target)}, the target, are left out"
-        note = f"{test.note}; {left_out}" if test.note else left_out
-        others = replace(test.without(int(target)), note=note).take(samples)
+        others = test.without(int(target)).take(samples).noted(left_out)
         return others, torch.full((samples,), int(target), dtype=torch.int64)
 
     def examples(self) -> Examples:

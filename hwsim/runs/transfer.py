@@ -21,7 +21,7 @@ from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
-from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
 from hwsim.report import budgets
 from hwsim.runs.count import fingerprint
@@ -77,7 +77,7 @@ class TransferStudy:
     """
 
     def __init__(
-        self, settings: TransferSettings, networks: Sequence[Network], test: Dataset
+        self, settings: TransferSettings, networks: Sequence[Network], test: Samples
     ) -> None:
         self.began = time.perf_counter()
         self.settings, self.networks = settings, list(networks)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,13 @@ from hwsim.models.datasets import locate as sources
 from hwsim.models.datasets.fetch import Progress
 from hwsim.models.datasets.known import CATALOG, Split
 from hwsim.models.datasets.locate import Located
+from hwsim.models.datasets.samples import Samples
 
 DATASETS = tuple(CATALOG)
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Samples):
     """One split of a data set.
 
     name, split: as asked for. images: (N, C, H, W) uint8. labels: (N,) int64. source: where the
@@ -53,31 +54,15 @@ class Dataset:
     note: str | None = None
     files: tuple[tuple[str, str], ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     @property
     def class_names(self) -> tuple[str, ...]:
         """What labels 0, 1, … are called."""
         return CATALOG[self.name].classes
 
-    def take(self, count: int) -> Dataset:
-        """``count`` examples spread evenly over the split, so that a sorted file does no harm.
-
-        Raises InputError unless 1 <= count <= len(self).
-        """
-        if not 1 <= count <= len(self):
-            raise InputError(
-                f"{count} samples asked for: the {self.name} {self.split} split of {self.source} "
-                f"gives 1 to {len(self)}"
-            )
-        chosen = np.arange(count) * len(self) // count
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
-
-    def without(self, label: int) -> Dataset:
-        """The examples of all other classes."""
-        kept = self.labels != label
-        return replace(self, images=self.images[kept], labels=self.labels[kept])
+    @property
+    def phrase(self) -> str:
+        """What gives the images, in an error."""
+        return f"the {self.name} {self.split} split of {self.source}"
 
 
 class NoDataError(InputError):

@@ -135,9 +135,9 @@ def _compile_once() -> Iterator[None]:
         patch.setattr(experiment, "Engine", cache(experiment.Engine))
         compiled, known = networks.open_network, {}
 
-        def open_network(name: str, *rest: Any) -> Any:
-            if "/" in name or networks.is_image(name):
-                return compiled(name, *rest)
+        def open_network(name: str, *rest: Any, **more: Any) -> Any:
+            if "/" in name or networks.is_image(name) or networks.is_foreign(name):
+                return compiled(name, *rest, **more)
             key = (name, *rest[:2], os.environ.get("HWSIM_DATA"))
             if key not in known:
                 known[key] = compiled(name, *rest)

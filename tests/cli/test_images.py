@@ -66,15 +66,27 @@ def test_an_image_of_another_width_is_refused(run: Run, image: Path) -> None:
         assert "8-bit weights, not 4" in run(*reader, image, "--bits", "4").line
 
 
-def test_an_image_without_its_float_network_is_timed_but_not_compared(run: Run, copy: Path) -> None:
+def test_an_image_without_its_float_network_runs_alone_and_is_not_compared(
+    run: Run, copy: Path
+) -> None:
     made = json.loads((copy / "manifest.json").read_bytes())["provenance"]
     for changed, says in [
-        ({}, "does not say which network it was compiled from"),
         (made | {"model": "lenet"}, "float network 'lenet' cannot be used: unknown model"),
         (made | {"weights_sha256": "0" * 64}, "compiled from other weights than mnist-cnn-h16"),
     ]:
         rewrite(copy, provenance=changed)
-        assert says in run("run", copy).line
+        assert says in run("attack", "hfgsm", "--model", copy).line
+        code, out, _ = run("run", copy, "--samples", 5)
+        assert code == 0
+        assert "in fixed point, of 5 test images of mnist" in out
+        assert says in out
+    assert run("timing", copy).code == 0
+
+
+def test_an_image_without_provenance_needs_data_to_be_tried_on(run: Run, copy: Path) -> None:
+    rewrite(copy, provenance={})
+    for command in (("run",), ("attack", "hfgsm", "--model")):
+        assert "names no data set: give images with --data" in run(*command, copy).line
     assert run("timing", copy).code == 0
 
 
