@@ -65,7 +65,11 @@ class DaskRows(Executor):
         future: Future[T] = Future()
         self._asked[number] = _Asked(future, (fn, args, kwargs))
         future.add_done_callback(lambda _: self._claim(number))  # cancelled, perhaps
-        self._ask(number)
+        try:
+            self._ask(number)
+        except BaseException:
+            del self._asked[number]
+            raise
         return future
 
     def _ask(self, number: int) -> None:
