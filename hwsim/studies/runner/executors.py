@@ -24,6 +24,8 @@ T = TypeVar("T")
 PATIENCE = 10
 #: Seconds between two looks at the workers of a local cluster.
 LOOK = 5.0
+#: Seconds that a local cluster has to end; what is left of it ends with this process.
+CLOSING = 60.0
 #: Rows that a scheduler is given at once.
 QUEUE = 1000
 
@@ -112,7 +114,7 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
                 # Else it is 8787, with a warning where another study has that.
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             )  # fmt: skip
-            stack.callback(made.close)
+            stack.callback(_close, made)
             stack.enter_context(_kept_whole(made, int(local[1])))
         try:
             client = distributed.Client(made or address, timeout=PATIENCE)
@@ -123,6 +125,12 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         stack.enter_context(rows.watched())
         # Its scheduler keeps the queue, and workers may join at any time.
         yield rows, QUEUE
+
+
+def _close(made: Any) -> None:
+    """End a local cluster. What it raises says how a worker ended, perhaps long ago: not a row."""
+    with suppress(Exception):
+        made.close(timeout=CLOSING)
 
 
 @contextmanager
