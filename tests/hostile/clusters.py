@@ -36,8 +36,9 @@ PATIENCE = 300.0
 #: would take longer than all else.
 STUDY = """
 import sys
-import tests.hostile.small_world
 from hwsim.cli import main
+from tests.hostile import small_world
+small_world.register()
 if __name__ == "__main__":
     from distributed import utils
     loaded = ["distributed.nanny", "hwsim.studies.runner.execute", "tests.study_rows"]
