@@ -62,11 +62,12 @@ def test_every_table_with_a_place_has_a_writer() -> None:
 def test_the_table_of_stages_has_every_stage() -> None:
     sums = {"FILL", "TURNS", "INSTRUCTION"}
     flags = {"POSITIVE", "UNSATURATED", "WINNER", "POSITIONS"}  # bits of post's state bytes
+    here = {"LANES"}  # values that this machine computes at once
     others = {"WORDS_PER_INSTRUCTION", "ROTATION_SEED_XOR"} | {f"PRIME{n}" for n in range(2, 6)}
     for unit, stages in formats.STAGES.items():
         found = {name for name, value in vars(unit).items() if name.isupper()}
         counts = {name for name in found if isinstance(getattr(unit, name), int)}
-        assert counts - sums - flags - others == stages.keys(), unit.__name__
+        assert counts - sums - flags - here - others == stages.keys(), unit.__name__
 
 
 def test_the_documented_instruction_is_the_instruction() -> None:
@@ -96,7 +97,7 @@ def test_the_coverage_report_is_of_todays_modules() -> None:
     """Otherwise: make coverage"""
     text = (ROOT / "docs/coverage.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| (hne_\w+) \|", text, re.MULTILINE)) == {
-        path.stem for path in (ROOT / "rtl").rglob("hne_*.v")
+        path.stem for path in (ROOT / "rtl").rglob("hne_*.v") if path.parent.name != "sim"
     }
     holes = tomllib.loads((ROOT / "tests/rtl/coverage_holes.toml").read_text(encoding="utf-8"))
     reasons = {" ".join(hole["reason"].split()) for hole in holes["hole"]}

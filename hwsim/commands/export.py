@@ -88,7 +88,7 @@ def command(
         say(f"on {what}, {one}")
     if samples and not found:
         runtime = "onnxruntime" if format_name == "qcdq" else "qonnx"
-        remedy = "pip install 'hwsim[import]'"
+        remedy = "pip install 'hwsim[runtimes]'"
         say(f"not compared with the engine: {runtime} is not installed ({remedy})")
 
 

@@ -27,7 +27,7 @@ from hwsim.program.layers import (
 )
 from hwsim.program.memory_map import check_maps
 from hwsim.program.program import Program
-from hwsim.program.wires import Wire
+from hwsim.program.wires import image_copy
 from hwsim.program.workspace import MAX_IMAGE_BYTES, image_bytes, layer_bytes
 
 #: Virtual weights of a network: decoding them takes about 20 bytes each.
@@ -108,6 +108,7 @@ def _check_numbers(program: Program) -> None:
     image = program.input
     if not (0 <= image.zero <= top and SMALLEST <= image.scale <= LARGEST):
         raise CompileError("the input's zero point must be a code, and its step within 2^±64")
+    images = {0, image_copy(program.layers, program.wires)}
     for layer, sources, wire in zip(program.layers, program.numbers, program.wires, strict=True):
         if isinstance(layer, PoolLayer):
             continue
@@ -124,7 +125,8 @@ def _check_numbers(program: Program) -> None:
         if not 0 <= layer.zero <= top:
             raise CompileError(f"{layer.name}: zero point {layer.zero} is outside 0 … {top}")
         if isinstance(layer, MacLayer) and any(layer.window_padding):
-            _check_padding(layer, wire, sources[0].zero, top)
+            zero = None if wire.sources[0].map in images else sources[0].zero
+            _check_padding(layer, zero, top)
         if is_last(layer):
             _check_logits(layer, sources[0].scale)
 
@@ -138,12 +140,12 @@ def _are_steps(layer: MacLayer) -> bool:
     )
 
 
-def _check_padding(layer: MacLayer, wire: Wire, zero: int, top: int) -> None:
+def _check_padding(layer: MacLayer, zero: int | None, top: int) -> None:
     """Around a map stands its zero point; around the image what the network takes for its zero.
 
-    That is the mean where the network normalizes.
+    That is the mean where the network normalizes. zero: None of the image, and of its copy.
     """
-    if wire.sources[0].map == 0:
+    if zero is None:
         if not 0 <= layer.fill <= top:
             raise CompileError(f"{layer.name}: padding reads {layer.fill}, outside 0 … {top}")
     elif layer.fill != zero:

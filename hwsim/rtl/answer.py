@@ -63,7 +63,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SimulationAnswer:
     """status, argmax, cycles: integers. logits: int64 (n,). probabilities: int64 (n,). counters:
     int64 (layers + 1, len(COUNTERS)), running totals. writes: int64 (n, 2 + COLS): layer, line,
     codes.
@@ -78,7 +78,7 @@ class Answer:
     writes: NDArray[np.int64]
 
 
-def read(payload: bytes, asked: Asked) -> Answer:
+def read(payload: bytes, asked: Asked) -> SimulationAnswer:
     """The answer that ``payload`` is. Raises RtlError for one that cannot be."""
     status, logits, odds, argmax, layers, writes, cycles = _HEAD.unpack_from(payload)
     columns = 2 + asked.config.cols
@@ -93,7 +93,7 @@ def read(payload: bytes, asked: Asked) -> Answer:
     for kind, count in parts:
         found.append(np.frombuffer(payload, kind, count, start).astype(np.int64))
         start += kind.itemsize * count
-    answer = Answer(
+    answer = SimulationAnswer(
         status, argmax, cycles, found[0], found[1], found[2].reshape(-1, len(COUNTERS)),
         found[3].reshape(-1, columns),
     )  # fmt: skip
@@ -103,7 +103,7 @@ def read(payload: bytes, asked: Asked) -> Answer:
     return answer
 
 
-def _check(answer: Answer, asked: Asked) -> None:
+def _check(answer: SimulationAnswer, asked: Asked) -> None:
     """What holds whatever stands in the memories."""
     status, cycles = answer.status, answer.cycles
     if status not in (0, OUT_OF_CYCLES, *CAUSES):
@@ -132,7 +132,7 @@ def _check(answer: Answer, asked: Asked) -> None:
     _within("a counter", answer.counters, 0, cycles)
 
 
-def _check_program(answer: Answer, asked: Asked, program: Program) -> None:
+def _check_program(answer: SimulationAnswer, asked: Asked, program: Program) -> None:
     """What follows from the program."""
     top = 1 << asked.config.acc_w - 1
     _within("a logit", answer.logits, -top, top - 1)

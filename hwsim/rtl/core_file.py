@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,4 +102,4 @@ def _list(name: str, values: list[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(core()))
+    sys.stdout.write("\n".join(core()) + "\n")

@@ -232,7 +232,7 @@ class RtlEngine:
     def _ask(self, command: bytes, ticks: int, sizes: tuple[int, int]) -> bytes:
         return ask(self._simulation, command, ticks, sizes, self.silence)
 
-    def _answer(self, command: bytes, asked: answer.Asked) -> answer.Answer:
+    def _answer(self, command: bytes, asked: answer.Asked) -> answer.SimulationAnswer:
         payload = self._ask(command, asked.ticks, asked.sizes)
         try:
             return answer.read(payload, asked)

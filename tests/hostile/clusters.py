@@ -36,8 +36,9 @@ PATIENCE = 300.0
 #: would take longer than all else.
 STUDY = """
 import sys
-import tests.hostile.small_world
 from hwsim.cli import main
+from tests.hostile import small_world
+small_world.register()
 if __name__ == "__main__":
     from distributed import utils
     loaded = ["distributed.nanny", "hwsim.studies.runner.execute", "tests.study_rows"]
@@ -47,10 +48,13 @@ if __name__ == "__main__":
 
 
 def rows_in(folder: Path) -> dict[int, Any]:
-    """What the store in ``folder`` has: x and its row, as another process sees it."""
+    """What the store in ``folder`` has: x and its row, as another process sees it.
+
+    A connection that may not write leaves a -wal behind, even where there was none.
+    """
     path = folder / "runs/studies/rows.sqlite"
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
+        with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as base:
             found = base.execute("SELECT parameters, row FROM rows").fetchall()
     except sqlite3.OperationalError:  # not there yet
         return {}
@@ -115,6 +119,9 @@ class Place:
             going.kill()
             going.communicate()
             raise BrokenPromiseError(f"no end in {PATIENCE:.0f} s") from None
+        left = [
+            str(path) for path in self.folder.rglob("*") if path.name.endswith((".part", "-wal"))
+        ]  # before the store is read, which clears up after a writer
         found = rows_in(self.folder)
         if wrong := {x: row for x, row in found.items() if row != {"square": x * x}}:
             raise BrokenPromiseError(f"wrong rows: {wrong}")
@@ -124,6 +131,8 @@ class Place:
             return False
         if going.returncode or err:
             raise BrokenPromiseError(f"ended with {going.returncode}: {err}")
+        if left:
+            raise BrokenPromiseError(f"left over: {', '.join(left)}")
         self._whole(found)
         return True
 
@@ -134,11 +143,6 @@ class Place:
         records = json.loads(text)["records"]
         if [record["row"] for record in records] != [str(found[x]) for x in sorted(found)]:
             raise BrokenPromiseError(f"another result: {records}")
-        left = [
-            str(path) for path in self.folder.rglob("*") if path.name.endswith((".part", "-wal"))
-        ]
-        if left:
-            raise BrokenPromiseError(f"left over: {', '.join(left)}")
 
     def finish(self, cluster: str) -> None:
         """Run it again, to its end. Raises BrokenPromiseError where it computes what was kept."""

@@ -45,6 +45,9 @@ def command(
     """
     import torch
 
+    from tests.hostile import small_world
+
+    small_world.register()
     for number, suffix in ((1, "out"), (2, "err")):
         file = os.open(f"{log}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, number)

@@ -1,6 +1,7 @@
 """What killed commands work on: a data folder, a network, a study, all of them tiny.
 
-Importing this makes them known by name in this process, as if hwsim came with them.
+``register`` makes them known by name in a process, as if hwsim came with them; not in one whose
+networks and studies other tests look at.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ NAME = "killed"
 #: Of a study whose rows take a while.
 SLOW = "slow"
 TRAIN, TEST = 64, 40
+SPEC = Spec(NAME, recipe=Recipe(epochs=6, batch=16, lr=0.02, shift=0))
 #: The functions of the study's rows.
 ROWS = ["hwsim.studies.grid.attack_rows:accuracy", "hwsim.studies.grid.attack_rows:attack"]
 
@@ -132,7 +134,9 @@ class SmallEntry(index.StudyEntry):
         return SlowStudy(SLOW) if self.name == SLOW else SmallStudy(NAME)
 
 
-ARCHITECTURES[NAME] = network
-SPECS[NAME] = Spec(NAME, recipe=Recipe(epochs=6, batch=16, lr=0.02, shift=0))
-for _name in (NAME, SLOW):
-    index.STUDIES[_name] = SmallEntry(_name, "A study for tests", "nowhere")
+def register() -> None:
+    """Make all of it known in this process, for good."""
+    ARCHITECTURES[NAME] = network
+    SPECS[NAME] = SPEC
+    for name in (NAME, SLOW):
+        index.STUDIES[name] = SmallEntry(name, "A study for tests", "nowhere")

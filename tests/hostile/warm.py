@@ -24,6 +24,7 @@ for _home in ("attacks", "audit", "commands", "defenses", "networks", "report", 
 for _name in ("hwsim.cli", "jinja2", "safetensors.torch", "torch._dynamo"):
     importlib.import_module(_name)
 Image.init()
+tests.hostile.small_world.register()
 _figure = Figure()
 _figure.subplots().set_title("0")
 _figure.savefig(io.BytesIO(), format="png")

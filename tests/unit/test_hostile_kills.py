@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from hwsim.defenses import retraining
+from hwsim.models.architectures import ARCHITECTURES
 from hwsim.models.recipe import Recipe
+from hwsim.models.specs import SPECS
 from hwsim.models.train_network import Data, Places
 from hwsim.training.prune import prune_network
 from tests.fuzz.rounds import Progress
-from tests.hostile import clusters, meaning, victims
+from tests.hostile import clusters, meaning, small_world, victims
 from tests.hostile.kills import Counts, Moment, World, case, prepared
 from tests.hostile.processes import in_memory
 from tests.hostile.victims import VICTIMS, Victim
@@ -73,6 +75,8 @@ def test_the_epochs_of_a_pruning_round_are_kept_until_the_round_is(
     origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HWSIM_DATA", str(origin / "data"))
+    monkeypatch.setitem(ARCHITECTURES, small_world.NAME, small_world.network)
+    monkeypatch.setitem(SPECS, small_world.NAME, small_world.SPEC)
     recipe, places = Recipe(epochs=1, batch=16), Places(tmp_path / "out", tmp_path / "kept")
     start, data = str(origin / victims.NETWORK), Data.load("mnist")
 

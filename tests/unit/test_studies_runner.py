@@ -334,6 +334,37 @@ def test_the_place_of_a_worker_that_died_as_it_started_is_taken_by_another(
     assert {nanny.status for nanny in local.workers.values()} == {status.running}
 
 
+def test_what_dask_raises_of_its_workers_when_all_is_done_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It asserts that each has ended, and raises what any of them failed with."""
+    distributed = pytest.importorskip("distributed")
+    ended: list[str] = []
+
+    class Local:
+        def __init__(self, **_: object) -> None: ...
+
+        def close(self, timeout: float) -> None:
+            ended.append("cluster")
+            raise AssertionError("Status.starting")
+
+    class Client:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def subscribe_topic(self, *_: object) -> None: ...
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None:
+            ended.append("client")
+
+    monkeypatch.setattr(distributed, "LocalCluster", Local)
+    monkeypatch.setattr(distributed, "Client", Client)
+    with cluster("local:2"):
+        pass
+    assert ended == ["client", "cluster"]
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://nowhere", "local:0", "local:x", "head:8786", "tls://a:1", ""]
 )

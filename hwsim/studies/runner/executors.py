@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from typing import Any, ParamSpec, TypeVar
 
 from hwsim.errors import InputError
+from hwsim.studies.runner.dask_rows import DaskRows
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +24,8 @@ T = TypeVar("T")
 PATIENCE = 10
 #: Seconds between two looks at the workers of a local cluster.
 LOOK = 5.0
+#: Seconds that a local cluster has to end; what is left of it ends with this process.
+CLOSING = 60.0
 #: Rows that a scheduler is given at once.
 QUEUE = 1000
 
@@ -108,16 +111,26 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
             made = distributed.LocalCluster(
                 n_workers=int(local[1]), threads_per_worker=1, processes=True,
                 dashboard_address=None, silence_logs=50, env={"NUMBA_NUM_THREADS": "1"},
+                # Else it is 8787, with a warning where another study has that.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             )  # fmt: skip
-            stack.callback(made.close)
+            stack.callback(_close, made)
             stack.enter_context(_kept_whole(made, int(local[1])))
         try:
             client = distributed.Client(made or address, timeout=PATIENCE)
         except (OSError, TimeoutError):
             raise InputError(f"no scheduler answers at {address}") from None
         stack.enter_context(client)
+        rows = DaskRows(client)
+        stack.enter_context(rows.watched())
         # Its scheduler keeps the queue, and workers may join at any time.
-        yield client.get_executor(pure=False), QUEUE
+        yield rows, QUEUE
+
+
+def _close(made: Any) -> None:
+    """End a local cluster. What it raises says how a worker ended, perhaps long ago: not a row."""
+    with suppress(Exception):
+        made.close(timeout=CLOSING)
 
 
 @contextmanager
