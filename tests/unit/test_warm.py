@@ -60,7 +60,7 @@ def test_its_streams_are_those_it_was_given(forked: Path) -> None:
     assert both(forked, "zoo", "list", preexec_fn=lambda: os.close(1)).returncode == 2
 
 
-@pytest.mark.parametrize(("name", "value"), [("COLUMNS", "60"), ("PYTHONIOENCODING", "ascii")])
+@pytest.mark.parametrize(("name", "value"), [("COLUMNS", "60"), ("PYTHONIOENCODING", "utf-16-le")])
 def test_it_sees_the_variables_of_the_caller(forked: Path, name: str, value: str) -> None:
     """Those that Python reads as it starts, too."""
     changed = both(forked, "zoo", "list", env={**os.environ, name: value})

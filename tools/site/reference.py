@@ -47,7 +47,9 @@ def summary(dotted: str, member: str = "") -> str:
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree: ast.AST = ast.parse(file.read_text(encoding="utf-8"))
     if member:
-        (tree,) = [node for node in ast.walk(tree) if getattr(node, "name", "") == member]
+        # The last one: before it stand the overloads, which say nothing.
+        parts = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef))
+        tree = [node for node in parts if node.name == member][-1]
     assert isinstance(tree, ast.Module | ast.ClassDef | ast.FunctionDef)
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
