@@ -81,7 +81,7 @@ def test_the_comparison_names_the_first_wrong_value() -> None:
     with BareEngine(TINY) as engine:
         engine.take(machine)
         image = image_of(machine, 0)
-        run = engine.run(image, maps=True)
+        run = engine.run(image, maps=True, limit=100_000)
         assert difference(machine, image, run) is None
         machine.bias[-1] += 1
         found = difference(machine, image, run)
