@@ -48,8 +48,10 @@ def summary(dotted: str, member: str = "") -> str:
     tree: ast.AST = ast.parse(file.read_text(encoding="utf-8"))
     if member:
         # The last one: before it stand the overloads, which say nothing.
-        parts = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef))
-        tree = [node for node in parts if node.name == member][-1]
+        parts = (
+            node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        )
+        *_, tree = (node for node in parts if node.name == member)
     assert isinstance(tree, ast.Module | ast.ClassDef | ast.FunctionDef)
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
