@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
@@ -42,49 +41,67 @@ def measure(
     test = load_dataset(card.dataset, "test")
     zoo.check_test_data(card, test.digest)
     found = dict(card.fixed_accuracy)
-    partials = []
+    tally = Tally(test, digest([card.sha256, test.digest, BATCH, versions()]))
     for width in bits:
         engine = Engine(open_network(name, config, width).program)
-        key = digest([fingerprint(engine.program), test.digest, BATCH, versions()])
-        partials.append(writable_folder("measured") / f"{key[:32]}.json")
 
         def show(done: int, width: int = width) -> None:
             on_progress(width, done, len(test))
 
-        found[width] = _hits(engine, test, partials[-1], key, show) / len(test)
+        found[width] = tally.hits(engine, show) / len(test)
     ordered = {width: found[width] for width in sorted(found, reverse=True)}
     made = zoo.save_card(card.model_copy(update={"fixed_accuracy": ordered}), zoo.home(*where))
-    for partial in partials:
-        partial.unlink(missing_ok=True)
+    tally.forget()
     return made
 
 
-def _hits(
-    engine: Engine, test: Dataset, partial: Path, key: str, on_progress: Callable[[int], None]
-) -> int:
-    """Test images that the engine gets right, counted batch by batch."""
-    images, labels = pixels(test), torch.from_numpy(test.labels)
-    done, hits = _resumed(partial, key, len(test))
-    on_progress(done)
-    while done < len(test):
-        right = labels[done : done + BATCH]
-        hits += round(accuracy(engine, images[done : done + BATCH], right) * len(right))
-        done += len(right)
-        keep(partial, key, {"done": done, "hits": hits})
+class Tally:
+    """Hits of engines on a test set, batch by batch, in one file of hwsim's cache.
+
+    One file for all engines, so that there is no moment at which some of them are forgotten, the
+    others not. test: counted on. key: of the network, the test set and the versions; what another
+    call with this key has not finished is kept, too.
+    """
+
+    def __init__(self, test: Dataset, key: str) -> None:
+        self.test, self.key = test, key
+        self.path = writable_folder("measured") / f"{key[:32]}.json"
+        self._mine: set[str] = set()
+
+    def hits(self, engine: Engine, on_progress: Callable[[int], None]) -> int:
+        """Test images that the engine gets right."""
+        images, labels = pixels(self.test), torch.from_numpy(self.test.labels)
+        mine = fingerprint(engine.program)
+        self._mine.add(mine)
+        done, hits = self.counts().get(mine, (0, 0))
         on_progress(done)
-    return hits
+        while done < len(labels):
+            right = labels[done : done + BATCH]
+            hits += round(accuracy(engine, images[done : done + BATCH], right) * len(right))
+            done += len(right)
+            keep(self.path, self.key, {"counts": {**self.counts(), mine: (done, hits)}})
+            on_progress(done)
+        return hits
 
+    def forget(self) -> None:
+        """The card has what was counted here."""
+        others = {name: pair for name, pair in self.counts().items() if name not in self._mine}
+        if others:
+            keep(self.path, self.key, {"counts": others})
+        else:
+            self.path.unlink(missing_ok=True)
 
-def _resumed(partial: Path, key: str, total: int) -> tuple[int, int]:
-    """(images done, hits) of an earlier run with the same key; zeros where nothing is usable."""
-    try:
-        data = kept(partial, key)
-        if data is not None:
-            done, hits = int(data["done"]), int(data["hits"])
-            if 0 <= hits <= done <= total and (done == total or done % BATCH == 0):
-                return done, hits
-    except InputError:
-        raise
-    except (ValueError, LookupError, TypeError):
-        pass  # nothing usable is kept: start anew
-    return 0, 0
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Fingerprint of a program -> (images done, hits); nothing where nothing is usable."""
+        try:
+            data = kept(self.path, self.key) or {"counts": {}}
+            found = {name: (int(done), int(hits)) for name, (done, hits) in data["counts"].items()}
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return {}
+        size = len(self.test)
+        return {
+            name: (done, hits) for name, (done, hits) in found.items()
+            if 0 <= hits <= done <= size and (done == size or done % BATCH == 0)
+        }  # fmt: skip

@@ -161,25 +161,29 @@ def _kept_training(folder: Path) -> set[str]:
 
 def _watch_measuring(say: Say) -> None:
     from hwsim.runs import fixed_accuracy
+    from hwsim.runs.count import fingerprint
 
     fixed_accuracy.BATCH = BATCH
-    inner = fixed_accuracy._hits
+    inner = fixed_accuracy.Tally.hits
 
-    def hits(engine: Any, test: Any, partial: Path, key: str, show: Callable[[int], None]) -> int:
+    def hits(tally: Any, engine: Any, show: Callable[[int], None]) -> int:
         def begin(done: int) -> None:
-            if done < len(test):
-                say(f"{partial.stem} from {done}")
+            if done < len(tally.test):
+                say(f"{fingerprint(engine.program)} from {done}")
             show(done)
 
-        return inner(engine, test, partial, key, begin)
+        return inner(tally, engine, begin)
 
-    fixed_accuracy._hits = hits
+    fixed_accuracy.Tally.hits = hits  # type: ignore[method-assign]
 
 
 def _kept_measuring(folder: Path) -> set[str]:
-    found = {path.stem: json.loads(path.read_bytes())["done"] for path in
-             folder.glob("cache/measured/*.json")}  # fmt: skip
-    return {f"{stem} from {n}" for stem, done in found.items() for n in range(0, done, BATCH)}
+    return {
+        f"{name} from {n}"
+        for path in folder.glob("cache/measured/*.json")
+        for name, (done, _) in json.loads(path.read_bytes())["counts"].items()
+        for n in range(0, done, BATCH)
+    }
 
 
 # ---------------------------------------------------------------- study

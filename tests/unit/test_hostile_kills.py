@@ -8,14 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hwsim.defenses import retraining
+from hwsim.engine.module import Engine
 from hwsim.models.architectures import ARCHITECTURES
+from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.recipe import Recipe
 from hwsim.models.specs import SPECS
 from hwsim.models.train_network import Data, Places
+from hwsim.runs import fixed_accuracy
 from hwsim.training.prune import prune_network
+from tests.by_hand import mac, net
 from tests.fuzz.rounds import Progress
 from tests.hostile import clusters, meaning, small_world, victims
 from tests.hostile.kills import Counts, Moment, World, case, prepared
@@ -90,6 +95,25 @@ def test_the_epochs_of_a_pruning_round_are_kept_until_the_round_is(
     assert [path.stem.partition("-round-")[2] for path in tmp_path.glob("kept/p/*")] == ["1"]
     prune_network(start, 1.3, recipe, data, places, save_as="p")
     assert [path.stem.partition("-round")[2] for path in tmp_path.glob("kept/p/*")] == ["s"]
+
+
+def test_hits_of_all_widths_are_forgotten_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever dies between two steps finds all of them or none; what others count stays."""
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path))
+    monkeypatch.setattr(fixed_accuracy, "BATCH", 4)
+    images, labels = np.zeros((8, 1, 2, 2), np.uint8), np.zeros(8, np.int64)
+    test = Dataset("mnist", "test", images, labels, "here", "0" * 64, canonical=False)
+    engines = [Engine(net(mac((1, 2, 2), [[0] * 4, [n] * 4]))) for n in (0, 1, 2)]
+    mine, theirs = fixed_accuracy.Tally(test, "a" * 64), fixed_accuracy.Tally(test, "a" * 64)
+    assert [mine.hits(engine, lambda done: None) for engine in engines[:2]] == [8, 8]
+    theirs.hits(engines[2], lambda done: None)
+    assert list(mine.counts().values()) == [(8, 8)] * 3
+    mine.forget()
+    assert len(theirs.counts()) == 1
+    theirs.forget()
+    assert not mine.path.exists()
 
 
 def test_what_is_said_leaves_out_seconds_and_nothing_else(tmp_path: Path) -> None:
