@@ -45,11 +45,12 @@ class Adversarial:
 class Recipe:
     """How a network is trained.
 
-    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule. momentum: of stochastic
-    gradient descent with Nesterov's look-ahead (Sutskever et al. 2013); AdamW where None.
-    weight_decay: decoupled in AdamW, part of the gradient with momentum. shift: largest random translation in pixels, zero filled.
-    flip: random horizontal mirror. precision: ``bfloat16`` (autocast) or ``float32``.
-    seed: initialisation, order and augmentation. adversarial: what is mixed in, if anything.
+    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule. momentum: of
+    stochastic gradient descent with Nesterov's look-ahead (Sutskever et al. 2013); AdamW where
+    None. weight_decay: AdamW's is decoupled, with momentum it is part of the gradient. shift:
+    largest random translation in pixels, zero filled. flip: random horizontal mirror. precision:
+    ``bfloat16`` (autocast) or ``float32``. seed: initialisation, order and augmentation.
+    adversarial: what is mixed in, if anything.
     """
 
     epochs: int = 12
