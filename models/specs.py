@@ -175,10 +175,6 @@ SPECS |= {
 }  # fmt: skip
 for _name in ("mlperf-resnet8", "cifar-mobilenet", "resnet20"):
     SPECS[f"{_name}-h16"] = replace(_hashed(SPECS[_name], 1 / 16), stored="float32")
-# Its 17 thousand weights are learnt sooner.
-SPECS["resnet20-h16"] = replace(
-    SPECS["resnet20-h16"], recipe=replace(SPECS["resnet20"].recipe, epochs=20)
-)
 
 #: CPU seconds of one epoch on one core of an AMD EPYC with AVX-512 and bfloat16; of the plain
 #: networks on one of an Intel Xeon with AMX.
