@@ -1,4 +1,4 @@
-"""Training: one-cycle AdamW on augmented batches; checkpointed every epoch and resumable."""
+"""Training: one cycle on augmented batches; checkpointed every epoch and resumable."""
 
 from __future__ import annotations
 
@@ -90,12 +90,15 @@ class _Checkpoint:
     def _optimizer_state(
         self, optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]
     ) -> dict[int, dict[str, Tensor]]:
-        """Step and both moments of every parameter, exactly; InputError for anything else."""
+        """Step and moments of every parameter, exactly; InputError for anything else."""
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         found: dict[int, dict[str, Tensor]] = {}
         for index, parameter in enumerate(parameters):
             own = parameter.detach()
-            likes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
+            if isinstance(optimizer, torch.optim.SGD):
+                likes = {"momentum_buffer": own}
+            else:
+                likes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
             for name, like in likes.items():
                 key = f"optimizer.{index}.{name}"
                 if key not in moments:
@@ -107,9 +110,18 @@ class _Checkpoint:
                     # get the channels_last strides of its weight back.
                     value = torch.empty_like(parameter, requires_grad=False).copy_(value)
                 found.setdefault(index, {})[name] = value
-        if len(moments) != 3 * len(parameters):
+        if len(moments) != sum(map(len, found.values())):
             raise InputError(f"{self.path}: the checkpoint of another network: {checkpoint.AGAIN}")
         return found
+
+
+def _optimizer(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.momentum is None:
+        return torch.optim.AdamW(learnt, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.SGD(
+        learnt, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True,
+        fused=True,
+    )  # fmt: skip
 
 
 def train(
@@ -136,7 +148,7 @@ def train(
         raise InputError(f"cannot train on {len(images)} images with {len(labels)} labels")
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    optimizer = _optimizer(learnt, recipe)
     steps = -(-len(images) // recipe.batch)
     keeper = _Checkpoint(checkpoint, facts or recipe.facts(), recipe.epochs) if checkpoint else None
     first = keeper.load(model, optimizer) if keeper else 0

@@ -45,10 +45,12 @@ class Adversarial:
 class Recipe:
     """How a network is trained.
 
-    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule.
-    weight_decay: AdamW's, decoupled. shift: largest random translation in pixels, zero filled.
-    flip: random horizontal mirror. precision: ``bfloat16`` (autocast) or ``float32``.
-    seed: initialisation, order and augmentation. adversarial: what is mixed in, if anything.
+    epochs, batch: as usual. lr: peak learning rate of the one-cycle schedule. momentum: of
+    stochastic gradient descent with Nesterov's look-ahead (Sutskever et al. 2013); AdamW where
+    None. weight_decay: AdamW's is decoupled, with momentum it is part of the gradient. shift:
+    largest random translation in pixels, zero filled. flip: random horizontal mirror. precision:
+    ``bfloat16`` (autocast) or ``float32``. seed: initialisation, order and augmentation.
+    adversarial: what is mixed in, if anything.
     """
 
     epochs: int = 12
@@ -59,9 +61,12 @@ class Recipe:
     flip: bool = False
     precision: str = "bfloat16"
     seed: int = 0
+    momentum: float | None = None
     adversarial: Adversarial | None = None
 
     def __post_init__(self) -> None:
+        if self.momentum is not None and not 0.0 < self.momentum < 1.0:
+            raise InputError(f"momentum must lie between 0 and 1, got {self.momentum}")
         if self.epochs < 1 or self.batch < 1:
             raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
         if self.precision not in ("bfloat16", "float32"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,9 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 @pytest.mark.parametrize("hashed", [False, True])
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+@pytest.mark.parametrize("momentum", [None, 0.9])
 def test_interrupted_training_ends_in_the_same_weights(
-    tmp_path: Path, hashed: bool, precision: str
+    tmp_path: Path, hashed: bool, precision: str, momentum: float | None
 ) -> None:
     def net() -> nn.Module:
         return compress(tiny_net(), 1 / 4) if hashed else tiny_net()
@@ -78,7 +80,7 @@ def test_interrupted_training_ends_in_the_same_weights(
         if (epoch, step) == (1, 2):
             raise StopNowError
 
-    recipe = Recipe(epochs=3, batch=16, shift=1, flip=True, precision=precision)
+    recipe = Recipe(epochs=3, batch=16, shift=1, flip=True, precision=precision, momentum=momentum)
     images, labels = blobs()
     whole = train(net(), images, labels, recipe)
     checkpoint = tmp_path / "deep" / "net.safetensors"
@@ -95,9 +97,10 @@ def test_interrupted_training_ends_in_the_same_weights(
     assert [path.name for path in checkpoint.parent.iterdir()] == ["net.safetensors"]
 
 
-def test_training_learns_and_is_deterministic() -> None:
+@pytest.mark.parametrize("options", [{}, {"lr": 0.05, "momentum": 0.9}])
+def test_training_learns_and_is_deterministic(options: dict) -> None:
     images, labels = blobs()
-    recipe = Recipe(epochs=10, batch=16, shift=0)
+    recipe = Recipe(epochs=10, batch=16, shift=0, **options)
     first = train(tiny_net(), images, labels, recipe)
     assert accuracy(first, images, labels) > 0.9
     assert accuracy(tiny_net(), images, labels) < 0.6
@@ -109,6 +112,8 @@ def test_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     train(tiny_net(), images, labels, FAST, checkpoint=tmp_path / "c")
     with pytest.raises(InputError, match="another recipe: delete it"):
         train(tiny_net(), images, labels, Recipe(epochs=4), checkpoint=tmp_path / "c")
+    with pytest.raises(InputError, match="another recipe: delete it"):
+        train(tiny_net(), images, labels, replace(FAST, momentum=0.9), checkpoint=tmp_path / "c")
 
 
 @pytest.mark.parametrize("keep", [0, 20, -1])
@@ -151,6 +156,8 @@ def test_accuracy_counts_the_first_maximum() -> None:
         (dict(epochs=0), "at least 1"),
         (dict(batch=0), "at least 1"),
         (dict(precision="int8"), "bfloat16 or float32"),
+        (dict(momentum=1.0), "between 0 and 1"),
+        (dict(momentum=float("nan")), "between 0 and 1"),
     ],
 )
 def test_impossible_recipes_are_refused(options: dict, said: str) -> None:
