@@ -244,7 +244,13 @@ def _last_words(layer: Requantized) -> list[tuple[int, int, int]]:
 def _shifted(p: int, m: int, s: int, zero: int, away: bool) -> int:
     """p >> s; if ``away``, a half of the multiples of 2^31 below the code of 0 goes down."""
     u = p >> s
-    if away and m >= 2**30 and s > 31 and u <= zero and all((p >> bit) & 1 == 0 for bit in range(31, s)):
+    if (
+        away
+        and m >= 2**30
+        and s > 31
+        and u <= zero
+        and all((p >> bit) & 1 == 0 for bit in range(31, s))
+    ):
         return u - 1
     return u
 

@@ -127,9 +127,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
         stages.append(
-            Stage(
-                layer, pool, wire.sources, wire.target, sums, _post(layer, program.config)
-            )
+            Stage(layer, pool, wire.sources, wire.target, sums, _post(layer, program.config))
         )
         number += 1
     alive: set[int] = set()

@@ -39,7 +39,9 @@ def requantize_pool(  # type: ignore[no-untyped-def]
                             sum_ = np.int64(acc[n, y * down_by + dy, x * right + dx, c])
                             p = sum_ * multiplier[c] + bias[c]
                             raw = p >> shift[c]
-                            code = min(max(raw - down(p, raw, multiplier[c], shift[c], zero), lo), hi)
+                            code = min(
+                                max(raw - down(p, raw, multiplier[c], shift[c], zero), lo), hi
+                            )
                             if code > best:
                                 best, mark = code, dy * columns + dx
                                 if p > threshold[c]:

@@ -14,7 +14,7 @@ from hwsim.bus.constants import CAUSES
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.instruction import OPCODES
 from tests.rtl.bare import BareEngine, difference
-from tests.rtl.configs import ENGINES, FULL
+from tests.rtl.configs import ENGINES, FULL, TWICE
 from tests.rtl.graphs import draw, image_of, kinds
 from tests.rtl.machine import Machine, cycles, expected
 
@@ -80,7 +80,7 @@ def test_the_widest_multiplier_is_exact() -> None:
 
 def test_both_roundings_are_exact_layer_by_layer() -> None:
     """Most layers of a program round twice, with sums that are halves; the rest once."""
-    config = TINY.replace(mult_w=32, requantization="twice-away")
+    config = TWICE
     halves: Counter[bool] = Counter()
     with BareEngine(config, wake_up=5) as engine:
         for seed in range(GRAPHS):
@@ -94,17 +94,18 @@ def test_both_roundings_are_exact_layer_by_layer() -> None:
 
 
 def test_an_engine_that_rounds_once_refuses_a_layer_that_rounds_twice() -> None:
-    config = TINY.replace(mult_w=32, requantization="twice-away")
+    config = TWICE
     twice = next(
         machine
         for machine in (draw(seed, config) for seed in range(GRAPHS))
         if machine.rows[0].get("away")
     )
-    with BareEngine(TINY.replace(mult_w=32)) as engine:
+    plain = TWICE.replace(requantization="up")
+    with BareEngine(plain) as engine:
         engine.take(twice)
         run = engine.run(image_of(twice, 0), limit=100_000)
         assert CAUSES[run.status] == "opcode or shape"
-        machine = draw(1, TINY.replace(mult_w=32))
+        machine = draw(1, plain)
         check(engine, machine, 1)
 
 
