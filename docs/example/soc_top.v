@@ -70,7 +70,8 @@ module soc_top (
       .ADD(1),
       .AVERAGE(1),
       .GROUPS(1),
-      .LUT_TABLES(4)
+      .LUT_TABLES(4),
+      .REQUANTIZATION(0)
   ) u_engine (
       .clk_i(clk_i),
       .rst_i(rst_q[1]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,8 +35,16 @@ from hwsim.files.shown import say
 @config_option
 @click.option(
     "--mult-w",
-    type=click.IntRange(8, 31),
+    type=click.IntRange(8, 32),
     help="Bits of the requantization multiplier  [default: the configuration's, 16]",
+)
+@click.option(
+    "--requantization",
+    type=click.Choice(["up", "twice-up", "twice-away"]),
+    default="up",
+    show_default=True,
+    help="How layers of an int8 .tflite file round: to the nearest, as TFLite's optimized kernels, "
+    "as its reference kernels. The latter two take 32-bit multipliers and are exact.",
 )
 @click.option(
     "--images",
@@ -54,6 +63,7 @@ def command(
     bounds: tuple[float, float] | None,
     config: str | None,
     mult_w: int | None,
+    requantization: str,
     images: int,
     seed: int,
     force: bool,
@@ -69,6 +79,7 @@ def command(
     Examples:
       hwsim import net.tflite -o net.hne
       hwsim import net.onnx --data test.npz --images 1000
+      hwsim import net.tflite --requantization twice-away
     """
     from hwsim.files.output import prepare_json_path
 
@@ -86,7 +97,8 @@ def command(
         engine = load_config(config or "default")
         engine = engine if mult_w is None else engine.replace(mult_w=mult_w)
         arrays = read_data(data) if data is not None else None
-        model = load_model(file, engine, data=arrays, bounds=bounds)
+        kernel: Any = None if requantization == "up" else requantization
+        model = load_model(file, engine, data=arrays, bounds=bounds, kernel=kernel)
     console.print(tables.understood(model))
     for note in model.notes:
         say(f"note: {note}")

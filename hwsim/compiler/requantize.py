@@ -14,6 +14,11 @@ def rounded(value: Real, step: Fraction, frac: int = 0) -> int:
     return math.floor(Fraction(value) / step * Fraction(2) ** frac + Fraction(1, 2))
 
 
+def multiplier_bits(config: EngineConfig) -> int:
+    """Bits of a multiplier that rounds once: ``twice-away`` takes the largest ones for itself."""
+    return config.mult_w - (config.requantization != "up")
+
+
 def requantize(
     ratio: Real,
     offset: Real,
@@ -32,7 +37,7 @@ def requantize(
     width = config.acc_w + config.mult_w
     most = width - 1
     while most >= 0:
-        found = multiplier_and_shift(ratio, config.mult_w, most)
+        found = multiplier_and_shift(ratio, multiplier_bits(config), most)
         if found is None:
             return None
         m, s = found
@@ -54,7 +59,7 @@ def requantize_sum(
 
     zeros: of both sources and of the target. None if nothing fits.
     """
-    width, limit = config.acc_w + config.mult_w, (1 << (config.mult_w - 1)) - 1
+    width, limit = config.acc_w + config.mult_w, (1 << (multiplier_bits(config) - 1)) - 1
     for s in range(width - 1, -1, -1):
         one, two = (nearest(ratio, s) for ratio in ratios)
         if max(abs(one), abs(two)) > limit:

@@ -25,6 +25,7 @@ from hwsim.program.workspace import image_bytes
 from hwsim.units import average as average_unit
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
+from hwsim.units import post_away
 from hwsim.units.post import Words
 
 #: Types of sums that fit 32 bits: float32 holds integers below 2^24 only.
@@ -224,7 +225,7 @@ class Datapath:
         lanes = stage.sums.lanes if stage.sums is not None else None
         if isinstance(stage.layer, AddLayer):
             _add(stage.post, sources, out, state)
-        elif lanes is not None and state is None and stage.pool is None:
+        elif lanes is not None and state is None and stage.pool is None and stage.post.away is None:
             assert isinstance(stage.post.words, Words)
             lanes.codes(sources[0], stage.post.words, stage.post.lo, stage.post.hi, out)
         else:
@@ -236,6 +237,13 @@ def _requantize(
     stage: Stage, post: Post, sums: NDArray[Any], out: NDArray[Any], state: NDArray[Any] | None
 ) -> None:
     m, b, s = post.multiplier, post.bias, post.shift
+    if post.away is not None:
+        marks = np.empty(out.shape, np.uint8) if state is None else state
+        post_away.requantize_pool(
+            sums, m, b, s, post.threshold, post.away, post.lo, post.hi, stage.kernel, stage.stride,
+            out, marks,
+        )  # fmt: skip
+        return
     if stage.pool is None and sums.dtype in NARROW and out.dtype == np.uint8:
         acc, codes = sums.reshape(-1), out.reshape(-1)
         if state is None:
@@ -270,6 +278,11 @@ def _add(
 ) -> None:
     one, two = sources
     (m1, m2), b, s = post.multiplier.tolist(), int(post.bias[0]), int(post.shift[0])
+    limit = int(post.threshold[0])
+    if post.away is not None:
+        marks = np.empty(out.shape, np.uint8) if state is None else state
+        post_away.add(one, two, m1, m2, b, s, limit, post.away, post.lo, post.hi, out, marks)
+        return
     if state is None and out.dtype == np.uint8:
         flat = one.reshape(-1), two.reshape(-1)
         post_unit.add_bytes(*flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1))
@@ -277,5 +290,4 @@ def _add(
     if state is None:
         post_unit.add(one, two, m1, m2, b, s, post.lo, post.hi, out)
         return
-    limit = int(post.threshold[0])
     post_unit.add_state(one, two, m1, m2, b, s, limit, post.lo, post.hi, out, state)

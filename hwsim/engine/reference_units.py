@@ -62,7 +62,7 @@ def compute(config: EngineConfig, layer: Layer, sources: list[Map]) -> Step:
         wide = _affine(config, layer, sources[0])
     else:
         wide = _add(config, layer, sources[0], sources[1])
-    return Step(layer, sources, _requantized(layer, wide), wide)
+    return Step(layer, sources, _requantized(config, layer, wide), wide)
 
 
 # --- geometry -------------------------------------------------------------------------------------
@@ -221,13 +221,38 @@ def _widened(
     return p
 
 
-def _requantized(layer: Requantized, wide: Map) -> Map:
+def _requantized(config: EngineConfig, layer: Requantized, wide: Map) -> Map:
     if is_last(layer):
         return wide
+    away = config.requantization == "twice-away"
     return [
-        [[min(max(p >> s, layer.lo), layer.hi) for p in row] for row in plane]
-        for plane, (_, s, _) in zip(wide, words(layer), strict=True)
+        [
+            [min(max(_shifted(p, m, s, layer.zero, away), layer.lo), layer.hi) for p in row]
+            for row in plane
+        ]
+        for plane, (m, s, _) in zip(wide, _last_words(layer), strict=True)
     ]
+
+
+def _last_words(layer: Requantized) -> list[tuple[int, int, int]]:
+    """``words``; of an addition, the m is of its second source."""
+    if isinstance(layer, AddLayer):
+        return [(layer.multiplier.tolist()[1], s, b) for _, s, b in words(layer)]
+    return words(layer)
+
+
+def _shifted(p: int, m: int, s: int, zero: int, away: bool) -> int:
+    """p >> s; if ``away``, a half of the multiples of 2^31 below the code of 0 goes down."""
+    u = p >> s
+    if (
+        away
+        and m >= 2**30
+        and s > 31
+        and u <= zero
+        and all((p >> bit) & 1 == 0 for bit in range(31, s))
+    ):
+        return u - 1
+    return u
 
 
 def _must_fit(layer: Layer, i: int, value: int, bits: int) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.sums import Sums
+from hwsim.numbers.config import EngineConfig
 from hwsim.program.layers import (
     AddLayer,
     AffineLayer,
@@ -40,7 +41,8 @@ class Post:
     """Requantization words by output channel, int64, as the loops take them.
 
     threshold: what p must exceed for its gradient to pass, lo · 2^s + 2^(s−1); where that is beyond
-    int64, nothing does. narrow: the multipliers as int32. words: all of them, for vectors.
+    int64, nothing does. narrow: the multipliers as int32. words: all of them, for vectors. away:
+    the code of 0, if halves go away from it (units/post_away.py); None of ``up``.
     """
 
     multiplier: I64
@@ -52,6 +54,7 @@ class Post:
     hi: int
     negative: bool
     words: Words | AddWords
+    away: int | None
 
 
 @dataclass(eq=False)
@@ -124,9 +127,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
         stages.append(
-            Stage(
-                layer, pool, wire.sources, wire.target, sums, _post(layer, program.config.act_max)
-            )
+            Stage(layer, pool, wire.sources, wire.target, sums, _post(layer, program.config))
         )
         number += 1
     alive: set[int] = set()
@@ -155,9 +156,10 @@ def _fuses(
     )
 
 
-def _post(layer: Layer, act_max: int) -> Post | None:
+def _post(layer: Layer, config: EngineConfig) -> Post | None:
     if isinstance(layer, PoolLayer | LutLayer):
         return None
+    act_max = config.act_max
     channels = layer.out_shape[0]
     m, s, b = layer.multiplier, layer.shift, layer.bias
     if isinstance(layer, AverageLayer):
@@ -176,6 +178,7 @@ def _post(layer: Layer, act_max: int) -> Post | None:
     return Post(
         m.astype(np.int64), m.astype(np.int32), b.astype(np.int64), s.astype(np.int64),
         thresholds, layer.lo, layer.hi, bool((m < 0).any()), words,
+        layer.zero if config.requantization == "twice-away" else None,
     )  # fmt: skip
 
 

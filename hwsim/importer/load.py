@@ -25,6 +25,7 @@ from hwsim.importer.data import UserData, as_images
 from hwsim.importer.float_side import float_side
 from hwsim.importer.graph import FileGraph, FileInput
 from hwsim.importer.group import grouped, image_codes
+from hwsim.importer.kernel_words import Kernel, engine_of
 from hwsim.importer.limits import MAX_FILE
 from hwsim.importer.lowering import Lowered, fitting, lower
 from hwsim.importer.names import FOREIGN, is_function, is_image
@@ -80,6 +81,7 @@ def load_model(
     *,
     data: UserData | None = None,
     bounds: tuple[float, float] | None = None,
+    kernel: Kernel | None = None,
 ) -> LoadedModel:
     """A network of any kind as a Program, and its float twin.
 
@@ -97,6 +99,11 @@ def load_model(
         an input that a quantized file leaves in real numbers.
     bounds : (float, float), optional
         That range, instead of the data's.
+    kernel : str, optional
+        Of TFLite's integer kernels, which every layer of an int8 .tflite file rounds as, bit for
+        bit: ``twice-up``, the optimized ones, or ``twice-away``, the reference ones. The engine
+        then has 32-bit multipliers and, for the latter, that ``requantization``. Else each layer
+        rounds once, to the nearest.
 
     Returns
     -------
@@ -115,6 +122,8 @@ def load_model(
         return _compiled(type(source).__name__, source, None, engine, data, {})
     name = str(source)
     path = Path(name)
+    if kernel is not None and path.suffix != ".tflite":
+        raise InputError(f"{name}: only int8 .tflite files round as {kernel}: leave it out")
     if is_image(name):
         return LoadedModel(path.stem, rom.load(path))
     if is_function(name):
@@ -130,8 +139,12 @@ def load_model(
     graph = read_graph(path)
     about["dialect"] = graph.dialect_name
     if not graph.quantized:
+        if kernel is not None:
+            raise InputError(
+                f"{name}: is a float network, nothing rounds as {kernel}: leave it out"
+            )
         return _compiled(path.stem, twin(graph), graph, engine, data, about)
-    return _quantized(path.stem, graph, engine, data, bounds, about)
+    return _quantized(path.stem, graph, engine, data, bounds, about, kernel)
 
 
 def read_graph(path: Path | str) -> FileGraph:
@@ -162,6 +175,7 @@ def _quantized(
     data: UserData | None,
     bounds: tuple[float, float] | None,
     about: dict[str, Any],
+    kernel: Kernel | None,
 ) -> LoadedModel:
     levels = engine.act_max + 1
     codes = image_codes(graph, levels)
@@ -172,8 +186,11 @@ def _quantized(
     steps = grouped(graph, codes)
     config, grown = fitting(steps, engine)
     notes += grown
+    if kernel is not None:
+        config = engine_of(config, kernel)
+        about["rounds_as"] = kernel
     steps = dataclasses.replace(steps, notes=(*notes, *steps.notes))
-    lowered = lower(steps, config, about)
+    lowered = lower(steps, config, about, kernel)
     told_all = tuple(lowered.program.provenance.get("notes", ()))
     return LoadedModel(
         name, lowered.program, twin(graph, logits=True), graph, steps, lowered, told_all

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.compiler.requantize import requantize, requantize_sum
+from hwsim.compiler.requantize import multiplier_bits, requantize, requantize_sum
 from hwsim.errors import CompileError
+from hwsim.importer import kernel_words
+from hwsim.importer.kernel_words import Kernel
 from hwsim.importer.steps import IntegerStep, IntegerSteps, Value
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
@@ -47,7 +49,10 @@ class Lowered:
 
 
 def lower(
-    steps: IntegerSteps, config: EngineConfig, provenance: dict[str, Any] | None = None
+    steps: IntegerSteps,
+    config: EngineConfig,
+    provenance: dict[str, Any] | None = None,
+    kernel: Kernel | None = None,
 ) -> Lowered:
     """The checked Program of a network's steps.
 
@@ -59,13 +64,15 @@ def lower(
         Whose words are wide enough for the file's integers; ``fitting`` gives one.
     provenance : dict, optional
         Where the file came from; notes are added.
+    kernel : str, optional
+        Of TFLite, which every layer rounds as; ``config`` is one of ``kernel_words.engine_of``.
 
     Raises
     ------
     CompileError
         Naming the layer, for what does not fit the engine.
     """
-    layers = [_layer(step, config) for step in steps.steps]
+    layers = [_layer(step, config, kernel) for step in steps.steps]
     numbers: dict[Value, int] = {steps.input: 0}
 
     def place(value: Value) -> Place:
@@ -123,9 +130,9 @@ def fitting(steps: IntegerSteps, config: EngineConfig) -> tuple[EngineConfig, li
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def _layer(step: IntegerStep, config: EngineConfig) -> Layer:
+def _layer(step: IntegerStep, config: EngineConfig, kernel: Kernel | None) -> Layer:
     if step.kind in ("conv", "fc"):
-        return _mac(step, config)
+        return _mac(step, config, kernel)
     shape = step.sources[0].shape
     if step.kind == "pool":
         assert step.window is not None
@@ -133,7 +140,7 @@ def _layer(step: IntegerStep, config: EngineConfig) -> Layer:
         window = reaching(step.window, shape)
         return PoolLayer(step.name, shape, step.target.shape, window)
     if step.kind == "average":
-        return _mac(summed(step), config) if too_large(step) else _average(step, config)
+        return _mac(summed(step), config, kernel) if too_large(step) else _average(step, config)
     if step.kind == "output":
         words = np.full(shape[0], -code(step.sources[0]), np.int64)
         none = np.zeros(shape[0], np.int32)
@@ -150,10 +157,10 @@ def _layer(step: IntegerStep, config: EngineConfig) -> Layer:
     assert step.target is not None
     if step.kind == "affine":
         zero = code(step.sources[0])
-        m, s, b = _words(step, [zero] * shape[0], [config.act_max] * shape[0], config)
+        m, s, b = _words(step, [zero] * shape[0], [config.act_max] * shape[0], config, kernel)
         return AffineLayer(step.name, shape, m, s, b, last=False, **_written(step))
     if step.kind == "add":
-        return _add(step, config)
+        return _add(step, config, kernel)
     table = step.table() + step.target.codes.shift
     # Codes beyond the file's own are never read; they continue its last one.
     table = np.concatenate([table, np.full(config.act_max + 1 - len(table), table[-1])])
@@ -184,7 +191,7 @@ def _summing(step: IntegerStep) -> str:
     )
 
 
-def _mac(step: IntegerStep, config: EngineConfig) -> MacLayer:
+def _mac(step: IntegerStep, config: EngineConfig, kernel: Kernel | None) -> MacLayer:
     weights, source = step.weights, step.sources[0]
     assert weights is not None
     matrix = weights.reshape(len(weights), -1)
@@ -222,7 +229,7 @@ def _mac(step: IntegerStep, config: EngineConfig) -> MacLayer:
         words = [_answer(step, one, unit) - zero for one, zero in _each(step, sums)]
         return _with(layer, bias=np.array(words, np.int64), scale=float(unit))
     reach = layer.accumulator_bound(config.act_max).tolist()
-    m, s, b = _words(step, sums, reach, config)
+    m, s, b = _words(step, sums, reach, config, kernel)
     return _with(layer, multiplier=m, shift=s, bias=b, **_written(step))
 
 
@@ -263,13 +270,16 @@ def _average(step: IntegerStep, config: EngineConfig) -> AverageLayer:
     return _with(layer, multiplier=m, shift=s, bias=b, **_written(step))
 
 
-def _add(step: IntegerStep, config: EngineConfig) -> AddLayer:
+def _add(step: IntegerStep, config: EngineConfig, kernel: Kernel | None) -> AddLayer:
     target = step.target
     assert target is not None
     one, two = (gain / target.codes.scale for gain in step.ratio)
     zeros = code(step.sources[0]), code(step.sources[1]), code(target)
     offset = step.offset[0] + lowered_by(step)
-    found = requantize_sum((one, two), offset, target.codes.scale, zeros, config)
+    if kernel is not None:
+        found = kernel_words.addition(step, zeros, config)
+    else:
+        found = requantize_sum((one, two), offset, target.codes.scale, zeros, config)
     if found is None:
         raise _does_not_fit(step, 0, config)
     (m, n), s, b = found
@@ -283,7 +293,13 @@ def _add(step: IntegerStep, config: EngineConfig) -> AddLayer:
     )
 
 
-def _words(step: IntegerStep, sums: list[int], reach: list[int], config: EngineConfig) -> Words:
+def _words(
+    step: IntegerStep,
+    sums: list[int],
+    reach: list[int],
+    config: EngineConfig,
+    kernel: Kernel | None = None,
+) -> Words:
     """(m, s, b) of every channel."""
     assert step.target is not None
     codes, found = step.target.codes, []
@@ -294,6 +310,8 @@ def _words(step: IntegerStep, sums: list[int], reach: list[int], config: EngineC
         if away is not None:
             alike = [np.full(len(sums), word, np.int64) for word in away]
             return alike[0].astype(np.int32), alike[1].astype(np.int32), alike[2]
+    if kernel is not None and step.kind != "average":
+        return _arrays(kernel_words.words(step, sums, reach, config, code(step.target), kernel))
     ratios = step.ratio if len(step.ratio) > 1 else step.ratio * len(sums)
     for channel, ((offset, zero_sum), most) in enumerate(
         zip(_each(step, sums), reach, strict=True)
@@ -307,7 +325,11 @@ def _words(step: IntegerStep, sums: list[int], reach: list[int], config: EngineC
         if one is None:
             raise _does_not_fit(step, channel, config)
         found.append(one)
-    m, s, b = zip(*found, strict=True)
+    return _arrays(found)
+
+
+def _arrays(rows: Sequence[tuple[int, int, int]]) -> Words:
+    m, s, b = zip(*rows, strict=True)
     return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
 
 
@@ -325,7 +347,7 @@ def _away(step: IntegerStep, reach: int, config: EngineConfig) -> tuple[int, int
         return None
     n, zero = step.window.size, source.shift
     most = max(abs(source.low), abs(source.high))
-    width, limit = config.acc_w + config.mult_w, (1 << (config.mult_w - 1)) - 1
+    width, limit = config.acc_w + config.mult_w, (1 << (multiplier_bits(config) - 1)) - 1
     for s in range(width - 1, 0, -1):
         m = (1 << s) // n + 1
         b = (zero << s) + (1 << (s - 1)) - n * zero * m

@@ -57,7 +57,7 @@ def codes(step: IntegerStep, sources: list[I64], model: str, total: I64 | None =
     if step.kind == "lut":
         return step.table()[sources[0] - step.sources[0].codes.low]
     if step.kind == "add":
-        found = _added(step, sources, model)
+        found = added(step, sources, model)
     else:
         total = sums(step, sources) if total is None else total
         if step.bipolar:
@@ -77,10 +77,10 @@ def _requantized(step: IntegerStep, total: I64, model: str) -> I64:
         # Their averages do not rescale: codes in, codes out.
         return _average(total + step.sources[0].codes.zero * step.window.size, step.window.size)
     if model == "half-even":
-        factors = _float32_factors(step)
-        return np.rint(total.astype(np.float32) * factors).astype(np.int64) + zero
+        single = _float32_factors(step)
+        return np.rint(total.astype(np.float32) * single).astype(np.int64) + zero
     found = np.empty_like(total)
-    for channel, factor in enumerate(_factors(step, total.shape[1])):
+    for channel, factor in enumerate(factors(step, total.shape[1])):
         found[:, channel] = _ONE_BY_ONE[model](total[:, channel], factor)
     return found + zero
 
@@ -102,7 +102,7 @@ def _real(step: IntegerStep, total: I64) -> NDArray[np.float64]:
     return total * ratio + offset
 
 
-def _factors(step: IntegerStep, channels: int) -> list[float]:
+def factors(step: IntegerStep, channels: int) -> list[float]:
     """Float64 factors from sums to codes, as TFLite prepares them: s_x · s_w / s_y of float32."""
     assert step.target is not None
     s_x, s_y = float(step.sources[0].codes.scale), float(step.target.codes.scale)
@@ -143,7 +143,7 @@ def _twice_up(total: I64, factor: float) -> I64:
     return (product + ((1 << shift) >> 1)) >> shift
 
 
-def _once_away(total: I64, factor: float) -> I64:
+def once_away(total: I64, factor: float) -> I64:
     product = total * factor
     return (np.sign(product) * np.floor(np.abs(product) + 0.5)).astype(np.int64)
 
@@ -159,7 +159,7 @@ def _once(total: I64, factor: float) -> I64:
 _ONE_BY_ONE: dict[str, Callable[[I64, float], I64]] = {
     "twice-away": _twice_away,
     "twice-up": _twice_up,
-    "once-away": _once_away,
+    "once-away": once_away,
     "once": _once,
 }
 
@@ -167,7 +167,7 @@ _ONE_BY_ONE: dict[str, Callable[[I64, float], I64]] = {
 # --- sums and averages ----------------------------------------------------------------------------
 
 
-def _added(step: IntegerStep, sources: list[I64], model: str) -> I64:
+def added(step: IntegerStep, sources: list[I64], model: str) -> I64:
     assert step.target is not None
     to = step.target.codes
     one, two = (x - value.codes.zero for x, value in zip(sources, step.sources, strict=True))

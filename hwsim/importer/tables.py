@@ -88,10 +88,12 @@ def _head(model: LoadedModel) -> str:
     image = model.program.input
     shape = "x".join(map(str, image.shape))
     opset = f", {graph.opset}" if graph.opset else ""
+    kernel = model.program.provenance.get("rounds_as")
+    rounds = f", rounding as {kernel} ({MODELS[kernel]})" if kernel else ""
     return (
         f"{graph.dialect_name}{opset}: {shape} -> {model.program.classes}, for {config.name} with "
         f"{config.act_w}-bit activations, {config.wgt_w}-bit weights, {config.mult_w}-bit "
-        f"multipliers\n"
+        f"multipliers{rounds}\n"
         f"input {graph.input.tensor}: a step is worth {float(image.scale):.6g}, real 0 "
         f"is code {image.zero}"
     )

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from hwsim.errors import ConfigError, InputError
 from hwsim.files.reading import MAX_TEXT, read_regular
@@ -21,6 +29,8 @@ PowerOfTwo = Annotated[int, Field(ge=1, le=4096)]
 #: What is printed as a name is one: no control characters, no spaces, no folder.
 NAME = r"^[A-Za-z0-9._-]+$"
 Depth = Annotated[int, Field(ge=1, le=2**26)]
+#: How post rounds, in the order of the Verilog parameter's values.
+Requantization = Literal["up", "twice-away"]
 
 #: configs/ of a checkout, linked to; a folder of its own in an installed hwsim.
 _FOLDER = Path(__file__).parents[1] / "configs"
@@ -41,8 +51,9 @@ class EngineConfig(BaseModel):
     instructions. softmax: with the probability unit, a 16-bit softmax of the logits; it costs no
     cycle of an inference. add, average, groups: with the hardware for additions of maps, for
     average pools and layers of one word a channel, for grouped convolutions. lut_tables: tables of
-    2^ACT_W entries for pointwise functions, 0 for none. clock_mhz: turns cycles into time; not a
-    property of the logic.
+    2^ACT_W entries for pointwise functions, 0 for none. requantization: ``up`` rounds once, halves
+    up; ``twice-away`` also as TFLite's reference kernels do, for codes of up to 8 bits, 32-bit
+    accumulators and 32-bit multipliers. clock_mhz: turns cycles into time; not a property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -54,7 +65,7 @@ class EngineConfig(BaseModel):
     act_w: Annotated[int, Field(ge=4, le=16)] = 8
     wgt_w: Annotated[int, Field(ge=4, le=16)] = 8
     acc_w: Literal[32, 48] = 32
-    mult_w: Annotated[int, Field(ge=8, le=31)] = 16
+    mult_w: Annotated[int, Field(ge=8, le=32)] = 16
     index_mode: Literal["sram", "hash"] = "sram"
     tile_depth: Depth
     wgt_depth: Depth
@@ -67,6 +78,7 @@ class EngineConfig(BaseModel):
     average: bool = True
     groups: bool = True
     lut_tables: Annotated[int, Field(ge=0, le=64)] = 4
+    requantization: Requantization = "up"
     clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")
@@ -89,9 +101,24 @@ class EngineConfig(BaseModel):
             raise ValueError(f"cols must be a power of two, got {self.cols}")
         if self.acc_w + self.mult_w > 64:
             raise ValueError(f"acc_w + mult_w ({self.acc_w} + {self.mult_w}) must be at most 64")
+        if self.requantization != "up" and (
+            self.act_w > 8 or (self.acc_w, self.mult_w) != (32, 32)
+        ):
+            raise ValueError(
+                f"requantization {self.requantization} takes act_w up to 8, acc_w 32 and mult_w 32, "
+                f"got {self.act_w}, {self.acc_w} and {self.mult_w}"
+            )
         if self.wgt_depth % self.banks:
             raise ValueError(f"wgt_depth ({self.wgt_depth}) must be a multiple of banks")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Images and digests of engines without it are what they were before there was one.
+        data: dict[str, Any] = dump(self)
+        if data.get("requantization") == "up":
+            del data["requantization"]
+        return data
 
     @property
     def act_max(self) -> int:
@@ -120,12 +147,15 @@ class EngineConfig(BaseModel):
         return self.replace(act_w=bits, wgt_w=bits)
 
     def verilog_parameters(self) -> dict[str, int]:
-        """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash."""
+        """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash;
+        REQUANTIZATION 0 is up, 1 twice-away.
+        """
         skip = {"name", "clock_mhz"}
         values = {k.upper(): v for k, v in self.model_dump().items() if k not in skip}
         for name in ("SOFTMAX", "ADD", "AVERAGE", "GROUPS"):
             values[name] = int(values[name])
         values["INDEX_MODE"] = ("sram", "hash").index(self.index_mode)
+        values["REQUANTIZATION"] = get_args(Requantization).index(self.requantization)
         return values
 
 

@@ -35,6 +35,7 @@ FIELDS: dict[str, tuple[int, int, int]] = {
     "channel_base": (9, 0, 32),  # line of the scale and bias memories
     "prob_shift": (10, 0, 8),  # two's complement; last layer only
     "pad_top": (10, 8, 4),
+    "away": (10, 12, 1),  # rounds as ``requantization`` twice-away, around ``zero``
     "fill": (10, 16, 16),  # the code that padding of a convolution reads
     "lo": (11, 0, 16),  # bounds of a requantized code
     "hi": (11, 16, 16),
@@ -42,7 +43,8 @@ FIELDS: dict[str, tuple[int, int, int]] = {
     "in2_line": (13, 0, 32),  # second source of an add
     "out_line": (14, 0, 32),
     "groups": (15, 0, 16),
-    "table": (15, 16, 16),  # number of a lut's table
+    "table": (15, 16, 8),  # number of a lut's table
+    "zero": (15, 24, 8),  # code of real 0 of what is written, where ``away`` is 1
 }
 WORDS_PER_INSTRUCTION = 16
 

@@ -25,6 +25,7 @@ from hwsim.program.layers import (
     PoolLayer,
     Shape,
     binary_point,
+    is_last,
 )
 from hwsim.program.wires import (
     FeatureMap,
@@ -235,6 +236,8 @@ class Program:
                 row |= dict(prob_shift=self._prob_shift() & 0xFF)
         if not isinstance(layer, PoolLayer | LutLayer):
             row |= dict(lo=layer.lo, hi=layer.hi)
+            if self.config.requantization == "twice-away" and not is_last(layer):
+                row |= dict(away=1, zero=layer.zero)
         if isinstance(layer, MacLayer):
             spec = layer.spec
             row |= dict(

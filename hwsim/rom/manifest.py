@@ -59,9 +59,12 @@ class Manifest(Entry):
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
-        missing = sorted(EngineConfig.model_fields.keys() - self.config.model_fields_set)
+        written = self.config.model_fields_set
+        missing = sorted(EngineConfig.model_fields.keys() - written - {"requantization"})
         if missing:
             raise ValueError(f"config.{missing[0]}: Field required")
+        if "requantization" in written and self.config.requantization == "up":
+            raise ValueError("config.requantization: is absent where it is up")
         if self.input.codes != (0, self.config.act_max):
             raise ValueError(f"input: codes must be {[0, self.config.act_max]}")
         return self

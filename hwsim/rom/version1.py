@@ -21,7 +21,7 @@ from hwsim.rom.entries import Count, Entry, Shape, Small, Word, spec_of
 from hwsim.rom.manifest_parts import Digest, Frac, Name
 
 #: Fields of an engine that version 1 did not know; it is read as one that has them.
-LATER = ("add", "average", "groups", "lut_tables")
+LATER = ("add", "average", "groups", "lut_tables", "requantization")
 
 
 class _LayerEntry1(Entry):
@@ -103,7 +103,7 @@ class Manifest1(Entry):
         """What the digest covers, as it stands in the file."""
         body = self.model_dump(exclude={"digest"})
         for name in LATER:
-            del body["config"][name]
+            body["config"].pop(name, None)
         return body
 
     def engine(self) -> EngineConfig:

@@ -43,7 +43,9 @@ module hne_csr #(
     // Convolutions of groups, 0 or 1: a word for the host.
     parameter integer GROUPS = 1,
     // Tables of lut layers: a word for the host, and the end of their memory.
-    parameter integer LUT_TABLES = 4
+    parameter integer LUT_TABLES = 4,
+    // Roundings that post knows, 0 or 1: a word for the host.
+    parameter integer REQUANTIZATION = 0
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -88,7 +90,7 @@ module hne_csr #(
   localparam [1:0] DECERR = 2'b11;
   localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
   localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
-  localparam [5:0] LAST_OPTION = REG_LUT_TABLES;
+  localparam [5:0] LAST_OPTION = REG_REQUANTIZATION;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
@@ -261,6 +263,7 @@ module hne_csr #(
       REG_AVERAGE:    value = AVERAGE;
       REG_GROUPS:     value = GROUPS;
       REG_LUT_TABLES: value = LUT_TABLES;
+      REG_REQUANTIZATION: value = REQUANTIZATION;
       default: if (!counter) response = DECERR;
     endcase
   end

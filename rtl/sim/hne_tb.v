@@ -26,6 +26,7 @@ module hne_tb #(
     parameter integer AVERAGE = 1,
     parameter integer GROUPS = 1,
     parameter integer LUT_TABLES = 4,
+    parameter integer REQUANTIZATION = 0,
     parameter INIT_DIR = "rom"
 );
 
@@ -72,6 +73,7 @@ module hne_tb #(
       .AVERAGE(AVERAGE),
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
+      .REQUANTIZATION(REQUANTIZATION),
       .INIT_DIR(INIT_DIR)
   ) u_top (
       .clk_i(clk),

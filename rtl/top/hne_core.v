@@ -52,6 +52,10 @@ module hne_core #(
     // Tables of lut layers, 0 to 64, for codes of up to 8 bits: COLS copies of 2^ACT_W words each.
     // 0: no such layers.
     parameter integer LUT_TABLES = 4,
+    // 1: post also rounds as TFLite's reference kernels do, twice, halves away from the code of 0,
+    // for codes of up to 8 bits, ACC_W 32 and MULT_W 32. Costs a mask, and a choice in each lane
+    // of post.
+    parameter integer REQUANTIZATION = 0,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -114,7 +118,7 @@ module hne_core #(
   wire [PROG_W-1:0] fetch_address;
   wire [3:0] slot;
   wire [3:0] op, stride_w, stride_h, pad_left, pad_top, log2_groups;
-  wire last_layer, bad_shape, bad_size, bad_place, ones, add, lut, shared;
+  wire last_layer, bad_shape, bad_size, bad_place, ones, add, lut, shared, away;
   wire [1:0] scheme;
   wire [4:0] log2_hash_banks;
   wire [15:0] in_c, in_h, in_w, out_c, out_h, window_c, window_w, window_h, x_tiles;
@@ -123,7 +127,7 @@ module hne_core #(
   wire [7:0] prob_shift;
   wire [LINE_W-1:0] in_row, channel_step, group_step, out_step, first_line, pixel_tiles;
   wire [LINE_W-1:0] in_line, out_line;
-  wire [ACT_W-1:0] fill, lo, hi;
+  wire [ACT_W-1:0] fill, lo, hi, zero;
   wire [5:0] table_number;
   wire [8:0] rows, idle_cycles;
 
@@ -270,6 +274,7 @@ module hne_core #(
       .AVERAGE(AVERAGE),
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
+      .REQUANTIZATION(REQUANTIZATION),
       .LINE_W(LINE_W)
   ) u_instruction (
       .clk_i(clk_i),
@@ -301,6 +306,8 @@ module hne_core #(
       .prob_shift_o(prob_shift),
       .lo_o(lo),
       .hi_o(hi),
+      .away_o(away),
+      .zero_o(zero),
       .in_line_o(in_line),
       .out_line_o(out_line),
       .table_o(table_number),
@@ -385,6 +392,7 @@ module hne_core #(
       .CHAN_DEPTH(CHAN_DEPTH),
       .ADD(ADD),
       .LUT_TABLES(LUT_TABLES),
+      .REQUANTIZATION(REQUANTIZATION),
       .INIT_DIR(INIT_DIR),
       .LINE_W(LINE_W)
   ) u_mac (
@@ -401,6 +409,8 @@ module hne_core #(
       .groups_i(groups),
       .lo_i(lo),
       .hi_i(hi),
+      .away_i(away),
+      .zero_i(zero),
       .idle_i(idle_cycles),
       .out_line_i(out_line),
       .pixel_tiles_i(pixel_tiles),

@@ -17,8 +17,8 @@ generate
   if (ACT_W < 4 || ACT_W > 16 || WGT_W < 4 || WGT_W > 16) begin : gen_widths
     hne_illegal_ACT_W_and_WGT_W_must_be_4_to_16 stop ();
   end
-  if (MULT_W < 8 || MULT_W > 31 || ACC_W + MULT_W > 64) begin : gen_mult
-    hne_illegal_MULT_W_must_be_8_to_31_and_64_with_ACC_W stop ();
+  if (MULT_W < 8 || MULT_W > 32 || ACC_W + MULT_W > 64) begin : gen_mult
+    hne_illegal_MULT_W_must_be_8_to_32_and_64_with_ACC_W stop ();
   end
   if (ACC_W != 32 && ACC_W != 48) begin : gen_acc
     hne_illegal_ACC_W_must_be_32_or_48 stop ();
@@ -40,6 +40,9 @@ generate
   end
   if (LUT_TABLES < 0 || LUT_TABLES > 64) begin : gen_tables
     hne_illegal_LUT_TABLES_must_be_0_to_64 stop ();
+  end
+  if (REQUANTIZATION != 0 && (REQUANTIZATION != 1 || ACT_W > 8 || ACC_W + MULT_W < 64)) begin : gen_twice
+    hne_illegal_REQUANTIZATION_must_be_0_or_1_with_ACT_W_up_to_8_and_64_bit_biases stop ();
   end
   if (PROG_DEPTH < 2) begin : gen_program
     hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();

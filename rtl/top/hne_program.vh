@@ -90,6 +90,9 @@ localparam integer FIELD_PROB_SHIFT_WIDTH = 8;
 localparam integer FIELD_PAD_TOP_WORD = 10;
 localparam integer FIELD_PAD_TOP_LSB = 8;
 localparam integer FIELD_PAD_TOP_WIDTH = 4;
+localparam integer FIELD_AWAY_WORD = 10;
+localparam integer FIELD_AWAY_LSB = 12;
+localparam integer FIELD_AWAY_WIDTH = 1;
 localparam integer FIELD_FILL_WORD = 10;
 localparam integer FIELD_FILL_LSB = 16;
 localparam integer FIELD_FILL_WIDTH = 16;
@@ -113,6 +116,9 @@ localparam integer FIELD_GROUPS_LSB = 0;
 localparam integer FIELD_GROUPS_WIDTH = 16;
 localparam integer FIELD_TABLE_WORD = 15;
 localparam integer FIELD_TABLE_LSB = 16;
-localparam integer FIELD_TABLE_WIDTH = 16;
+localparam integer FIELD_TABLE_WIDTH = 8;
+localparam integer FIELD_ZERO_WORD = 15;
+localparam integer FIELD_ZERO_LSB = 24;
+localparam integer FIELD_ZERO_WIDTH = 8;
 
 /* verilator lint_on UNUSEDPARAM */

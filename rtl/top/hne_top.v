@@ -53,6 +53,10 @@ module hne_top #(
     // Tables of lut layers, 0 to 64, for codes of up to 8 bits: COLS copies of 2^ACT_W words each.
     // 0: no such layers.
     parameter integer LUT_TABLES = 4,
+    // 1: post also rounds as TFLite's reference kernels do, twice, halves away from the code of 0,
+    // for codes of up to 8 bits, ACC_W 32 and MULT_W 32. Costs a mask, and a choice in each lane
+    // of post.
+    parameter integer REQUANTIZATION = 0,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -167,7 +171,8 @@ module hne_top #(
       .ADD(ADD),
       .AVERAGE(AVERAGE),
       .GROUPS(GROUPS),
-      .LUT_TABLES(LUT_TABLES)
+      .LUT_TABLES(LUT_TABLES),
+      .REQUANTIZATION(REQUANTIZATION)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -219,6 +224,7 @@ module hne_top #(
       .AVERAGE(AVERAGE),
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
+      .REQUANTIZATION(REQUANTIZATION),
       .INIT_DIR(INIT_DIR)
   ) u_core (
       .clk_i(clk_i),

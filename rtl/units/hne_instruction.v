@@ -35,6 +35,8 @@ module hne_instruction #(
     parameter integer GROUPS = 1,
     // Tables of lut layers, which need codes of up to 8 bits; 0: no such layers.
     parameter integer LUT_TABLES = 4,
+    // 1: layers that round twice, halves away from a code.
+    parameter integer REQUANTIZATION = 0,
     // Bits of a line of the activation buffer: strides of lines are as wide.
     parameter integer LINE_W = 12
 ) (
@@ -69,6 +71,8 @@ module hne_instruction #(
     output reg  [       7:0] prob_shift_o,
     output wire [ ACT_W-1:0] lo_o,
     output wire [ ACT_W-1:0] hi_o,
+    output wire              away_o,
+    output wire [ ACT_W-1:0] zero_o,
     output wire [LINE_W-1:0] in_line_o,
     output wire [LINE_W-1:0] out_line_o,
     output wire [       5:0] table_o,
@@ -122,7 +126,8 @@ module hne_instruction #(
   localparam [0:0] LOOKS_UP = LUT_TABLES != 0 && ACT_W <= 8;
 
   reg [3:0] kernel_w_q, kernel_h_q, stride_w_q, stride_h_q, pad_left_q, pad_top_q;
-  reg [15:0] out_w_q, fill_q, lo_q, hi_q, groups_q, table_q;
+  reg [15:0] out_w_q, fill_q, lo_q, hi_q, groups_q;
+  reg [7:0] table_q;
   reg [31:0] fan_in_q, in_line_q, in2_line_q, out_line_q;
   reg [19:0] skipped_q, stepped_q, area_q;
   reg [34:0] reads_q;
@@ -135,6 +140,8 @@ module hne_instruction #(
   reg [15:0] channels_q;
   wire [31:0] in_plane, pixel_tiles, in_lines, out_lines;
   wire [15:0] group_in, group_out;
+
+  wire away, wrong_zero;
 
   wire conv = op_o == OP_CONV;
   wire fc = op_o == OP_FC;
@@ -166,6 +173,7 @@ module hne_instruction #(
   assign hi_o = hi_q[ACT_W-1:0];
   assign in_line_o = in_line_q[LINE_W-1:0];
   assign out_line_o = out_line_q[LINE_W-1:0];
+  assign away_o = away;
   assign table_o = table_q[5:0];
   assign ones_o = average || point;
   assign add_o = add;
@@ -286,6 +294,32 @@ module hne_instruction #(
     end
   endgenerate
 
+  generate
+    if (REQUANTIZATION != 0) begin : gen_twice
+      reg away_q;
+      reg [7:0] zero_q;
+
+      always @(posedge clk_i) begin
+        if (we_i && {28'd0, word} == FIELD_AWAY_WORD) away_q <= data_i[FIELD_AWAY_LSB];
+        if (we_i && {28'd0, word} == FIELD_ZERO_WORD)
+          zero_q <= data_i[FIELD_ZERO_LSB+:FIELD_ZERO_WIDTH];
+      end
+      assign away = away_q;
+      assign zero_o = zero_q[ACT_W-1:0];
+      assign wrong_zero = away_q && (zero_q >> ACT_W) != 8'd0;
+    end else begin : gen_once
+      reg away_q;
+
+      // Only to be refused.
+      always @(posedge clk_i) begin
+        if (we_i && {28'd0, word} == FIELD_AWAY_WORD) away_q <= data_i[FIELD_AWAY_LSB];
+      end
+      assign away = 1'b0;
+      assign zero_o = {ACT_W{1'b0}};
+      assign wrong_zero = away_q;
+    end
+  endgenerate
+
   always @* pixel_tiles_o = pixel_tiles[LINE_W-1:0];
 
   hne_sizes u_sizes (
@@ -364,11 +398,11 @@ module hne_instruction #(
         || (last_o && !(mac || average || affine))
         || (last_o && (out_h_o != 16'd1 || out_w_q != 16'd1))
         || (post && (lo_q > hi_q || (hi_q >> ACT_W) != 16'd0))
-        || (conv && (fill_q >> ACT_W) != 16'd0);
+        || (conv && (fill_q >> ACT_W) != 16'd0) || wrong_zero;
     large_q <= (!fc && post && fan_in_o > TILE_DEPTH[31:0])
         || (post && channel_end_q > {1'b0, CHAN_DEPTH[31:0]})
         || (last_o && {16'd0, out_c_o} > CHAN_DEPTH[31:0])
-        || (lut && {16'd0, table_q} >= LUT_TABLES[31:0])
+        || (lut && {24'd0, table_q} >= LUT_TABLES[31:0])
         || (mac && weight_end_q > {1'b0, BANK_LINES[31:0]});
     channels_q     <= add ? 16'd2 : shared_o ? 16'd1 : out_c_o;
     channel_end_q  <= {1'b0, channel_base_o} + {17'd0, channels_q};

@@ -23,6 +23,8 @@ module hne_mac_path #(
     parameter integer ADD = 1,
     // Tables of lut layers, 0 for none: a memory for each lane; codes of up to 8 bits only.
     parameter integer LUT_TABLES = 4,
+    // 1: layers that round twice: see hne_post_lane.
+    parameter integer REQUANTIZATION = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a line of the activation buffer: of post's place in the output map.
@@ -46,6 +48,8 @@ module hne_mac_path #(
     input  wire [          15:0] groups_i,
     input  wire [     ACT_W-1:0] lo_i,
     input  wire [     ACT_W-1:0] hi_i,
+    input  wire                  away_i,
+    input  wire [     ACT_W-1:0] zero_i,
     input  wire [           8:0] idle_i,
     input  wire [    LINE_W-1:0] out_line_i,
     input  wire [    LINE_W-1:0] pixel_tiles_i,
@@ -204,6 +208,7 @@ module hne_mac_path #(
       .MULT_W(MULT_W),
       .ADD(ADD),
       .LUT(LUT),
+      .REQUANTIZATION(REQUANTIZATION),
       .LINE_W(LINE_W),
       .CHAN_W(CHAN_W)
   ) u_post (
@@ -218,6 +223,8 @@ module hne_mac_path #(
       .groups_i(groups_i),
       .lo_i(lo_i),
       .hi_i(hi_i),
+      .away_i(away_i),
+      .zero_i(zero_i),
       .out_line_i(out_line_i),
       .pixel_tiles_i(pixel_tiles_i),
       .channel_base_i(channel_base_i[CHAN_W-1:0]),

@@ -21,6 +21,8 @@ module hne_post #(
     parameter integer ADD = 1,
     // 1: words of a table: see hne_post_lane.
     parameter integer LUT = 1,
+    // 1: layers that round twice: see hne_post_lane. Costs the mask that all lanes share.
+    parameter integer REQUANTIZATION = 0,
     // Bits of s. Follows from ACC_W and MULT_W: leave it.
     parameter integer SHIFT_W = $clog2(ACC_W + MULT_W),
     // Bits of a line of the activation buffer: a place of the output map travels through all
@@ -44,6 +46,9 @@ module hne_post #(
     input  wire [               15:0] groups_i,
     input  wire [          ACT_W-1:0] lo_i,
     input  wire [          ACT_W-1:0] hi_i,
+    // The layer rounds twice, halves away from this code.
+    input  wire                       away_i,
+    input  wire [          ACT_W-1:0] zero_i,
     input  wire [         LINE_W-1:0] out_line_i,
     input  wire [         LINE_W-1:0] pixel_tiles_i,
     input  wire [         CHAN_W-1:0] channel_base_i,
@@ -73,6 +78,8 @@ module hne_post #(
   localparam integer BIAS_W = ACC_W + MULT_W;
   localparam [LINE_W-1:0] ONE = 1;
   localparam signed [MULT_W-1:0] UNIT = 1;
+  // Bits of a sum from 2^31 to the half of the largest shift.
+  localparam integer MASK_W = (REQUANTIZATION != 0) ? BIAS_W - 32 : 1;
 
   // Cycles from the selection of a row to its result.
   localparam integer STAGES = POST_FILL;
@@ -92,6 +99,7 @@ module hne_post #(
   reg [BIAS*BIAS_W-1:0] bias_q;
   reg [SHIFT*SHIFT_W-1:0] shift_q;
 
+  wire [MASK_W-1:0] mask4;
   wire [7:0] row_end, next_end;
   wire group_end, tile_last;
   wire row_last = row_q == row_end[ROW_W-1:0];
@@ -99,7 +107,7 @@ module hne_post #(
   wire [LINE_W-1:0] pixel_next = pixel_q + ONE;
   wire [CHAN_W-1:0] channel_next = channel_q + {{CHAN_W - 1{1'b0}}, 1'b1};
   wire [COLS*ACC_W-1:0] logits;
-  wire unused_bits = &{1'b0, logits, row_end, next_end, group_end};
+  wire unused_bits = &{1'b0, logits, row_end, next_end, group_end, away_i, zero_i};
 
   assign shadow_row_o = row_q;
   assign channel_o = channel_q;
@@ -174,6 +182,24 @@ module hne_post #(
 
   genvar n;
   generate
+    if (REQUANTIZATION != 0) begin : gen_mask
+      // Of s of a multiplier from half of the largest on, a cycle before the shift: bits 31 ... s - 1, those that a half leaves 0.
+      wire [SHIFT_W-1:0] shift3 = shift_q[(SHIFT-2)*SHIFT_W+:SHIFT_W];
+      reg [MASK_W-1:0] mask_q;
+      reg [SHIFT-2:0] large_q;
+
+      always @(posedge clk_i)
+        large_q <= {large_q[SHIFT-3:0], !scale_i[MULT_W-1] && scale_i[MULT_W-2]};
+
+      for (n = 0; n < MASK_W; n = n + 1) begin : gen_bit
+        localparam integer ABOVE = 31 + n;
+
+        always @(posedge clk_i) mask_q[n] <= away_i && large_q[SHIFT-2] && shift3 > ABOVE[SHIFT_W-1:0];
+      end
+      assign mask4 = mask_q;
+    end else begin : gen_no_mask
+      assign mask4 = 1'b0;
+    end
     for (n = 0; n < COLS; n = n + 1) begin : gen_lane
       assign code_o[n*ACT_W+:ACT_W] = acc2_q[n*ACC_W+:ACT_W];
 
@@ -183,7 +209,8 @@ module hne_post #(
           .MULT_W (MULT_W),
           .SHIFT_W(SHIFT_W),
           .ADD    (ADD),
-          .LUT    (LUT)
+          .LUT    (LUT),
+          .REQUANTIZATION(REQUANTIZATION)
       ) u_lane (
           .clk_i(clk_i),
           .acc_i(acc2_q[n*ACC_W+:ACC_W]),
@@ -193,6 +220,8 @@ module hne_post #(
           .shift4_i(shift_q[(SHIFT-1)*SHIFT_W+:SHIFT_W]),
           .lo_i(lo_i),
           .hi_i(hi_i),
+          .mask4_i(mask4),
+          .zero_i(zero_i),
           .lut_i(lut_i),
           .word5_i(word5_i[n*ACT_W+:ACT_W]),
           .act_o(act_o[n*ACT_W+:ACT_W]),

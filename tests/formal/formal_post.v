@@ -50,6 +50,8 @@ module formal_post #(
       .groups_i({14'd0, groups}),
       .lo_i(1'b0),
       .hi_i(1'b1),
+      .away_i(1'b0),
+      .zero_i(1'b0),
       .out_line_i(first),
       .pixel_tiles_i({{LINE_W - 2{1'b0}}, pixels}),
       .channel_base_i(base),

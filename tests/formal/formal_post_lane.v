@@ -62,6 +62,8 @@ module formal_post_lane #(
       .shift4_i(shift4),
       .lo_i(lo),
       .hi_i(hi),
+      .mask4_i(1'b0),
+      .zero_i({ACT_W{1'b0}}),
       .lut_i(lut),
       .word5_i(word),
       .act_o(act),

@@ -87,6 +87,8 @@ module formal_post_values #(
       .groups_i({14'd0, groups}),
       .lo_i(lo),
       .hi_i(hi),
+      .away_i(1'b0),
+      .zero_i({ACT_W{1'b0}}),
       .out_line_i({LINE_W{1'b0}}),
       .pixel_tiles_i({{LINE_W - 2{1'b0}}, pixels}),
       .channel_base_i(base),

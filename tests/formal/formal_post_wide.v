@@ -36,6 +36,8 @@ module formal_post_wide #(
       .shift4_i(shift4),
       .lo_i(lo),
       .hi_i(hi),
+      .mask4_i(1'b0),
+      .zero_i({ACT_W{1'b0}}),
       .lut_i(1'b0),
       .word5_i({ACT_W{1'b0}}),
       .act_o(act),

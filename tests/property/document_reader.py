@@ -67,7 +67,7 @@ FIELDS = {
     "channel_base": (9, 0, 32), "prob_shift": (10, 0, 8), "pad_top": (10, 8, 4),
     "fill": (10, 16, 16), "lo": (11, 0, 16), "hi": (11, 16, 16), "in_line": (12, 0, 32),
     "in2_line": (13, 0, 32), "out_line": (14, 0, 32), "groups": (15, 0, 16),
-    "table": (15, 16, 16),
+    "away": (10, 12, 1), "table": (15, 16, 8), "zero": (15, 24, 8),
 }  # fmt: skip
 OPCODES = {"conv": 1, "fc": 2, "pool": 3, "average": 4, "affine": 5, "add": 6, "lut": 7}
 
@@ -318,6 +318,8 @@ class Image:
             return fields | {"hi": 2 ** self.config["act_w"] - 1, "table": layer["table"]}
         if kind != "pool":
             fields |= {"lo": layer["lo"], "hi": layer["hi"]}
+        if kind != "pool" and not last and self.twice_away:
+            fields |= {"away": 1, "zero": layer["zero"]}
         if last:
             point = binary_point(layer["scale"])
             fields["prob_shift"] = 0 if point is None else point - 4
@@ -413,14 +415,27 @@ class Image:
             [[window(plane, y, x) for x in range(out_w)] for y in range(out_h)] for plane in source
         ]
 
+    @property
+    def twice_away(self) -> bool:
+        """Whether the engine rounds as ``twice-away``."""
+        require(self.config.get("requantization") in (None, "twice-away"), "requantization")
+        return "requantization" in self.config
+
+    def code(self, layer: Json, p: int, m: int, s: int) -> int:
+        """y of p."""
+        u = p >> s
+        twice = self.twice_away and s > 31 and m >= 2**30 and u <= layer["zero"]
+        if twice and (p >> 31) % 2 ** (s - 31) == 0:
+            u = u - 1
+        return int(min(max(u, layer["lo"]), layer["hi"]))
+
     def requantized(self, layer: Json, sums: Map) -> Map:
         """Requantization, with the words of each channel; an average has the same for all."""
         words = self.post[layer["name"]]
         if layer["kind"] == "average":
             words = words * len(sums)
-        lo, hi = layer["lo"], layer["hi"]
         return [
-            [[min(max((acc * m + b) >> s, lo), hi) for acc in row] for row in plane]
+            [[self.code(layer, acc * m + b, m, s) for acc in row] for row in plane]
             for plane, (m, s, b) in zip(sums, words, strict=True)
         ]
 
@@ -428,10 +443,9 @@ class Image:
         """add."""
         (m1, s, b), (m2, same, none) = self.post[layer["name"]]
         require((same, none) == (s, 0), "the second line of an add")
-        lo, hi = layer["lo"], layer["hi"]
         return [
             [
-                [min(max((x * m1 + y * m2 + b) >> s, lo), hi) for x, y in zip(*rows, strict=True)]
+                [self.code(layer, x * m1 + y * m2 + b, m2, s) for x, y in zip(*rows, strict=True)]
                 for rows in zip(*planes, strict=True)
             ]
             for planes in zip(one, two, strict=True)

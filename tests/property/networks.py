@@ -105,14 +105,17 @@ def configs(draw: Draw) -> EngineConfig:
     Now and then without what is optional.
     """
     acc_w = draw(st.sampled_from([32, 48]))
-    most = min(31, 64 - acc_w)
+    most = min(32, 64 - acc_w)
     changes: dict[str, Any] = dict(
         act_w=draw(_widths),
         wgt_w=draw(_widths),
         acc_w=acc_w,
         mult_w=draw(st.sampled_from([16, 8, most]) | st.integers(8, most)),
+        requantization=draw(st.sampled_from(["up", "up", "twice-away"])),
         index_mode=draw(st.sampled_from(["sram", "hash"])),
     )
+    if changes["requantization"] == "twice-away":
+        changes |= dict(acc_w=32, mult_w=32, act_w=min(changes["act_w"], 8))
     base = _base(draw(st.sampled_from(["tiny", "small", "default"])))
     if draw(st.booleans()):
         rows = draw(st.integers(1, 16))

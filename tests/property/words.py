@@ -149,6 +149,9 @@ class Post:
 def multiplier(draw: Draw, post: Post) -> int:
     """A live channel's is large; of any other it is legal, zero and negative included."""
     top = post.largest
+    if post.config.requantization != "up" and draw(st.booleans()):
+        # Products of few bits: many of them are halves.
+        return draw(st.sampled_from([1 << 30, 1 << 30, 3 << 29, 1 << 29, -(1 << 30)]))
     if post.live:
         return int(draw(st.integers(top // 2, top)) * draw(st.sampled_from([1, 1, 1, -1])))
     m = draw(st.sampled_from([1, top]) | st.integers(0, top))
@@ -163,6 +166,8 @@ def shift_and_bias(draw: Draw, post: Post, reach: int) -> tuple[int, int]:
     outputs vary, saturate and fall below lo; now and then anything that is legal.
     """
     config, top = post.config, post.config.act_max
+    if config.requantization != "up" and draw(st.booleans()):
+        return draw(halves(post, reach))
     s_max = config.acc_w + config.mult_w - 1
     natural = reach.bit_length() - config.act_w
     room = (1 << s_max) - 1 - reach
@@ -176,6 +181,18 @@ def shift_and_bias(draw: Draw, post: Post, reach: int) -> tuple[int, int]:
     level = st.sampled_from([0, 1, -1, post.lo, post.hi, top // 2, top, -top])
     offset = mostly(level.map(lambda y: y << s), st.integers(-room, room))
     return s, min(max((1 << (s - 1) if s else 0) + draw(offset), -room), room)
+
+
+@st.composite
+def halves(draw: Draw, post: Post, reach: int) -> tuple[int, int]:
+    """(s, b) that round products within ±reach twice, to codes around one of the layer's."""
+    s_max = post.config.acc_w + post.config.mult_w - 1
+    room = (1 << s_max) - 1 - reach
+    natural = reach.bit_length() - post.config.act_w
+    s = min(max(32, natural + draw(st.integers(-3, 1))), 31 + draw(st.integers(1, 12)), s_max)
+    code = draw(st.integers(post.lo, post.hi))
+    b = (1 << 30) + (1 << (s - 1)) + (code << s)
+    return s, min(b, max(room, 0))
 
 
 @st.composite

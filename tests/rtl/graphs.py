@@ -134,6 +134,8 @@ class Drawing:
         )  # fmt: skip
         if op not in ("pool", "lut"):
             row |= dict(lo=lo, hi=hi)
+            if self.config.requantization == "twice-away" and self.rng.random() < 0.8:
+                row |= dict(away=1, zero=self.rng.choice([hi, hi, self.rng.randint(lo, hi)]))
         return row
 
     def _conv(self) -> tuple[Row, list[Map]] | None:
@@ -246,6 +248,13 @@ class Drawing:
             b = rng.randint(-reach * abs(m) // 2, reach * abs(m) // 2)
             if row["last"]:
                 b = rng.randint(-reach, reach)
+            if row.get("away") and not row["last"] and rng.random() < 0.85:
+                # Products of few bits, next to the codes: many of them are halves.
+                m = rng.choice([1 << 30, 1 << 30, 1 << 30, 3 << 29, 1 << 29, -(1 << 30)])
+                top = max(1, reach * abs(m) // config.act_max)
+                s = rng.randint(32, rng.choice([33, 35, max(33, min(40, top.bit_length() - 1))]))
+                b = (1 << 30) + (1 << s - 1) + (rng.randint(row["lo"], row["zero"]) << s)
+                b -= rng.choice([0, 0, reach // 4, reach // 2]) * m
             if name == "add":
                 shift = s = s if shift is None else shift
             machine.scale.append((m, s))

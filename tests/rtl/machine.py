@@ -136,6 +136,16 @@ def sums(machine: Machine, row: Row, image: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def code(machine: Machine, row: Row, p: Any, m: int, s: int) -> Any:
+    """What post makes of sums p, arrays of integers of any size."""
+    u = p >> s
+    if row.get("away") and m >= 1 << 30 and s > 31:
+        half = ((p >> 31) & (1 << s - 31) - 1) == 0
+        u = u - (half & (u <= row["zero"])).astype(object)
+    assert machine.config.requantization == "twice-away" or not row.get("away")
+    return np.clip(u, row["lo"], row["hi"])
+
+
 def layer(machine: Machine, row: Row, memory: Memory) -> np.ndarray:
     """What one layer writes (C, H, W), or the logits (F,)."""
     name = NAMES[row["op"]]
@@ -150,7 +160,7 @@ def layer(machine: Machine, row: Row, memory: Memory) -> np.ndarray:
         other = memory.read(row["in2_line"], shape_of(row, "in"))
         (m1, s), (m2, _) = machine.scale[base : base + 2]
         total = source.astype(object) * m1 + other.astype(object) * m2 + machine.bias[base]
-        return np.clip(total >> s, row["lo"], row["hi"]).astype(np.int64)
+        return code(machine, row, total, m2, s).astype(np.int64)
     acc = sums(machine, row, source).astype(object)
     step = 0 if name == "average" else 1
     found = []
@@ -159,7 +169,7 @@ def layer(machine: Machine, row: Row, memory: Memory) -> np.ndarray:
         if row["last"]:
             found.append(plane[0, 0] + b)
         else:
-            found.append(np.clip((plane * m + b) >> s, row["lo"], row["hi"]))
+            found.append(code(machine, row, plane * m + b, m, s))
     return np.array(found).astype(np.int64)
 
 

@@ -5,16 +5,18 @@ Against tests/rtl/machine.py, which knows instructions and memories only: no com
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
 
+from hwsim.bus.constants import CAUSES
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.instruction import OPCODES
 from tests.rtl.bare import BareEngine, difference
-from tests.rtl.configs import ENGINES, FULL
+from tests.rtl.configs import ENGINES, FULL, TWICE
 from tests.rtl.graphs import draw, image_of, kinds
-from tests.rtl.machine import Machine, cycles
+from tests.rtl.machine import Machine, cycles, expected
 
 pytestmark = pytest.mark.rtl
 
@@ -74,6 +76,37 @@ def test_the_widest_multiplier_is_exact() -> None:
     with BareEngine(config := TINY.replace(mult_w=31), wake_up=4) as engine:
         for seed in range(GRAPHS // 2):
             check(engine, draw(seed, config), seed)
+
+
+def test_both_roundings_are_exact_layer_by_layer() -> None:
+    """Most layers of a program round twice, with sums that are halves; the rest once."""
+    config = TWICE
+    halves: Counter[bool] = Counter()
+    with BareEngine(config, wake_up=5) as engine:
+        for seed in range(GRAPHS):
+            machine = draw(seed, config)
+            check(engine, machine, seed)
+            once = dataclasses.replace(machine, rows=[row | {"away": 0} for row in machine.rows])
+            image = image_of(machine, seed)
+            maps = [expected(one, image)[0] for one in (machine, once)]
+            halves[any((one != two).any() for one, two in zip(*maps, strict=True))] += 1
+    assert halves[True] >= GRAPHS // 5
+
+
+def test_an_engine_that_rounds_once_refuses_a_layer_that_rounds_twice() -> None:
+    config = TWICE
+    twice = next(
+        machine
+        for machine in (draw(seed, config) for seed in range(GRAPHS))
+        if machine.rows[0].get("away")
+    )
+    plain = TWICE.replace(requantization="up")
+    with BareEngine(plain) as engine:
+        engine.take(twice)
+        run = engine.run(image_of(twice, 0), limit=100_000)
+        assert CAUSES[run.status] == "opcode or shape"
+        machine = draw(1, plain)
+        check(engine, machine, 1)
 
 
 def test_the_comparison_names_the_first_wrong_value() -> None:

@@ -73,6 +73,8 @@ def test_every_module_elaborates_alone(module: str) -> None:
         ("INDEX_MODE_must_be", {"INDEX_MODE": 2}),
         ("PROG_DEPTH_must_hold", {"PROG_DEPTH": 1}),
         ("SOFTMAX_must_be", {"SOFTMAX": 2}),
+        ("REQUANTIZATION_must_be", {"REQUANTIZATION": 2}),
+        ("REQUANTIZATION_must_be", {"REQUANTIZATION": 1, "ACT_W": 9}),
     ],
 )
 def test_an_illegal_parameter_set_stops_elaboration(complaint: str, wrong: dict[str, int]) -> None:

@@ -38,6 +38,8 @@ MEANINGS = {
     "channel_base": "first line in scale.mem and bias.mem",
     "prob_shift": "last layer: the binary point of the logits less 4, two's complement",
     "pad_top": "conv, pool: rows of padding above the first",
+    "away": "conv, fc, average, affine, add but the last layer: 1 if `requantization` is "
+    "`twice-away`",
     "fill": "conv: the code that padding reads",
     "lo": "all but pool, lut: the least code of the output map",
     "hi": "all but pool: the largest",
@@ -46,6 +48,7 @@ MEANINGS = {
     "out_line": "first line of what is written; 0 in the last layer",
     "groups": "conv",
     "table": "lut: number of its table in lut.mem",
+    "zero": "where `away` is 1: the code of real 0 of the output map",
 }
 
 #: Pipeline stages by unit, in the order of the table, and what happens in them.

@@ -170,6 +170,7 @@ def judged(row: dict[str, int], size: dict[str, int]) -> tuple[bool, bool]:
         row["last"] and (row["out_h"], row["out_w"]) != (1, 1),
         not pool and not row["lo"] <= row["hi"] <= top,
         conv and row["fill"] > top,
+        row.get("away") and (not size.get("REQUANTIZATION") or row.get("zero", 0) > top),
     ]
     if any(wrong):
         return True, False

@@ -61,8 +61,12 @@ async def the_array_accumulates_pixel_tiles_and_keeps_them_in_its_shadow(dut: An
             assert got == sums[copied[0]][row].tolist()
 
 
-def requantized(total: int, s: int, lo: int, hi: int) -> int:
-    return min(max(total >> s, lo), hi)
+def requantized(total: int, s: int, lo: int, hi: int, zero: int | None = None) -> int:
+    """zero: the code of 0 where a large multiplier rounds twice."""
+    u = total >> s
+    if zero is not None and s > 31 and u <= zero and (total >> 31) % (1 << s - 31) == 0:
+        u -= 1
+    return min(max(u, lo), hi)
 
 
 @cocotb.test()
@@ -84,10 +88,18 @@ async def post_requantizes_and_clamps_every_row(dut: Any, kind: str) -> None:
         m = [rng.randint(-127, 127) for _ in range(32)]
         s = [rng.randint(0, 39) for _ in range(32)]
         b = [rng.randint(-(1 << 25), 1 << 25) for _ in range(32)]
+        zero = rng.choice([None, rng.randint(lo, hi)])
+        if zero is not None:
+            # Sums around halves of the codes next to that of 0.
+            s = [rng.randint(30, 36) for _ in range(32)]
+            b = [(rng.choice([zero, zero + 1, hi, lo]) << n) + (1 << n - 1) + rng.choice([-one_, 0])
+                 for n, one_ in ((n, 1 << rng.randint(20, 32)) for n in s)]  # fmt: skip
+        if add:
+            s = [s[0]] * 32
         shape = dict(
             last_layer_i=int(last), add_i=int(add), lut_i=int(looks),
             shared_i=int(add or looks or shared), outputs_i=own, groups_i=groups, lo_i=lo, hi_i=hi,
-            out_line_i=first_line, pixel_tiles_i=pixels, channel_base_i=base, shadow_load_i=0,
+            away_i=int(zero is not None), zero_i=zero or 0, out_line_i=first_line, pixel_tiles_i=pixels, channel_base_i=base, shadow_load_i=0,
         )  # fmt: skip
         # The shape stands still before a layer is loaded, as an instruction does.
         await one.cycle(load_i=0, **shape)
@@ -133,12 +145,15 @@ async def post_requantizes_and_clamps_every_row(dut: Any, kind: str) -> None:
                 for r in range(used):
                     c = base + (r if add else 0 if shared else start + r)
                     line = first_line + (start // 2 if add else start + r) * pixels + pixel
-                    values = [requantized(acc * m[c] + b[c], s[c], lo, hi) for acc in shadow[r]]
+                    values = [
+                        requantized(acc * m[c] + b[c], s[c], lo, hi, zero if m[c] >= 64 else None)
+                        for acc in shadow[r]
+                    ]
                     if add:
                         both = zip(*shadow[:2], strict=True)
                         values = [
                             requantized(a1 * m[base] + b[base] + a2 * m[base + 1], s[base + 1],
-                                        lo, hi) for a1, a2 in both
+                                        lo, hi, zero if m[base + 1] >= 64 else None) for a1, a2 in both
                         ]  # fmt: skip
                     if looks:
                         values = [top - acc for acc in shadow[r]]
