@@ -152,8 +152,8 @@ _AXIL = Proof(
         ),
         Mutation(
             "hne_axil",
-            "wait_q == {MEMORY_READ{1'b0}} && !rvalid_q",
-            "!rvalid_q",
+            "wait_q == {MEMORY_READ{1'b0}} && !(rvalid_q",
+            "!(rvalid_q",
             "two reads at once",
         ),
         Mutation("hne_axil", "&& !write_q && !read_o", "&& !read_o", "a write is taken twice"),
