@@ -44,7 +44,9 @@ module hne_axil #(
 
   `include "hne_constants.vh"
 
-  reg write_q, written_q, bvalid_q, rvalid_q;
+  reg write_q, bvalid_q, rvalid_q;
+  // No read is under way, none was answered that nobody has taken, nothing was written just now.
+  reg free_q;
   reg [1:0] bresp_q, rresp_q;
   reg [MEMORY_READ-1:0] wait_q;
   reg [31:0] rdata_q;
@@ -61,7 +63,7 @@ module hne_axil #(
   assign write_data_o = wdata_i;
   assign write_whole_o = wstrb_i == 4'hF;
 
-  assign arready_o = wait_q == {MEMORY_READ{1'b0}} && !rvalid_q && !written_q;
+  assign arready_o = free_q;
   assign rvalid_o = rvalid_q;
   assign rdata_o = rdata_q;
   assign rresp_o = rresp_q;
@@ -71,12 +73,12 @@ module hne_axil #(
   always @(posedge clk_i) begin
     if (rst_i) begin
       write_q   <= 1'b0;
-      written_q <= 1'b0;
       bvalid_q  <= 1'b0;
       rvalid_q  <= 1'b0;
       wait_q    <= {MEMORY_READ{1'b0}};
+      free_q    <= 1'b1;
     end else begin
-      written_q <= write_q;
+      free_q    <= !read_o && wait_q == {MEMORY_READ{1'b0}} && !(rvalid_q && !rready_i) && !write_q;
       write_q   <= awvalid_i && wvalid_i && !write_q && !read_o && (!bvalid_q || bready_i);
       if (write_q) bvalid_q <= 1'b1;
       else if (bready_i) bvalid_q <= 1'b0;

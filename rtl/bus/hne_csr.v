@@ -124,16 +124,18 @@ module hne_csr #(
   wire accepted = write_i && writable && write_whole_i && !refused;
   // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
-  wire mem_busy = busy || mem_we_o;
+  wire mem_write = write_i && write_whole_i && write_address_i == REG_MEM_DATA
+      && space_q != SPACE_PROBABILITIES;
+  wire mem_open = !busy && inside_q;
   wire last_field = space_q == SPACE_WEIGHTS ? field_q == LAST_BANK[8:0]
                   : space_q == SPACE_INDEX ? field_q == LAST_ROW[8:0] : 1'b1;
 
   assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
   assign start_o = start_q || auto_q;
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
-  assign mem_we_o = accepted && write_address_i == REG_MEM_DATA;
-  wire read_refused = mem_read && (mem_busy || !inside_q);
-  assign mem_re_o = mem_read && !read_refused;
+  assign mem_we_o = mem_write && mem_open;
+  assign mem_re_o = mem_read && !mem_write && mem_open;
+  wire read_refused = mem_read && (mem_we_o || !mem_open);
   assign mem_space_o = space_q;
   assign mem_field_o = field_q;
   assign mem_line_o = line_q;

@@ -3,7 +3,8 @@
 `default_nettype none
 
 // FIFO with a registered output: a word that enters an empty one can leave two cycles later. Holds
-// DEPTH words and one at the output.
+// DEPTH words and one at the output. Whether it is full or empty is known a cycle early: what waits
+// for it stands far away.
 module hne_fifo #(
     // Bits of a word: a register at the output, DEPTH of them in the memory.
     parameter integer WIDTH = 8,
@@ -28,21 +29,21 @@ module hne_fifo #(
     end
   endgenerate
 
-  localparam [ADDR_W:0] FULL = DEPTH[ADDR_W:0];
   localparam [ADDR_W:0] ONE = 1;
+  // Words of one that is full behind the next push.
+  localparam [ADDR_W:0] ALMOST = DEPTH[ADDR_W:0] - ONE;
 
   reg [WIDTH-1:0] mem[0:DEPTH-1];
   // One bit more than an address: full and empty differ in it.
   reg [ADDR_W:0] write_q, read_q;
-  reg valid_q;
+  reg full_q, empty_q, valid_q;
   reg [WIDTH-1:0] data_q;
 
-  wire empty = write_q == read_q;
-  wire full = write_q - read_q == FULL;
-  wire push = valid_i && !full;
-  wire pop = !empty && (!valid_q || ready_i);
+  wire [ADDR_W:0] words = write_q - read_q;
+  wire push = valid_i && !full_q;
+  wire pop = !empty_q && (!valid_q || ready_i);
 
-  assign ready_o = !full;
+  assign ready_o = !full_q;
   assign valid_o = valid_q;
   assign data_o = data_q;
 
@@ -50,8 +51,14 @@ module hne_fifo #(
     if (rst_i) begin
       write_q <= {ADDR_W + 1{1'b0}};
       read_q  <= {ADDR_W + 1{1'b0}};
+      full_q  <= 1'b0;
+      empty_q <= 1'b1;
       valid_q <= 1'b0;
     end else begin
+      if (pop) full_q <= 1'b0;
+      else if (push && words == ALMOST) full_q <= 1'b1;
+      if (push) empty_q <= 1'b0;
+      else if (pop && words == ONE) empty_q <= 1'b1;
       if (push) write_q <= write_q + ONE;
       if (pop) read_q <= read_q + ONE;
       if (pop) valid_q <= 1'b1;

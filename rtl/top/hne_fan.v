@@ -79,8 +79,8 @@ module hne_fan #(
   reg [2:0] use_d, use1_q, use2_q;
   reg [16:0] a_d, b_d, a_q, b_q;
   reg [33:0] product_q;
-  reg [31:0] low_q, area_q, inputs_q;
-  reg [47:0] claim_q;
+  reg [31:0] low_q, area_q;
+  reg [47:0] claim_q, inputs_q;
   reg [16:0] tiles_q;
   reg [31:0] index_room_q;
 
@@ -148,14 +148,13 @@ module hne_fan #(
     product_q <= a_q * b_q;
     use2_q    <= use1_q;
     low_q     <= product_q[31:0];
+    // Both stand still long before the last word.
+    wrong_fan_o  <= mac_i && inputs_q != claim_q;
     index_room_q <= index_base_i > IDX_DEPTH[31:0] ? 32'd0 : IDX_DEPTH[31:0] - index_base_i;
     case (use2_q)
       AREA:    area_q <= product_q[31:0];
       CLAIM:   claim_q <= wide[47:0];
-      INPUTS: begin
-        inputs_q    <= wide[31:0];
-        wrong_fan_o <= mac_i && wide[47:0] != claim_q;
-      end
+      INPUTS:  inputs_q <= wide[47:0];
       TILES:   tiles_q <= quotient[16:0] + 17'd1;
       INDEX:   large_index_o <= stored_i && wide > {18'd0, index_room_q};
       default: ;

@@ -55,8 +55,11 @@ module hne_sizes (
   reg [15:0] a_d, b_d, a_q, b_q;
   reg [31:0] product_q, low_q;
 
-  wire [47:0] wide = {product_q, 16'd0} + {16'd0, low_q};
-  wire [31:0] lines = wide[47:32] == 16'd0 ? wide[31:0] : 32'hFFFFFFFF;
+  // 16 bits of the sum are those of the first product; more than 32 come of a carry, or stand in
+  // the second one.
+  wire [16:0] middle = {1'b0, product_q[15:0]} + {1'b0, low_q[31:16]};
+  wire more = middle[16] || product_q[31:16] != 16'd0;
+  wire [31:0] lines = more ? 32'hFFFFFFFF : {middle[15:0], low_q[15:0]};
 
   always @* begin
     {a_d, b_d} = 32'd0;

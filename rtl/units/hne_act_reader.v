@@ -57,6 +57,8 @@ module hne_act_reader #(
   // Passes left of each loop; the last one.
   reg [15:0] kx_q, ky_q, c_q, x_tile_q, oy_q;
   reg group_last_q, kx_last_q, ky_last_q, c_last_q, x_last_q, y_last_q;
+  // All four inner ones: the array waits for it, and so does all that leaves a window.
+  reg window_last_q;
   reg signed [17:0] x_q, x_first_q, y_q, y_first_q;
   reg [LINE_W-1:0] row_q, channel_q, output_q, map_q;
   // The first output row of a map, in which each window ends where the next group begins.
@@ -77,13 +79,19 @@ module hne_act_reader #(
   wire signed [17:0] tile_step = COLS18 * {14'd0, stride_w_i};
   wire signed [17:0] height = {2'd0, in_h_i};
 
-  // Wraps, innermost first.
-  wire column = step_i && group_last_q;
+  // What wraps with this step, innermost first. Whether there is one comes late: it only enables.
+  wire column = group_last_q;
   wire row = column && kx_last_q;
   wire plane = row && ky_last_q;
-  wire window = plane && c_last_q;
+  wire window = window_last_q;
   wire line = window && x_last_q;
   wire map = line && y_last_q;
+
+  // The same of the step behind this one.
+  wire group_last_d = group_last_q ? group_one : group_q + 4'd1 == group_end_q;
+  wire kx_last_d = !column ? kx_last_q : kx_last_q ? kx_one : kx_q == 16'd1;
+  wire ky_last_d = !row ? ky_last_q : ky_last_q ? ky_one : ky_q == 16'd1;
+  wire c_last_d = !plane ? c_last_q : c_last_q ? c_one : c_q == 16'd1;
 
   wire signed [17:0] y_next = y_first_q + {14'd0, stride_h_i};
   wire signed [17:0] x_next = x_first_q + tile_step;
@@ -99,7 +107,7 @@ module hne_act_reader #(
   assign group_first_o = group_first_q;
   assign group_last_o = group_last_q;
   assign window_first_o = window_first_q;
-  assign window_last_o = kx_last_q && ky_last_q && c_last_q && group_last_q;
+  assign window_last_o = window_last_q;
   assign map_last_o = x_last_q && y_last_q;
 
   always @(posedge clk_i) begin
@@ -115,42 +123,39 @@ module hne_act_reader #(
       {kx_q, ky_q, c_q, x_tile_q, oy_q} <= {kx_end_q, ky_end_q, c_end_q, x_end_q, oy_end_q};
       {group_last_q, kx_last_q, ky_last_q} <= {group_one, kx_one, ky_one};
       {c_last_q, x_last_q, y_last_q} <= {c_one, x_one, y_one};
+      window_last_q <= group_one && kx_one && ky_one && c_one;
       {x_q, x_first_q, y_q, y_first_q} <= {left, left, top, top};
       {row_q, channel_q, output_q, map_q} <= {4{first_line_i}};
       top_q <= 1'b1;
-    end else begin
-      if (step_i) begin
-        group_first_q <= group_last_q;
-        group_q       <= group_last_q ? 4'd0 : group_q + 4'd1;
-        group_last_q  <= group_last_q ? group_one : group_q + 4'd1 == group_end_q;
-      end
+    end else if (step_i) begin
+      group_first_q <= group_last_q;
+      group_q       <= group_last_q ? 4'd0 : group_q + 4'd1;
+      group_last_q  <= group_last_d;
+      kx_last_q     <= kx_last_d;
+      ky_last_q     <= ky_last_d;
+      c_last_q      <= c_last_d;
+      window_last_q <= group_last_d && kx_last_d && ky_last_d && c_last_d;
       if (column) begin
         window_first_q <= window;
         kx_q      <= kx_q - 16'd1;
-        kx_last_q <= kx_q == 16'd1;
         x_q       <= x_q + 18'sd1;
       end
       if (row) begin
         kx_q      <= kx_end_q;
-        kx_last_q <= kx_one;
         x_q       <= x_first_q;
         ky_q      <= ky_q - 16'd1;
-        ky_last_q <= ky_q == 16'd1;
         y_q       <= y_q + 18'sd1;
         row_q     <= row_q + in_row_i;
       end
       if (plane) begin
         ky_q      <= ky_end_q;
-        ky_last_q <= ky_one;
         y_q       <= y_first_q;
         c_q       <= c_q - 16'd1;
-        c_last_q  <= c_q == 16'd1;
         channel_q <= channel_next;
         row_q     <= channel_next;
       end
       if (window) begin
         c_q       <= c_end_q;
-        c_last_q  <= c_one;
         x_tile_q  <= x_tile_q - 16'd1;
         x_last_q  <= x_tile_q == 16'd1;
         x_first_q <= x_next;

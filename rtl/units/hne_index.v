@@ -66,21 +66,23 @@ module hne_index #(
   // That one is the last; all have one column only.
   reg enter_last_q, single_q;
   reg [9:0] round_q;
+  // Whether it is over; whether rows are fed.
+  reg over_q, row_q;
   reg [ADDR_W-1:0] counter_q, first_row_q;
   reg [STAGES-1:0] valid_q, last_q;
 
   wire hashed = HASH && scheme_i != SCHEME_DENSE;
-  wire enter = active_q && round_q == 10'd0;
-  wire row = round_q > ROUND;
+  wire enter = active_q && over_q;
+  wire row = row_q;
   wire [ROWS*ADDR_W-1:0] source_address;
   wire [ROWS-1:0] source_negative;
   wire [7:0] row_end, next_end;
   wire group_end, layer_end;
   wire unused_fields = &{1'b0, n_out_i, index_base_i, group_end};
 
-  // Cycles of the i-rounds of the first row-tile and of the next one.
-  wire [9:0] first_round = {1'b0, rows_i} + ROUND;
-  wire [9:0] next_round = {2'd0, next_end} + ROUND + 10'd1;
+  // Cycles of the i-rounds of the first row-tile, which stand still before the load, and of the next
+  // one: an i-round is longer than a cycle, so they are there when it is over.
+  reg [9:0] first_round_q, next_round_q;
 
   hne_row_tiles #(
       .ROWS(ROWS)
@@ -121,19 +123,33 @@ module hne_index #(
     if (rst_i) begin
       active_q <= 1'b0;
       round_q  <= 10'd0;
+      over_q   <= 1'b1;
+      row_q    <= 1'b0;
       valid_q  <= {STAGES{1'b0}};
     end else if (load_i) begin
       active_q <= 1'b1;
-      round_q  <= hashed ? first_round : 10'd0;
+      round_q  <= hashed ? first_round_q : 10'd0;
+      over_q   <= !hashed;
+      row_q    <= hashed;
       valid_q  <= {STAGES{1'b0}};
     end else if (move_i) begin
       valid_q <= (valid_q << 1) | {{STAGES - 1{1'b0}}, enter && !dense_q};
-      if (row || round_q != 10'd0) round_q <= round_q - 10'd1;
+      if (!over_q) begin
+        round_q <= round_q - 10'd1;
+        over_q  <= round_q == 10'd1;
+        row_q   <= round_q > ROUND + 10'd1;
+      end
       if (enter && enter_last_q) begin
         active_q <= !layer_end;
-        if (hashed && !layer_end) round_q <= next_round;
+        if (hashed && !layer_end) begin
+          round_q <= next_round_q;
+          over_q  <= 1'b0;
+          row_q   <= 1'b1;
+        end
       end
     end
+    first_round_q <= {1'b0, rows_i} + ROUND;
+    next_round_q  <= {2'd0, next_end} + ROUND + 10'd1;
     behind_all_q <= fan_in_i - 32'd1;
     single_q     <= fan_in_i == 32'd1;
     if (load_i) begin

@@ -52,11 +52,11 @@ module hne_instruction #(
     output reg               last_o,
     output reg  [       1:0] scheme_o,
     output reg  [       4:0] log2_hash_banks_o,
-    output wire [       3:0] stride_w_o,
-    output wire [       3:0] stride_h_o,
-    output wire [       3:0] pad_left_o,
-    output wire [       3:0] pad_top_o,
-    output wire [ ACT_W-1:0] fill_o,
+    output reg  [       3:0] stride_w_o,
+    output reg  [       3:0] stride_h_o,
+    output reg  [       3:0] pad_left_o,
+    output reg  [       3:0] pad_top_o,
+    output reg  [ ACT_W-1:0] fill_o,
     output reg  [      15:0] in_c_o,
     output reg  [      15:0] in_h_o,
     output reg  [      15:0] in_w_o,
@@ -78,15 +78,15 @@ module hne_instruction #(
     output wire [       5:0] table_o,
     // What is special of a layer for the array: its weights are 1 and come from no bank; it adds;
     // it looks up; all its channels have the same words of scale and bias.
-    output wire              ones_o,
-    output wire              add_o,
-    output wire              lut_o,
-    output wire              shared_o,
+    output reg               ones_o,
+    output reg               add_o,
+    output reg               lut_o,
+    output reg               shared_o,
     // Row-tiles: outputs of each group, groups.
-    output wire [      15:0] outputs_o,
-    output wire [      15:0] groups_o,
+    output reg  [      15:0] outputs_o,
+    output reg  [      15:0] groups_o,
     // Extent of a window; an fc layer is one window as large as its input.
-    output wire [      15:0] window_c_o,
+    output reg  [      15:0] window_c_o,
     output reg  [      15:0] window_w_o,
     output reg  [      15:0] window_h_o,
     // Lines of one row of the input; to the next channel of a window, from the last one to those of
@@ -105,7 +105,7 @@ module hne_instruction #(
     // Array rows in use, and idle cycles that a slot needs to be no shorter than their drain.
     output reg  [       8:0] rows_o,
     output reg  [       8:0] idle_o,
-    output wire              bad_shape_o,
+    output reg               bad_shape_o,
     output wire              bad_size_o,
     output wire              bad_place_o
 );
@@ -133,7 +133,7 @@ module hne_instruction #(
   reg [34:0] reads_q;
   reg [15:0] in_row_q;
   // Refused for what needs no product; for what does.
-  reg wrong_window_q, wrong_shape_q, large_q;
+  reg wrong_window_q, wrong_shape_q, large_q, bad_size_q;
   wire wrong_fan, uneven, large_index, large_place;
   // Lines of weights, and where the weights and the channels of the layer end.
   reg [32:0] weight_lines_q, weight_end_q, channel_end_q;
@@ -161,27 +161,13 @@ module hne_instruction #(
   wire unused_bits = &{1'b0, skipped_q, stepped_q, in_plane, pixel_tiles, in_line_q, out_line_q,
                        fill_q, lo_q, hi_q, table_q, in2_line_q};
 
-  assign bad_shape_o = wrong_shape_q || wrong_window_q || wrong_fan || uneven;
-  assign bad_size_o = large_q || large_index || large_place;
-  assign stride_w_o = windowed ? stride_w_q : 4'd1;
-  assign stride_h_o = windowed ? stride_h_q : 4'd1;
-  assign pad_left_o = windowed ? pad_left_q : 4'd0;
-  assign pad_top_o = windowed ? pad_top_q : 4'd0;
-  // No code is below 0: what a pool reads there never wins.
-  assign fill_o = pool ? {ACT_W{1'b0}} : fill_q[ACT_W-1:0];
+  assign bad_size_o = bad_size_q || large_index;
   assign lo_o = lo_q[ACT_W-1:0];
   assign hi_o = hi_q[ACT_W-1:0];
   assign in_line_o = in_line_q[LINE_W-1:0];
   assign out_line_o = out_line_q[LINE_W-1:0];
   assign away_o = away;
   assign table_o = table_q[5:0];
-  assign ones_o = average || point;
-  assign add_o = add;
-  assign lut_o = lut;
-  assign shared_o = average || add || lut;
-  assign outputs_o = mac ? group_out : add ? 16'd2 : 16'd1;
-  assign groups_o = conv ? groups_q : fc ? 16'd1 : out_c_o;
-  assign window_c_o = mac ? group_in : add ? 16'd2 : 16'd1;
 
   // ceil(width / COLS).
   function [15:0] lines_of;
@@ -257,6 +243,20 @@ module hne_instruction #(
       endcase
     end
 
+    // Many units all over the chip want these: no opcode is decoded on the way there.
+    stride_w_o    <= windowed ? stride_w_q : 4'd1;
+    stride_h_o    <= windowed ? stride_h_q : 4'd1;
+    pad_left_o    <= windowed ? pad_left_q : 4'd0;
+    pad_top_o     <= windowed ? pad_top_q : 4'd0;
+    // No code is below 0: what a pool reads there never wins.
+    fill_o        <= pool ? {ACT_W{1'b0}} : fill_q[ACT_W-1:0];
+    ones_o        <= average || point;
+    add_o         <= add;
+    lut_o         <= lut;
+    shared_o      <= average || add || lut;
+    outputs_o     <= mac ? group_out : add ? 16'd2 : 16'd1;
+    groups_o      <= conv ? groups_q : fc ? 16'd1 : out_c_o;
+    window_c_o    <= mac ? group_in : add ? 16'd2 : 16'd1;
     window_w_o    <= fc ? in_w_o : windowed ? {12'd0, kernel_w_q} : 16'd1;
     window_h_o    <= fc ? in_h_o : windowed ? {12'd0, kernel_h_q} : 16'd1;
     area_q        <= times(kernel_h_q, {12'd0, kernel_w_q});
@@ -404,6 +404,9 @@ module hne_instruction #(
         || (last_o && {16'd0, out_c_o} > CHAN_DEPTH[31:0])
         || (lut && {24'd0, table_q} >= LUT_TABLES[31:0])
         || (mac && weight_end_q > {1'b0, BANK_LINES[31:0]});
+    // What is refused by the last words is only known then; many units wait for it.
+    bad_shape_o    <= wrong_shape_q || wrong_window_q || wrong_fan || uneven;
+    bad_size_q     <= large_q || large_place;
     channels_q     <= add ? 16'd2 : shared_o ? 16'd1 : out_c_o;
     channel_end_q  <= {1'b0, channel_base_o} + {17'd0, channels_q};
     weight_lines_q <= ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;

@@ -36,12 +36,14 @@ module hne_mac_control #(
 
   reg active_q, fc_q, column_q, map_last_q;
   reg [1:0] full_q;
+  // Idle cycles left of a slot; this is one, the last one; slots of this layer have any, have one.
   reg [8:0] idle_q;
+  reg idling_q, idle_last_q, idles_q, idle_one_q;
 
-  wire idle = idle_q != 9'd0;
+  wire idle = idling_q;
   wire ready = fc_q ? column_q : full_q != 2'd0;
   wire issue = active_q && ready && !idle;
-  wire slot_last = idle ? idle_q == 9'd1 : issue && window_last_i && (fc_q || idle_i == 9'd0);
+  wire slot_last = idle ? idle_last_q : issue && window_last_i && (fc_q || !idles_q);
   wire tile_last = slot_last && (idle ? map_last_q : map_last_i);
   wire layer_last;
   wire [7:0] row_end, next_end;
@@ -71,17 +73,27 @@ module hne_mac_control #(
     if (rst_i) begin
       active_q <= 1'b0;
       column_q <= 1'b0;
-      idle_q   <= 9'd0;
+      idling_q <= 1'b0;
     end else begin
       column_q <= write_i;
       if (load_i) begin
         active_q <= 1'b1;
-        idle_q   <= 9'd0;
+        idling_q <= 1'b0;
       end else begin
         if (tile_last && layer_last) active_q <= 1'b0;
-        if (idle) idle_q <= idle_q - 9'd1;
-        else if (issue && window_last_i && !fc_q) idle_q <= idle_i;
+        if (idle) idling_q <= !idle_last_q;
+        else if (issue && window_last_i && !fc_q) idling_q <= idles_q;
       end
+    end
+    // They stand still long before the layer starts.
+    idles_q    <= idle_i != 9'd0;
+    idle_one_q <= idle_i == 9'd1;
+    if (idle) begin
+      idle_q      <= idle_q - 9'd1;
+      idle_last_q <= idle_q == 9'd2;
+    end else begin
+      idle_q      <= idle_i;
+      idle_last_q <= idle_one_q;
     end
     if (load_i) begin
       fc_q   <= fc_i;

@@ -102,9 +102,12 @@ module hne_post #(
   wire [MASK_W-1:0] mask4;
   wire [7:0] row_end, next_end;
   wire group_end, tile_last;
-  wire row_last = row_q == row_end[ROW_W-1:0];
+  // Known a cycle early: the number of the row goes to all accumulators.
+  reg row_last_q;
+  wire row_last = row_last_q;
   wire pixel_last = pixel_q == pixel_end_q;
   wire [LINE_W-1:0] pixel_next = pixel_q + ONE;
+  wire [ROW_W-1:0] row_next = row_q + {{ROW_W - 1{1'b0}}, 1'b1};
   wire [CHAN_W-1:0] channel_next = channel_q + {{CHAN_W - 1{1'b0}}, 1'b1};
   wire [COLS*ACC_W-1:0] logits;
   wire unused_bits = &{1'b0, logits, row_end, next_end, group_end, away_i, zero_i};
@@ -141,7 +144,7 @@ module hne_post #(
       // A channel of the output map has as many lines as there are pixel tiles.
       if (!add_q) line_q <= line_q + pixel_tiles_i;
       channel_q <= row_last && (shared_q || !pixel_last) ? tile_channel_q : channel_next;
-      row_q  <= row_q + {{ROW_W - 1{1'b0}}, 1'b1};
+      row_q  <= row_next;
       if (row_last) begin
         row_q   <= {ROW_W{1'b0}};
         pixel_q <= pixel_next;
@@ -154,6 +157,9 @@ module hne_post #(
         end
       end
     end
+    if (!active_q) row_last_q <= row_q == row_end[ROW_W-1:0];
+    else if (!row_last) row_last_q <= row_next == row_end[ROW_W-1:0];
+    else row_last_q <= (pixel_last ? next_end : row_end) == 8'd0;
     second_q <= {second_q[BIAS-1:0], add_q && row_last};
     end_q   <= {end_q[STAGES-2:0], row_last && pixel_last && tile_last};
     lines_q <= {lines_q[(STAGES-1)*LINE_W-1:0], line_q};

@@ -59,8 +59,8 @@ module formal_fifo #(
     if (past && !rst) begin
       assert (inside <= DEPTH + 1);
       if (valid) assert (inside != 5'd0);
-      if (inside < DEPTH) assert (ready);
-      if (inside == DEPTH + 1) assert (!ready);
+      // Ready in every cycle in which the memory has room, and in no other.
+      assert (ready == (inside - {4'd0, valid} < DEPTH));
       if (waited) assert (valid || inside == 5'd0);
       if (!rst_p && valid_p && !ready_p) assert (valid && data == data_p);
       if (valid && out == followed) assert (data == word);

@@ -152,8 +152,8 @@ _AXIL = Proof(
         ),
         Mutation(
             "hne_axil",
-            "wait_q == {MEMORY_READ{1'b0}} && !rvalid_q",
-            "!rvalid_q",
+            "wait_q == {MEMORY_READ{1'b0}} && !(rvalid_q",
+            "!(rvalid_q",
             "two reads at once",
         ),
         Mutation("hne_axil", "&& !write_q && !read_o", "&& !read_o", "a write is taken twice"),
@@ -255,12 +255,19 @@ _FIFO = Proof(
     cover_depth=14,
     note="bounded: 10 cycles, enough to fill it, empty it and go around its memory twice",
     mutations=(
-        Mutation("hne_fifo", "valid_i && !full;", "valid_i;", "a full one takes one more"),
+        Mutation("hne_fifo", "valid_i && !full_q;", "valid_i;", "a full one takes one more"),
         Mutation(
-            "hne_fifo", "!empty && (!valid_q || ready_i)", "!empty && ready_i", "waits for ready"
+            "hne_fifo",
+            "!empty_q && (!valid_q || ready_i)",
+            "!empty_q && ready_i",
+            "waits for ready",
         ),
         Mutation("hne_fifo", "else if (ready_i) valid_q", "else valid_q", "an offer withdrawn"),
-        Mutation("hne_fifo", "write_q - read_q == FULL", "!empty", "a place lost"),
+        Mutation("hne_fifo", "push && words == ALMOST", "push", "a place lost"),
+        Mutation(
+            "hne_fifo", "if (pop) full_q", "if (pop && !push) full_q", "full for one, for good"
+        ),
+        Mutation("hne_fifo", "pop && words == ONE", "pop", "forgets what it has"),
     ),
 )
 
