@@ -80,8 +80,8 @@ module hne_index #(
   wire group_end, layer_end;
   wire unused_fields = &{1'b0, n_out_i, index_base_i, group_end};
 
-  // Cycles of the i-rounds of the first row-tile, which stand still before the load, and of the next
-  // one: an i-round is longer than a cycle, so they are there when it is over.
+  // Cycles of the i-rounds of the first row-tile, which stand still before the load, and of the
+  // next one: an i-round is longer than a cycle, so they are there when it is over.
   reg [9:0] first_round_q, next_round_q;
 
   hne_row_tiles #(
