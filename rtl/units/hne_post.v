@@ -189,8 +189,8 @@ module hne_post #(
   genvar n;
   generate
     if (REQUANTIZATION != 0) begin : gen_mask
-      // Of s of a multiplier from half of the largest on, a cycle before the shift: bits 31 ... s - 1,
-      // those that a half leaves 0.
+      // Of s of a multiplier from half of the largest on, a cycle before the shift: bits 31 ...
+      // s - 1, those that a half leaves 0.
       wire [SHIFT_W-1:0] shift3 = shift_q[(SHIFT-2)*SHIFT_W+:SHIFT_W];
       reg [MASK_W-1:0] mask_q;
       reg [SHIFT-2:0] large_q;
