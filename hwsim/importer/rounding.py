@@ -144,6 +144,7 @@ def _twice_up(total: I64, factor: float) -> I64:
 
 
 def once_away(total: I64, factor: float) -> I64:
+    """Total · factor in float64, halves away from 0."""
     product = total * factor
     return (np.sign(product) * np.floor(np.abs(product) + 0.5)).astype(np.int64)
 
@@ -168,6 +169,7 @@ _ONE_BY_ONE: dict[str, Callable[[I64, float], I64]] = {
 
 
 def added(step: IntegerStep, sources: list[I64], model: str) -> I64:
+    """Codes of an addition before its clamp, by a key of ``MODELS``; sources: codes of the file."""
     assert step.target is not None
     to = step.target.codes
     one, two = (x - value.codes.zero for x, value in zip(sources, step.sources, strict=True))

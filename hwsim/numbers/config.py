@@ -53,7 +53,8 @@ class EngineConfig(BaseModel):
     average pools and layers of one word a channel, for grouped convolutions. lut_tables: tables of
     2^ACT_W entries for pointwise functions, 0 for none. requantization: ``up`` rounds once, halves
     up; ``twice-away`` also as TFLite's reference kernels do, for codes of up to 8 bits, 32-bit
-    accumulators and 32-bit multipliers. clock_mhz: turns cycles into time; not a property of the logic.
+    accumulators and 32-bit multipliers. clock_mhz: turns cycles into time; not a
+    property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -105,8 +106,8 @@ class EngineConfig(BaseModel):
             self.act_w > 8 or (self.acc_w, self.mult_w) != (32, 32)
         ):
             raise ValueError(
-                f"requantization {self.requantization} takes act_w up to 8, acc_w 32 and mult_w 32, "
-                f"got {self.act_w}, {self.acc_w} and {self.mult_w}"
+                f"requantization {self.requantization} takes act_w up to 8, acc_w 32 and mult_w "
+                f"32, got {self.act_w}, {self.acc_w} and {self.mult_w}"
             )
         if self.wgt_depth % self.banks:
             raise ValueError(f"wgt_depth ({self.wgt_depth}) must be a multiple of banks")

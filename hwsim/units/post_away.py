@@ -1,7 +1,8 @@
 """Post-processing that rounds twice, as TFLite's reference kernels do (twin: hne_post_lane.v).
 
-Where m >= 2^30, behind the shift of p by s > 31, a half of multiples of 2^31 that is below the code of real 0 goes
-down: docs/architecture.md, Requantization. Loops as of ``post``, one for all shapes of the work.
+Where m >= 2^30, behind the shift of p by s > 31, a half of multiples of 2^31 that is below the code
+of real 0 goes down: docs/architecture.md, Requantization. Loops as of ``post``, one for all shapes
+of the work.
 """
 
 from __future__ import annotations

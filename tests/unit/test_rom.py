@@ -294,7 +294,7 @@ def test_a_manifest_that_is_no_object_is_refused(image: Path, text: bytes) -> No
         ("scale.mem", 1, b"400001", "line 1 is wider than 22 bits"),
         ("program.mem", 6, b"0000000a", "line 6 (instruction 0, layer conv): real_weights is 10"),
         ("program.mem", 17, b"0000000a", "line 17 (instruction 1, layer pool): op is 10, not 3"),
-        ("program.mem", 11, b"00001100", "instruction 0, layer conv): unused bits must be zero"),
+        ("program.mem", 11, b"00002100", "instruction 0, layer conv): unused bits must be zero"),
         ("program.mem", 65, b"00000001", "line 65 (instruction 4, the end): op is 1, not 0"),
     ],
 )

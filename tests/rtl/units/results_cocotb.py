@@ -99,7 +99,8 @@ async def post_requantizes_and_clamps_every_row(dut: Any, kind: str) -> None:
         shape = dict(
             last_layer_i=int(last), add_i=int(add), lut_i=int(looks),
             shared_i=int(add or looks or shared), outputs_i=own, groups_i=groups, lo_i=lo, hi_i=hi,
-            away_i=int(zero is not None), zero_i=zero or 0, out_line_i=first_line, pixel_tiles_i=pixels, channel_base_i=base, shadow_load_i=0,
+            away_i=int(zero is not None), zero_i=zero or 0,
+            out_line_i=first_line, pixel_tiles_i=pixels, channel_base_i=base, shadow_load_i=0,
         )  # fmt: skip
         # The shape stands still before a layer is loaded, as an instruction does.
         await one.cycle(load_i=0, **shape)
@@ -153,7 +154,8 @@ async def post_requantizes_and_clamps_every_row(dut: Any, kind: str) -> None:
                         both = zip(*shadow[:2], strict=True)
                         values = [
                             requantized(a1 * m[base] + b[base] + a2 * m[base + 1], s[base + 1],
-                                        lo, hi, zero if m[base + 1] >= 64 else None) for a1, a2 in both
+                                        lo, hi, zero if m[base + 1] >= 64 else None)
+                            for a1, a2 in both
                         ]  # fmt: skip
                     if looks:
                         values = [top - acc for acc in shadow[r]]
