@@ -89,7 +89,8 @@ module hne_post #(
 
   reg active_q, last_layer_q, add_q, shared_q;
   reg [ROW_W-1:0] row_q;
-  reg [LINE_W-1:0] pixel_q, pixel_end_q, tile_line_q, line_q;
+  reg [LINE_W-1:0] pixel_q, pixel_before_q, tile_line_q, line_q;
+  reg pixel_last_q, pixel_single_q;
   reg [CHAN_W-1:0] tile_channel_q, channel_q;
   reg [STAGES-1:0] valid_q, end_q;
   reg [BIAS:0] second_q;
@@ -105,7 +106,8 @@ module hne_post #(
   // Known a cycle early: the number of the row goes to all accumulators.
   reg row_last_q;
   wire row_last = row_last_q;
-  wire pixel_last = pixel_q == pixel_end_q;
+  // And this, from the tile before the last one: it lets all row-tiles move.
+  wire pixel_last = pixel_last_q;
   wire [LINE_W-1:0] pixel_next = pixel_q + ONE;
   wire [ROW_W-1:0] row_next = row_q + {{ROW_W - 1{1'b0}}, 1'b1};
   wire [CHAN_W-1:0] channel_next = channel_q + {{CHAN_W - 1{1'b0}}, 1'b1};
@@ -139,7 +141,9 @@ module hne_post #(
       line_q         <= out_line_i;
       tile_channel_q <= channel_base_i;
       channel_q      <= channel_base_i;
-      pixel_end_q    <= pixel_tiles_i - ONE;
+      pixel_before_q <= pixel_tiles_i - ONE - ONE;
+      pixel_single_q <= pixel_tiles_i == ONE;
+      pixel_last_q   <= pixel_tiles_i == ONE;
     end else if (active_q) begin
       // A channel of the output map has as many lines as there are pixel tiles.
       if (!add_q) line_q <= line_q + pixel_tiles_i;
@@ -149,6 +153,7 @@ module hne_post #(
         row_q   <= {ROW_W{1'b0}};
         pixel_q <= pixel_next;
         line_q  <= tile_line_q + pixel_next;
+        pixel_last_q <= pixel_last ? pixel_single_q : pixel_q == pixel_before_q;
         if (pixel_last) begin
           pixel_q        <= {LINE_W{1'b0}};
           tile_line_q    <= line_q + ONE;
