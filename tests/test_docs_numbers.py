@@ -1,7 +1,6 @@
-"""Tables and numbers of the documentation are what the program, its cards and measurements say.
+"""Tables of the documentation are what the program, its cards and measurements say.
 
-``python -m tools.tables`` writes the tables. A sentence that names a number stands in CLAIMS with
-the computation that gives it: whoever changes one is told which sentence to change.
+``python -m tools.tables`` writes the tables. Numbers of sentences: tests/test_docs_prose.py.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import pytest
@@ -23,22 +20,16 @@ else:
 
 from hwsim.cost.timing import analyze
 from hwsim.files import markdown
-from hwsim.models import zoo
 from hwsim.networks.open import open_program
-from hwsim.numbers.config import EngineConfig, load_config
-from hwsim.numbers.hashing import PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR
-from hwsim.program.instruction import FIELDS, WORDS_PER_INSTRUCTION
-from hwsim.program.proof import MAX_VIRTUAL_WEIGHTS
+from hwsim.numbers.config import EngineConfig
+from hwsim.program.instruction import FIELDS
 from hwsim.rom import entries
-from hwsim.rom.manifest import FORMAT_VERSION, Manifest
-from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
+from hwsim.rom.manifest import Manifest
 from tests.hostile.areas import AREAS
 from tests.hostile.command import PAGE as HOSTILE_PAGE
 from tests.hostile.command import PLACE as HOSTILE_PLACE
 from tests.property.document_reader import FIELDS as DOCUMENTED
-from tests.property.document_reader import xxhash32
-from tests.rtl.configs import MANY
-from tools.tables import cycles, formats, measured, rtl
+from tools.tables import cycles, formats
 from tools.tables.blocks import BLOCKS, ROOT
 
 
@@ -122,117 +113,6 @@ def test_measured_cycles_are_of_todays_simulator(name: str) -> None:
     for row in rows:
         assert row.pop("rtl")["total"] == row["cycles"]
     assert rows == cycles.simulated(program, analyze(program))
-
-
-# --- sentences -----------------------------------------------------------------------------------
-
-
-def _fill(unit: ModuleType) -> int:
-    return int(unit.FILL)
-
-
-def _timing() -> Iterator[str]:
-    yield f"`instruction` ({sequencer.INSTRUCTION})"
-    yield f"Every layer costs FETCH + SETUP = {sequencer.INSTRUCTION} cycles"
-    yield f"LANE + ROUND + MIX + SCALE + ROTATE = {index.LATENCY['hash']} for `hash`"
-    yield f"is {index.LATENCY['counter']} for `counter`"
-    yield f"{index.LATENCY['sram']} for `sram` (read, output register)"
-    yield f"`expander.TURNS` = COMPARE + FIRST + COUNT + TURN = {expander.TURNS}"
-    yield (
-        f"expander {_fill(expander)}, act_buffer {_fill(act_buffer)}, post {_fill(post)}, "
-        f"softmax {_fill(softmax)}; that of mac_array, {_fill(mac_array)}, and of pool, "
-        f"{_fill(pool)}"
-    )
-    yield f"each row is written FILL = {_fill(post)} cycles after its cycle"
-    more = index.LATENCY["hash"] - index.LATENCY["sram"]
-    yield f"`hash` adds {more} cycles a layer"
-    yield f"(LATENCY {index.LATENCY['hash']} instead of {index.LATENCY['sram']})"
-    yield f"classes + FILL + LOAD + {softmax.DIVIDE}·classes cycles"
-    yield {1: "the one cycle START before the first"}[sequencer.START]
-    words = {8: "eight stages later the accumulators are in the shadow bank"}
-    yield words[mac_array.FILL]
-    words = {4: "Four stages later (ROUTE, READ, SIGN, WRITE) it is in the tile buffer"}
-    yield words[expander.FILL]
-
-
-def _images() -> Iterator[str]:
-    words = {16: "Sixteen words an instruction"}
-    yield words[WORDS_PER_INSTRUCTION]
-    first = int((softmax.EXP_LUT == 0).argmax())
-    yield f"0 from n = {first} on"
-    schema = EngineConfig.model_json_schema()["properties"]
-    for name in ("rows", "cols", "act_w", "mult_w", "prog_depth"):
-        yield f"{schema[name]['minimum']} … {schema[name]['maximum']}"
-    yield f"at most {schema['banks']['maximum']}"
-    yield f"at most 2^{MAX_VIRTUAL_WEIGHTS.bit_length() - 1} each"
-    yield f"integer, 1 … 2^{schema['wgt_depth']['maximum'].bit_length() - 1}"
-    yield f"`format_version` | {FORMAT_VERSION} |"
-    yield f"`lut_tables` | integer, 0 … {schema['lut_tables']['maximum']}"
-    state, word = xxhash32((2, 3), 1), xxhash32((3,), 1 ^ ROTATION_SEED_XOR)
-    yield f"u of (i, j) = (2, 3) is 0x{state:08X} and v of j = 3 is 0x{word:08X}"
-    for prime in (PRIME2, PRIME3, PRIME4, PRIME5, ROTATION_SEED_XOR):
-        yield f"0x{prime:08X}"
-
-
-def _rtl() -> Iterator[str]:
-    busy = {name: cycles.convolutions_busy(name) for name in cycles.NETWORKS}
-    yield f"in {busy['mnist-cnn-h16-banked']:.1%} of all cycles of the two convolutions together"
-    yield f"in {busy['mnist-cnn-h16']:.1%} with random hashing"
-    columns = cycles.read("mnist-cnn-h16-banked")[4]
-    yield f"{columns['columns']:,} columns are expanded and issued in {columns['cycles']:,} cycles"
-    slow = cycles.read("mnist-cnn-h16")[4]
-    ratio = 1 + slow["rtl"]["conflict_cycles"] / slow["columns"]
-    yield f"random hashing makes the array wait for the expander, {ratio:.2f} cycles a column"
-    rows = load_config("default").rows
-    yield f"The first convolution has 9 columns and {rows} rows to drain"
-    yield f"its tiling allows 9 busy cycles in {rows}"
-    yield f"the same on {len(MANY)} configurations, with many more networks"
-    assert measured.read("rtl-full")["random"]["engines"] == len(MANY)
-
-
-def _readme() -> Iterator[str]:
-    yield f"`small` on an ECP5 of the slowest speed grade reaches {rtl.routed()['clock']}"
-    reached = zoo.card("cifar-vgg16").fixed_accuracy[8]
-    yield f"VGG-16 reaches {reached:.1%}"
-
-
-def _results() -> Iterator[str]:
-    found = measured.read("hfgsm")
-    at = 1 + found["epsilons"]["8"].index(0.2)
-    falls = [found["rows"][name][at] for name in ("mnist-cnn", "mnist-cnn-h64")]
-    yield f"Here it falls at ε = 0.2 only, from {falls[0]:.0f}% to {falls[1]:.0f}%"
-    yield f"{found['samples']:,} test images, one training and hash seed"
-
-
-def _networks() -> Iterator[str]:
-    card = zoo.card("cifar-vgg16")
-    assert card.test_accuracy is not None
-    yield f"**VGG-16 misses its 90%** by {90 - 100 * card.test_accuracy:.1f} points"
-    yield f"{card.test_accuracy:.2%} stored, {card.fixed_accuracy[8]:.2%} on the engine"
-    yield f"takes the 4-bit engine from {zoo.card('mnist-cnn-h16-banked').fixed_accuracy[4]:.2%}"
-    yield f"in float the same weights go from {zoo.card('mnist-cnn-h16-banked').test_accuracy:.2%}"
-    yield f"it would be at 76.5% instead of {zoo.card('c0-p7').test_accuracy:.1%}"
-
-
-CLAIMS: dict[str, Callable[[], Iterator[str]]] = {
-    "README.md": _readme,
-    "docs/results.md": _results,
-    "docs/timing.md": _timing,
-    "docs/images.md": _images,
-    "docs/rtl.md": _rtl,
-    "docs/networks.md": _networks,
-}
-
-
-@pytest.mark.parametrize("page", CLAIMS)
-def test_sentences_name_todays_numbers(page: str) -> None:
-    text = _flat((ROOT / page).read_text(encoding="utf-8"))
-    missing = [sentence for sentence in CLAIMS[page]() if _flat(sentence) not in text]
-    assert not missing
-
-
-def _flat(text: str) -> str:
-    return re.sub(r"\s+", " ", text).lower()
 
 
 # --- the readme's example ---------------------------------------------------------------------
