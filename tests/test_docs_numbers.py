@@ -29,7 +29,7 @@ from tests.hostile.areas import AREAS
 from tests.hostile.command import PAGE as HOSTILE_PAGE
 from tests.hostile.command import PLACE as HOSTILE_PLACE
 from tests.property.document_reader import FIELDS as DOCUMENTED
-from tools.tables import cycles, formats
+from tools.tables import cycles, files, formats
 from tools.tables.blocks import BLOCKS, ROOT
 
 
@@ -113,6 +113,24 @@ def test_measured_cycles_are_of_todays_simulator(name: str) -> None:
     for row in rows:
         assert row.pop("rtl")["total"] == row["cycles"]
     assert rows == cycles.simulated(program, analyze(program))
+
+
+def test_a_file_that_answers_otherwise_than_its_runtime_is_explained() -> None:
+    """Below 99.5%: LiteRT and float files are explained as kinds, every other file by its name."""
+    text = (ROOT / "docs/files.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition("### Where fewer than 99.5% of the answers agree")
+    reasons, _, _ = rest.partition("\n## ")
+    assert reasons
+    for name, runtime, _ in files.short():
+        dialect = files.rows()[name]["network"]["dialect"]
+        if dialect.endswith("float"):
+            assert "**A float file" in reasons
+        elif runtime.startswith("LiteRT"):
+            assert "**TFLite has no unique answer" in reasons
+        elif runtime == "ONNX Runtime default":
+            assert "**ONNX Runtime's default" in reasons
+        else:
+            assert f"**{name}" in reasons, f"{name}: {runtime}"
 
 
 # --- the readme's example ---------------------------------------------------------------------

@@ -31,7 +31,7 @@ from hwsim.errors import InputError
 from hwsim.files.content import digest
 from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
-from hwsim.report import budgets
+from hwsim.report import budgets, robustbench
 from hwsim.runs.count import fingerprint
 from hwsim.runs.unfinished import keep, kept
 
@@ -234,7 +234,7 @@ class Audit:
             | {"rows": v.rows}
             for v in judge_all(evidence)
         ]
-        return {
+        found = {
             "model": self.settings.model,
             "config": program.config.name,
             "bits": program.config.act_w,
@@ -262,6 +262,7 @@ class Audit:
             "command": self.settings.command,
             "seconds": time.perf_counter() - self.began,
         }
+        return found | {"robustbench": robustbench.of_audit(found)}
 
 
 def bottom_line(evidence: Evidence, epsilons: tuple[float, ...]) -> list[dict[str, Any]]:

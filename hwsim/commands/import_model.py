@@ -14,6 +14,7 @@ from hwsim.commands.options import (
     loading,
     message_console,
     result_console,
+    typed_command,
 )
 from hwsim.files.shown import say
 
@@ -55,6 +56,12 @@ from hwsim.files.shown import say
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of images drawn at random.")
 @click.option("--force", is_flag=True, help="Replace an existing image.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path),
+    help="Draw the graph and the comparison as one HTML page here.",
+)
 @json_option
 def command(
     file: str,
@@ -67,6 +74,7 @@ def command(
     images: int,
     seed: int,
     force: bool,
+    page: Path | None,
     json_path: Path | None,
 ) -> None:
     """Read a network from FILE and say how far the engine is from the file's own runtime.
@@ -78,15 +86,16 @@ def command(
     \b
     Examples:
       hwsim import net.tflite -o net.hne
-      hwsim import net.onnx --data test.npz --images 1000
+      hwsim import net.onnx --data test.npz --images 1000 --html net.html
       hwsim import net.tflite --requantization twice-away
     """
     from hwsim.files.output import prepare_json_path
 
     if output is not None and output.exists() and not force:
         raise click.ClickException(f"{output} already exists: add --force, or choose another -o")
-    if json_path is not None:
-        prepare_json_path(json_path)
+    for path in (json_path, page):
+        if path is not None:
+            prepare_json_path(path)
     console = result_console()
     with loading(message_console(), "reading"):
         from hwsim.importer import tables
@@ -123,6 +132,14 @@ def command(
             f"{output}: {len(model.program.layers)} layers, configuration "
             f"{model.program.config.name}"
         )
+    if page is not None:
+        from hwsim.importer.rounding import MODELS
+        from hwsim.networks.open import versions
+        from hwsim.report.import_report import write_import
+
+        about = {"roundings": MODELS, "command": typed_command(), "versions": versions()}
+        write_import(result | about, page)
+        say(f"{page}: the graph and the comparison")
     if json_path is not None:
         from hwsim.report.pages import write_json
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +11,11 @@ from hwsim.commands.data_options import data_options
 from hwsim.commands.options import (
     bits_option,
     config_option,
+    json_option,
     loading,
     message_console,
     progress_bar,
+    typed_command,
 )
 from hwsim.files.shown import say
 
@@ -21,6 +24,7 @@ BATCH = 500
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hwsim.models.datasets.samples import Samples
     from hwsim.networks.open import Network
     from hwsim.networks.subject import DataChoice
 
@@ -42,12 +46,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="The bit-accurate model, or the Verilog in Verilator.",
 )
+@json_option
 def command(
     image: str,
     config: str | None,
     bits: int | None,
     samples: int | None,
     backend: str,
+    json_path: Path | None,
     choice: DataChoice,
 ) -> None:
     """Classify test images with MODEL, beside its float network where there is one.
@@ -62,6 +68,10 @@ def command(
       hwsim run mnist-cnn-h64 --backend rtl --samples 2
       hwsim run net.tflite --data test.npz
     """
+    if json_path is not None:
+        from hwsim.files.output import prepare_json_path
+
+        prepare_json_path(json_path)
     screen = message_console()
     with loading(screen, "loading the network") as on_progress:
         import torch
@@ -101,6 +111,31 @@ def command(
         say(f"note: there is no float network beside it: {network.alone}")
     for note in (*network.notes, *([test.note] if test.note else [])):
         say(f"note: {note}")
+    if json_path is not None:
+        from hwsim.report.pages import write_json
+
+        write_json(_result(image, network, test, shares), json_path)
+
+
+def _result(
+    model: str, network: Network, test: Samples, shares: dict[str, float]
+) -> dict[str, Any]:
+    """What ``--json`` holds."""
+    from hwsim.networks.open import versions
+    from hwsim.report import robustbench
+
+    config = network.program.config
+    machines = {"float": "float", "fixed point": "engine", "Verilog": "engine"}
+    found: dict[str, Any] = {
+        "model": model, "config": config.name, "bits": config.act_w, "samples": len(test),
+        "backend": "rtl" if "Verilog" in shares else "python",
+        "accuracy": {machines[name]: share for name, share in shares.items()},
+        "dataset": {
+            "name": test.name, "source": test.source, "note": test.note, "digest": test.digest,
+        },
+        "versions": versions(), "command": typed_command(),
+    }  # fmt: skip
+    return found | {"robustbench": robustbench.of_run(found)}
 
 
 def _on_rtl(network: Network, images: Tensor, labels: Tensor) -> float:

@@ -133,13 +133,14 @@ class _Builder:
             return self.to.add(
                 "Gather", [self._reals(f"{name}_table", reals), codes], f"{name}_lut"
             )
+        top = self.program.config.act_max
         if isinstance(layer, AverageLayer):
             mean = self._window(layer, name, x, "AveragePool")
-            return self._scaled(name, [mean], arithmetic.average(layer, read[0]))
+            return self._scaled(name, [mean], arithmetic.average(layer, read[0], top))
         if isinstance(layer, AffineLayer):
-            return self._scaled(name, [x], arithmetic.affine(layer, read[0]))
+            return self._scaled(name, [x], arithmetic.affine(layer, read[0], top))
         other = self._map(inputs[1], f"{name}_2")
-        return self._scaled(name, [x, other], arithmetic.added(layer, read))
+        return self._scaled(name, [x, other], arithmetic.added(layer, read, top))
 
     def _conv(self, layer: MacLayer, name: str, x: str, of: Numbers) -> str:
         assert layer.window is not None

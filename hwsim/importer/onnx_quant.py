@@ -78,19 +78,17 @@ def dequantized(
     axis = axis % max(1, values.ndim)
     if not zeros.size:
         raise refuse(node.name, node.operator, "has an empty zero point", "quantize again")
-    if scales.size > 1:
-        if (
-            values.ndim == 0
-            or values.shape[axis] != scales.size
-            or zeros.size not in (1, scales.size)
-        ):
+    # Rows that share a scale come as one, but still bring a zero point each.
+    if max(scale.size, zeros.size) > 1:
+        side = values.shape[axis] if values.ndim else 1
+        if scale.size not in (1, side) or zeros.size not in (1, side):
             raise refuse(
                 node.name,
                 node.operator,
                 "has scales that do not fit its weights",
                 "quantize by output channel; blocks are nothing the engine has",
             )
-        shape[axis] = scales.size
+        shape[axis] = zeros.size
     words = values.astype(np.int64) - (zeros.reshape(shape) if zeros.size > 1 else zeros[0])
     return Quantized(words.reshape(values.shape).astype(np.int32), scales, axis)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwsim.files.shown import tail
@@ -9,7 +10,9 @@ from hwsim.importer.compare import Column, RuntimeComparison
 from hwsim.importer.load import LoadedModel
 from hwsim.importer.rounding import MODELS
 from hwsim.importer.steps import IntegerStep, Value
+from hwsim.program.layers import MacLayer
 from hwsim.program.summary import describe, render
+from hwsim.program.wires import Place
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -51,7 +54,71 @@ def as_dict(model: LoadedModel) -> dict[str, Any]:
     found: dict[str, Any] = {"name": model.name, "notes": list(model.notes)}
     if model.graph is not None:
         found |= {"dialect": model.graph.dialect_name, "opset": model.graph.opset}
-    return found | {"program": describe(model.program)}
+    return found | {"graph": drawn(model), "program": describe(model.program)}
+
+
+def drawn(model: LoadedModel) -> list[dict[str, Any]]:
+    """The graph as understood, the input first; ``inputs`` are places in this list."""
+    image = model.program.input
+    graph: list[dict[str, Any]] = [
+        {
+            "name": model.graph.input.tensor if model.graph else "input", "operator": "input",
+            "inputs": [], "shape": _sides(image.shape), "engine": "", "weights": "",
+            "codes": f"step {float(image.scale):.3g}, zero {image.zero}",
+        }
+    ]  # fmt: skip
+    graph += _of_steps(model) if model.steps is not None else _of_layers(model)
+    return [node | {"short": tail(node["name"])} for node in graph]
+
+
+def _of_steps(model: LoadedModel) -> Iterator[dict[str, Any]]:
+    assert model.steps is not None
+    written = [model.steps.input, *(step.target for step in model.steps.steps)]
+    for number, step in enumerate(model.steps.steps, 1):
+        target = step.target
+        codes_ = "answers"
+        if target is not None:
+            codes_ = (
+                f"step {float(target.codes.scale):.3g}, zero {target.codes.zero}, "
+                f"{_codes(step, target)}"
+            )
+        yield {
+            "name": step.name, "operator": step.operator, "engine": _kind(step),
+            "weights": _weights(step), "codes": codes_,
+            "shape": _sides(target.shape if target else (step.channels, 1, 1)),
+            "inputs": [
+                n for n, value in enumerate(written[:number])
+                if value is not None and any(_meet(value, source) for source in step.sources)
+            ],
+        }  # fmt: skip
+
+
+def _meet(written: Value, read: Value) -> bool:
+    """Whether two values share a channel of one map."""
+    (map_, first), (other, start) = written.place, read.place
+    return map_ is other and first < start + read.shape[0] and start < first + written.shape[0]
+
+
+def _of_layers(model: LoadedModel) -> Iterator[dict[str, Any]]:
+    """Of a network that has no steps of its file."""
+    program = model.program
+    written: list[Place | None] = [wire.target for wire in program.wires]
+    for number, (layer, wire) in enumerate(zip(program.layers, program.wires, strict=True)):
+        inputs = [0] if any(source.map == 0 for source in wire.sources) else []
+        inputs += [
+            n + 1 for n, place in enumerate(written[:number])
+            if place is not None and any(place.map == source.map for source in wire.sources)
+        ]  # fmt: skip
+        weights = f"{program.config.wgt_w} bit" if isinstance(layer, MacLayer) else ""
+        yield {
+            "name": layer.name, "operator": layer.kind, "engine": layer.kind, "weights": weights,
+            "codes": "", "shape": _sides(layer.out_shape), "inputs": inputs,
+        }  # fmt: skip
+
+
+def _sides(shape: Sequence[int]) -> list[int]:
+    """(F, 1, 1) is a vector of F."""
+    return list(shape[:1]) if tuple(shape[1:]) == (1, 1) else list(shape)
 
 
 def comparison_as_dict(found: RuntimeComparison, source: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ utilization) are fractions in 0 … 1; a share whose denominator is 0 is None. I
     timing                             {cycles, clock_mhz, microseconds, utilization, stalls: {},
                                        bank_conflicts}
     paper                              optional list of {what, paper, here | None, source}
+    robustbench                        list of entries in RobustBench's keys, see robustbench.py
     versions                           {library: version}
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 from hwsim.attacks.evaluate.tally import Tally
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.networks.open import versions
-from hwsim.report import budgets
+from hwsim.report import budgets, robustbench
 from hwsim.runs.experiment import Experiment
 from hwsim.runs.tally import shares
 
@@ -17,7 +17,7 @@ def build(experiment: Experiment, tally: Tally, seconds: float) -> dict[str, Any
     """The result of a finished run."""
     config, chosen = experiment.network.program.config, experiment.settings
     test = experiment.test
-    return {
+    found = {
         "attack": chosen.attack,
         "norm": experiment.norm,
         "values": math.prod(experiment.network.program.input_shape),
@@ -46,6 +46,7 @@ def build(experiment: Experiment, tally: Tally, seconds: float) -> dict[str, Any
         "command": chosen.command,
         "seconds": seconds,
     }
+    return found | {"robustbench": robustbench.of_attack(found)}
 
 
 def _judged(experiment: Experiment) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,40 @@ def test_a_quantized_file_is_understood_compared_and_written(run: Run, tmp_path:
     code, out, _ = run("rom", "verify", image)
     assert code == 0
     assert "already exists" in run("import", path, "-o", image).line
+
+
+def test_the_page_draws_the_graph_and_every_runtime_and_loads_nothing(
+    run: Run, tmp_path: Path
+) -> None:
+    from tests.importer import onnx_files
+
+    path, page = onnx_files.qdq(tmp_path / "net.onnx"), tmp_path / "pages" / "net.html"
+    told = tmp_path / "net.json"
+    code, _, _ = run("import", path, "--images", 20, "--html", page, "--json", told)
+    assert code == 0
+    text, found = page.read_text(), json.loads(told.read_text())
+    assert "default-src 'none'" in text
+    assert not re.search(r"(src|href)=.http", text)
+    assert text.count('<div class="bar">') == 2 * 3  # runtimes, layers
+    assert text.count("<circle") == len(found["graph"]) == 5
+    assert [node["inputs"] for node in found["graph"]] == [[], [0], [1], [2], [3]]
+    assert "answers as ONNX Runtime unoptimized on 100.0%" in text
+    assert f"--html {page}" in text
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert str(folder) in run("import", path, "--html", folder).line
+
+
+def test_the_page_of_a_float_file_has_its_graph_and_no_bars(run: Run, tmp_path: Path) -> None:
+    from tests.importer import onnx_files
+
+    path, page, data = onnx_files.floating(tmp_path / "n.onnx"), tmp_path / "n.html", tmp_path / "d"
+    np.savez(data, x=np.random.default_rng(0).random((30, 3, 6, 6)).astype(np.float32))
+    code, _, _ = run("import", path, "--data", f"{data}.npz", "--html", page)
+    assert code == 0
+    text = page.read_text()
+    assert text.count("<circle") == 4  # input, conv, pool, fc
+    assert '<div class="bar">' not in text
 
 
 def test_float_files_are_calibrated_on_data(run: Run, tmp_path: Path) -> None:

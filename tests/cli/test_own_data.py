@@ -375,3 +375,23 @@ def test_compile_names_the_image_after_the_network(run: Run, net: str, data: Pat
     assert run("compile", net, "--data", data).out.startswith("net.hne: ")
     manifest = json.loads(Path("net.hne/manifest.json").read_text())
     assert manifest["provenance"]["model"] == "mine.py:net"
+
+
+def test_run_writes_its_accuracy_as_json_and_in_robustbenchs_keys(run: Run, tmp_path: Path) -> None:
+    from tests.importer import onnx_files
+
+    path, data, told = (
+        onnx_files.qdq(tmp_path / "net.onnx"),
+        tmp_path / "d.npz",
+        tmp_path / "r.json",
+    )
+    x = np.random.default_rng(0).random((20, 3, 6, 6)).astype(np.float32)
+    np.savez(data, x=x, y=np.zeros(20, np.int64))
+    code, out, _ = run("run", path, "--data", data, "--json", told)
+    assert code == 0
+    found = json.loads(told.read_text())
+    assert f"{100 * found['accuracy']['engine']:.2f}% in fixed point" in out
+    entries = {one["hwsim_machine"]: one for one in found["robustbench"]}
+    assert entries.keys() == {"engine", "float"}
+    assert entries["engine"]["clean_acc"] == f"{100 * found['accuracy']['engine']:.2f}"
+    assert "external" not in entries["engine"]

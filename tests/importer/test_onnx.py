@@ -18,6 +18,8 @@ from hwsim.importer.compare import compare, random_images
 from hwsim.importer.data import UserData
 from hwsim.importer.graph import ConvNode, LinearNode
 from hwsim.importer.load import load_model, read_graph
+from hwsim.importer.onnx_file import OnnxNode
+from hwsim.importer.onnx_quant import dequantized
 from hwsim.numbers.config import load_config
 from hwsim.program.layers import AffineLayer, LutLayer, MacLayer
 from tests.importer import onnx_files as files
@@ -34,6 +36,16 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
 @pytest.mark.parametrize("dialect", MAKERS)
 def test_the_dialect_is_named(tmp_path: Path, dialect: str) -> None:
     assert read_graph(MAKERS[dialect](tmp_path / "net.onnx")).dialect_name == dialect
+
+
+def test_rows_of_one_scale_bring_a_zero_point_each() -> None:
+    about = OnnxNode("weights", "DequantizeLinear", "", ("w",), ("r",))
+    words, steps = np.array([[1, 2], [3, 4]], np.int8), np.full(2, 0.5, np.float32)
+    found = dequantized(about, words, steps, np.array([0, 1], np.int8), 0)
+    assert found.values.tolist() == [[1, 2], [2, 3]]
+    assert found.scales.tolist() == [0.5]
+    with pytest.raises(CompileError, match="do not fit"):
+        dequantized(about, words, np.full(3, 0.5, np.float32), np.zeros(3, np.int8), 0)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

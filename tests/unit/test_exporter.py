@@ -15,12 +15,12 @@ from hwsim.compiler.compiler import compile
 from hwsim.engine.module import Engine
 from hwsim.engine.reference_hash import virtual_weights
 from hwsim.errors import InputError
-from hwsim.exporter import check, graph, libraries
+from hwsim.exporter import arithmetic, check, graph, libraries
 from hwsim.exporter.check import compare
 from hwsim.exporter.graph import build
 from hwsim.numbers.config import load_config
-from hwsim.program.layers import MacLayer
-from hwsim.program.program import Program
+from hwsim.program.layers import AverageLayer, MacLayer, Window
+from hwsim.program.program import Numbers, Program
 from tests.images import residual_program, small_program
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: make test installs it")
@@ -143,6 +143,37 @@ def test_and_keeps_the_sum_away_from_the_middle(s: int) -> None:
     for t in range(min(2**s, 64)):
         between = (t - power / 2 + Fraction(1, 2)) / power
         assert abs(between - round(between)) <= Fraction(1, 2) - Fraction(1, 2) / power
+
+
+@given(st.integers(1, 2**16 - 1), st.integers(8, 30), st.integers(-(2**30), 2**30))
+def test_an_average_keeps_every_sum_away_from_the_middle(m: int, s: int, b: int) -> None:
+    shape = (1, 2, 2)
+    layer = AverageLayer(
+        "mean", shape, (1, 1, 1), Window((2, 2), (2, 2)), np.array([m], np.int32),
+        np.array([s], np.int32), np.array([b]), last=False, scale=1.0, hi=31,
+    )  # fmt: skip
+    offset = Fraction(float(arithmetic.average(layer, Numbers(1.0, 0), 31).offset[0]))
+    kept, half = [], Fraction(1, 2)
+    for total in range(4 * 31 + 1):
+        exact = Fraction(total * m, 2**s) + offset
+        code = (total * m + b) >> s
+        if -1 <= code <= 32:
+            assert round(exact) == code
+            kept.append(half - abs(exact - code))
+    # Nearer to the next code on both sides alike: no other offset keeps the nearest farther.
+    if kept:
+        below = [Fraction(t * m + b, 2**s) % 1 for t in range(125) if -1 <= (t * m + b) >> s <= 32]
+        assert min(kept) == (1 - (max(below) - min(below))) / 2
+
+
+def test_sums_that_are_ties_leave_a_runtime_no_choice() -> None:
+    """One code in four of a 2x2 mean of whole codes lies in the middle between two."""
+    x = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    net = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3)).eval()
+    program = compile(net, x, load_config("default").replace(mult_w=31))
+    codes = images(program, 64)
+    first, *_ = compare(program, build(program, "qcdq"), "qcdq", codes, answers(program, codes))
+    assert first.equal == 1
 
 
 def test_a_row_without_a_multiplier_is_constant() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwsim.networks.zoo_table import page_table
 from tests.formal import table as proofs
-from tools.tables import compiles, cycles, formats, measured, networks, rtl
+from tools.tables import compiles, cycles, files, formats, measured, networks, rtl
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +41,10 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/howto/network.md", "taken"): compiles.taken,
     ("docs/howto/network.md", "refused"): compiles.refused,
     ("docs/formal.md", "proofs"): proofs.page_table,
+    ("docs/files.md", "networks"): files.networks,
+    ("docs/files.md", "answers"): files.answers,
+    ("docs/files.md", "attacks"): files.attacks,
+    ("docs/files.md", "resnet"): files.resnet,
     ("docs/results.md", "configurations"): formats.configurations,
     ("docs/results.md", "networks"): networks.mnist,
     ("docs/results.md", "cifar10"): networks.cifar10,
