@@ -7,6 +7,7 @@ two maps drains two rows, whose products are summed.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -359,11 +360,19 @@ class AddWords(NamedTuple):
 def add_words_of(
     multiplier: NDArray[Any], bias: NDArray[Any], shift: NDArray[Any], act_max: int
 ) -> AddWords:
-    """As ``words_of``: a second product and its rounding are within the same slack."""
+    """As ``words_of``: a second product and its rounding are within the same slack.
+
+    Maps of one scale are added by powers of two, and then half of the sums lie on a code's edge,
+    where no slack but none tells the code: float32 is exact there.
+    """
     step = -int(shift[0])
     one, two = np.ldexp(multiplier.astype(np.float64), step)
     middle = np.ldexp(float(bias[0]), step)
     slack = 2.0**-22 * (act_max * (abs(one) + abs(two)) + abs(middle) + 1)
+    integers = [*multiplier.tolist(), int(bias[0])]
+    unit = math.gcd(*integers) or 1
+    if act_max * sum(abs(each) // unit for each in integers) < 1 << 24:
+        slack = 0.0  # every sum is an integer of units that float32 holds
     return AddWords(
         *(np.full(LANES, word, np.float32) for word in (one, two, middle - slack, middle + slack))
     )

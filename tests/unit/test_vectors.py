@@ -128,6 +128,33 @@ def test_sums_of_all_pairs_of_codes_are_those_of_integers(
     m1: int, m2: int, bias: int, shift: int, a: int, b: int
 ) -> None:
     lo, hi = sorted((a, b))
+    _assert_sums_of_all_pairs(m1, m2, bias, shift, lo, hi)
+
+
+@pytest.mark.parametrize(
+    ("m1", "m2", "bias", "shift"),
+    [
+        (1 << 14, 1 << 14, 1 << 14, 15),  # every other sum on a code's edge
+        (1 << 14, -(1 << 13), 3 << 13, 14),
+        (1 << 30, 1 << 29, -(1 << 29), 30),
+        (32896, 32896, 0, 16),  # the last below 2^24, and the first beyond
+        (32897, 32897, 1, 16),
+        (0, 0, 0, 0),
+    ],
+)
+def test_sums_on_the_edges_of_codes_are_those_of_integers(
+    m1: int, m2: int, bias: int, shift: int
+) -> None:
+    _assert_sums_of_all_pairs(m1, m2, bias, shift, 0, 255)
+
+
+def test_maps_of_one_scale_are_added_without_doubt() -> None:
+    """Else half of all vectors would be computed twice."""
+    words = post.add_words_of(np.array([1 << 14] * 2), np.array([1 << 13]), np.array([14]), 255)
+    assert np.array_equal(words.low, words.high)
+
+
+def _assert_sums_of_all_pairs(m1: int, m2: int, bias: int, shift: int, lo: int, hi: int) -> None:
     one, two = (x.reshape(-1).astype(np.uint8) for x in np.meshgrid(np.arange(256), np.arange(256)))
     one, two = one[:-3].copy(), two[:-3].copy()  # no whole number of vectors
     multiplier, shifts = np.array([m1, m2], np.int32), np.array([shift], np.int32)
