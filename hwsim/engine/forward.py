@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hwsim.engine.chunks import in_chunks
 from hwsim.engine.kernels import Kernel
-from hwsim.engine.pixels import to_codes
+from hwsim.engine.pixels import ToCodes
 from hwsim.engine.precision import no_autocast
 from hwsim.engine.stages import Post, Stage, stages_of
 from hwsim.program.layers import AddLayer, AffineLayer, AverageLayer, LutLayer, PoolLayer
@@ -97,18 +97,20 @@ class Datapath:
         self.map_dtype = np.uint8 if self.config.act_w <= 8 else np.int32
         self.stages = stages_of(program, trusted)
         self._bytes = image_bytes(program, 4), image_bytes(program, 8)
+        self._to_codes = ToCodes(program.input, self.config.act_max)
+        self._all_sums = [stage.sums for stage in self.stages if stage.sums]
 
     @property
     def image_bytes(self) -> int:
         """Working memory of one image with the kernels that are in use now."""
-        wide = any(stage.sums.word == 8 for stage in self.stages if stage.sums)
+        wide = any(sums.word == 8 for sums in self._all_sums)
         return self._bytes[wide]
 
     def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
         """Float images (N, C, H, W) -> codes 0 … 2^A − 1, (N, H, W, C)."""
         count, channels, height, width = images.shape
         out = np.empty((count, height, width, channels), self.map_dtype)
-        to_codes(images, self.program.input, self.config.act_max, out)
+        self._to_codes(images, out)
         return out
 
     def run(self, maps: NDArray[Any], *, states: bool = False, kept_maps: bool = False) -> Tape:
@@ -262,6 +264,11 @@ def _requantize(
             flat, post.narrow, b, s, post.threshold, post.lo, post.hi, target,
             state.reshape(-1, channels),
         )  # fmt: skip
+        return
+    if state is None and stage.pools_vectors and sums.dtype in NARROW:
+        post_unit.requantize_pool_bytes(
+            sums, post.words, post.lo, post.hi, stage.kernel, stage.stride, out
+        )
         return
     if state is None:
         post_unit.requantize_pool(

@@ -66,6 +66,12 @@ class Accumulate:
             self._packed: list[Any] = [np.ascontiguousarray(window_weights(layer), np.int64)]
             return
         self.parts = list(parts or _chunks(weight, act_max, kernel))
+        #: Constants of every call, not looked up again for one image.
+        _, stride, padding = map(list, sides(layer))
+        self._geometry, self._unit = (stride, padding), _unit(layer.n_out)
+        self._matrix = self.columns or layer.kind == "fc"
+        # The library's kernels see one layout only, the one that was proved.
+        self._form = torch.contiguous_format if self._matrix else torch.channels_last
         # Partial sums of chunks never exceed the bound: it counts positive and negative apart.
         bound = int(layer.accumulator_bound(act_max).max()) if len(self.parts) > 1 else 0
         self._total = torch.int32 if bound < 1 << 31 else torch.int64
@@ -98,34 +104,32 @@ class Accumulate:
             _, stride, padding = sides(layer)
             _integer_sums(nhwc, self._packed[0], stride, padding, exact)
             return exact
-        matrix = self.columns or layer.kind == "fc"
+        matrix, form = self._matrix, self._form
         if self.columns:
             source = torch.from_numpy(windows(maps.permute(0, 2, 3, 1).numpy(), layer))
         elif matrix:
             source = maps.permute(0, 2, 3, 1).reshape(count, -1)
         else:
             source = maps
-        total: Tensor | None = None
-        for (start, stop), packed in zip(self.parts, self._packed, strict=True):
-            piece = source
-            if stop - start != self._groups:
-                piece = source[:, start:stop]
-            # The library's kernels see one layout only, the one that was proved.
-            form = torch.contiguous_format if matrix else torch.channels_last
-            piece = piece.contiguous(memory_format=form)
-            part = self._linear(piece, packed) if matrix else self._conv(piece, packed)
-            if len(self.parts) > 1:
-                part = part.to(self._total)
-            total = part if total is None else total.add_(part)
-        assert total is not None
+        product = self._linear if matrix else self._conv
+        if len(self.parts) == 1:
+            total = product(source.contiguous(memory_format=form), self._packed[0])
+        else:
+            parts = (
+                product(source[:, start:stop].contiguous(memory_format=form), packed)
+                for (start, stop), packed in zip(self.parts, self._packed, strict=True)
+            )
+            total = next(parts).to(self._total)
+            for part in parts:
+                total.add_(part.to(self._total))
         if matrix:
             return total.numpy().reshape(count, out_h, out_w, -1)
         return total.permute(0, 2, 3, 1).contiguous().numpy()
 
     def _conv(self, maps: Tensor, packed: Any) -> Tensor:
-        _, stride, padding = map(list, sides(self.layer))
+        stride, padding = self._geometry
         if self.kernel == "int8":
-            scale, zero = _unit(self.layer.n_out)
+            scale, zero = self._unit
             return torch.ops.onednn.qconv2d_pointwise(
                 maps, 1.0, 0, packed, scale, zero, None, stride, padding, [1, 1], 1,
                 1.0, 0, torch.float32, "none", [], None,
@@ -135,7 +139,7 @@ class Accumulate:
 
     def _linear(self, maps: Tensor, packed: Any) -> Tensor:
         if self.kernel == "int8":
-            scale, zero = _unit(self.layer.n_out)
+            scale, zero = self._unit
             return torch.ops.onednn.qlinear_pointwise(
                 maps, 1.0, 0, packed, scale, zero, None, 1.0, 0, torch.float32, "none", [], ""
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -95,6 +96,15 @@ class Engine(nn.Module):
         """Pack the weights for this processor."""
         self.datapath = Datapath(self.program, trusted_kernels())
         self.pullback = Backward(self.datapath, self.gradient)
+        # Fractions and shapes are as dear as a layer of one image: found once.
+        program = self.program
+        low, high = program.input.bounds(program.config.act_max)
+        self._ends, self._step = (float(low), float(high)), float(program.input.scale)
+        self._shapes = shapes_taken(program.input_shape)
+        # Optimizers that work in tanh or other spaces return to the box only to rounding. A
+        # range that is no pixels' ends within half a step of the data that it was chosen for.
+        pixels_only = self._ends == (0.0, 1.0)
+        self._slack = 1e-5 * float(high - low) + (0.0 if pixels_only else 0.5 * self._step)
 
     def __getstate__(self) -> dict[str, Any]:
         # Packed weights are opaque to torch and made for this processor.
@@ -123,8 +133,7 @@ class Engine(nn.Module):
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the largest value that the input grid carries; (0, 1) of pixels."""
-        low, high = self.program.input.bounds(self.program.config.act_max)
-        return float(low), float(high)
+        return self._ends
 
     @property
     def space(self) -> Grid | CodeGrid:
@@ -134,7 +143,7 @@ class Engine(nn.Module):
     @property
     def step(self) -> float:
         """What a step of the input grid is worth, in units of the input."""
-        return float(self.program.input.scale)
+        return self._step
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes), float32, differentiable in ``x``."""
@@ -195,12 +204,11 @@ class Engine(nn.Module):
             For all that the engine refuses, see the class.
         """
         check_ordinary(x)
-        expected = self.program.input_shape
-        low_end, high_end = self.bounds
-        if tuple(x.shape[1:]) not in shapes_taken(expected):
+        (low_end, high_end), slack = self._ends, self._slack
+        if tuple(x.shape[1:]) not in self._shapes:
             raise InputError(
-                f"the engine takes images of shape (N, {', '.join(map(str, expected))}), "
-                f"got {tuple(x.shape)}"
+                "the engine takes images of shape "
+                f"(N, {', '.join(map(str, self._shapes[0]))}), got {tuple(x.shape)}"
             )
         if not x.is_floating_point():
             raise InputError(
@@ -209,16 +217,12 @@ class Engine(nn.Module):
         images = x.detach().to("cpu").resolve_neg()
         if images.dtype not in (torch.float32, torch.float64):
             images = images.float()
-        pixels = images.numpy().reshape(-1, *expected)
+        pixels = images.numpy().reshape(-1, *self._shapes[0])
         if pixels.size:
             # NumPy: in a forked process torch's threads, which torch would wait for, are gone.
             low, high = float(pixels.min()), float(pixels.max())
-            if not (np.isfinite(low) and np.isfinite(high)):
+            if not (math.isfinite(low) and math.isfinite(high)):
                 raise InputError("images contain NaN or infinity")
-            # Optimizers that work in tanh or other spaces return to the box only to rounding. A
-            # range that is no pixels' ends within half a step of the data that it was chosen for.
-            pixels_only = (low_end, high_end) == (0.0, 1.0)
-            slack = 1e-5 * (high_end - low_end) + (0.0 if pixels_only else 0.5 * self.step)
             beyond = low < low_end - slack or high > high_end + slack
             if self.outside == "error" and beyond:
                 raise InputError(

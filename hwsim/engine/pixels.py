@@ -13,21 +13,30 @@ from numpy.typing import NDArray
 from hwsim.program.wires import Input
 
 
-def to_codes(images: NDArray[np.floating], image: Input, act_max: int, out: NDArray[Any]) -> None:
+class ToCodes:
     """⌊x / scale + ½⌋ + zero, saturated to 0 … act_max, of NCHW floats into NHWC integers.
 
-    Exact for the real number that each float32 or float64 is.
+    Exact for the real number that each float32 or float64 is. Called with images and where their
+    codes go.
     """
-    if image.scale == Fraction(1, act_max) and image.zero == 0:
-        convert = _to_grid_double if images.dtype == np.float64 else _to_grid
-        convert(images, act_max, out)
-        return
-    steps = 1 / image.scale
-    near = _to_grid_any(images, float(steps), image.zero, act_max, out)
-    # Products in float64 name the level but next to a tie, which fractions settle.
-    for n, c, y, x in near:
-        value = Fraction(float(images[n, c, y, x])) * steps + Fraction(1, 2)
-        out[n, y, x, c] = min(max(math.floor(value) + image.zero, 0), act_max)
+
+    def __init__(self, image: Input, act_max: int) -> None:
+        self._zero, self._act_max = image.zero, act_max
+        self._steps = 1 / image.scale
+        self._per_unit = float(self._steps)
+        self._pixels = self._steps == act_max and image.zero == 0
+
+    def __call__(self, images: NDArray[np.floating], out: NDArray[Any]) -> None:
+        act_max = self._act_max
+        if self._pixels:
+            convert = _to_grid_double if images.dtype == np.float64 else _to_grid
+            convert(images, act_max, out)
+            return
+        near = _to_grid_any(images, self._per_unit, self._zero, act_max, out)
+        # Products in float64 name the level but next to a tie, which fractions settle.
+        for n, c, y, x in near:
+            value = Fraction(float(images[n, c, y, x])) * self._steps + Fraction(1, 2)
+            out[n, y, x, c] = min(max(math.floor(value) + self._zero, 0), act_max)
 
 
 @njit(nogil=True, cache=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.sums import Sums
 from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.vectors import LANES
 from hwsim.program.layers import (
     AddLayer,
     AffineLayer,
@@ -104,6 +105,14 @@ class Stage:
     @cached_property
     def stride(self) -> tuple[int, int]:
         return self.pool.window.stride if self.pool else ONE
+
+    @cached_property
+    def pools_vectors(self) -> bool:
+        """Whether the winners of its windows are found among vectors of channels."""
+        post = self.post
+        if self.pool is None or post is None or self.out_shape[0] % LANES:
+            return False
+        return not post.negative and post.hi <= 255
 
 
 def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:

@@ -148,6 +148,20 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
+def largest(typing: Any, one: Any, two: Any) -> Any:
+    """The larger of each lane, words or floats."""
+
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        ordered = signature.args[0] == FLOATS
+        compare = builder.fcmp_ordered if ordered else builder.icmp_signed
+        return builder.select(compare(">", *given), *given)
+
+    if one != two or one not in (FLOATS, WORDS):
+        return None
+    return one(one, two), code
+
+
+@intrinsic
 def floors(typing: Any, value: Any, factor: Any, low: Any, high: Any, lo: Any, hi: Any) -> Any:
     """⌊clamp(value · factor + low, lo, hi)⌋, and whether ``high`` in place of low gives another.
 

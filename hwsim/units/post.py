@@ -7,6 +7,7 @@ two maps drains two rows, whose products are summed.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from hwsim.numbers.vectors import (
     as_floats,
     floors,
     fma,
+    largest,
     load,
     requantized,
     requantized_state,
@@ -39,6 +41,9 @@ FILL = READ + BROADCAST + MULTIPLY + ADD + SHIFT + CLAMP + WRITE
 def cycles_drain(rows: int) -> int:
     """Cycles from a valid shadow bank until its ``rows`` array rows are written."""
     return rows + FILL
+
+
+Sides = tuple[int, int]
 
 
 class Words(NamedTuple):
@@ -84,11 +89,19 @@ def words_of(
     )
 
 
-@njit(nogil=True, cache=True)
-def requantize_bytes(acc, words, lo, hi, out):  # type: ignore[no-untyped-def]
+def requantize_bytes(
+    acc: NDArray[Any], words: Words, lo: int, hi: int, out: NDArray[np.uint8]
+) -> None:
     """Post alone, of accumulators (pixels · C,) that fit 32 bits, to bytes."""
-    # Taken out of the tuple once: numba counts references wherever it is touched.
+    # Array by array: numba takes twice as long to unpack a tuple of names.
     m, b, s, _, factor, low, high = words
+    _requantize_bytes(acc, m, b, s, factor, low, high, lo, hi, out)
+
+
+@njit(nogil=True, cache=True)
+def _requantize_bytes(  # type: ignore[no-untyped-def]
+    acc, m, b, s, factor, low, high, lo, hi, out
+):
     floor, top = np.float32(lo), np.float32(hi)
     whole = len(acc) // LANES * LANES
     c = 0
@@ -105,6 +118,47 @@ def requantize_bytes(acc, words, lo, hi, out):  # type: ignore[no-untyped-def]
         c = i % len(m)
         product = np.int64(np.int32(acc[i])) * np.int64(m[c])
         out[i] = min(max((product + b[c]) >> s[c], lo), hi)
+
+
+def requantize_pool_bytes(
+    acc: NDArray[Any], words: Words, lo: int, hi: int, kernel: Sides, stride: Sides,
+    out: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """``requantize_pool`` of accumulators that fit 32 bits and channels that fill vectors.
+
+    No multiplier is negative.
+    """
+    m, b, s, _, factor, low, high = words
+    _requantize_pool_bytes(acc, m, b, s, factor, low, high, lo, hi, kernel, stride, out)
+
+
+@njit(nogil=True, cache=True)
+def _requantize_pool_bytes(  # type: ignore[no-untyped-def]
+    acc, m, b, s, factor, low, high, lo, hi, kernel, stride, out
+):
+    floor, top = np.float32(lo), np.float32(hi)
+    _, height, width, channels = acc.shape
+    images, out_h, out_w, _ = out.shape
+    rows, columns = kernel
+    line = width * channels
+    flat, target = acc.reshape(-1), out.reshape(-1)
+    to = 0
+    for n in range(images):
+        for y in range(out_h):
+            for x in range(out_w):
+                first = (n * height + y * stride[0]) * line + x * stride[1] * channels
+                for c in range(0, channels, LANES):
+                    best = load(flat, first + c)
+                    for dy in range(rows):
+                        row = first + dy * line + c
+                        for dx in range(columns):
+                            best = largest(best, load(flat, row + dx * channels))
+                    code = codes(
+                        best, load(m, c), load(b, c), load(s, c),
+                        load(factor, c), load(low, c), load(high, c), lo, hi, floor, top,
+                    )  # fmt: skip
+                    store(target, to, code)
+                    to += LANES
 
 
 @njit(nogil=True, cache=True)
@@ -306,11 +360,19 @@ class AddWords(NamedTuple):
 def add_words_of(
     multiplier: NDArray[Any], bias: NDArray[Any], shift: NDArray[Any], act_max: int
 ) -> AddWords:
-    """As ``words_of``: a second product and its rounding are within the same slack."""
+    """As ``words_of``: a second product and its rounding are within the same slack.
+
+    Maps of one scale are added by powers of two, and then half of the sums lie on a code's edge,
+    where no slack but none tells the code: float32 is exact there.
+    """
     step = -int(shift[0])
     one, two = np.ldexp(multiplier.astype(np.float64), step)
     middle = np.ldexp(float(bias[0]), step)
     slack = 2.0**-22 * (act_max * (abs(one) + abs(two)) + abs(middle) + 1)
+    integers = [*multiplier.tolist(), int(bias[0])]
+    unit = math.gcd(*integers) or 1
+    if act_max * sum(abs(each) // unit for each in integers) < 1 << 24:
+        slack = 0.0  # every sum is an integer of units that float32 holds
     return AddWords(
         *(np.full(LANES, word, np.float32) for word in (one, two, middle - slack, middle + slack))
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
@@ -147,6 +149,31 @@ def test_guards_record_nothing_and_change_no_logit(engine: Engine, guard: Any) -
         quiet = engine(x)
     assert not quiet.requires_grad
     assert torch.equal(quiet, logits)
+
+
+@pytest.mark.parametrize("guard", [torch.enable_grad, torch.no_grad])
+def test_a_tangent_is_refused_not_lost(engine: Engine, guard: Any) -> None:
+    x = pictures(2)
+    with guard(), forward_ad.dual_level():
+        moving = forward_ad.make_dual(x, torch.ones_like(x))
+        with pytest.raises(NotImplementedError, match="jvp"):
+            engine(moving)
+
+
+def test_a_tracer_is_refused_not_given_a_constant(engine: Engine) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(RuntimeError):
+            torch.jit.trace(engine, (pictures(2),), check_trace=False)
+
+
+def test_transforms_work_where_nothing_is_recorded(engine: Engine) -> None:
+    x = pictures(4)
+    with torch.inference_mode():
+        assert torch.equal(torch.func.vmap(engine)(x[:, None])[:, 0], engine(x))
+    # Images that the transform knows nothing of.
+    found = torch.func.grad(lambda z: (engine(x) * z).sum())(torch.ones(4, CLASSES))
+    assert torch.equal(found, engine(x))
 
 
 def test_tensors_born_in_inference_mode_are_accepted(engine: Engine) -> None:

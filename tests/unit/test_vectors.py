@@ -79,6 +79,31 @@ def test_codes_and_states_are_those_of_integers(
     assert state.tolist() == [mark for _, mark in wanted]
 
 
+@given(
+    st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3),
+    st.sampled_from([16, 48]), st.sampled_from([np.float32, np.int32]), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_winners_of_windows_have_the_codes_of_integers(
+    rows: int, columns: int, down: int, right: int, channels: int, kind: Any, seed: int
+) -> None:
+    noise = np.random.default_rng(seed)
+    out_h, out_w = 2, 3
+    height, width = (out_h - 1) * down + rows + 1, (out_w - 1) * right + columns
+    acc = noise.integers(-EDGE, EDGE, (2, height, width, channels), endpoint=True)
+    acc[0, 0, 0] = EDGE
+    m, s = noise.integers(0, 2**12, channels), noise.integers(20, 30, channels)
+    b, none = noise.integers(-(2**24), 2**24, channels), np.zeros(channels, np.int64)
+    words = post.words_of(m, b, s, none, np.full(channels, EDGE))
+    out = np.zeros((2, out_h, out_w, channels), np.uint8)
+    kernel, stride = (rows, columns), (down, right)
+    post.requantize_pool_bytes(acc.astype(kind), words, 3, 250, kernel, stride, out)
+    codes = np.clip((acc * m + b) >> s, 3, 250)
+    for y in range(out_h):
+        for x in range(out_w):
+            window = codes[:, y * down : y * down + rows, x * right : x * right + columns]
+            assert np.array_equal(out[:, y, x], window.max((1, 2)))
+
+
 def test_every_accumulator_near_every_code_is_requantized_exactly() -> None:
     """All sums of a range at slopes for which many products lie on a code's edge."""
     acc = np.arange(-70000, 70000, dtype=np.float32)
@@ -103,6 +128,33 @@ def test_sums_of_all_pairs_of_codes_are_those_of_integers(
     m1: int, m2: int, bias: int, shift: int, a: int, b: int
 ) -> None:
     lo, hi = sorted((a, b))
+    _assert_sums_of_all_pairs(m1, m2, bias, shift, lo, hi)
+
+
+@pytest.mark.parametrize(
+    ("m1", "m2", "bias", "shift"),
+    [
+        (1 << 14, 1 << 14, 1 << 14, 15),  # every other sum on a code's edge
+        (1 << 14, -(1 << 13), 3 << 13, 14),
+        (1 << 30, 1 << 29, -(1 << 29), 30),
+        (32896, 32896, 0, 16),  # the last below 2^24, and the first beyond
+        (32897, 32897, 1, 16),
+        (0, 0, 0, 0),
+    ],
+)
+def test_sums_on_the_edges_of_codes_are_those_of_integers(
+    m1: int, m2: int, bias: int, shift: int
+) -> None:
+    _assert_sums_of_all_pairs(m1, m2, bias, shift, 0, 255)
+
+
+def test_maps_of_one_scale_are_added_without_doubt() -> None:
+    """Else half of all vectors would be computed twice."""
+    words = post.add_words_of(np.array([1 << 14] * 2), np.array([1 << 13]), np.array([14]), 255)
+    assert np.array_equal(words.low, words.high)
+
+
+def _assert_sums_of_all_pairs(m1: int, m2: int, bias: int, shift: int, lo: int, hi: int) -> None:
     one, two = (x.reshape(-1).astype(np.uint8) for x in np.meshgrid(np.arange(256), np.arange(256)))
     one, two = one[:-3].copy(), two[:-3].copy()  # no whole number of vectors
     multiplier, shifts = np.array([m1, m2], np.int32), np.array([shift], np.int32)
