@@ -54,7 +54,7 @@ class Post:
     lo: int
     hi: int
     negative: bool
-    words: Words | AddWords
+    words: Any  # Words; AddWords of an addition
     away: int | None
 
 
