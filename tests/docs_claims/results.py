@@ -39,5 +39,5 @@ def _results() -> Iterator[str]:
 
 PAGES = (
     Page("README.md", _readme, fixed={"where 90% was aimed at": "a goal"}),
-    Page("docs/results.md", _results),
+    Page("docs/results.md", _results, fixed={"where 1.5 times was asked for": "a goal"}),
 )
