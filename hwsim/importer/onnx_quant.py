@@ -78,11 +78,12 @@ def dequantized(
     axis = axis % max(1, values.ndim)
     if not zeros.size:
         raise refuse(node.name, node.operator, "has an empty zero point", "quantize again")
-    if scales.size > 1:
+    # Scales of one value are one scale, their zero points may still be several.
+    if scale.size > 1:
         if (
             values.ndim == 0
-            or values.shape[axis] != scales.size
-            or zeros.size not in (1, scales.size)
+            or values.shape[axis] != scale.size
+            or zeros.size not in (1, scale.size)
         ):
             raise refuse(
                 node.name,
@@ -90,7 +91,9 @@ def dequantized(
                 "has scales that do not fit its weights",
                 "quantize by output channel; blocks are nothing the engine has",
             )
-        shape[axis] = scales.size
+        shape[axis] = scale.size
+    elif zeros.size > 1:
+        raise refuse(node.name, node.operator, "has more zero points than scales", "quantize again")
     words = values.astype(np.int64) - (zeros.reshape(shape) if zeros.size > 1 else zeros[0])
     return Quantized(words.reshape(values.shape).astype(np.int32), scales, axis)
 
