@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import InputError
-from hwsim.files.reading import check_regular
+from hwsim.errors import HwsimError, InputError
 from hwsim.importer.graph import FileInput
-from hwsim.importer.limits import MAX_DATA
+from hwsim.importer.limits import MAX_DATA, size_of
+
+#: What a damaged archive makes of zipfile, zlib and NumPy.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, OSError, EOFError, NotImplementedError,
+    RuntimeError, ValueError, KeyError, TypeError, OverflowError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +41,13 @@ def read_data(path: Path | str) -> UserData:
         For a file that is none, arrays of objects, NaN and infinity, labels that do not fit, and
         arrays of more than ``MAX_DATA`` bytes.
     """
-    check_regular(path, MAX_DATA)
+    size_of(path, MAX_DATA)
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {name: _array(path, archive, name) for name in ("x", "y")}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError):
+    except HwsimError:
+        raise
+    except DAMAGED_ZIP:
         raise InputError(f"{path}: is no .npz file, or a damaged one") from None
     x, y = arrays["x"], arrays["y"]
     if x is None:
@@ -74,7 +84,7 @@ def _array(path: Path | str, archive: zipfile.ZipFile, name: str) -> NDArray[Any
                 else np.lib.format.read_array_header_2_0
             )
             shape, fortran, dtype = read(file)
-        except (ValueError, EOFError):
+        except (ValueError, EOFError, SyntaxError, tokenize.TokenError):
             raise InputError(f"{path}: {name} is no array") from None
         size = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
         if dtype.hasobject or dtype.kind not in "fiub":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from hwsim.errors import CompileError, InputError
+from hwsim.files.reading import check_regular, read_regular
 from hwsim.files.shown import shown
 
 #: Bytes of a model file, and of all its external data together.
@@ -39,6 +41,22 @@ def text(value: Any) -> str:
     return shown(value).replace("\n", "\\n")
 
 
+def size_of(path: Path | str, limit: int) -> int:
+    """``check_regular`` of a stranger's file. Raises InputError also where there is none."""
+    try:
+        return check_regular(path, limit)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def content(path: Path | str, limit: int) -> bytes:
+    """``read_regular`` of a stranger's file. Raises InputError also where there is none."""
+    try:
+        return read_regular(path, limit)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def elements(name: str, shape: Sequence[int]) -> int:
     """The number of values of a shape.
 
@@ -58,6 +76,16 @@ def elements(name: str, shape: Sequence[int]) -> int:
             f"{MAX_ELEMENTS}: use a smaller network"
         )
     return count
+
+
+#: What a node is met with whose attributes or constants do not fit each other.
+MISFITS = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError,
+)  # fmt: skip
+
+
+#: Why, and the remedy.
+DAMAGED = "has attributes or constants that do not fit", "export the network again"
 
 
 def refuse(name: str, operator: str, why: str, remedy: str) -> CompileError:

@@ -18,7 +18,6 @@ from torch.export import ExportedProgram
 from hwsim.compiler.compiler import compile
 from hwsim.compiler.preparing import line
 from hwsim.errors import CompileError, HwsimError, InputError
-from hwsim.files.reading import check_regular
 from hwsim.importer import onnx_read, pt2, python_file, tflite_read
 from hwsim.importer.codes import Codes
 from hwsim.importer.data import UserData, as_images
@@ -26,7 +25,7 @@ from hwsim.importer.float_side import float_side
 from hwsim.importer.graph import FileGraph, FileInput
 from hwsim.importer.group import grouped, image_codes
 from hwsim.importer.kernel_words import Kernel, engine_of
-from hwsim.importer.limits import MAX_FILE
+from hwsim.importer.limits import MAX_FILE, size_of
 from hwsim.importer.lowering import Lowered, fitting, lower
 from hwsim.importer.names import FOREIGN, is_function, is_image
 from hwsim.importer.steps import IntegerSteps
@@ -163,7 +162,7 @@ def kind_of(image: FileInput) -> str:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file that may be read. Raises InputError for any other."""
-    check_regular(path, MAX_FILE)
+    size_of(path, MAX_FILE)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -13,13 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CompileError, InputError
-from hwsim.files.reading import check_regular, read_regular
-from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library, text
+from hwsim.importer.limits import (
+    MAX_FILE,
+    MAX_NODES,
+    MAX_TENSORS,
+    content,
+    elements,
+    library,
+    refuse,
+    size_of,
+    text,
+)
 
 #: Domains of operators that are read: ONNX's own, ONNX Runtime's, QONNX's of all times.
 STANDARD = {"", "ai.onnx"}
 MICROSOFT = {"com.microsoft"}
 QONNX = {"qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"}
+#: Attributes that are read, by the one type that they have in every operator.
+_KINDS = {
+    **dict.fromkeys(
+        ("axis", "group", "transA", "transB", "ceil_mode", "allowzero", "keepdims", "signed",
+         "narrow", "training_mode", "channels_last", "count_include_pad", "to", "start", "end"),
+        "INT"),
+    **dict.fromkeys(
+        ("pads", "strides", "kernel_shape", "dilations", "axes", "perm", "split", "starts",
+         "ends"), "INTS"),
+    **dict.fromkeys(("alpha", "beta", "gamma", "epsilon", "min", "max"), "FLOAT"),
+    **dict.fromkeys(("auto_pad", "mode", "rounding_mode", "approximate"), "STRING"),
+}  # fmt: skip
 #: Versions of ONNX's operators that are read.
 OPSETS = (7, 25)
 
@@ -73,7 +94,7 @@ def read(path: Path) -> OnnxModel:
 
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(read_regular(path, MAX_FILE))
+        model.ParseFromString(content(path, MAX_FILE))
     except (DecodeError, RuntimeError):
         raise InputError(f"{path}: is no ONNX model, or a damaged one") from None
     graph = model.graph
@@ -145,6 +166,11 @@ def _node(onnx: Any, node: Any, number: int, reader: _Tensors) -> OnnxNode:
     attributes: dict[str, Any] = {}
     kinds = onnx.AttributeProto
     for one in node.attribute:
+        due = _KINDS.get(one.name)
+        if due is not None and one.type != kinds.AttributeType.Value(due):
+            raise refuse(
+                name, operator, f"has {one.name}, which is no {due}", "export the network again"
+            )
         if one.type in (kinds.GRAPH, kinds.GRAPHS):
             raise CompileError(
                 f"{name}: {operator} holds a graph of its own: the engine runs networks "
@@ -286,7 +312,7 @@ class _Tensors:
             raise InputError(f"{at} at a place that is no number") from None
         if not os.path.exists(real):
             raise InputError(f"{at}, which does not exist: copy it beside the model")
-        there = check_regular(real, MAX_FILE)
+        there = size_of(real, MAX_FILE)
         if offset < 0 or length != size or offset + length > there:
             raise InputError(
                 f"{at} from byte {offset} on, {length} of its {there} bytes, where {size} are due"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import HwsimError
-from hwsim.importer.limits import elements, refuse
+from hwsim.importer.limits import DAMAGED, MISFITS, elements, refuse
 from hwsim.importer.onnx_file import OnnxNode
 
 Array = NDArray[Any]
@@ -36,9 +36,8 @@ def folded(node: OnnxNode, given: list[Array | None]) -> Array:
             found = _folded(node, given)
     except HwsimError:
         raise
-    except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError):
-        raise refuse(node.name, node.operator, "has constants that do not fit each other",
-                     "export the network again") from None  # fmt: skip
+    except MISFITS:
+        raise refuse(node.name, node.operator, *DAMAGED) from None
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise refuse(
             node.name,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import CompileError
+from hwsim.errors import CompileError, HwsimError
 from hwsim.importer import onnx_file, onnx_fold
 from hwsim.importer.codes import Codes
 from hwsim.importer.graph import (
@@ -21,7 +21,7 @@ from hwsim.importer.graph import (
     Shape,
     Weights,
 )
-from hwsim.importer.limits import refuse
+from hwsim.importer.limits import DAMAGED, MISFITS, refuse
 from hwsim.importer.onnx_file import QONNX, STANDARD, OnnxModel, OnnxNode
 from hwsim.importer.onnx_quant import Quantized
 
@@ -92,7 +92,12 @@ class Reader:
                     "it runs convolutions, fully connected layers, pools, sums, concatenations "
                     "and functions of single values: replace it",
                 )
-            OPERATORS[node.operator](self, node)
+            try:
+                OPERATORS[node.operator](self, node)
+            except HwsimError:
+                raise
+            except MISFITS:
+                raise refuse(node.name, node.operator, *DAMAGED) from None
         if self.codes.get(name, self) is None and self.input_codes is None:
             raise CompileError(
                 f"{name}: takes {dtype} and nothing says what they mean: quantize "

@@ -13,8 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CompileError, HwsimError, InputError
-from hwsim.files.reading import read_regular
-from hwsim.importer.limits import MAX_FILE, MAX_NODES, MAX_TENSORS, elements, library, text
+from hwsim.importer.limits import (
+    MAX_FILE,
+    MAX_NODES,
+    MAX_TENSORS,
+    content,
+    elements,
+    library,
+    text,
+)
 
 #: What flatbuffers and NumPy raise on offsets that lead nowhere.
 BROKEN = (struct.error, ValueError, IndexError, TypeError, OverflowError, AttributeError, KeyError)
@@ -94,7 +101,7 @@ def read(path: Path) -> TfliteModel:
     CompileError
         For what is larger than hwsim reads, and for control flow.
     """
-    data = read_regular(path, MAX_FILE)
+    data = content(path, MAX_FILE)
     if data[4:8] != b"TFL3":
         raise InputError(f"{path}: is no TFLite model: it does not say TFL3 at its beginning")
     schema = library("tflite", "a .tflite file")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwsim.errors import CompileError
+from hwsim.errors import CompileError, HwsimError
 from hwsim.importer import tflite_file
 from hwsim.importer.graph import (
     AddNode,
@@ -27,7 +27,7 @@ from hwsim.importer.graph import (
     SoftmaxNode,
     Weights,
 )
-from hwsim.importer.limits import refuse
+from hwsim.importer.limits import DAMAGED, MISFITS, refuse
 from hwsim.importer.tflite_file import Operator, Tensor
 from hwsim.importer.tflite_values import TfliteValues, channels_first, codes_of
 from hwsim.program.layers import Window
@@ -107,7 +107,12 @@ class _Reader(TfliteValues):
                 "it runs convolutions, fully connected layers, pools, sums, concatenations and "
                 "functions of single values: replace it",
             )
-        makers[op.name](op, self.model.tensors[op.outputs[0]])
+        try:
+            makers[op.name](op, self.model.tensors[op.outputs[0]])
+        except HwsimError:
+            raise
+        except MISFITS:
+            raise refuse(name, op.name, *DAMAGED) from None
 
     def _conv(self, op: Operator, out: Tensor) -> None:
         weights = self.constant(op, 1, 4)

@@ -8,7 +8,7 @@ from tests.fuzz.rounds import Subject
 from tests.hostile import clusters, damage, kills
 
 #: Each has a table in docs/reliability.md.
-AREAS = ("mutations", "kills", "clusters")
+AREAS = ("mutations", "models", "kills", "clusters")
 
 
 def subjects() -> list[Subject]:

@@ -7,18 +7,26 @@ right again after an edit, as somebody would who means harm; what such files may
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.mutations import Files
+from tests.hostile.mutations import Files, mutated
 
 
 class Artefact(ABC):
     """One kind of files."""
 
     name: str
+    #: Whether digests vouch for the content: what is accepted is then what was written.
+    signed = True
+    #: Cases of a round.
+    cases = 500
+    #: Bytes that reading may take, and that a round may not ask for at all, so that a machine
+    #: survives what it finds; processor time, in seconds, of a case.
+    memory, address_space, seconds = 64 << 20, 4 << 30, 60.0
     #: Content that means nothing else is still this: white space in a JSON text, say.
     files: Files
     #: The files of another of the same kind.
@@ -43,6 +51,10 @@ class Artefact(ABC):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         for name, data in files.items():
             (self.folder / name).write_bytes(data)
+
+    def mutate(self, draw: random.Random) -> tuple[str, Files]:
+        """(what was done, the files after it)."""
+        return mutated(draw, self.files, self.others)
 
     @abstractmethod
     def make(self, folder: Path, seed: int) -> Files:

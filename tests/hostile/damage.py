@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import resource
 import tempfile
+import time
 import traceback
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -13,37 +14,33 @@ from pathlib import Path
 from hwsim.errors import HwsimError
 from tests.fuzz.rounds import Progress, Subject
 from tests.hostile.artefact import Artefact
-from tests.hostile.kinds import KINDS
-from tests.hostile.mutations import Files, mutated, replaced_by_no_file
+from tests.hostile.kinds import KINDS, MODELS
+from tests.hostile.mutations import Files, replaced_by_no_file
 from tests.hostile.processes import in_memory, started
 from tests.hostile.promises import BrokenPromiseError
 
+ALL = [*KINDS, *MODELS]
 #: Mutations of every kind that a report is about.
 WANTED = 10_000
-#: Cases of a round.
-CASES = 500
 #: Seconds after which a case hangs: they take milliseconds.
 PATIENCE = 60.0
-#: Bytes that reading a file of a few thousand bytes may take.
-MEMORY = 64 << 20
-#: Bytes that a round may not ask for at all, so that a machine survives what it finds.
-ADDRESS_SPACE = 4 << 30
 
 
 @dataclass
 class Outcomes:
-    """How many cases ended how, and the most memory that they took, in bytes."""
+    """How many cases ended how, the most memory that they took, in bytes, and the most time, s."""
 
     refused: int = 0
     same: int = 0
     forged: int = 0
     memory: int = 0
+    slowest: float = 0.0
     findings: list[str] = field(default_factory=list)
 
 
 def case(kind: Artefact, draw: random.Random, outcomes: Outcomes) -> None:
     """One mutation. What is wrong about it goes to the findings."""
-    done, files = mutated(draw, kind.files, kind.others)
+    done, files = kind.mutate(draw)
     forged = None
     if draw.randrange(3) == 0 and (forged := kind.forge(files)) is not None:
         done, files = f"{done}, digests made right", forged
@@ -52,7 +49,7 @@ def case(kind: Artefact, draw: random.Random, outcomes: Outcomes) -> None:
         done = replaced_by_no_file(draw, kind.folder, kind.files)
         files = {path.name: b"" for path in kind.folder.iterdir()}
     try:
-        wrong = _wrong(kind, files, forged is not None, outcomes)
+        wrong = _wrong(kind, files, forged is not None or not kind.signed, outcomes)
     except HwsimError as error:
         outcomes.refused += 1
         # Characters that cannot be seen are the business of the guard that prints: test_shown.py.
@@ -85,15 +82,20 @@ def cases(kind: Artefact, seed: int, count: int) -> Outcomes:
 
 def _round(name: str, seed: int, count: int, answer: Connection) -> None:
     """In a process of its own: says each case's number before it begins, and at last Outcomes."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    (made,) = [kind for kind in KINDS if kind.name == name]
+    (made,) = [kind for kind in ALL if kind.name == name]
+    resource.setrlimit(resource.RLIMIT_AS, (made.address_space, made.address_space))
     with tempfile.TemporaryDirectory(prefix="hwsim-hostile-", dir=in_memory()) as scratch:
         kind = made(Path(scratch))
         outcomes = Outcomes()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for number in range(count):
             answer.send(number)
+            start = time.process_time()
             case(kind, random.Random(f"{seed} {number}"), outcomes)
+            took = time.process_time() - start
+            outcomes.slowest = max(outcomes.slowest, took)
+            if took > kind.seconds:
+                outcomes.findings.append(f"{name}: took {took:.1f} s of processor time")
             if outcomes.findings:
                 outcomes.findings[-1] += f" (case {number})"
                 break
@@ -109,12 +111,12 @@ class Damage(Subject):
     wanted = WANTED
 
     def __init__(self, kind: type[Artefact]) -> None:
-        self.name = kind.name
+        self.kind, self.name = kind, kind.name
         self.outcomes = Outcomes()
 
     def round(self, seed: int, progress: Progress) -> None:
         """Raises BrokenPromiseError at the first case that is wrong, hangs, or ends the process."""
-        process, answer = started(_round, self.name, seed, CASES)
+        process, answer = started(_round, self.name, seed, self.kind.cases)
         number = -1
         try:
             while answer.poll(PATIENCE):
@@ -141,9 +143,10 @@ class Damage(Subject):
         self.outcomes.same += found.same
         self.outcomes.forged += found.forged
         self.outcomes.memory = max(self.outcomes.memory, found.memory)
+        self.outcomes.slowest = max(self.outcomes.slowest, found.slowest)
         if found.findings:
             raise BrokenPromiseError(found.findings[0])
-        if found.memory > MEMORY:
+        if found.memory > self.kind.memory:
             raise BrokenPromiseError(
                 f"{self.name}: up to case {number}: {found.memory >> 20} MiB of memory"
             )
@@ -157,6 +160,21 @@ class Damage(Subject):
         )
 
 
+class Strange(Damage):
+    """Mutations of one kind of files that others made: nothing vouches for what they say."""
+
+    area = "models"
+    wanted = 700
+
+    def said(self) -> str:
+        """What came of the cases, for the table."""
+        one = self.outcomes
+        return (
+            f"{one.refused:,} refused, {one.same:,} read as what they were, {one.forged:,} as what "
+            f"they now say; at most {one.memory / 2**20:.0f} MiB of memory and {one.slowest:.1f} s"
+        )
+
+
 def subjects() -> list[Damage]:
     """One for every kind."""
-    return [Damage(kind) for kind in KINDS]
+    return [*map(Damage, KINDS), *map(Strange, MODELS)]

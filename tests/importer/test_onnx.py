@@ -313,3 +313,15 @@ def test_a_trained_float_network_gives_its_test_vector() -> None:
     found = Engine(model.program)(model.images(UserData(x)))
     assert int(found.argmax()) == int(y.argmax())
     assert float((found - torch.tensor(y)).abs().max()) < 0.01 * float(np.abs(y).max())
+
+
+def test_zero_points_stay_by_channel_where_all_scales_are_one(tmp_path: Path) -> None:
+    """As in files that hwsim exports, whose channels may share a scale."""
+    from hwsim.importer.onnx_file import OnnxNode
+    from hwsim.importer.onnx_quant import dequantized
+
+    node = OnnxNode("d", "DequantizeLinear", "", ("w", "s", "z"), ("y",))
+    words = np.array([[1, 2], [3, 4], [5, 6]], np.int8)
+    found = dequantized(node, words, np.full(3, 0.5, np.float32), np.array([1, 0, -1], np.int8), 0)
+    assert found.values.tolist() == [[0, 1], [3, 4], [6, 7]]
+    assert found.scales.tolist() == [0.5]

@@ -341,6 +341,36 @@ def test_expressions_of_shapes_are_not_evaluated(exported: Path, tmp_path: Path)
     assert not touched.exists()
 
 
+def test_torch_is_handed_no_part_that_was_not_looked_through(
+    exported: Path, tmp_path: Path
+) -> None:
+    """Parts that torch.export.save never writes: of older formats, outside of the folder, twice."""
+    path = tmp_path / "net.pt2"
+    for extra in ("version", "serialized_state_dict.pt", "net/data/weights/W_CONFIG.JSON",
+                  "net/../x", "other/byteorder", "net/models/other.json"):  # fmt: skip
+        rewritten(exported, path, lambda name, data: data)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(extra, b"{}")
+        with pytest.raises(InputError, match=r"does not write|in several folders"):
+            pt2.read(path)
+    rewritten(exported, path, lambda name, data: data)
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(archive.namelist()[0], b"{}")
+    with pytest.raises(InputError, match="stand twice"):
+        pt2.read(path)
+
+
+def test_a_damaged_exported_program_is_one_line_and_prints_nothing(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = rewritten(exported, tmp_path / "net.pt2", lambda name, data: None
+                     if name.endswith("weight_0") else data)  # fmt: skip
+    with pytest.raises(InputError, match="cannot load it") as error:
+        pt2.read(path)
+    assert "\n" not in str(error.value)
+    assert caplog.records == []
+
+
 # --- .npz and .py ---------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from tests.hostile.artefact import Artefact
 from tests.hostile.artefacts import Card
 from tests.hostile.command import main
 from tests.hostile.damage import Outcomes, case, cases
-from tests.hostile.kinds import KINDS
+from tests.hostile.kinds import KINDS, MODELS
 from tests.hostile.mutations import Files
 
 
@@ -24,6 +24,17 @@ def test_a_mutated_file_is_refused_in_one_line_or_means_what_it_meant(
     found = cases(kind(tmp_path), 18, 150)
     assert found.findings == []
     assert found.refused + found.same + found.forged == 150
+    assert found.refused
+    assert found.same + found.forged
+
+
+@pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.name)
+def test_a_mutated_model_is_refused_in_one_line_or_read_as_what_it_says(
+    kind: type[Artefact], tmp_path: Path
+) -> None:
+    found = cases(kind(tmp_path), 18, 60)
+    assert found.findings == []
+    assert found.refused + found.same + found.forged == 60
     assert found.refused
     assert found.same + found.forged
 
