@@ -276,10 +276,11 @@ def _add(step: IntegerStep, config: EngineConfig, kernel: Kernel | None) -> AddL
     one, two = (gain / target.codes.scale for gain in step.ratio)
     zeros = code(step.sources[0]), code(step.sources[1]), code(target)
     offset = step.offset[0] + lowered_by(step)
-    if kernel is not None:
-        found = kernel_words.addition(step, zeros, config)
-    else:
-        found = requantize_sum((one, two), offset, target.codes.scale, zeros, config)
+    found = (
+        requantize_sum((one, two), offset, target.codes.scale, zeros, config)
+        if kernel is None
+        else kernel_words.addition(step, zeros, config)
+    )
     if found is None:
         raise _does_not_fit(step, 0, config)
     (m, n), s, b = found
