@@ -10,7 +10,8 @@ from hwsim.compiler.rounding import POOR
 from hwsim.rtl.exchange import SILENCE
 from hwsim.units.softmax import EXP_LUT
 from tests.docs_claims.page import Page
-from tests.hostile import damage
+from tests.hostile.artefact import Artefact
+from tests.hostile.model_files import Model
 
 
 def _architecture() -> Iterator[str]:
@@ -18,7 +19,9 @@ def _architecture() -> Iterator[str]:
 
 
 def _reliability() -> Iterator[str]:
-    yield f"{damage.PATIENCE:.0f} s without an end, {damage.MEMORY >> 20} MiB of memory"
+    own, theirs = Artefact, Model
+    yield f"{own.seconds:.0f} s without an end, {own.memory >> 20} MiB of memory"
+    yield f"{theirs.seconds:.0f} s of processor time, {theirs.memory >> 30} GiB of memory"
     yield f"ended after {SILENCE:.0f} s without a sign of life"
     yield (
         f"every {ALIVE_TICKS:,} clock cycles of the simulation ({ALIVE_TICKS / 1000:.0f} s at "
