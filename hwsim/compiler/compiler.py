@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from hwsim.compiler.fx_trace import trace
 from hwsim.compiler.graph import Graph
 from hwsim.compiler.grouping import group
 from hwsim.compiler.lowering import lowered
+from hwsim.compiler.naming import uniquely_named
 from hwsim.compiler.operations import as_map
 from hwsim.compiler.preparing import unwrapped
 from hwsim.compiler.rounding import UnevenChannelsWarning, channel_loss
@@ -23,7 +23,6 @@ from hwsim.compiler.scales import ExactNumbers, image_numbers
 from hwsim.compiler.stages import StagePlan
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig, load_config
-from hwsim.program.layers import Layer
 from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.program.wires import Input, image_first
@@ -123,7 +122,7 @@ def assemble(
     if plan.notes:
         about["notes"] = [*about.get("notes", []), *plan.notes]
     source = Input(as_map(plan.input.shape), image.scale, image.zero)
-    whole = image_first(source.shape, _uniquely_named(layers), wires)
+    whole = image_first(source.shape, uniquely_named(layers), wires)
     program = Program.graph(config, *whole, source, about)
     check(program)
     return program
@@ -148,15 +147,3 @@ def checked(data: Tensor) -> Tensor:
     if not bool(torch.isfinite(data).all()):
         raise CompileError("calibration images contain NaN or infinity")
     return data
-
-
-def _uniquely_named(layers: Sequence[Layer]) -> list[Layer]:
-    """A module used twice stands twice in the program: fc, then fc#2."""
-    seen: dict[str, int] = {}
-    named: list[Layer] = []
-    for layer in layers:
-        count = seen[layer.name] = seen.get(layer.name, 0) + 1
-        if count > 1:
-            layer = dataclasses.replace(layer, name=f"{layer.name}#{count}")
-        named.append(layer)
-    return named

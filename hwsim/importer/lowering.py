@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.compiler.naming import uniquely_named
 from hwsim.compiler.requantize import multiplier_bits, requantize, requantize_sum
 from hwsim.errors import CompileError
 from hwsim.importer import kernel_words
@@ -89,7 +90,7 @@ def lower(
     notes = [*about.get("notes", []), *steps.notes, *map(_summing, filter(too_large, steps.steps))]
     if notes:
         about["notes"] = notes
-    whole = image_first(image.shape, _uniquely_named(layers), wires)
+    whole = image_first(image.shape, uniquely_named(layers), wires)
     program = Program.graph(config, *whole, image, about)
     check(program)
     moved = len(whole[0]) - len(layers)
@@ -454,14 +455,3 @@ def _with(layer: Any, **fields: Any) -> Any:
     if isinstance(layer, MacLayer):
         done.share_table(layer)
     return done
-
-
-def _uniquely_named(layers: Sequence[Layer]) -> list[Layer]:
-    seen: dict[str, int] = {}
-    named: list[Layer] = []
-    for layer in layers:
-        count = seen[layer.name] = seen.get(layer.name, 0) + 1
-        if count > 1:
-            layer = dataclasses.replace(layer, name=f"{layer.name}#{count}")
-        named.append(layer)
-    return named
