@@ -183,7 +183,8 @@ module hne_post #(
   genvar n;
   generate
     if (REQUANTIZATION != 0) begin : gen_mask
-      // Of s of a multiplier from half of the largest on, a cycle before the shift: bits 31 ... s - 1, those that a half leaves 0.
+      // Of s, a cycle before the shift, if m is no less than half of the largest: bits
+      // 31 ... s - 1, those that a half leaves 0.
       wire [SHIFT_W-1:0] shift3 = shift_q[(SHIFT-2)*SHIFT_W+:SHIFT_W];
       reg [MASK_W-1:0] mask_q;
       reg [SHIFT-2:0] large_q;
@@ -194,7 +195,8 @@ module hne_post #(
       for (n = 0; n < MASK_W; n = n + 1) begin : gen_bit
         localparam integer ABOVE = 31 + n;
 
-        always @(posedge clk_i) mask_q[n] <= away_i && large_q[SHIFT-2] && shift3 > ABOVE[SHIFT_W-1:0];
+        always @(posedge clk_i)
+          mask_q[n] <= away_i && large_q[SHIFT-2] && shift3 > ABOVE[SHIFT_W-1:0];
       end
       assign mask4 = mask_q;
     end else begin : gen_no_mask
