@@ -145,7 +145,7 @@ CONV, GROUPED, POOL, ADD, LUT, AFFINE, AVERAGE, LAST = range(8)
         (SHAPE, AFFINE, {"lo": 200, "hi": 199}),
         (SHAPE, CONV, {"hi": 256}),
         (SIZE, LUT, {"table": 4}),
-        (SIZE, LUT, {"table": 65535}),
+        (SIZE, LUT, {"table": 255}),
         (SIZE, LUT, {"channel_base": CONFIG.chan_depth}),
         (SIZE, ADD, {"channel_base": CONFIG.chan_depth - 1}),
         (SIZE, AFFINE, {"channel_base": CONFIG.chan_depth - 3}),
