@@ -6,8 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
@@ -146,6 +149,22 @@ def traced(place: Path) -> Path:
     """An image of a network that was never trained."""
     rom.save(small_network(load_config("tiny")), place / "net.hne")
     return place / "net.hne"
+
+
+def test_a_trace_of_ones_own_data_is_of_the_chosen_image(
+    run: Run, place: Path, traced: Path
+) -> None:
+    program = rom.load(traced)
+    x = np.random.default_rng(2).random((3, *program.input_shape)).astype(np.float32)
+    np.savez(place / "own.npz", x=x)
+    code, _, err = run("wave", traced, "--data", "own.npz", "--index", "3")
+    assert code == 2
+    assert "--index 3: own.npz has images 0 … 2" in err
+    code, out, err = run("wave", traced, "--data", "own.npz", "--index", "1")
+    assert code == 0, err
+    assert "image 1 of own.npz" in err
+    logits = Engine(program).integer_logits(torch.from_numpy(x))
+    assert f"class {int(logits[1].argmax())}" in out
 
 
 def test_a_trace_has_the_clock_of_every_cycle_and_a_save_file_by_unit(

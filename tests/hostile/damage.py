@@ -164,7 +164,7 @@ class Strange(Damage):
     """Mutations of one kind of files that others made: nothing vouches for what they say."""
 
     area = "models"
-    wanted = 700
+    wanted = 600
 
     def said(self) -> str:
         """What came of the cases, for the table."""

@@ -47,7 +47,7 @@ class Model(Artefact):
 
     signed = False
     memory, address_space, seconds = 1 << 30, 6 << 30, 2.0
-    cases = 250
+    cases = 600
     #: The name of the file, and what edits its fields.
     file: str
     fields: Fields
@@ -270,7 +270,7 @@ class Exported(Model):
     fields = staticmethod(entries)
     data = UserData(_inputs(2, 2, 4, 4))
     config = load_config("default")
-    cases = 100
+    cases = 600
 
     def write(self, path: Path, seed: int) -> None:
         torch.export.save(torch.export.export(Flat().eval(), (torch.zeros(2, 2, 4, 4),)), path)
@@ -282,7 +282,7 @@ class Inputs(Model):
     name = "npz"
     file = "data.npz"
     fields = staticmethod(entries)
-    cases = 500
+    cases = 600
 
     def write(self, path: Path, seed: int) -> None:
         np.savez(path, x=_inputs(2, 3, 4, 4) + seed, y=np.array([1, 0], np.int64))
