@@ -49,6 +49,8 @@ module hne_fan #(
   // floor(n / ROWS) is n * RECIPROCAL >> SHIFT for every n of 16 bits (Granlund and Montgomery).
   localparam integer SHIFT = 16 + $clog2(ROWS);
   localparam integer RECIPROCAL = ((1 << SHIFT) + ROWS - 1) / ROWS;
+  // floor((n - 1) / ROWS) + 1, of the product with n: nothing is subtracted on the way to it.
+  localparam integer REST = (1 << SHIFT) - RECIPROCAL;
 
   // What a product is for. A wide one is the sum of two, LOW and the one after it.
   localparam [2:0] NONE = 3'd0;
@@ -85,9 +87,8 @@ module hne_fan #(
   reg [31:0] index_room_q;
 
   wire [15:0] groups = conv_i ? groups_i : 16'd1;
-  wire [15:0] last_output = group_out_o - 16'd1;
   wire [49:0] wide = {product_q, 16'd0} + {18'd0, low_q};
-  wire [33:0] quotient = product_q >> SHIFT;
+  wire [33:0] quotient = (product_q + {2'd0, REST[31:0]}) >> SHIFT;
   wire unused_bits = &{1'b0, quotient};
 
   generate
@@ -133,7 +134,7 @@ module hne_fan #(
       AT_CLAIM + 1: {use_d, a_d, b_d} = {CLAIM, 1'b0, groups, 1'b0, fan_in_i[31:16]};
       AT_INPUTS: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, area_q[15:0]};
       AT_INPUTS + 1: {use_d, a_d, b_d} = {INPUTS, 1'b0, in_c_i, 1'b0, area_q[31:16]};
-      AT_TILES: {use_d, a_d, b_d} = {TILES, 1'b0, last_output, RECIPROCAL[16:0]};
+      AT_TILES: {use_d, a_d, b_d} = {TILES, 1'b0, group_out_o, RECIPROCAL[16:0]};
       // Row-tiles of a group times the fan-in of all groups.
       AT_INDEX: {use_d, a_d, b_d} = {LOW, tiles_q, 1'b0, inputs_q[15:0]};
       AT_INDEX + 1: {use_d, a_d, b_d} = {INDEX, tiles_q, 1'b0, inputs_q[31:16]};
@@ -155,7 +156,7 @@ module hne_fan #(
       AREA:    area_q <= product_q[31:0];
       CLAIM:   claim_q <= wide[47:0];
       INPUTS:  inputs_q <= wide[47:0];
-      TILES:   tiles_q <= quotient[16:0] + 17'd1;
+      TILES:   tiles_q <= quotient[16:0];
       INDEX:   large_index_o <= stored_i && wide > {18'd0, index_room_q};
       default: ;
     endcase
