@@ -52,8 +52,8 @@ def _what_reproduces() -> Iterator[str]:
     dense, hashed = verdict("fig4", "success at ε = 0.5")["paper"].split(", ")
     reached = study("fig4", rate="1", eps="0.5")["float Alg. 1"]
     yield (
-        f"near the published {hashed}, that of the uncompressed network ({reached}% in float) is not "
-        f"near {dense}"
+        f"near the published {hashed}, that of the uncompressed network ({reached}% in float) is "
+        f"not near {dense}"
     )
 
 
@@ -72,8 +72,8 @@ def _what_does_not() -> Iterator[str]:
     yield f"from a mean of {dense.format('%')} to {small.format('%')}, and at no other ε"
     dense, small = (_seeds(rate, "0", "0.1", "float adapt.") for rate in ("1", "1/64"))
     yield (
-        f"at ε = 0.1 the adaptive attack fools 1/64 on {small.format('% of the images')} and the uncompressed "
-        f"network on {dense.format('%')}"
+        f"at ε = 0.1 the adaptive attack fools 1/64 on {small.format('% of the images')} and the "
+        f"uncompressed network on {dense.format('%')}"
     )
 
 
