@@ -14,8 +14,10 @@ def choose(layers: Layers, choice: str) -> list[str]:
     """Names of the chosen layers in execution order.
 
     choice: ``last``, ``fc``, ``all``, or names separated by commas. Raises InputError for a name
-    that the network does not have and for a choice that holds no layer.
+    that the network does not have, and where no layer has weights.
     """
+    if not layers:
+        raise InputError("no layer has weights: there is nothing to rewrite")
     names = [name for name, _ in layers]
     if choice == "last":
         return names[-1:]

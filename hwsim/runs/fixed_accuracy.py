@@ -41,7 +41,7 @@ def measure(
     test = load_dataset(card.dataset, "test")
     zoo.check_test_data(card, test.digest)
     found = dict(card.fixed_accuracy)
-    tally = Tally(test, digest([card.sha256, test.digest, BATCH, versions()]))
+    tally = KeptHits(test, digest([card.sha256, test.digest, BATCH, versions()]))
     for width in bits:
         engine = Engine(open_network(name, config, width).program)
 
@@ -55,7 +55,7 @@ def measure(
     return made
 
 
-class Tally:
+class KeptHits:
     """Hits of engines on a test set, batch by batch, in one file of hwsim's cache.
 
     One file for all engines, so that there is no moment at which some of them are forgotten, the

@@ -164,7 +164,7 @@ def _watch_measuring(say: Say) -> None:
     from hwsim.runs.count import fingerprint
 
     fixed_accuracy.BATCH = BATCH
-    inner = fixed_accuracy.Tally.hits
+    inner = fixed_accuracy.KeptHits.hits
 
     def hits(tally: Any, engine: Any, show: Callable[[int], None]) -> int:
         def begin(done: int) -> None:
@@ -174,7 +174,7 @@ def _watch_measuring(say: Say) -> None:
 
         return inner(tally, engine, begin)
 
-    fixed_accuracy.Tally.hits = hits  # type: ignore[method-assign]
+    fixed_accuracy.KeptHits.hits = hits  # type: ignore[method-assign]
 
 
 def _kept_measuring(folder: Path) -> set[str]:

@@ -90,6 +90,7 @@ def test_inhibition_moves_every_word_by_the_rounded_tau(
     case: Case, lsbs: int, policy: OnOverflow, choice: str
 ) -> None:
     before = case.program
+    assume(before.mac_layers)
     last = before.mac_layers[-1]
     tau = (lsbs + 0.3) * float(last.weight_scale.max())
     try:

@@ -18,6 +18,7 @@ from hwsim.compiler.compiler import compile
 from hwsim.defenses.augmentation import augment, augment_module
 from hwsim.defenses.float_layers import layers_of
 from hwsim.defenses.inhibition import inhibit, inhibit_module
+from hwsim.defenses.layer_choice import choose
 from hwsim.defenses.pruning import prune, prune_module
 from hwsim.defenses.pruning_rounds import rounds
 from hwsim.defenses.rewriting import OnOverflow
@@ -312,3 +313,9 @@ def test_a_patch_that_cannot_be_written_leaves_no_image(program: Program, tmp_pa
     done = CliRunner().invoke(rewrite, typed)
     assert isinstance(done.exception, InputError)
     assert not (tmp_path / "b.hne").exists()
+
+
+@pytest.mark.parametrize("choice", ["last", "fc", "all", "conv1"])
+def test_a_network_without_weights_has_nothing_to_rewrite(choice: str) -> None:
+    with pytest.raises(InputError, match="no layer has weights"):
+        choose([], choice)

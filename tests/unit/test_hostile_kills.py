@@ -106,7 +106,7 @@ def test_hits_of_all_widths_are_forgotten_in_one_step(
     images, labels = np.zeros((8, 1, 2, 2), np.uint8), np.zeros(8, np.int64)
     test = Dataset("mnist", "test", images, labels, "here", "0" * 64, canonical=False)
     engines = [Engine(net(mac((1, 2, 2), [[0] * 4, [n] * 4]))) for n in (0, 1, 2)]
-    mine, theirs = fixed_accuracy.Tally(test, "a" * 64), fixed_accuracy.Tally(test, "a" * 64)
+    mine, theirs = fixed_accuracy.KeptHits(test, "a" * 64), fixed_accuracy.KeptHits(test, "a" * 64)
     assert [mine.hits(engine, lambda done: None) for engine in engines[:2]] == [8, 8]
     theirs.hits(engines[2], lambda done: None)
     assert list(mine.counts().values()) == [(8, 8)] * 3
