@@ -370,7 +370,9 @@ def add_words_of(
     middle = np.ldexp(float(bias[0]), step)
     slack = 2.0**-22 * (act_max * (abs(one) + abs(two)) + abs(middle) + 1)
     integers = [*multiplier.tolist(), int(bias[0])]
-    unit = math.gcd(*integers) or 1
+    common = math.gcd(*integers) or 1
+    # A power of two: float32 holds no other unit together with 24 bits.
+    unit = common & -common
     if act_max * sum(abs(each) // unit for each in integers) < 1 << 24:
         slack = 0.0  # every sum is an integer of units that float32 holds
     return AddWords(

@@ -284,7 +284,14 @@ def adds(draw: Draw, config: EngineConfig, name: str, shape: Shape) -> AddLayer:
     out = draw(numbers(config))
     post = _post(draw, config, out.zero)
     both = [draw(multiplier(post)) for _ in range(2)]
+    # Maps of one scale, with a bias that has their factor, too: sums right on the edges of codes.
+    alike = draw(st.sampled_from(["no", "no", "factors", "bias"]))
+    if alike != "no":
+        both[1] = both[0]
     s, b = draw(shift_and_bias(post, config.act_max * (abs(both[0]) + abs(both[1]))))
+    if alike == "bias" and both[0]:
+        rest = abs(b) % abs(both[0])
+        b -= rest if b > 0 else -rest
     fields = _fields(post, out)
     del fields["last"]
     return AddLayer(

@@ -139,6 +139,10 @@ def test_sums_of_all_pairs_of_codes_are_those_of_integers(
         (1 << 30, 1 << 29, -(1 << 29), 30),
         (32896, 32896, 0, 16),  # the last below 2^24, and the first beyond
         (32897, 32897, 1, 16),
+        # Multiples of a number that float32 does not hold, right below codes' edges.
+        ((1 << 30) - 1, (1 << 30) - 1, 0, 30),
+        ((1 << 30) - 1, (1 << 30) - 1, (1 << 30) - 1, 30),
+        ((1 << 31) - 1, -((1 << 31) - 1), 7 * ((1 << 31) - 1), 31),
         (0, 0, 0, 0),
     ],
 )
@@ -146,6 +150,17 @@ def test_sums_on_the_edges_of_codes_are_those_of_integers(
     m1: int, m2: int, bias: int, shift: int
 ) -> None:
     _assert_sums_of_all_pairs(m1, m2, bias, shift, 0, 255)
+
+
+@given(st.integers(1, 2**31 - 1), st.integers(-8, 8), st.integers(-8, 8), st.integers(-8, 8),
+       st.integers(0, 33))  # fmt: skip
+def test_sums_of_words_with_a_common_factor_are_those_of_integers(
+    factor: int, m1: int, m2: int, bias: int, shift: int
+) -> None:
+    """Independent draws have none, and without one the ways that are exact are never taken."""
+    most = (2**31 - 1) // max(abs(m1), abs(m2), 1)
+    factor = min(factor, most)
+    _assert_sums_of_all_pairs(factor * m1, factor * m2, factor * bias, shift, 0, 255)
 
 
 def test_maps_of_one_scale_are_added_without_doubt() -> None:
