@@ -265,7 +265,8 @@ def _requantize(
             state.reshape(-1, channels),
         )  # fmt: skip
         return
-    if state is None and stage.pools_vectors and sums.dtype in NARROW:
+    bytes_out = out.dtype == np.uint8
+    if state is None and stage.pools_vectors and sums.dtype in NARROW and bytes_out:
         post_unit.requantize_pool_bytes(
             sums, post.words, post.lo, post.hi, stage.kernel, stage.stride, out
         )

@@ -108,11 +108,11 @@ class Stage:
 
     @cached_property
     def pools_vectors(self) -> bool:
-        """Whether the winners of its windows are found among vectors of channels."""
+        """Whether the winners of its windows may be found among vectors of channels."""
         post = self.post
         if self.pool is None or post is None or self.out_shape[0] % LANES:
             return False
-        return not post.negative and post.hi <= 255
+        return not post.negative
 
 
 def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:

@@ -11,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hwsim.engine import reference
 from hwsim.engine.depthwise_lanes import DepthwiseLanes, fills_vectors
 from hwsim.engine.forms import even, group_of, surround
+from hwsim.engine.forward import Datapath
 from hwsim.engine.kernels import Accumulate
 from hwsim.numbers.hashing import HashSpec
+from hwsim.numbers.vectors import LANES
 from hwsim.program.layers import MacLayer, Window
 from hwsim.units import post
+from tests.by_hand import mac, net, pool, total
 
 #: The least and the largest accumulator of 32 bits that float32 sums may hold, and their signs.
 EDGE = (1 << 24) - 1
@@ -102,6 +106,24 @@ def test_winners_of_windows_have_the_codes_of_integers(
         for x in range(out_w):
             window = codes[:, y * down : y * down + rows, x * right : x * right + columns]
             assert np.array_equal(out[:, y, x], window.max((1, 2)))
+
+
+@pytest.mark.parametrize(("act_w", "hi"), [(8, 255), (10, 200), (12, 255), (16, 100)])
+@pytest.mark.parametrize("trusted", [("int8", "float32", "float64"), ("float32", "float64")])
+def test_pools_of_vectors_are_those_of_the_oracle_at_every_width(
+    act_w: int, hi: int, trusted: tuple[str, ...]
+) -> None:
+    """Codes that would fit bytes stand in wider maps where activations are wider."""
+    noise = np.random.default_rng(act_w)
+    rows = noise.integers(-3, 4, (LANES, 9)).tolist()
+    conv = mac((1, 6, 6), rows, kernel=3, post=(40, 8, 100), act_w=act_w, hi=hi)
+    pooled = pool(conv.out_shape, Window.square(2, 2, 0))
+    program = net(conv, pooled, total(pooled.out_shape), act_w=act_w)
+    datapath = Datapath(program, frozenset(trusted))
+    assert datapath.stages[0].pools_vectors
+    images = noise.integers(0, 2**act_w, (3, 1, 6, 6))
+    found = datapath.run(images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)).logits
+    assert found.tolist() == [list(reference.run(program, image).logits) for image in images]
 
 
 def test_every_accumulator_near_every_code_is_requantized_exactly() -> None:
