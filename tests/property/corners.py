@@ -5,7 +5,16 @@ from __future__ import annotations
 import itertools
 from fractions import Fraction
 
-from hwsim.program.layers import AverageLayer, Layer, LutLayer, MacLayer, PoolLayer, is_last
+from hwsim.numbers.vectors import LANES
+from hwsim.program.layers import (
+    AddLayer,
+    AverageLayer,
+    Layer,
+    LutLayer,
+    MacLayer,
+    PoolLayer,
+    is_last,
+)
 from hwsim.program.program import Program
 from hwsim.program.wires import Wire, map_lines
 
@@ -15,7 +24,7 @@ def corners(program: Program) -> set[str]:
     config = program.config
     found = {
         f"A{config.act_w}", f"W{config.wgt_w}", f"M{config.mult_w}", f"ACC{config.acc_w}",
-        config.index_mode, f"last {program.layers[-1].kind}",
+        config.index_mode, config.requantization, f"last {program.layers[-1].kind}",
         "narrow array" if config.rows < program.classes else "wide array",
         *_of_maps(program),
     }  # fmt: skip
@@ -25,6 +34,7 @@ def corners(program: Program) -> set[str]:
             *_of_wire(number, wire),
             *_of_window(layer),
             *_of_words(layer, config.act_max),
+            *_of_vectors(layer, config.act_max),
         }
     return found
 
@@ -56,6 +66,21 @@ def _of_wire(number: int, wire: Wire) -> set[str]:
         slice=any(place.channel > 0 for place in wire.sources),
         skip=any(place.map < number - 2 for place in wire.sources),
         doubled=len(wire.sources) == 2 and len(set(wire.sources)) == 1,
+    )
+
+
+def _of_vectors(layer: Layer, act_max: int) -> set[str]:
+    """Loops over whole vectors of channels; additions of maps of one scale."""
+    full, small = layer.out_shape[0] % LANES == 0, act_max <= 255
+    depthwise = isinstance(layer, MacLayer) and layer.groups == layer.in_shape[0]
+    alike = isinstance(layer, AddLayer) and layer.multiplier[0] == layer.multiplier[1] != 0
+    factor = int(layer.multiplier[0]) if isinstance(layer, AddLayer) and alike else 0
+    return _true(
+        pool_of_vectors=full and layer.kind == "pool",
+        conv_of_vectors=full and layer.kind == "conv" and small,
+        depthwise_vectors=full and depthwise and small,
+        equal_factors=alike,
+        bias_with_that_factor=bool(factor) and int(layer.bias[0]) % factor == 0,
     )
 
 

@@ -42,6 +42,8 @@ from tests.property.words import (
 MAC_BUDGET, WEIGHT_BUDGET = 9_000, 2_000
 #: Largest channel count of a convolution.
 CHANNELS = 9
+#: Channels of which nothing is left beside whole vectors (hwsim/numbers/vectors.py).
+VECTORS = (16, 32)
 
 Field = dict[str, int | float | bool]
 
@@ -208,6 +210,10 @@ def convs(
     most = max(1, min(MAC_BUDGET // (fan_in * out[0] * out[1]), WEIGHT_BUDGET // fan_in))
     room = max(1, min(most, CHANNELS) // groups)
     each = outputs // groups if outputs else draw(st.integers(1, room))
+    # Channels that fill vectors have loops of their own.
+    full = [n for n in VECTORS if n % groups == 0 and n <= most]
+    if not outputs and full and draw(st.integers(0, 3)) == 0:
+        each = draw(st.sampled_from(full)) // groups
     target = (each * groups, *out)
     return draw(_mac(config, name, source, target, window, groups, wanted, whole))
 

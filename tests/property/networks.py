@@ -48,7 +48,7 @@ from hwsim.program.memory_map import MAX_RUNS
 from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap, Input, image_first, map_lines, plane_lines
 from tests.property.graphs import Sketch, block, finish
-from tests.property.layer_draws import CHANNELS
+from tests.property.layer_draws import CHANNELS, VECTORS
 from tests.property.words import Draw, seeds, specs
 
 __all__ = [
@@ -166,10 +166,13 @@ def _with_room(config: EngineConfig, program: Program, tight: bool) -> EngineCon
 def inputs(draw: Draw, config: EngineConfig) -> Input:
     """A picture, vector or series, of pixels in [0, 1] or of any other range."""
     side = st.integers(1, SIDE)
-    kind = draw(st.sampled_from(["picture", "picture", "picture", "vector", "series", "large"]))
+    kinds = ["picture", "picture", "picture", "vector", "series", "large", "deep"]
+    kind = draw(st.sampled_from(kinds))
     shape: Shape
     if kind == "picture":
         shape = (draw(st.integers(1, CHANNELS)), draw(side), draw(side))
+    elif kind == "deep":
+        shape = (draw(st.sampled_from(VECTORS)), draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     elif kind == "vector":
         shape = (draw(st.integers(1, 40)), 1, 1)
     elif kind == "series":

@@ -324,7 +324,9 @@ def test_random_networks_reach_every_corner_of_the_machine() -> None:
     wanted |= {"dense", "xxh32", "banked", "negative multiplier", "rows of steps", "no weight"}
     wanted |= {f"{s} {what}" for s in SCHEMES for what in ("groups", "depthwise")}
     wanted |= {"lo", "hi", "zero", "fill", "input zero"}
-    wanted |= {"pixels", "other input", "vector", "series"}
+    wanted |= {"pixels", "other input", "vector", "series", "up", "twice-away"}
+    wanted |= {"pool of vectors", "conv of vectors", "depthwise vectors"}
+    wanted |= {"equal factors", "bias with that factor"}
     wanted |= {"concatenation", "slice", "skip", "doubled", "shared lines", "no shared lines"}
     assert wanted <= seen, sorted(wanted - seen)
 
