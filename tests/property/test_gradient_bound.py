@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from hwsim.engine.input_gradient import InputGradient
 from hwsim.engine.pulls import Pull, layer_factors, pull_of
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.layers import Layer, MacLayer, PoolLayer, Window
+from hwsim.program.layers import MacLayer, PoolLayer, Window
 from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.units import post as post_unit
@@ -188,9 +188,11 @@ def last_of_ties(run: Run) -> None:
             pool = stage.end
             if not isinstance(pool, PoolLayer) or any(pool.window.padding):
                 continue
-            # Fused, it reads what its layer wrote; else a map, here of one writer or the image.
-            before = stage.layer if stage.pool else _only_writer(program, stage.sources[0].map)
-            source = image if before is None else maps[program.layers.index(before)]
+            # Fused, it reads what its layer wrote; else a map.
+            source = (
+                maps[program.layers.index(stage.layer)] if stage.pool
+                else _written(program, stage.sources[0].map, image, maps)
+            )  # fmt: skip
             first = 0 if stage.pool else stage.sources[0].channel
             (rows, columns), (down, right) = pool.window.kernel, pool.window.stride
             for c, y, x in np.ndindex(*pool.out_shape):
@@ -202,14 +204,17 @@ def last_of_ties(run: Run) -> None:
                 state[n, y, x, c] = kept | last
 
 
-def _only_writer(program: Program, number: int) -> Layer | None:
-    """The layer that wrote a map, None for the image."""
-    writers = [
-        layer
-        for layer, wire in zip(program.layers, program.wires, strict=True)
-        if wire.target is not None and wire.target.map == number
-    ]
-    return writers[0] if writers else None
+def _written(
+    program: Program, number: int, image: NDArray[Any], maps: Sequence[NDArray[Any]]
+) -> NDArray[Any]:
+    """A map as its layers wrote it, each its channels; maps: what each layer wrote."""
+    if number == 0:
+        return image
+    whole = np.zeros(program.maps[number].shape, np.int64)
+    for wire, found in zip(program.wires, maps, strict=False):
+        if wire.target is not None and wire.target.map == number:
+            whole[wire.target.channel :][: len(found)] = found
+    return whole
 
 
 #: Each with the number of the networks below that it spoils.
