@@ -200,7 +200,8 @@ class Datapath:
         if stage.sums is not None:
             return stage.sums(source)
         if isinstance(layer, AffineLayer):
-            return source
+            # One channel of a map of several has steps that a flat view of it would keep.
+            return np.ascontiguousarray(source)
         assert isinstance(layer, AverageLayer)
         channels, height, width = layer.out_shape
         out = np.empty((len(source), height, width, channels), np.int32)
@@ -292,7 +293,8 @@ def _add(
         post_away.add(one, two, m1, m2, b, s, limit, post.away, post.lo, post.hi, out, marks)
         return
     if state is None and out.dtype == np.uint8:
-        flat = one.reshape(-1), two.reshape(-1)
+        # ravel, unlike reshape, leaves no steps over the channels of other parts of a map.
+        flat = one.ravel(), two.ravel()
         post_unit.add_bytes(*flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1))
         return
     if state is None:

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 from numba.core.datamodel import models
+from numba.core.errors import TypingError
 
 #: What numba calls with a typing context that callers do not pass: no type of Python's.
 intrinsic: Any = extending.intrinsic
@@ -50,6 +51,12 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, first: Any) -> Any
     data = context.make_array(kind)(context, builder, array).data
     vector = ir.VectorType(_LLVM[kind.dtype], LANES)
     return builder.bitcast(builder.gep(data, [first]), vector.as_pointer())
+
+
+def _check(array: Any) -> None:
+    """Refuses, while numba compiles, what is not flat and contiguous: steps are not looked at."""
+    if array.ndim != 1 or array.layout != "C":
+        raise TypingError(f"vectors are read and written in flat contiguous arrays, not {array}")
 
 
 def _bytes(kind: Any) -> int:
@@ -93,6 +100,7 @@ def load(typing: Any, array: Any, first: Any) -> Any:
         value.align = _bytes(kind)
         return value
 
+    _check(array)
     return Vector(array.dtype)(array, types.intp), code
 
 
@@ -106,6 +114,7 @@ def store(typing: Any, array: Any, first: Any, value: Any) -> Any:
         written.align = _bytes(kind)
         return context.get_dummy_value()
 
+    _check(array)
     if not isinstance(value, Vector) or value.element != array.dtype:
         return None
     return types.void(array, types.intp, value), code

@@ -32,6 +32,7 @@ def corners(program: Program) -> set[str]:
         found |= {
             layer.kind,
             *_of_wire(number, wire),
+            *_of_steps(program, layer, wire),
             *_of_window(layer),
             *_of_words(layer, config.act_max),
             *_of_vectors(layer, config.act_max),
@@ -67,6 +68,14 @@ def _of_wire(number: int, wire: Wire) -> set[str]:
         skip=any(place.map < number - 2 for place in wire.sources),
         doubled=len(wire.sources) == 2 and len(set(wire.sources)) == 1,
     )
+
+
+def _of_steps(program: Program, layer: Layer, wire: Wire) -> set[str]:
+    """Reads one channel of a map of several, pixels enough for vectors: a view that has steps."""
+    _, height, width = layer.in_shape
+    alone = layer.in_shape[0] == 1 and height * width >= LANES
+    wide = any(program.maps[place.map].shape[0] > 1 for place in wire.sources)
+    return {f"{layer.kind} of one channel"} if alone and wide else set()
 
 
 def _of_vectors(layer: Layer, act_max: int) -> set[str]:

@@ -296,6 +296,27 @@ def _split(draw: Draw, sketch: Sketch, node: Node, stride: Pair, depth: int) -> 
     return _sum(draw, sketch, one, two) if adding else _joined(draw, sketch, [one, two])
 
 
+def _picked(draw: Draw, sketch: Sketch, node: Node) -> Node:
+    """A few channels, mostly one, rewritten without a window, or added to as many others.
+
+    Who reads them so sees the steps over their neighbours, which a window's reader copies away.
+    """
+    count = draw(st.just(1) | st.integers(1, node.shape[0]))
+    firsts = st.integers(0, node.shape[0] - count)
+    one, two = (
+        dataclasses.replace(node, shape=(count, *node.shape[1:]), first=node.first + draw(firsts))
+        for _ in range(2)
+    )
+    if sketch.config.add and sketch.config.rows > 1 and draw(st.booleans()):
+        return _sum(draw, sketch, one, two)
+    meaning = _meaning(draw, one)
+    if sketch.config.average and draw(st.booleans()):
+        return sketch.append(
+            draw(affines(sketch.config, sketch.name("affine"), one, wanted=meaning)), one
+        )
+    return _copied(draw, sketch, one, meaning)
+
+
 def _keeping(draw: Draw, sketch: Sketch, node: Node, depth: int) -> Node:
     """A block that keeps the sides."""
     return block(draw, sketch, node, depth, strides=[(1, 1)])
@@ -310,13 +331,14 @@ def block(
     kinds += ["residual", "skip"] * adding
     wide = node.shape[0] > WIDEST
     kinds += ["concatenation"] * (not wide) + ["split"] * (node.shape[0] > 1 and not wide)
+    kinds += ["picked"] * (node.shape[0] > 1)
     if sketch.full or not kinds:
         return node
     kind = draw(st.sampled_from(kinds))
     if kind == "layer":
         return _layer(draw, sketch, node)
-    if kind == "skip":
-        return _skip(draw, sketch, node)
+    if kind in ("skip", "picked"):
+        return (_skip if kind == "skip" else _picked)(draw, sketch, node)
     small = st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 2), (2, 1), (3, 4)])
     stride = draw(st.sampled_from(strides) if strides else small)
     make = {"residual": _residual, "concatenation": _concatenation, "split": _split}[kind]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 from numpy.typing import NDArray
 
 from hwsim.engine import reference
@@ -18,9 +21,11 @@ from hwsim.engine.forward import Datapath
 from hwsim.engine.kernels import Accumulate
 from hwsim.numbers.hashing import HashSpec
 from hwsim.numbers.vectors import LANES
-from hwsim.program.layers import MacLayer, Window
+from hwsim.program.layers import Layer, MacLayer, Window
+from hwsim.program.program import Program
+from hwsim.program.wires import FeatureMap, Input
 from hwsim.units import post
-from tests.by_hand import mac, net, pool, total
+from tests.by_hand import WIDE, add, affine, lut, mac, net, pool, reads, total
 
 #: The least and the largest accumulator of 32 bits that float32 sums may hold, and their signs.
 EDGE = (1 << 24) - 1
@@ -202,6 +207,44 @@ def _assert_sums_of_all_pairs(m1: int, m2: int, bias: int, shift: int, lo: int, 
         (one.astype(np.int64) * m1 + two.astype(np.int64) * m2 + bias) >> shift, lo, hi
     )
     assert np.array_equal(out, wanted)
+
+
+def _reading(layer: Layer, *sources: int) -> Program:
+    """Three channels of the image, rewritten, of which a layer reads some, each as a map."""
+    rewritten = lut((3, 5, 7), [(37 * a + 11) % 256 for a in range(256)])
+    wires = (reads(0, to=1), reads(*((1, one) for one in sources), to=2), reads(2))
+    maps = (FeatureMap((3, 5, 7), 0), FeatureMap((3, 5, 7), 64), FeatureMap((1, 5, 7), 128))
+    image = Input((3, 5, 7), Fraction(1, 255))
+    return Program(WIDE, (rewritten, layer, total((1, 5, 7))), image, wires, maps)
+
+
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "sources"),
+    [
+        *((affine((1, 5, 7), (3, 2, 17), hi=255), (channel,)) for channel in range(3)),
+        *(
+            (add((1, 5, 7), 3, 2, 3, 5, hi=255), pair)
+            for pair in itertools.product(range(3), repeat=2)
+        ),
+    ],
+)
+def test_one_channel_of_a_map_of_several_is_read_with_its_steps(
+    layer: Layer, sources: tuple[int, ...], states: bool
+) -> None:
+    """Flat views of it stay views: a loop over vectors once read the neighbours' codes."""
+    program = _reading(layer, *sources)
+    images = np.random.default_rng(len(sources)).integers(0, 256, (4, 3, 5, 7))
+    datapath = Datapath(program, frozenset(("int8", "float32", "float64")))
+    found = datapath.run(images.transpose(0, 2, 3, 1).astype(np.uint8), states=states).logits
+    assert found.tolist() == [list(reference.run(program, image).logits) for image in images]
+
+
+def test_what_has_steps_is_no_vector() -> None:
+    every_other = np.zeros(4 * LANES, np.uint8)[::2]
+    words = post.words_of(*(np.ones(1, np.int64) for _ in range(5)))
+    with pytest.raises(TypingError, match="flat contiguous arrays"):
+        post.requantize_bytes(every_other, words, 0, 255, np.zeros(2 * LANES, np.uint8))
 
 
 def _depthwise(
