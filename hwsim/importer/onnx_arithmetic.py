@@ -17,7 +17,7 @@ from hwsim.importer.graph import (
 from hwsim.importer.limits import refuse
 from hwsim.importer.onnx_file import OnnxNode
 from hwsim.importer.onnx_fold import clip_bounds
-from hwsim.importer.onnx_read import Reader
+from hwsim.importer.onnx_values import OnnxValues
 
 Array = NDArray[Any]
 
@@ -31,7 +31,7 @@ POINTWISE: dict[str, tuple[str, dict[str, float]]] = {
 }  # fmt: skip
 
 
-def arithmetic(reader: Reader, node: OnnxNode) -> None:
+def arithmetic(reader: OnnxValues, node: OnnxNode) -> None:
     """Add, Sub, Mul and Div: of two maps, or of a map and constants by channel."""
     given = reader.given(node)
     maps = [number for number in (0, 1) if given[number] is None]
@@ -67,7 +67,7 @@ def arithmetic(reader: Reader, node: OnnxNode) -> None:
     reader.add(AffineNode(node.name, kind, (source,), node.outputs[0], shape, scale, offset))
 
 
-def two_maps(reader: Reader, node: OnnxNode) -> None:
+def two_maps(reader: OnnxValues, node: OnnxNode) -> None:
     """A sum or difference; a product where both come from one map."""
     names = reader.source(node, 0), reader.source(node, 1)
     shape = reader.shapes[names[0]]
@@ -127,12 +127,12 @@ def by_channel(node: OnnxNode, values: Array, shape: Shape) -> Array:
     )
 
 
-def relu(reader: Reader, node: OnnxNode) -> None:
+def relu(reader: OnnxValues, node: OnnxNode) -> None:
     """Relu."""
     _clamped(reader, node, 0.0, np.inf)
 
 
-def clip(reader: Reader, node: OnnxNode) -> None:
+def clip(reader: OnnxValues, node: OnnxNode) -> None:
     """Clip of real numbers, or of integers behind a quantizer."""
     low, high = clip_bounds(node, reader.given(node))
     if low > high:
@@ -143,7 +143,7 @@ def clip(reader: Reader, node: OnnxNode) -> None:
     _clamped(reader, node, low, high)
 
 
-def _clamped(reader: Reader, node: OnnxNode, low: float, high: float) -> None:
+def _clamped(reader: OnnxValues, node: OnnxNode, low: float, high: float) -> None:
     source = reader.source(node)
     reader.add(
         ClampNode(
@@ -152,7 +152,7 @@ def _clamped(reader: Reader, node: OnnxNode, low: float, high: float) -> None:
     )
 
 
-def pointwise(reader: Reader, node: OnnxNode) -> None:
+def pointwise(reader: OnnxValues, node: OnnxNode) -> None:
     """A function of single values."""
     function, defaults = POINTWISE[node.operator]
     parameters = {name: float(node.attributes.get(name, value)) for name, value in defaults.items()}
@@ -170,7 +170,7 @@ def pointwise(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def gelu(reader: Reader, node: OnnxNode) -> None:
+def gelu(reader: OnnxValues, node: OnnxNode) -> None:
     """Gelu, exact or with tanh."""
     source = reader.source(node)
     tanh = float(node.attributes.get("approximate", "none") == "tanh")
@@ -187,7 +187,7 @@ def gelu(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def prelu(reader: Reader, node: OnnxNode) -> None:
+def prelu(reader: OnnxValues, node: OnnxNode) -> None:
     """PRelu with one slope."""
     slope = reader.need(node, 1).reshape(-1)
     if np.any(slope != slope[0]):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.importer import onnx_ops, onnx_windows
+from hwsim.importer import onnx_layers, onnx_windows
 from hwsim.importer.codes import Codes
 from hwsim.importer.graph import (
     AddNode,
@@ -29,11 +29,11 @@ from hwsim.importer.onnx_quant import (
     quant_constant,
     rounding_of,
 )
-from hwsim.importer.onnx_read import Reader
+from hwsim.importer.onnx_values import OnnxValues
 from hwsim.program.layers import Window
 
 
-def quantize_linear(reader: Reader, node: OnnxNode) -> None:
+def quantize_linear(reader: OnnxValues, node: OnnxNode) -> None:
     """QuantizeLinear of a value."""
     codes = codes_of(reader, node, 1, 2)
     source = reader.source(node)
@@ -53,7 +53,7 @@ def quantize_linear(reader: Reader, node: OnnxNode) -> None:
     reader.codes[target] = codes
 
 
-def dequantize_linear(reader: Reader, node: OnnxNode) -> None:
+def dequantize_linear(reader: OnnxValues, node: OnnxNode) -> None:
     """DequantizeLinear of a constant or of a value."""
     name = node.get(0)
     if name in reader.constants:
@@ -67,7 +67,7 @@ def dequantize_linear(reader: Reader, node: OnnxNode) -> None:
     reader.add(ReshapeNode(node.name, node.operator, (name,), node.outputs[0], reader.shapes[name]))
 
 
-def quant(reader: Reader, node: OnnxNode) -> None:
+def quant(reader: OnnxValues, node: OnnxNode) -> None:
     """QONNX's Quant and BipolarQuant, of constants and values."""
     given = reader.given(node)
     target = node.outputs[0]
@@ -91,25 +91,25 @@ def quant(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def qlinear_conv(reader: Reader, node: OnnxNode) -> None:
+def qlinear_conv(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearConv."""
     source = taken(reader, node, 0)
     weights = constant(reader, node, 3, axis=0).weights(node)
-    made = onnx_ops.convolution(
+    made = onnx_layers.convolution(
         reader, node, source, weights, integer_bias(reader, node, 8, len(weights.values))
     )
     reader.writes(made, node.outputs[0], codes_of(reader, node, 6, 7))
 
 
-def qlinear_matmul(reader: Reader, node: OnnxNode) -> None:
+def qlinear_matmul(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearMatMul by a constant matrix."""
     source = taken(reader, node, 0)
     weights = constant(reader, node, 3, axis=1).transposed([1, 0]).weights(node)
-    made = onnx_ops.linear(reader, node, source, weights, None)
+    made = onnx_layers.linear(reader, node, source, weights, None)
     reader.writes(made, node.outputs[0], codes_of(reader, node, 6, 7))
 
 
-def qgemm(reader: Reader, node: OnnxNode) -> None:
+def qgemm(reader: OnnxValues, node: OnnxNode) -> None:
     """QGemm of ONNX Runtime."""
     about = node.attributes
     if about.get("transA", 0) or about.get("alpha", 1.0) != 1.0:
@@ -119,14 +119,14 @@ def qgemm(reader: Reader, node: OnnxNode) -> None:
     matrix = constant(reader, node, 3, axis=0 if rows else 1)
     weights = (matrix if rows else matrix.transposed([1, 0])).weights(node)
     bias = integer_bias(reader, node, 6, len(weights.values))
-    made = onnx_ops.linear(reader, node, source, weights, bias)
+    made = onnx_layers.linear(reader, node, source, weights, bias)
     if not node.get(7):
         reader.add(made)
         return
     reader.writes(made, node.outputs[0], codes_of(reader, node, 7, 8))
 
 
-def qlinear_add(reader: Reader, node: OnnxNode) -> None:
+def qlinear_add(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearAdd of ONNX Runtime."""
     names = taken(reader, node, 0), taken(reader, node, 3)
     shape = reader.shapes[names[0]]
@@ -141,7 +141,7 @@ def qlinear_add(reader: Reader, node: OnnxNode) -> None:
     reader.writes(made, node.outputs[0], codes_of(reader, node, 6, 7))
 
 
-def qlinear_average(reader: Reader, node: OnnxNode) -> None:
+def qlinear_average(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearAveragePool and QLinearGlobalAveragePool of ONNX Runtime."""
     source = taken(reader, node, 0)
     shape = reader.shapes[source]
@@ -161,7 +161,7 @@ def qlinear_average(reader: Reader, node: OnnxNode) -> None:
     reader.writes(made, node.outputs[0], codes_of(reader, node, 3, 4))
 
 
-def qlinear_function(reader: Reader, node: OnnxNode) -> None:
+def qlinear_function(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearSigmoid and QLinearLeakyRelu of ONNX Runtime."""
     source = taken(reader, node, 0)
     function, parameters = "sigmoid", {}
@@ -179,7 +179,7 @@ def qlinear_function(reader: Reader, node: OnnxNode) -> None:
     reader.writes(made, node.outputs[0], codes_of(reader, node, 3, 4))
 
 
-def qlinear_concat(reader: Reader, node: OnnxNode) -> None:
+def qlinear_concat(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearConcat of ONNX Runtime: output scale and zero point first, then threes."""
     names = tuple(taken(reader, node, number) for number in range(2, len(node.inputs), 3))
     shapes = [reader.shapes[name] for name in names]
@@ -196,7 +196,7 @@ def qlinear_concat(reader: Reader, node: OnnxNode) -> None:
     reader.writes(made, node.outputs[0], codes_of(reader, node, 0, 1))
 
 
-def qlinear_softmax(reader: Reader, node: OnnxNode) -> None:
+def qlinear_softmax(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearSoftmax of ONNX Runtime."""
     source = taken(reader, node, 0)
     reader.writes(
@@ -206,7 +206,7 @@ def qlinear_softmax(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def dynamic(reader: Reader, node: OnnxNode) -> None:
+def dynamic(reader: OnnxValues, node: OnnxNode) -> None:
     """Scales that are found while the network runs."""
     raise refuse(
         node.name,
@@ -216,7 +216,7 @@ def dynamic(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def foreign(reader: Reader, node: OnnxNode) -> None:
+def foreign(reader: OnnxValues, node: OnnxNode) -> None:
     """Quantizers that the engine has no unit for."""
     raise refuse(
         node.name,
@@ -230,7 +230,7 @@ def foreign(reader: Reader, node: OnnxNode) -> None:
 
 
 def codes_of(
-    reader: Reader, node: OnnxNode, scale: int, zero: int, value: str | None = None
+    reader: OnnxValues, node: OnnxNode, scale: int, zero: int, value: str | None = None
 ) -> Codes:
     """The codes that two inputs of a node say; value: whose codes they are where it has some."""
     point = reader.need(node, zero) if node.get(zero) else None
@@ -241,14 +241,14 @@ def codes_of(
     return found
 
 
-def taken(reader: Reader, node: OnnxNode, first: int) -> str:
+def taken(reader: OnnxValues, node: OnnxNode, first: int) -> str:
     """The integers that a QLinear operator reads at ``first``, its scale and zero point behind."""
     name = reader.value(node, first)
     reader.meant(node, name, codes_of(reader, node, first + 1, first + 2))
     return name
 
 
-def constant(reader: Reader, node: OnnxNode, first: int, axis: int) -> Any:
+def constant(reader: OnnxValues, node: OnnxNode, first: int, axis: int) -> Any:
     """The weights of a QLinear operator, their scales and zero points behind them."""
     values = reader.constants.get(node.get(first))
     if values is None or values.dtype.kind == "f":
@@ -262,7 +262,7 @@ def constant(reader: Reader, node: OnnxNode, first: int, axis: int) -> Any:
     return dequantized(node, values, reader.need(node, first + 1), zero, axis)
 
 
-def integer_bias(reader: Reader, node: OnnxNode, number: int, count: int) -> Bias | None:
+def integer_bias(reader: OnnxValues, node: OnnxNode, number: int, count: int) -> Bias | None:
     """int32 constants on the accumulator's scale."""
     if not node.get(number):
         return None
@@ -277,7 +277,7 @@ def integer_bias(reader: Reader, node: OnnxNode, number: int, count: int) -> Bia
     return Bias(values.astype(np.int64), integer=True)
 
 
-OPERATORS: dict[str, Callable[[Reader, OnnxNode], None]] = {
+OPERATORS: dict[str, Callable[[OnnxValues, OnnxNode], None]] = {
     "QuantizeLinear": quantize_linear, "DequantizeLinear": dequantize_linear, "Quant": quant,
     "IntQuant": quant, "BipolarQuant": quant, "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul, "QGemm": qgemm, "QLinearAdd": qlinear_add,

@@ -16,12 +16,12 @@ from hwsim.importer.graph import (
 from hwsim.importer.limits import refuse
 from hwsim.importer.onnx_file import OnnxNode
 from hwsim.importer.onnx_fold import reshaped, slices
-from hwsim.importer.onnx_read import Reader
+from hwsim.importer.onnx_values import OnnxValues
 
 Array = NDArray[Any]
 
 
-def reshape(reader: Reader, node: OnnxNode) -> None:
+def reshape(reader: OnnxValues, node: OnnxNode) -> None:
     """Reshape, Flatten, Squeeze and Unsqueeze that keep every image to itself."""
     shape = reader.shapes[reader.value(node)]
     full = (1, *shape)
@@ -59,7 +59,7 @@ def reshape(reader: Reader, node: OnnxNode) -> None:
     reader.same(node, tuple(new[1:]))
 
 
-def transpose(reader: Reader, node: OnnxNode) -> None:
+def transpose(reader: OnnxValues, node: OnnxNode) -> None:
     """Transpose of constants, or of the input from (N, H, W, C)."""
     name = node.get(0)
     order = node.attributes.get("perm")
@@ -89,7 +89,7 @@ def transpose(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def same(reader: Reader, node: OnnxNode) -> None:
+def same(reader: OnnxValues, node: OnnxNode) -> None:
     """What changes nothing in inference."""
     name = node.get(0)
     if name in reader.quantized:
@@ -98,7 +98,7 @@ def same(reader: Reader, node: OnnxNode) -> None:
     reader.same(node)
 
 
-def concat(reader: Reader, node: OnnxNode) -> None:
+def concat(reader: OnnxValues, node: OnnxNode) -> None:
     """Concat of channels."""
     names = tuple(reader.value(node, number) for number in range(len(node.inputs)))
     shapes = [reader.shapes[name] for name in names]
@@ -114,7 +114,7 @@ def concat(reader: Reader, node: OnnxNode) -> None:
     reader.moves(ConcatNode(node.name, node.operator, names, node.outputs[0], shape))
 
 
-def channel_slice(reader: Reader, node: OnnxNode) -> None:
+def channel_slice(reader: OnnxValues, node: OnnxNode) -> None:
     """Slice of channels."""
     name = reader.value(node)
     shape = reader.shapes[name]
@@ -138,7 +138,7 @@ def channel_slice(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def split(reader: Reader, node: OnnxNode) -> None:
+def split(reader: OnnxValues, node: OnnxNode) -> None:
     """Split of channels."""
     name = reader.value(node)
     shape = reader.shapes[name]
@@ -164,7 +164,7 @@ def split(reader: Reader, node: OnnxNode) -> None:
         first += size
 
 
-def pad(reader: Reader, node: OnnxNode) -> None:
+def pad(reader: OnnxValues, node: OnnxNode) -> None:
     """Pad with zeros around a map."""
     source = reader.source(node)
     shape = reader.shapes[source]
@@ -198,7 +198,7 @@ def pad(reader: Reader, node: OnnxNode) -> None:
     )
 
 
-def softmax(reader: Reader, node: OnnxNode) -> None:
+def softmax(reader: OnnxValues, node: OnnxNode) -> None:
     """Softmax and LogSoftmax, integers or not."""
     name = reader.value(node)
     reader.moves(

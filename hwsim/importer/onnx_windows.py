@@ -13,14 +13,14 @@ from hwsim.importer.graph import (
 )
 from hwsim.importer.limits import refuse
 from hwsim.importer.onnx_file import OnnxNode
-from hwsim.importer.onnx_read import Reader
+from hwsim.importer.onnx_values import OnnxValues
 from hwsim.importer.tflite_values import same_sides
 from hwsim.program.layers import Window
 
 Array = NDArray[Any]
 
 
-def max_pool(reader: Reader, node: OnnxNode) -> None:
+def max_pool(reader: OnnxValues, node: OnnxNode) -> None:
     """MaxPool; integers stay what they are."""
     source = reader.value(node)
     shape = reader.shapes[source]
@@ -29,13 +29,13 @@ def max_pool(reader: Reader, node: OnnxNode) -> None:
     reader.moves(PoolNode(node.name, node.operator, (source,), node.outputs[0], out, window))
 
 
-def average_pool(reader: Reader, node: OnnxNode) -> None:
+def average_pool(reader: OnnxValues, node: OnnxNode) -> None:
     """AveragePool inside the map."""
     source = reader.source(node)
     reader.add(average(reader, node, source, node.attributes.get("kernel_shape", [])))
 
 
-def average(reader: Reader, node: OnnxNode, source: str, kernel: Any) -> AverageNode:
+def average(reader: OnnxValues, node: OnnxNode, source: str, kernel: Any) -> AverageNode:
     """The node of an average over windows."""
     shape = reader.shapes[source]
     window = window_of(node, kernel, shape)
@@ -51,7 +51,7 @@ def average(reader: Reader, node: OnnxNode, source: str, kernel: Any) -> Average
     )
 
 
-def global_pool(reader: Reader, node: OnnxNode) -> None:
+def global_pool(reader: OnnxValues, node: OnnxNode) -> None:
     """GlobalAveragePool and GlobalMaxPool."""
     kind = AverageNode if "Average" in node.operator else PoolNode
     source = reader.source(node) if kind is AverageNode else reader.value(node)
@@ -69,7 +69,7 @@ def global_pool(reader: Reader, node: OnnxNode) -> None:
     (reader.add if kind is AverageNode else reader.moves)(made)
 
 
-def reduce_mean(reader: Reader, node: OnnxNode) -> None:
+def reduce_mean(reader: OnnxValues, node: OnnxNode) -> None:
     """ReduceMean over the whole map."""
     source = reader.source(node)
     shape = reader.shapes[source]
