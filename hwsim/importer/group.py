@@ -92,6 +92,9 @@ class _StepGrouping:
         self.states: dict[str, State] = {graph.input.tensor: Coded(self.input)}
         self.done: list[IntegerStep] = []
         self.notes: list[str] = list(graph.notes)
+        self.nodes = self._needed()
+        #: What a softmax gave, and what is made of it.
+        self.ended: set[str] = set()
 
     def steps(self) -> IntegerSteps:
         makers: dict[type[FileNode], Callable[[Any], State]] = {
@@ -101,7 +104,7 @@ class _StepGrouping:
             SliceNode: self._slice, ReshapeNode: self._reshape, PadNode: self._pad,
             SoftmaxNode: self._softmax, QuantizeNode: self._quantize,
         }  # fmt: skip
-        for node in self._needed():
+        for node in self.nodes:
             self.states[node.output] = makers[type(node)](node)
         self._end(self.states[self.graph.output])
         return IntegerSteps(self.input, tuple(self.done), tuple(self.notes))
@@ -273,19 +276,21 @@ class _StepGrouping:
 
     def _softmax(self, node: SoftmaxNode) -> State:
         self.notes.append(f"{node.name}: {node.operator} at the end is dropped: no answer changes")
-        behind = [one for one in self.graph.nodes if node.output in one.inputs]
-        if any(not isinstance(one, QuantizeNode | ReshapeNode | SoftmaxNode) for one in behind):
-            raise refuse(
-                node.name,
-                node.operator,
-                "stands within the network",
-                "the engine has it at the end, where it is dropped",
-            )
-        self.ended = {node.output} | {one.output for one in behind}
+        self.ended.add(node.output)
+        for one in self.nodes:
+            if not self.ended.isdisjoint(one.inputs):
+                self.ended.add(one.output)
+                if not isinstance(one, QuantizeNode | ReshapeNode | SoftmaxNode):
+                    raise refuse(
+                        node.name,
+                        node.operator,
+                        "stands within the network",
+                        "the engine has it at the end, where it is dropped",
+                    )
         return self.states[node.inputs[0]]
 
     def _quantize(self, node: QuantizeNode) -> State:
-        if node.inputs[0] in getattr(self, "ended", ()):
+        if node.inputs[0] in self.ended:
             return self.states[node.inputs[0]]
         state = self.states[node.inputs[0]]
         last = node.output == self.graph.output

@@ -284,6 +284,44 @@ def test_floor_is_rounded_as_floor(tmp_path: Path) -> None:
         load_model(files.qonnx(tmp_path / "up.onnx", bits=4, rounding_mode="CEIL"), WIDE)
 
 
+@pytest.mark.parametrize("between", ["QuantizeLinear", "Flatten", "nothing"])
+def test_a_softmax_is_dropped_at_the_end_only(tmp_path: Path, between: str) -> None:
+    f = np.float32
+    constants = {
+        "w": np.eye(3, dtype=np.int8), "sx": f(1 / 255), "zx": np.uint8(0), "sw": f(1),
+        "zw": np.int8(0), "so": f(0.05), "zo": np.uint8(120),
+    }  # fmt: skip
+    layer = [
+        files.node("QuantizeLinear", ["x", "sx", "zx"], "xq"),
+        files.node("DequantizeLinear", ["xq", "sx", "zx"], "xd"),
+        files.node("DequantizeLinear", ["w", "sw", "zw"], "wd"),
+        files.node("Gemm", ["xd", "wd"], "gemm"),
+        files.node("QuantizeLinear", ["gemm", "so", "zo"], "gq"),
+        files.node("DequantizeLinear", ["gq", "so", "zo"], "gd"),
+        files.node("Softmax", ["gd"], "softmax", axis=1),
+    ]
+    behind = {
+        "QuantizeLinear": [
+            files.node("QuantizeLinear", ["softmax", "sx", "zx"], "sq"),
+            files.node("DequantizeLinear", ["sq", "sx", "zx"], "out"),
+        ],
+        "Flatten": [files.node("Flatten", ["softmax"], "out")],
+        "nothing": [files.node("Identity", ["softmax"], "out")],
+    }[between]
+    whole = files.saved(tmp_path / "net.onnx", [*layer, *behind], constants, [1, 3], "out")
+    (note,) = load_model(whole).notes
+    assert note == "softmax_node: Softmax at the end is dropped: no answer changes"
+    more = [
+        *behind,
+        files.node("Gemm", ["out", "wd"], "more"),
+        files.node("QuantizeLinear", ["more", "so", "zo"], "mq"),
+        files.node("DequantizeLinear", ["mq", "so", "zo"], "answers"),
+    ]
+    within = files.saved(tmp_path / "in.onnx", [*layer, *more], constants, [1, 3], "answers")
+    with pytest.raises(CompileError, match=r"^softmax_node: Softmax stands within the network: "):
+        load_model(within)
+
+
 def test_integer_inputs_are_codes(tmp_path: Path) -> None:
     model = load_model(files.qoperator(tmp_path / "net.onnx"), WIDE)
     codes = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 6)).astype(np.uint8)
