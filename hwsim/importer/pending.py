@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from hwsim.compiler.stages import Rescaling
-from hwsim.importer.codes import Codes
 from hwsim.importer.functions import FUNCTIONS
 from hwsim.importer.graph import AffineNode, ClampNode, FileNode, PointwiseNode, QuantizeNode
 from hwsim.importer.limits import refuse
@@ -46,6 +45,11 @@ class Pending:
     fields: dict[str, Any] = field(default_factory=dict)
     functions: tuple[Function, ...] = ()
     pools: tuple[tuple[FileNode, Window, Shape], ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether it only scales and shifts one map, which a layer that reads it can do."""
+        return self.kind == "affine" and not self.pools
 
     def affine(self, node: AffineNode) -> Pending:
         """With x · scale + offset behind it."""
@@ -133,7 +137,7 @@ class Pending:
                 rounding=rounding,
             )
         count = max(len(self.ratio), len(post.scale)) if self.kind != "add" else 2
-        ratio, gains = (_long(one, count) for one in (self.ratio, _exact(post.scale)))
+        ratio, gains = (repeated(one, count) for one in (self.ratio, _exact(post.scale)))
         return IntegerStep(
             self.node.name,
             self.node.operator,
@@ -147,6 +151,17 @@ class Pending:
             rounding=rounding,
             **{"bipolar": bool(quantize and quantize.bipolar), **self.fields},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Maps behind each other that are still to get one kind of codes."""
+
+    members: tuple[State, ...]
+    shape: Shape
+
+
+State = Coded | Pending | Joined
 
 
 def through(value: Value, node: FileNode) -> Pending:
@@ -178,14 +193,10 @@ def named(first: FileNode, then: FileNode) -> FileNode:
     return then if isinstance(first, AffineNode | ClampNode | QuantizeNode) else first
 
 
-def same_codes(codes: list[Codes]) -> bool:
-    """Whether all mean the same."""
-    return len(set(codes)) == 1
-
-
 def _exact(values: F64) -> tuple[Fraction, ...]:
     return tuple(Fraction(value) for value in values.tolist())
 
 
-def _long(values: tuple[Fraction, ...], count: int) -> tuple[Fraction, ...]:
+def repeated(values: tuple[Fraction, ...], count: int) -> tuple[Fraction, ...]:
+    """A number for each of ``count``, where one stands for all."""
     return values * count if len(values) == 1 else values
