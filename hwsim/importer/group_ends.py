@@ -35,7 +35,7 @@ def _written(values: GroupValues, node: QuantizeNode, state: State) -> State:
     if isinstance(state, Joined):
         members = [_written(values, _part(node, n), one) for n, one in
                    enumerate(state.members)]  # fmt: skip
-        return values.together(node, [values.coded(node, one)[0] for one in members], node.tensor)
+        return values.together(node, [values.bare(node, one) for one in members], node.tensor)
     if isinstance(state, Coded):
         if state.value.codes == codes and not node.bipolar:
             if state.value.tensor is None:

@@ -10,6 +10,7 @@ from hwsim.importer.group_values import GroupValues
 from hwsim.importer.limits import refuse
 from hwsim.importer.pending import Coded, Joined, Pending, State
 from hwsim.importer.steps import Value
+from hwsim.program.layers import Shape
 
 
 def pool(values: GroupValues, node: PoolNode) -> State:
@@ -39,7 +40,7 @@ def reshape(values: GroupValues, node: ReshapeNode) -> State:
     state = values.states[node.inputs[0]]
     if isinstance(state, Joined):
         return state
-    shape = state.value.shape if isinstance(state, Coded) else state.shape
+    shape = padded(state) if isinstance(state, Coded) else state.shape
     new = as_map(node.shape)
     flattens = len(node.shape) == 1
     if new != shape and not flattens:
@@ -50,6 +51,13 @@ def reshape(values: GroupValues, node: ReshapeNode) -> State:
             "the engine flattens maps and nothing else",
         )
     return state
+
+
+def padded(state: Coded) -> Shape:
+    """The shape of a map with what pads it."""
+    channels, height, width = state.value.shape
+    top, left, bottom, right = state.sides
+    return channels, top + height + bottom, left + width + right
 
 
 def pad(values: GroupValues, node: PadNode) -> State:
@@ -72,5 +80,5 @@ def concat(values: GroupValues, node: ConcatNode) -> State:
     states = tuple(values.states[name] for name in node.inputs)
     codes = {one.value.codes for one in states if isinstance(one, Coded)}
     if len(codes) == 1 and all(isinstance(one, Coded) for one in states):
-        return values.together(node, [values.coded(node, one)[0] for one in states], None)
+        return values.together(node, [values.bare(node, one) for one in states], None)
     return Joined(states, as_map(node.shape))

@@ -55,7 +55,14 @@ class GroupValues:
         state = self.states[node.inputs[0]]
         if isinstance(state, Pending):
             return state
-        return through(self.coded(node, state)[0], node)
+        return through(self.bare(node, state), node)
+
+    def bare(self, node: FileNode, state: State) -> Value:
+        """The codes that a node reads, which nothing pads."""
+        value, sides = self.coded(node, state)
+        if any(sides):
+            raise refuse(node.name, node.operator, "reads a padded map", "pad convolutions only")
+        return value
 
     def coded(self, node: FileNode, state: State) -> tuple[Value, Sides]:
         """The codes that a node reads, and the padding around them."""

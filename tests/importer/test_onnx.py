@@ -322,6 +322,54 @@ def test_a_softmax_is_dropped_at_the_end_only(tmp_path: Path, between: str) -> N
         load_model(within)
 
 
+def padded_convolution(path: Path, between: list[Any]) -> Path:
+    """Pad, ``between`` from p to a, a convolution of no padding, a global average."""
+    f = np.float32
+    constants = {
+        "w": np.arange(-9, 9).reshape(2, 1, 3, 3).astype(np.int8), "sx": f(1 / 255),
+        "zx": np.uint8(0), "sw": f(0.1), "zw": np.int8(0), "so": f(0.05), "zo": np.uint8(120),
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+    }  # fmt: skip
+    nodes = [
+        files.node("QuantizeLinear", ["x", "sx", "zx"], "xq"),
+        files.node("DequantizeLinear", ["xq", "sx", "zx"], "xd"),
+        files.node("Pad", ["xd", "pads"], "p"),
+        *between,
+        files.node("DequantizeLinear", ["w", "sw", "zw"], "wd"),
+        files.node("Conv", ["a", "wd"], "conv"),
+        files.node("QuantizeLinear", ["conv", "so", "zo"], "cq"),
+        files.node("DequantizeLinear", ["cq", "so", "zo"], "cd"),
+        files.node("GlobalAveragePool", ["cd"], "pool"),
+        files.node("Flatten", ["pool"], "flat"),
+        files.node("QuantizeLinear", ["flat", "so", "zo"], "oq"),
+        files.node("DequantizeLinear", ["oq", "so", "zo"], "out"),
+    ]
+    return files.saved(path, nodes, constants, [1, 1, 5, 5], "out", outputs=2)
+
+
+def test_quantizers_between_a_pad_and_its_convolution_keep_the_padding(tmp_path: Path) -> None:
+    quantizers = [
+        files.node("QuantizeLinear", ["p", "sx", "zx"], "pq"),
+        files.node("DequantizeLinear", ["pq", "sx", "zx"], "a"),
+    ]
+    two = load_model(padded_convolution(tmp_path / "two.onnx", quantizers), WIDE)
+    one = load_model(
+        padded_convolution(tmp_path / "one.onnx", [files.node("Identity", ["p"], "a")]), WIDE
+    )
+    assert two.program.mac_layers[0].window == one.program.mac_layers[0].window
+    assert one.program.mac_layers[0].window.padding == (1, 1, 1, 1)
+    images = torch.rand(16, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert one.module is not None
+    assert (Engine(one.program)(images) - one.module(images)).abs().max() <= 0.051
+
+
+@pytest.mark.parametrize("between", ["Relu", "Concat"])
+def test_only_convolutions_read_padded_maps(tmp_path: Path, between: str) -> None:
+    node = files.node(between, ["p"], "a", **({"axis": 1} if between == "Concat" else {}))
+    with pytest.raises(CompileError, match=f"^a_node: {between} reads a padded map: pad conv"):
+        load_model(padded_convolution(tmp_path / "net.onnx", [node]))
+
+
 def test_integer_inputs_are_codes(tmp_path: Path) -> None:
     model = load_model(files.qoperator(tmp_path / "net.onnx"), WIDE)
     codes = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 6)).astype(np.uint8)
