@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from hwsim.numbers.vectors import LANES, as_floats, fma, load, store, zeros
 from hwsim.program.layers import MacLayer
-from hwsim.units.post import Words, codes
+from hwsim.units.post import Words
+from hwsim.units.post_vectors import codes
 
 #: Float32 holds every integer up to here.
 EXACT = 1 << 24

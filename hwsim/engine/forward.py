@@ -25,7 +25,7 @@ from hwsim.program.workspace import image_bytes
 from hwsim.units import average as average_unit
 from hwsim.units import pool as pool_unit
 from hwsim.units import post as post_unit
-from hwsim.units import post_away
+from hwsim.units import post_add, post_away, post_vectors
 from hwsim.units.post import Words
 
 #: Types of sums that fit 32 bits: float32 holds integers below 2^24 only.
@@ -250,10 +250,12 @@ def _requantize(
     if stage.pool is None and sums.dtype in NARROW and out.dtype == np.uint8:
         acc, codes = sums.reshape(-1), out.reshape(-1)
         if state is None:
-            post_unit.requantize_bytes(acc, post.words, post.lo, post.hi, codes)
+            post_vectors.requantize_bytes(acc, post.words, post.lo, post.hi, codes)
         else:
             flat_state = state.reshape(-1)
-            post_unit.requantize_bytes_state(acc, post.words, post.lo, post.hi, codes, flat_state)
+            post_vectors.requantize_bytes_state(
+                acc, post.words, post.lo, post.hi, codes, flat_state
+            )
         return
     if stage.pool is None and sums.dtype in NARROW:
         channels = out.shape[3]
@@ -268,7 +270,7 @@ def _requantize(
         return
     bytes_out = out.dtype == np.uint8
     if state is None and stage.pools_vectors and sums.dtype in NARROW and bytes_out:
-        post_unit.requantize_pool_bytes(
+        post_vectors.requantize_pool_bytes(
             sums, post.words, post.lo, post.hi, stage.kernel, stage.stride, out
         )
         return
@@ -295,9 +297,9 @@ def _add(
     if state is None and out.dtype == np.uint8:
         # ravel, unlike reshape, leaves no steps over the channels of other parts of a map.
         flat = one.ravel(), two.ravel()
-        post_unit.add_bytes(*flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1))
+        post_add.add_bytes(*flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1))
         return
     if state is None:
-        post_unit.add(one, two, m1, m2, b, s, post.lo, post.hi, out)
+        post_add.add(one, two, m1, m2, b, s, post.lo, post.hi, out)
         return
-    post_unit.add_state(one, two, m1, m2, b, s, limit, post.lo, post.hi, out, state)
+    post_add.add_state(one, two, m1, m2, b, s, limit, post.lo, post.hi, out, state)

@@ -31,7 +31,8 @@ from hwsim.program.layers import (
 )
 from hwsim.program.program import Program
 from hwsim.program.wires import Place, Wire
-from hwsim.units.post import POSITIONS, AddWords, Words, add_words_of, words_of
+from hwsim.units.post import POSITIONS, Words, words_of
+from hwsim.units.post_add import AddWords, add_words_of
 
 I64 = NDArray[np.int64]
 ONE = (1, 1)

@@ -17,7 +17,7 @@ from hwsim.importer.steps import IntegerStep, Value
 from hwsim.program.layers import Shape, Window
 
 
-class Scaled(NamedTuple):
+class ScaledMap(NamedTuple):
     """A map as a layer reads it: value · gain + shift. shift: (1,) or (C,)."""
 
     value: Value
@@ -72,12 +72,12 @@ class GroupValues:
             return state.sources[0], NO_SIDES
         raise refuse(node.name, node.operator, "reads what is not quantized", QUANTIZE_BEFORE)
 
-    def scaled(self, node: FileNode, name: str) -> Scaled:
+    def scaled(self, node: FileNode, name: str) -> ScaledMap:
         """The codes that a node reads, where it can scale and shift them itself."""
         state = self.states[name]
         if not isinstance(state, Pending) or not state.plain:
-            return Scaled(*self.coded(node, state), 1.0, np.zeros(1))
-        return Scaled(state.sources[0], NO_SIDES, *_uniform(node, state.post))
+            return ScaledMap(*self.coded(node, state), 1.0, np.zeros(1))
+        return ScaledMap(state.sources[0], NO_SIDES, *_uniform(node, state.post))
 
     def pooled(self, node: FileNode, window: Window, value: Value, shape: Shape) -> Value:
         """The map that a max-pool writes of another."""

@@ -30,10 +30,10 @@ def read(path: Path) -> FileGraph:
     CompileError
         In one line with name, operator and remedy, for what no engine can run.
     """
-    return _Reader(onnx_file.read(path)).graph()
+    return _OnnxReader(onnx_file.read(path)).graph()
 
 
-class _Reader(OnnxValues):
+class _OnnxReader(OnnxValues):
     def graph(self) -> FileGraph:
         """The graph of the model."""
         if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:

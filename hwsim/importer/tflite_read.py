@@ -23,10 +23,10 @@ def read(path: Path) -> FileGraph:
     CompileError
         In one line with name, operator and remedy, for what no engine can run.
     """
-    return _Reader(tflite_file.read(path)).graph()
+    return _TfliteReader(tflite_file.read(path)).graph()
 
 
-class _Reader(TfliteValues):
+class _TfliteReader(TfliteValues):
     def graph(self) -> FileGraph:
         if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:
             raise CompileError(

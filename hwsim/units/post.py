@@ -7,25 +7,13 @@ two maps drains two rows, whose products are summed.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwsim.numbers.vectors import (
-    LANES,
-    as_bytes,
-    as_floats,
-    floors,
-    fma,
-    largest,
-    load,
-    requantized,
-    requantized_state,
-    store,
-)
+from hwsim.numbers.vectors import LANES
 
 #: Pipeline behind the cycle that selects an array row of the shadow bank and its {s, m} and b.
 READ = 1  # scale and bias memories answer
@@ -43,9 +31,6 @@ def cycles_drain(rows: int) -> int:
     return rows + FILL
 
 
-Sides = tuple[int, int]
-
-
 class Words(NamedTuple):
     """Requantization words of the channels, over and over until whole vectors hold them.
 
@@ -53,6 +38,8 @@ class Words(NamedTuple):
     b · 2^-s less and more than what the roundings of ``factor``, of an accumulator and of the
     product may come to.
     """
+
+    # Caches of kernels name it by this module: where it moves, numba cannot read older ones.
 
     multiplier: NDArray[np.int32]
     bias: NDArray[np.int64]
@@ -87,116 +74,6 @@ def words_of(
             for one in (factor, middle - slack, middle + slack)
         ),
     )
-
-
-def requantize_bytes(
-    acc: NDArray[Any], words: Words, lo: int, hi: int, out: NDArray[np.uint8]
-) -> None:
-    """Post alone, of accumulators (pixels · C,) that fit 32 bits, to bytes."""
-    # Array by array: numba takes twice as long to unpack a tuple of names.
-    m, b, s, _, factor, low, high = words
-    _requantize_bytes(acc, m, b, s, factor, low, high, lo, hi, out)
-
-
-@njit(nogil=True, cache=True)
-def _requantize_bytes(  # type: ignore[no-untyped-def]
-    acc, m, b, s, factor, low, high, lo, hi, out
-):
-    floor, top = np.float32(lo), np.float32(hi)
-    whole = len(acc) // LANES * LANES
-    c = 0
-    for i in range(0, whole, LANES):
-        code = codes(
-            load(acc, i), load(m, c), load(b, c), load(s, c),
-            load(factor, c), load(low, c), load(high, c), lo, hi, floor, top,
-        )  # fmt: skip
-        store(out, i, code)
-        c += LANES
-        if c == len(m):
-            c = 0
-    for i in range(whole, len(acc)):
-        c = i % len(m)
-        product = np.int64(np.int32(acc[i])) * np.int64(m[c])
-        out[i] = min(max((product + b[c]) >> s[c], lo), hi)
-
-
-def requantize_pool_bytes(
-    acc: NDArray[Any], words: Words, lo: int, hi: int, kernel: Sides, stride: Sides,
-    out: NDArray[np.uint8],
-) -> None:  # fmt: skip
-    """``requantize_pool`` of accumulators that fit 32 bits and channels that fill vectors.
-
-    No multiplier is negative.
-    """
-    m, b, s, _, factor, low, high = words
-    _requantize_pool_bytes(acc, m, b, s, factor, low, high, lo, hi, kernel, stride, out)
-
-
-@njit(nogil=True, cache=True)
-def _requantize_pool_bytes(  # type: ignore[no-untyped-def]
-    acc, m, b, s, factor, low, high, lo, hi, kernel, stride, out
-):
-    floor, top = np.float32(lo), np.float32(hi)
-    _, height, width, channels = acc.shape
-    images, out_h, out_w, _ = out.shape
-    rows, columns = kernel
-    line = width * channels
-    flat, target = acc.reshape(-1), out.reshape(-1)
-    to = 0
-    for n in range(images):
-        for y in range(out_h):
-            for x in range(out_w):
-                first = (n * height + y * stride[0]) * line + x * stride[1] * channels
-                for c in range(0, channels, LANES):
-                    best = load(flat, first + c)
-                    for dy in range(rows):
-                        row = first + dy * line + c
-                        for dx in range(columns):
-                            best = largest(best, load(flat, row + dx * channels))
-                    code = codes(
-                        best, load(m, c), load(b, c), load(s, c),
-                        load(factor, c), load(low, c), load(high, c), lo, hi, floor, top,
-                    )  # fmt: skip
-                    store(target, to, code)
-                    to += LANES
-
-
-@njit(nogil=True, cache=True)
-def codes(  # type: ignore[no-untyped-def]
-    acc, multiplier, bias, shift, factor, low, high, lo, hi, floor, top
-):
-    """A vector of accumulators requantized, by vectors of ``Words``; floor, top: lo, hi as float32.
-
-    Float32 sums below and above the exact one mostly have the same floor, which then is the code;
-    where one of a vector's does not, the vector is computed in 64 bits.
-    """
-    code, unsure = floors(as_floats(acc), factor, low, high, floor, top)
-    if unsure:
-        return requantized(acc, multiplier, bias, shift, lo, hi)
-    return as_bytes(code)
-
-
-@njit(nogil=True, cache=True)
-def requantize_bytes_state(acc, words, lo, hi, out, state):  # type: ignore[no-untyped-def]
-    """As ``requantize_bytes``, with the state bytes of ``requantize_pool_state``, all flat."""
-    m, b, s, threshold, _, _, _ = words
-    whole = len(acc) // LANES * LANES
-    c = 0
-    for i in range(0, whole, LANES):
-        code, mark = requantized_state(
-            load(acc, i), load(m, c), load(b, c), load(s, c), load(threshold, c), lo, hi
-        )
-        store(out, i, code)
-        store(state, i, mark)
-        c += LANES
-        if c == len(m):
-            c = 0
-    for i in range(whole, len(acc)):
-        c = i % len(m)
-        p = np.int64(np.int32(acc[i])) * np.int64(m[c]) + b[c]
-        raw = p >> s[c]
-        out[i] = min(max(raw, lo), hi)
-        state[i] = (16 if p > threshold[c] else 0) | (32 if raw <= hi else 0)
 
 
 @njit(nogil=True, cache=True)
@@ -346,92 +223,3 @@ def requantize_pool_gradient(  # type: ignore[no-untyped-def]
                         dy = index // columns
                         dx = index - dy * columns
                         out[n, y * down + dy, x * right + dx, c] += gradient[n, y, x, c]
-
-
-class AddWords(NamedTuple):
-    """``Words`` of an addition, every number LANES times: two factors, one for each source."""
-
-    one: NDArray[np.float32]
-    two: NDArray[np.float32]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-
-
-def add_words_of(
-    multiplier: NDArray[Any], bias: NDArray[Any], shift: NDArray[Any], act_max: int
-) -> AddWords:
-    """As ``words_of``: a second product and its rounding are within the same slack.
-
-    Maps of one scale are added by powers of two, and then half of the sums lie on a code's edge,
-    where no slack but none tells the code: float32 is exact there.
-    """
-    step = -int(shift[0])
-    one, two = np.ldexp(multiplier.astype(np.float64), step)
-    middle = np.ldexp(float(bias[0]), step)
-    slack = 2.0**-22 * (act_max * (abs(one) + abs(two)) + abs(middle) + 1)
-    integers = [*multiplier.tolist(), int(bias[0])]
-    common = math.gcd(*integers) or 1
-    # A power of two: float32 holds no other unit together with 24 bits.
-    unit = common & -common
-    if act_max * sum(abs(each) // unit for each in integers) < 1 << 24:
-        slack = 0.0  # every sum is an integer of units that float32 holds
-    return AddWords(
-        *(np.full(LANES, word, np.float32) for word in (one, two, middle - slack, middle + slack))
-    )
-
-
-@njit(nogil=True, cache=True)
-def add_bytes(one, two, words, m1, m2, bias, shift, lo, hi, out):  # type: ignore[no-untyped-def]
-    """``add`` of bytes, all flat; float32 sums below and above the exact one as in ``codes``."""
-    first, second, low, high = words
-    f1, f2, below, above = load(first, 0), load(second, 0), load(low, 0), load(high, 0)
-    floor, top = np.float32(lo), np.float32(hi)
-    whole = out.size // LANES * LANES
-    for i in range(0, out.size, LANES):
-        stop = out.size
-        if i < whole:
-            other = as_floats(load(two, i))
-            code, unsure = floors(
-                as_floats(load(one, i)), f1, fma(other, f2, below), fma(other, f2, above),
-                floor, top,
-            )  # fmt: skip
-            if not unsure:
-                store(out, i, as_bytes(code))
-                continue
-            stop = i + LANES
-        for k in range(i, stop):
-            p = np.int64(one[k]) * m1 + np.int64(two[k]) * m2 + bias
-            out[k] = min(max(p >> shift, lo), hi)
-
-
-@njit(nogil=True, cache=True)
-def add(one, two, m1, m2, bias, shift, lo, hi, out):  # type: ignore[no-untyped-def]
-    """out = clamp((one · m1 + two · m2 + bias) >> shift, lo, hi) of maps (N, H, W, C)."""
-    images, height, width, channels = out.shape
-    for n in range(images):
-        for y in range(height):
-            for x in range(width):
-                for c in range(channels):
-                    p = np.int64(one[n, y, x, c]) * m1 + np.int64(two[n, y, x, c]) * m2 + bias
-                    out[n, y, x, c] = min(max(p >> shift, lo), hi)
-
-
-@njit(nogil=True, cache=True)
-def add_state(  # type: ignore[no-untyped-def]
-    one, two, m1, m2, bias, shift, threshold, lo, hi, out, state
-):
-    """As ``add``, with the state bytes of ``requantize_pool_state``; the winner is 0."""
-    images, height, width, channels = out.shape
-    for n in range(images):
-        for y in range(height):
-            for x in range(width):
-                for c in range(channels):
-                    p = np.int64(one[n, y, x, c]) * m1 + np.int64(two[n, y, x, c]) * m2 + bias
-                    raw = p >> shift
-                    code = 0
-                    if p > threshold:
-                        code += 16
-                    if raw <= hi:
-                        code += 32
-                    out[n, y, x, c] = min(max(raw, lo), hi)
-                    state[n, y, x, c] = code

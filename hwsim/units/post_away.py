@@ -57,7 +57,7 @@ def requantize_pool(  # type: ignore[no-untyped-def]
 def add(  # type: ignore[no-untyped-def]
     one, two, m1, m2, bias, shift, threshold, zero, lo, hi, out, state
 ):
-    """``post.add_state`` so rounded."""
+    """``post_add.add_state`` so rounded."""
     images, height, width, channels = out.shape
     for n in range(images):
         for y in range(height):

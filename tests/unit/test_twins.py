@@ -12,7 +12,9 @@ from hwsim.rtl.tree import RTL
 #: Python files that are no unit.
 NO_UNIT = {
     "average": "sums of windows: the array, with weights of one",
+    "post_add": "additions: lanes of post with two products, whose twin is post",
     "post_away": "the other rounding of post, whose twin is post",
+    "post_vectors": "post in vectors of a processor, whose twin is post",
     "schedule": "how units take turns within a layer: the recurrences, no hardware",
 }
 

@@ -24,7 +24,7 @@ from hwsim.numbers.vectors import LANES
 from hwsim.program.layers import Layer, MacLayer, Window
 from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap, Input
-from hwsim.units import post
+from hwsim.units import post, post_add, post_vectors
 from tests.by_hand import WIDE, add, affine, lut, mac, net, pool, reads, total
 
 #: The least and the largest accumulator of 32 bits that float32 sums may hold, and their signs.
@@ -74,8 +74,8 @@ def test_codes_and_states_are_those_of_integers(
     words = post.words_of(m, b, s, threshold, np.full(len(m), bound))
     flat = acc.astype(kind).reshape(-1)
     out, same, state = (np.zeros(flat.size, np.uint8) for _ in range(3))
-    post.requantize_bytes(flat, words, lo, hi, out)
-    post.requantize_bytes_state(flat, words, lo, hi, same, state)
+    post_vectors.requantize_bytes(flat, words, lo, hi, out)
+    post_vectors.requantize_bytes_state(flat, words, lo, hi, same, state)
     wanted = []
     for pixel in acc.tolist():
         for c, value in enumerate(pixel):
@@ -105,7 +105,7 @@ def test_winners_of_windows_have_the_codes_of_integers(
     words = post.words_of(m, b, s, none, np.full(channels, EDGE))
     out = np.zeros((2, out_h, out_w, channels), np.uint8)
     kernel, stride = (rows, columns), (down, right)
-    post.requantize_pool_bytes(acc.astype(kind), words, 3, 250, kernel, stride, out)
+    post_vectors.requantize_pool_bytes(acc.astype(kind), words, 3, 250, kernel, stride, out)
     codes = np.clip((acc * m + b) >> s, 3, 250)
     for y in range(out_h):
         for x in range(out_w):
@@ -138,7 +138,7 @@ def test_every_accumulator_near_every_code_is_requantized_exactly() -> None:
         multiplier, bias, shift, bound = (np.array([x]) for x in (m, b, s, 70000))
         words = post.words_of(multiplier, bias, shift, bias, bound)
         out = np.zeros(acc.size, np.uint8)
-        post.requantize_bytes(acc, words, 0, 255, out)
+        post_vectors.requantize_bytes(acc, words, 0, 255, out)
         wanted = np.clip((acc.astype(np.int64) * m + b) >> s, 0, 255)
         assert np.array_equal(out, wanted)
 
@@ -192,7 +192,7 @@ def test_sums_of_words_with_a_common_factor_are_those_of_integers(
 
 def test_maps_of_one_scale_are_added_without_doubt() -> None:
     """Else half of all vectors would be computed twice."""
-    words = post.add_words_of(np.array([1 << 14] * 2), np.array([1 << 13]), np.array([14]), 255)
+    words = post_add.add_words_of(np.array([1 << 14] * 2), np.array([1 << 13]), np.array([14]), 255)
     assert np.array_equal(words.low, words.high)
 
 
@@ -200,9 +200,9 @@ def _assert_sums_of_all_pairs(m1: int, m2: int, bias: int, shift: int, lo: int, 
     one, two = (x.reshape(-1).astype(np.uint8) for x in np.meshgrid(np.arange(256), np.arange(256)))
     one, two = one[:-3].copy(), two[:-3].copy()  # no whole number of vectors
     multiplier, shifts = np.array([m1, m2], np.int32), np.array([shift], np.int32)
-    words = post.add_words_of(multiplier, np.array([bias]), shifts, 255)
+    words = post_add.add_words_of(multiplier, np.array([bias]), shifts, 255)
     out = np.zeros(one.size, np.uint8)
-    post.add_bytes(one, two, words, m1, m2, bias, shift, lo, hi, out)
+    post_add.add_bytes(one, two, words, m1, m2, bias, shift, lo, hi, out)
     wanted = np.clip(
         (one.astype(np.int64) * m1 + two.astype(np.int64) * m2 + bias) >> shift, lo, hi
     )
@@ -244,7 +244,7 @@ def test_what_has_steps_is_no_vector() -> None:
     every_other = np.zeros(4 * LANES, np.uint8)[::2]
     words = post.words_of(*(np.ones(1, np.int64) for _ in range(5)))
     with pytest.raises(TypingError, match="flat contiguous arrays"):
-        post.requantize_bytes(every_other, words, 0, 255, np.zeros(2 * LANES, np.uint8))
+        post_vectors.requantize_bytes(every_other, words, 0, 255, np.zeros(2 * LANES, np.uint8))
 
 
 def _depthwise(
