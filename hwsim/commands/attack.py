@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.commands.data_options import MODEL, check_classes, data_options, say_notes
+from hwsim.commands.data_options import MODEL, data_options
+from hwsim.commands.opening import Opening, collected
 from hwsim.commands.options import (
     backend_option,
     bits_option,
     config_option,
     json_option,
-    loading,
-    message_console,
     out_option,
     progress_bar,
-    result_console,
-    say_range,
     typed_command,
     widest,
 )
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hwsim.attacks.evaluate.tally import Tally
-    from hwsim.networks.subject import DataChoice
     from hwsim.runs.experiment import Experiment
     from hwsim.runs.settings import Request
 
@@ -197,7 +193,7 @@ def _make(entry: AttackEntry) -> click.Command:
         infinite="; inf for no bound, % for a share of all values"
         if entry.norm == "l0" else "; inf for no bound" if minimizing else "",
     )  # fmt: skip
-    made: Any = run
+    made: Any = collected(run)
     for decorator in reversed([*map(_own, entry.options), *_shared(entry)]):
         made = decorator(made)
     built = click.command(entry.name, cls=_Attack, help=text, short_help=entry.title)(made)
@@ -220,37 +216,24 @@ def _run(
     model: str,
     eps: str | None,
     samples: int | None,
-    config: str | None,
-    bits: int | None,
     backend: str,
-    json_path: Path | None,
-    out: Path,
-    choice: DataChoice,
+    opening: Opening,
     **more: Any,
 ) -> None:
     """Count, draw, write and print one run. more: what only some attacks take."""
     norm = norm_of(entry, options)
     spent = budgets.parse(entry.budgets_in(norm) if eps is None else eps, norm, widest(model))
-    from hwsim.files.output import prepare_json_path
-    from hwsim.report.pages import prepare_run_directory, write_json, write_run
-
-    prepare_run_directory(out)
-    if json_path is not None:
-        prepare_json_path(json_path)
-    screen, answer = message_console(), result_console()
-    with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.engine.space import space_of
-        from hwsim.networks.subject import open_subject
+    with opening.networks(model) as opened:
+        from hwsim.report.pages import write_run
         from hwsim.report.terminal import render_terminal
         from hwsim.runs.experiment import Experiment
         from hwsim.runs.result import build
         from hwsim.runs.settings import Request
 
-        subject = open_subject(model, config, bits, on_progress, choice)
+        (subject,) = opened.subjects
         network = subject.network
-        check_classes([network])
         least = min(SAMPLES_RTL, entry.samples) if backend == "rtl" else entry.samples
-        bounds = space_of(network.program).bounds
+        bounds = opened.bounds
         # Budgets that nobody typed are shares of the input's range.
         unit = bounds[1] - bounds[0] if eps is None and norm != "l0" else 1.0
         settings = Request(
@@ -267,22 +250,19 @@ def _run(
         experiment = Experiment(
             settings, network, subject.test, lambda: subject.training(settings.samples)
         )
-    folder = prepare_run_directory(out / experiment.name)
-    partial = prepare_json_path(folder / "partial.json")
+    folder, partial = opening.folder(experiment.name)
     with closing(experiment):
-        tally = _count(experiment, partial, screen)
-        with screen.status("drawing"):
+        tally = _count(experiment, partial, opening.screen)
+        with opening.screen.status("drawing"):
             examples = experiment.examples()
             result = build(experiment, tally, time.perf_counter() - began)
             paths = write_run(result, examples, folder)
-            if json_path is not None:
-                write_json(result, json_path)
+            opening.keep(result)
             partial.unlink(missing_ok=True)
-    render_terminal(result, answer, paths)
-    say_range(answer, bounds)
-    say_notes(answer, network)
+    render_terminal(result, opening.answer, paths)
+    opened.say(opening.answer, images=False)
     for note in _notes(settings):
-        answer.print(f"note: {note}")
+        opening.answer.print(f"note: {note}")
 
 
 def _notes(settings: Request) -> list[str]:

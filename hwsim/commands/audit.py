@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
+from hwsim.commands.opening import Opening, opening_options
 from hwsim.commands.options import (
-    bits_option,
     check_widest,
-    config_option,
     epsilons_option,
     in_units,
-    json_option,
-    loading,
-    message_console,
-    out_option,
     progress_bar,
-    result_console,
-    say_range,
     typed_command,
 )
 
@@ -28,7 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwsim.networks.open import Network
-    from hwsim.networks.subject import DataChoice
 
 
 @click.command("audit")
@@ -58,11 +48,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Another network to craft transfer attacks on; the float network always is one.",
 )
-@data_options
-@config_option
-@bits_option
-@json_option
-@out_option
+@opening_options
 def command(
     model: str,
     images: int | None,
@@ -70,11 +56,7 @@ def command(
     eps: list[float],
     steps: int,
     surrogate: str | None,
-    config: str | None,
-    bits: int | None,
-    json_path: Path | None,
-    out: Path,
-    choice: DataChoice,
+    opening: Opening,
 ) -> None:
     """Is a network robust, or does it hide its gradients from naive attacks?
 
@@ -92,57 +74,40 @@ def command(
       hwsim audit mnist-cnn --bits 4 --surrogate mnist-cnn-h16
       hwsim audit net.tflite --data test.npz
     """
-    from hwsim.files.output import prepare_json_path
-    from hwsim.report.pages import prepare_run_directory, write_json
-
     check_widest(eps, model)
-    prepare_run_directory(out)
-    if json_path is not None:
-        prepare_json_path(json_path)
-    screen, answer = message_console(), result_console()
-    with loading(screen, "loading and compiling the network") as on_progress:
+    with opening.networks(model) as opened:
         from hwsim.audit.attempts import Effort
         from hwsim.audit.report import write_audit
         from hwsim.audit.suite import Audit, AuditSettings
         from hwsim.audit.terminal import render_terminal
-        from hwsim.engine.space import space_of
-        from hwsim.networks.subject import open_subject
 
-        subject = open_subject(model, config, bits, on_progress, choice)
+        (subject,) = opened.subjects
         network = subject.network
-        check_classes([network])
-        bounds = space_of(network.program).bounds
         settings = AuditSettings(
             model=model,
             images=subject.count(images, 64),
-            effort=Effort(in_units(eps, bounds), steps, draws),
+            effort=Effort(in_units(eps, opened.bounds), steps, draws),
             command=typed_command(),
         )
-        audit = Audit(settings, network, subject.test, _sources(network, surrogate, config, bits))
-    folder = prepare_run_directory(out / audit.name)
-    partial = prepare_json_path(folder / "partial.json")
-    with progress_bar(screen) as bar:
+        audit = Audit(settings, network, subject.test, _sources(network, surrogate, opening))
+    folder, partial = opening.folder(audit.name)
+    with progress_bar(opening.screen) as bar:
         task = bar.add_task("", total=None)
 
         def show(stage: str, done: int, total: int) -> None:
             bar.update(task, description=f"{stage:<28.28}", completed=done, total=total)
 
         evidence = audit.run(partial, show)
-    with screen.status("drawing"):
+    with opening.screen.status("drawing"):
         result = audit.result(evidence)
         paths = write_audit(result, folder)
-        if json_path is not None:
-            write_json(result, json_path)
+        opening.keep(result)
         partial.unlink(missing_ok=True)
-    render_terminal(result, answer, paths)
-    say_range(answer, bounds)
-    say_notes(answer, network)
-    say_data(answer, subject.test)
+    render_terminal(result, opening.answer, paths)
+    opened.say(opening.answer)
 
 
-def _sources(
-    network: Network, surrogate: str | None, config: str | None, bits: int | None
-) -> dict[str, nn.Module]:
+def _sources(network: Network, surrogate: str | None, opening: Opening) -> dict[str, nn.Module]:
     """What transfer attacks are crafted on: the float network, the ROM before it was rewritten,
     and what the user names.
     """
@@ -159,7 +124,7 @@ def _sources(
         if before.input_shape == program.input_shape:
             sources["undefended"] = Engine(before)
     if surrogate is not None:
-        other = open_network(surrogate, config, bits)
+        other = open_network(surrogate, opening.config, opening.bits)
         if other.program.input_shape != program.input_shape:
             raise InputError(
                 f"--surrogate {surrogate} takes images of shape {other.program.input_shape}, "

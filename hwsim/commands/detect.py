@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from hwsim.commands.data_options import check_classes, data_options, say_data, say_notes
+from hwsim.commands.opening import Opening, opening_options
 from hwsim.commands.options import (
-    bits_option,
-    config_option,
-    json_option,
-    loading,
-    message_console,
-    out_option,
     progress_bar,
-    result_console,
-    say_range,
     typed_command,
 )
-
-if TYPE_CHECKING:
-    from hwsim.networks.subject import DataChoice
 
 
 @click.command("detect")
@@ -37,20 +25,12 @@ if TYPE_CHECKING:
     "--samples", type=click.IntRange(2),
     help="Test images, spread evenly over all  [default: 40, of your own data at most half]",
 )  # fmt: skip
-@data_options
-@config_option
-@bits_option
-@json_option
-@out_option
+@opening_options
 def command(
     model: str,
     attacks: str,
     samples: int | None,
-    config: str | None,
-    bits: int | None,
-    json_path: Path | None,
-    out: Path,
-    choice: DataChoice,
+    opening: Opening,
 ) -> None:
     """Try to tell adversarial images of the engine from clean ones, and let the attacker know.
 
@@ -67,30 +47,21 @@ def command(
       hwsim detect mnist-cnn-h16 --attacks hfgsm,pgd --samples 20
       hwsim detect net.onnx --data test.npz --calibration train.npz
     """
-    from hwsim.files.output import prepare_json_path
-    from hwsim.report.pages import prepare_run_directory, write_json
-
-    prepare_run_directory(out)
-    if json_path is not None:
-        prepare_json_path(json_path)
-    screen, answer = message_console(), result_console()
-    with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.networks.subject import open_subject
+    with opening.networks(model) as opened:
         from hwsim.report.detection_report import render, write
         from hwsim.runs.detection import DetectionStudy
 
-        subject = open_subject(model, config, bits, on_progress, choice)
+        (subject,) = opened.subjects
         network = subject.network
-        check_classes([network])
         samples = subject.count(samples, 40, spare=True)
         test = subject.test.take(samples)
-        train = subject.training(samples, on_progress)
+        train = subject.training(samples, opened.on_progress)
         names = tuple(dict.fromkeys(part.strip().lower() for part in attacks.split(",")))
         study = DetectionStudy(network, test, train, names)
     chosen = network.program.config
-    folder = prepare_run_directory(out / f"detect-{network.name}-{chosen.name}-{chosen.act_w}bit")
-    partial = prepare_json_path(folder / "partial.json")
-    with progress_bar(screen) as bar:
+    name = f"detect-{network.name}-{chosen.name}-{chosen.act_w}bit"
+    folder, partial = opening.folder(name)
+    with progress_bar(opening.screen) as bar:
         task = bar.add_task(f"detect on {network.name}", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -100,12 +71,9 @@ def command(
         result: dict[str, Any] = study.run(partial)
     result["command"] = typed_command()
     paths = write(result, folder)
-    if json_path is not None:
-        write_json(result, json_path)
+    opening.keep(result)
     partial.unlink(missing_ok=True)
-    answer.print(render(result))
-    say_range(answer, study.grid.bounds)
-    say_notes(answer, network)
-    say_data(answer, subject.test)
+    opening.answer.print(render(result))
+    opened.say(opening.answer)
     for path in paths.values():
-        answer.print(f"-> {path}", highlight=False)
+        opening.answer.print(f"-> {path}", highlight=False)
