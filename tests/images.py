@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from hwsim.errors import ImageError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.layers import (
@@ -26,7 +28,11 @@ from hwsim.program.layers import (
 )
 from hwsim.program.program import Program
 from hwsim.program.wires import Input, Place, Wire
+from hwsim.rom import image as rom
 from hwsim.rom.manifest import content_digest
+
+#: Files of an image.
+FILES = ["manifest.json", "weights.mem", "index.mem", "scale.mem", "bias.mem", "program.mem"]
 
 
 def small_program(config: EngineConfig | None = None) -> Program:
@@ -155,3 +161,13 @@ def forge_line(image: Path, name: str, number: int, text: bytes) -> None:
     lines = (image / name).read_bytes().splitlines()
     lines[number - 1] = text
     forge_file(image, name, b"\n".join(lines) + b"\n")
+
+
+def refusal(image: Path, **options: Any) -> str:
+    """The one line with which ``load`` refuses the image."""
+    with pytest.raises(ImageError) as caught:
+        rom.load(image, **options)
+    message = str(caught.value)
+    assert message.startswith(f"{image}: ")
+    assert message.isprintable()
+    return message.removeprefix(f"{image}: ")
