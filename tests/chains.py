@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwsim.compiler.compiler import compile
+from hwsim.errors import CompileError
 from hwsim.models.layers import HashConv2d, HashLinear
+from hwsim.numbers.config import EngineConfig, load_config
+from tests.executor import logits
+
+DEFAULT = load_config("default")
+FINE = DEFAULT.with_bits(16)
 
 
 def images(count: int = 32, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> Tensor:
@@ -17,6 +25,23 @@ def images(count: int = 32, shape: tuple[int, int, int] = (1, 8, 8), seed: int =
 
 
 IMAGES = images()
+
+
+def error_of(module: nn.Module, x: Tensor, config: EngineConfig = FINE) -> float:
+    """Largest difference between engine and float logits, as a share of the largest logit."""
+    program = compile(module, x, config)
+    with torch.no_grad():
+        expected = module.eval()(x).double()
+    found = torch.from_numpy(logits(program, x))
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def refusal(module: nn.Module, x: Tensor = IMAGES, config: EngineConfig = DEFAULT) -> str:
+    with pytest.raises(CompileError) as caught:
+        compile(module, x, config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def seeded(build: Callable[[], nn.Module]) -> nn.Module:

@@ -91,3 +91,12 @@ DAMAGED = "has attributes or constants that do not fit", "export the network aga
 def refuse(name: str, operator: str, why: str, remedy: str) -> CompileError:
     """The one line about a node that cannot run: its name, its operator, why, the remedy."""
     return CompileError(f"{name or '(unnamed)'}: {operator} {why}: {remedy}")
+
+
+def check_ends(inputs: int, outputs: int) -> None:
+    """Raises CompileError for a network that has not one input and one output."""
+    if (inputs, outputs) != (1, 1):
+        raise CompileError(
+            f"the network has {inputs} inputs and {outputs} outputs: the engine runs networks with "
+            "one of each: export the part between two"
+        )

@@ -152,10 +152,9 @@ def _clamped(reader: OnnxValues, node: OnnxNode, low: float, high: float) -> Non
     )
 
 
-def pointwise(reader: OnnxValues, node: OnnxNode) -> None:
-    """A function of single values."""
-    function, defaults = POINTWISE[node.operator]
-    parameters = {name: float(node.attributes.get(name, value)) for name, value in defaults.items()}
+def _function(
+    reader: OnnxValues, node: OnnxNode, function: str, parameters: dict[str, float]
+) -> None:
     source = reader.source(node)
     reader.add(
         PointwiseNode(
@@ -170,21 +169,17 @@ def pointwise(reader: OnnxValues, node: OnnxNode) -> None:
     )
 
 
+def pointwise(reader: OnnxValues, node: OnnxNode) -> None:
+    """A function of single values."""
+    function, defaults = POINTWISE[node.operator]
+    parameters = {name: float(node.attributes.get(name, value)) for name, value in defaults.items()}
+    _function(reader, node, function, parameters)
+
+
 def gelu(reader: OnnxValues, node: OnnxNode) -> None:
     """Gelu, exact or with tanh."""
-    source = reader.source(node)
     tanh = float(node.attributes.get("approximate", "none") == "tanh")
-    reader.add(
-        PointwiseNode(
-            node.name,
-            node.operator,
-            (source,),
-            node.outputs[0],
-            reader.shapes[source],
-            "gelu",
-            {"approximate": tanh},
-        )
-    )
+    _function(reader, node, "gelu", {"approximate": tanh})
 
 
 def prelu(reader: OnnxValues, node: OnnxNode) -> None:
@@ -197,15 +192,4 @@ def prelu(reader: OnnxValues, node: OnnxNode) -> None:
             "has a slope a channel",
             "the engine has one function a map: use one slope",
         )
-    source = reader.source(node)
-    reader.add(
-        PointwiseNode(
-            node.name,
-            node.operator,
-            (source,),
-            node.outputs[0],
-            reader.shapes[source],
-            "leaky_relu",
-            {"alpha": float(slope[0])},
-        )
-    )
+    _function(reader, node, "leaky_relu", {"alpha": float(slope[0])})

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.importer import onnx_layers, onnx_windows
+from hwsim.importer import onnx_layers, onnx_moves, onnx_windows
 from hwsim.importer.codes import Codes
 from hwsim.importer.graph import (
     AddNode,
     AverageNode,
     Bias,
-    ConcatNode,
     PointwiseNode,
     QuantizeNode,
     ReshapeNode,
@@ -182,17 +181,7 @@ def qlinear_function(reader: OnnxValues, node: OnnxNode) -> None:
 def qlinear_concat(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearConcat of ONNX Runtime: output scale and zero point first, then threes."""
     names = tuple(taken(reader, node, number) for number in range(2, len(node.inputs), 3))
-    shapes = [reader.shapes[name] for name in names]
-    axis = node.attributes.get("axis", 1) % (len(shapes[0]) + 1)
-    if axis != 1 or len({one[1:] for one in shapes}) != 1:
-        raise refuse(
-            node.name,
-            node.operator,
-            f"puts {shapes} together along axis {axis}",
-            "the engine has channels behind each other",
-        )
-    shape = (sum(one[0] for one in shapes), *shapes[0][1:])
-    made = ConcatNode(node.name, node.operator, names, node.outputs[0], shape)
+    made = onnx_moves.concatenation(reader, node, names)
     reader.writes(made, node.outputs[0], codes_of(reader, node, 0, 1))
 
 

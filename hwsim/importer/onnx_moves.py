@@ -101,6 +101,11 @@ def same(reader: OnnxValues, node: OnnxNode) -> None:
 def concat(reader: OnnxValues, node: OnnxNode) -> None:
     """Concat of channels."""
     names = tuple(reader.value(node, number) for number in range(len(node.inputs)))
+    reader.moves(concatenation(reader, node, names))
+
+
+def concatenation(reader: OnnxValues, node: OnnxNode, names: tuple[str, ...]) -> ConcatNode:
+    """The node that puts the channels of these maps behind each other."""
     shapes = [reader.shapes[name] for name in names]
     axis = node.attributes.get("axis", 1) % (len(shapes[0]) + 1)
     if axis != 1 or len({one[1:] for one in shapes}) != 1:
@@ -111,7 +116,7 @@ def concat(reader: OnnxValues, node: OnnxNode) -> None:
             "the engine has channels behind each other",
         )
     shape = (sum(one[0] for one in shapes), *shapes[0][1:])
-    reader.moves(ConcatNode(node.name, node.operator, names, node.outputs[0], shape))
+    return ConcatNode(node.name, node.operator, names, node.outputs[0], shape)
 
 
 def channel_slice(reader: OnnxValues, node: OnnxNode) -> None:

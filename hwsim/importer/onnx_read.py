@@ -11,7 +11,7 @@ from hwsim.errors import CompileError, HwsimError
 from hwsim.importer import onnx_file, onnx_fold
 from hwsim.importer.codes import Codes
 from hwsim.importer.graph import FileGraph, FileInput
-from hwsim.importer.limits import DAMAGED, MISFITS, refuse
+from hwsim.importer.limits import DAMAGED, MISFITS, check_ends, refuse
 from hwsim.importer.onnx_file import QONNX, STANDARD, OnnxNode
 from hwsim.importer.onnx_ops import OPERATORS
 from hwsim.importer.onnx_values import OnnxValues
@@ -36,11 +36,7 @@ def read(path: Path) -> FileGraph:
 class _OnnxReader(OnnxValues):
     def graph(self) -> FileGraph:
         """The graph of the model."""
-        if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:
-            raise CompileError(
-                f"the network has {len(self.model.inputs)} inputs and {len(self.model.outputs)} "
-                "outputs: the engine runs networks with one of each: export the part between two"
-            )
+        check_ends(len(self.model.inputs), len(self.model.outputs))
         name, shape, dtype = self.model.inputs[0]
         if len(shape) not in (2, 3, 4) or min(shape[1:]) < 1:
             raise CompileError(

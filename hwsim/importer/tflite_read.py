@@ -7,7 +7,7 @@ from pathlib import Path
 from hwsim.errors import CompileError, HwsimError
 from hwsim.importer import tflite_file
 from hwsim.importer.graph import ConvNode, FileGraph, FileInput, LinearNode, QuantizeNode
-from hwsim.importer.limits import DAMAGED, MISFITS, refuse
+from hwsim.importer.limits import DAMAGED, MISFITS, check_ends, refuse
 from hwsim.importer.tflite_file import Operator
 from hwsim.importer.tflite_ops import OPERATORS
 from hwsim.importer.tflite_values import TfliteValues, channels_first, codes_of
@@ -28,11 +28,7 @@ def read(path: Path) -> FileGraph:
 
 class _TfliteReader(TfliteValues):
     def graph(self) -> FileGraph:
-        if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:
-            raise CompileError(
-                f"the network has {len(self.model.inputs)} inputs and {len(self.model.outputs)} "
-                "outputs: the engine runs networks with one of each: export the part between two"
-            )
+        check_ends(len(self.model.inputs), len(self.model.outputs))
         given = self.model.tensors[self.model.inputs[0]]
         source = self.names[given.index]
         self.shapes[source] = channels_first(given)

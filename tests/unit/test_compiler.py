@@ -1,4 +1,4 @@
-"""Networks compile to what they compute, and what cannot be compiled says what to do."""
+"""Networks compile to what they compute."""
 
 from __future__ import annotations
 
@@ -12,45 +12,22 @@ from torch import Tensor, nn
 
 import hwsim
 from hwsim.compiler.compiler import compile
-from hwsim.errors import CompileError
 from hwsim.models.layers import compress
-from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
 from tests.chains import (
+    DEFAULT,
     IMAGES,
     NETWORKS,
     Lenet,
     Normalize,
     batch_norm,
     conv,
+    error_of,
     head,
     images,
     seeded,
     shared_layer,
 )
-from tests.executor import logits
-
-DEFAULT = load_config("default")
-
-
-FINE = DEFAULT.with_bits(16)
-
-
-def error_of(module: nn.Module, x: Tensor, config: EngineConfig = FINE) -> float:
-    """Largest difference between engine and float logits, as a share of the largest logit."""
-    program = compile(module, x, config)
-    with torch.no_grad():
-        expected = module.eval()(x).double()
-    found = torch.from_numpy(logits(program, x))
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max() / expected.abs().max())
-
-
-def refusal(module: nn.Module, x: Tensor = IMAGES, config: EngineConfig = DEFAULT) -> str:
-    with pytest.raises(CompileError) as caught:
-        compile(module, x, config)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -7,48 +7,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hwsim.compiler.compiler import compile
 from hwsim.errors import CompileError
 from hwsim.models.layers import HashLinear, compress
-from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.numbers.config import load_config
 from hwsim.program.layers import MacLayer, PoolLayer
 from tests.chains import (
+    DEFAULT,
     IMAGES,
     NETWORKS,
     Affine,
     Lenet,
     Normalize,
     conv,
+    error_of,
     head,
     images,
     norm_of_pixels,
+    refusal,
     seeded,
 )
-from tests.executor import integers, logits
-
-DEFAULT = load_config("default")
-
-
-FINE = DEFAULT.with_bits(16)
-
-
-def error_of(module: nn.Module, x: Tensor, config: EngineConfig = FINE) -> float:
-    """Largest difference between engine and float logits, as a share of the largest logit."""
-    program = compile(module, x, config)
-    with torch.no_grad():
-        expected = module.eval()(x).double()
-    found = torch.from_numpy(logits(program, x))
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max() / expected.abs().max())
-
-
-def refusal(module: nn.Module, x: Tensor = IMAGES, config: EngineConfig = DEFAULT) -> str:
-    with pytest.raises(CompileError) as caught:
-        compile(module, x, config)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+from tests.executor import integers
 
 
 @pytest.mark.parametrize(
