@@ -27,6 +27,7 @@ from typing import Any
 
 from hwsim.audit.flag_texts import BY_KEY, FLAGS
 from hwsim.files.output import write_together
+from hwsim.report.html import rendered
 from hwsim.report.pages import FILES, prepare_run_directory
 from hwsim.report.schema import to_json
 from hwsim.report.words import percent
@@ -94,16 +95,8 @@ def write_audit(result: Mapping[str, Any], directory: Path | str) -> dict[str, P
 
 def render_html(result: Mapping[str, Any], picture: bytes) -> str:
     """The report as one HTML page that loads nothing from elsewhere."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("hwsim.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("audit.html").render(
+    return rendered(
+        "audit.html",
         r=result,
         flags=FLAGS,
         meaning=BY_KEY,

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.files.output import write_together
+from hwsim.report.html import rendered
 from hwsim.report.pages import FILES, prepare_run_directory
 from hwsim.report.schema import to_json
 from hwsim.report.words import percent
@@ -113,16 +114,10 @@ def roc_png(result: Mapping[str, Any]) -> bytes:
 
 def write(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     folder = prepare_run_directory(directory)
     paths = {kind: folder / name for kind, name in FILES.items()}
     picture = roc_png(result)
-    environment = Environment(
-        loader=PackageLoader("hwsim.report"),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("detection.html").render(
+    page = rendered("detection.html",
         r=result, title=title(result), caption=caption(result), heads=HEADS, rows=rows(result),
         png=base64.b64encode(picture).decode(), raw=to_json(result),
     )  # fmt: skip

@@ -63,6 +63,11 @@ def render_page(template: str, result: Mapping[str, Any], **values: Any) -> str:
     """A template of this package as HTML; it sees ``r``, the plain result, ``raw``, its JSON, and
     ``values``.
     """
+    return rendered(template, r=plain(result), raw=to_json(result), **values)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template of this package as HTML; it sees ``values``, every one of which must be given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -72,4 +77,4 @@ def render_page(template: str, result: Mapping[str, Any], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(r=plain(result), raw=to_json(result), **values)
+    return environment.get_template(template).render(**values)

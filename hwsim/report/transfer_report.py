@@ -22,6 +22,7 @@ from rich.table import Table
 
 from hwsim.files.output import write_together
 from hwsim.report.budgets import steps
+from hwsim.report.html import rendered
 from hwsim.report.pages import FILES, prepare_run_directory
 from hwsim.report.schema import to_json
 from hwsim.report.words import percent
@@ -155,17 +156,12 @@ def write_transfer(result: Mapping[str, Any], directory: Path) -> dict[str, Path
 
 def render_html(result: Mapping[str, Any], pictures: list[bytes]) -> str:
     """The study as one HTML page that loads nothing from elsewhere."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("hwsim.report"),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     positions = range(len(result["epsilons"]))
     zeros = {
         attack: sum(map(sum, table.values())) for attack, table in result["zero_gradient"].items()
     }
-    return environment.get_template("transfer.html").render(
+    return rendered(
+        "transfer.html",
         r=result,
         headline=headline(result),
         kinds=list(kinds(result)),
