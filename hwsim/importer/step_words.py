@@ -66,11 +66,10 @@ def sum_words(
     assert target is not None
     zeros = code(step.sources[0]), code(step.sources[1]), code(target)
     if kernel is not None:
-        found = kernel_words.addition(step, zeros, config)
-    else:
-        one, two = (gain / target.codes.scale for gain in step.ratio)
-        offset = step.offset[0] + lowered_by(step)
-        found = requantize_sum((one, two), offset, target.codes.scale, zeros, config)
+        return kernel_words.addition(step, zeros, config)
+    one, two = (gain / target.codes.scale for gain in step.ratio)
+    offset = step.offset[0] + lowered_by(step)
+    found = requantize_sum((one, two), offset, target.codes.scale, zeros, config)
     if found is None:
         raise _does_not_fit(step, 0, config)
     return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from hwsim.files.output import write_atomically
 from hwsim.report import budgets
 from hwsim.report.schema import PAIRS
 from hwsim.report.words import pair_label
@@ -89,16 +87,6 @@ class Examples:
         """The class's name, shortened so that it fits under an image."""
         name = str(self.class_names[index]) if index < len(self.class_names) else str(index)
         return name if len(name) <= 11 else name[:10] + "…"
-
-
-def plot_success(result: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG of success against epsilon: the four curves with their 95% intervals."""
-    write_atomically(path, success_png(result))
-
-
-def plot_examples(images: Examples, path: Path) -> None:
-    """Write a PNG with rows original, perturbation and adversarial, and the predictions."""
-    write_atomically(path, examples_png(images))
 
 
 def success_png(result: Mapping[str, Any], only: str | None = None) -> bytes:
