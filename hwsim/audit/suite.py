@@ -248,12 +248,7 @@ class Audit:
             "draws": effort.draws,
             "queries": effort.queries,
             "sources": list(self.sources),
-            "dataset": {
-                "name": self.test.name,
-                "source": self.test.source,
-                "note": self.test.note,
-                "digest": self.test.digest,
-            },
+            "dataset": self.test.about,
             "verdicts": verdicts,
             "raised": [v["key"] for v in verdicts if v["raised"]],
             "bottom_line": bottom_line(evidence, effort.epsilons),

@@ -130,9 +130,7 @@ def _result(
         "model": model, "config": config.name, "bits": config.act_w, "samples": len(test),
         "backend": "rtl" if "Verilog" in shares else "python",
         "accuracy": {machines[name]: share for name, share in shares.items()},
-        "dataset": {
-            "name": test.name, "source": test.source, "note": test.note, "digest": test.digest,
-        },
+        "dataset": test.about,
         "versions": versions(), "command": typed_command(),
     }  # fmt: skip
     return found | {"robustbench": robustbench.of_run(found)}

@@ -187,12 +187,7 @@ class JsmaStudy:
             "classes": list(self.test.class_names),
             "machines": {name: self._machine(mine) for name, mine in state.items()},
             "published": PUBLISHED,
-            "dataset": {
-                "name": self.test.name,
-                "source": self.test.source,
-                "note": self.test.note,
-                "digest": self.test.digest,
-            },
+            "dataset": self.test.about,
             "versions": versions(),
             "command": chosen.command,
             "seconds": time.perf_counter() - self.began,

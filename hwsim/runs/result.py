@@ -34,12 +34,7 @@ def build(experiment: Experiment, tally: Tally, seconds: float) -> dict[str, Any
         "options": dict(chosen.options),
         "backend": chosen.backend,
         **({} if experiment.judge is None else {"judged": _judged(experiment)}),
-        "dataset": {
-            "name": test.name,
-            "source": test.source,
-            "note": test.note,
-            "digest": test.digest,
-        },
+        "dataset": test.about,
         **shares(tally),
         **_costs(analyze(experiment.network.program)),
         "versions": versions(),

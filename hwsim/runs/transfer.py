@@ -198,12 +198,7 @@ class TransferStudy:
             "success": table("success"),
             "zero_gradient": table("zero_gradient"),
             "backward": table("backward"),
-            "dataset": {
-                "name": self.test.name,
-                "source": self.test.source,
-                "note": self.test.note,
-                "digest": self.test.digest,
-            },
+            "dataset": self.test.about,
             "versions": versions(),
             "command": chosen.command,
             "seconds": time.perf_counter() - self.began,

@@ -86,10 +86,7 @@ class Study:
             "notes": list(found.notes) if found else [],
             "verdicts": [asdict(v) for v in found.verdicts] if found else [],
             "records": [dict(record) for record in found.records] if found else [],
-            "datasets": [
-                {"name": d.name, "source": d.source, "note": d.note, "digest": d.digest}
-                for d in data.values()
-            ],
+            "datasets": [d.about for d in data.values()],
             "versions": versions(),
             "command": command,
             "computed_seconds": computed,

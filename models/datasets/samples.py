@@ -40,6 +40,13 @@ class Samples:
         """What gives the images, in an error."""
         return f"{self.name} ({self.source})"
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says of them: name, source, note and digest."""
+        return {
+            "name": self.name, "source": self.source, "note": self.note, "digest": self.digest,
+        }  # fmt: skip
+
     def take(self: _Some, count: int) -> _Some:
         """``count`` examples spread evenly over all, so that a sorted file does no harm.
 
