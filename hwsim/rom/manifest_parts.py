@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 Frac = Annotated[int, Field(ge=-128, le=128)]
+#: Characters of a name, at most.
+LONGEST_NAME = 200
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -16,4 +18,4 @@ def _printable(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_printable)]

@@ -14,6 +14,8 @@ from hwsim.importer import tflite_file
 from hwsim.importer.compare import RuntimeComparison, compare, random_images
 from hwsim.importer.load import LoadedModel, load_model, read_graph
 from hwsim.numbers.config import load_config
+from hwsim.rom import image as rom
+from hwsim.rom.manifest_parts import LONGEST_NAME
 from tests.importer import tflite_files as files
 
 WIDE = load_config("default").replace(mult_w=31)
@@ -127,3 +129,14 @@ def test_halves_part_the_kernels(tmp_path: Path) -> None:
         assert found["LiteRT built-in"] == ("twice-up", "once")
         assert reference_model in found["LiteRT reference"]
         assert "once" not in found["LiteRT reference"]
+
+
+def test_a_layer_that_goes_by_the_names_of_all_that_was_fused_is_saved(tmp_path: Path) -> None:
+    """As Keras' converter names them: two of MLPerf Tiny's networks have such names."""
+    joined = ";functional_1/batch_normalization/FusedBatchNormV3" * 8
+    program = load_model(files.small(tmp_path / "net.tflite", joined=joined), WIDE).program
+    rom.save(program, tmp_path / "net.hne")
+    found = [layer.name for layer in rom.load(tmp_path / "net.hne").layers]
+    assert found == [layer.name for layer in program.layers]
+    assert found[0].startswith("y;functional_1/")
+    assert len(found[0]) == LONGEST_NAME

@@ -71,17 +71,19 @@ class Builder:
 def small(path: Path, **about: Any) -> Path:
     """CONV_2D /2 SAME with ReLU6, MAX_POOL_2D, LOGISTIC, RESHAPE, FULLY_CONNECTED: 7x6x2 -> 3.
 
-    about: scale and zero of the input, count of weights, to make files that are wrong.
+    about: scale and zero of the input, count of weights, to make files that are wrong; joined, what
+    stands behind the names of layers.
     """
     random = np.random.default_rng(3)
     build = Builder()
     scale, zero = about.get("scale", 0.05), about.get("zero", -7)
+    joined = about.get("joined", "")
     x = build.tensor("x", [1, 7, 6, 2], scale=scale, zero=zero)
     words = random.integers(-127, 128, (4, 3, 3, 2))
     steps = np.array([0.01, 0.02, 0.005, 0.03])
     w = build.tensor("w", [4, 3, 3, 2], scale=steps, zero=[0] * 4, values=words)
     b = build.tensor("b", [4], "int32", values=random.integers(-900, 900, 4))
-    y = build.tensor("y", [1, 4, 3, 4], scale=0.0235, zero=-128)
+    y = build.tensor("y" + joined, [1, 4, 3, 4], scale=0.0235, zero=-128)
     build.operator(
         "CONV_2D",
         [x, w, b],
@@ -107,7 +109,7 @@ def small(path: Path, **about: Any) -> Path:
         filterWidth=2,
         fusedActivationFunction=0,
     )
-    s = build.tensor("s", [1, 2, 1, 4], scale=1 / 256, zero=-128)
+    s = build.tensor("s" + joined, [1, 2, 1, 4], scale=1 / 256, zero=-128)
     build.operator("LOGISTIC", [p], [s])
     f = build.tensor("f", [1, 8], scale=1 / 256, zero=-128)
     shape = build.tensor("shape", [2], "int32", values=[1, 8])
