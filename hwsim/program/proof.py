@@ -108,6 +108,8 @@ def _check_numbers(program: Program) -> None:
     image = program.input
     if not (0 <= image.zero <= top and SMALLEST <= image.scale <= LARGEST):
         raise CompileError("the input's zero point must be a code, and its step within 2^±64")
+    if max(image.scale.numerator, image.scale.denominator) >= 2**128:
+        raise CompileError("the input's step must be a fraction of numbers of 128 bits: round it")
     images = {0, image_copy(program.layers, program.wires)}
     for layer, sources, wire in zip(program.layers, program.numbers, program.wires, strict=True):
         if isinstance(layer, PoolLayer):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwsim.errors import ImageError
 from hwsim.files.content import digest
@@ -22,14 +23,25 @@ from hwsim.rom.version1 import Manifest1
 
 FORMAT_VERSION = 2
 
-Whole = Annotated[int, Field(ge=1, lt=2**64)]
+
+def _term(value: int | str) -> int | str:
+    """JSON's numbers end at 64 bits, those of a step that is a float's do not."""
+    if isinstance(value, int) and 1 <= value < 2**64:
+        return value
+    digits = isinstance(value, str) and re.fullmatch("[1-9][0-9]{19,38}", value, re.ASCII)
+    if digits and 2**64 <= int(value) < 2**128:
+        return value
+    raise ValueError("must be 1 … 2^64 − 1, or digits in quotes from there to 2^128 − 1")
+
+
+Term = Annotated[int | str, AfterValidator(_term)]
 
 
 class InputEntry(Entry):
     """One image: x becomes the code ⌊x / scale + ½⌋ + zero; scale is (numerator, denominator)."""
 
     shape: Shape
-    scale: tuple[Whole, Whole]
+    scale: tuple[Term, Term]
     zero: Code
     codes: tuple[int, int]
 
@@ -82,7 +94,7 @@ class Manifest(Entry):
         return Program(
             config=self.config,
             layers=tuple(entry.layer() for entry in self.layers),
-            input=Input(self.input.shape, Fraction(*self.input.scale), self.input.zero),
+            input=Input(self.input.shape, Fraction(*map(int, self.input.scale)), self.input.zero),
             wires=tuple(entry.wire() for entry in self.layers),
             maps=tuple(FeatureMap(one.shape, one.line) for one in self.maps),
             provenance=self.provenance,
@@ -107,7 +119,7 @@ def describe(program: Program, sha256: dict[str, str]) -> bytes:
         "config": program.config.model_dump(),
         "input": {
             "shape": [int(n) for n in program.input_shape],
-            "scale": [scale.numerator, scale.denominator],
+            "scale": [n if n < 2**64 else str(n) for n in (scale.numerator, scale.denominator)],
             "zero": int(program.input.zero),
             "codes": [0, program.config.act_max],
         },

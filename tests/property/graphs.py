@@ -297,7 +297,7 @@ def _split(draw: Draw, sketch: Sketch, node: Node, stride: Pair, depth: int) -> 
 
 
 def _picked(draw: Draw, sketch: Sketch, node: Node) -> Node:
-    """A few channels, mostly one, rewritten without a window, or added to as many others.
+    """A few channels, mostly one, rewritten without a window or added to as many, beside them all.
 
     Who reads them so sees the steps over their neighbours, which a window's reader copies away.
     """
@@ -307,14 +307,15 @@ def _picked(draw: Draw, sketch: Sketch, node: Node) -> Node:
         dataclasses.replace(node, shape=(count, *node.shape[1:]), first=node.first + draw(firsts))
         for _ in range(2)
     )
-    if sketch.config.add and sketch.config.rows > 1 and draw(st.booleans()):
-        return _sum(draw, sketch, one, two)
     meaning = _meaning(draw, one)
-    if sketch.config.average and draw(st.booleans()):
-        return sketch.append(
-            draw(affines(sketch.config, sketch.name("affine"), one, wanted=meaning)), one
-        )
-    return _copied(draw, sketch, one, meaning)
+    if sketch.config.add and sketch.config.rows > 1 and draw(st.booleans()):
+        made = _sum(draw, sketch, one, two)
+    elif sketch.config.average and draw(st.booleans()):
+        affine = affines(sketch.config, sketch.name("affine"), one, wanted=meaning)
+        made = sketch.append(draw(affine), one)
+    else:
+        made = _copied(draw, sketch, one, meaning)
+    return _joined(draw, sketch, [node, made])
 
 
 def _keeping(draw: Draw, sketch: Sketch, node: Node, depth: int) -> Node:
@@ -331,7 +332,7 @@ def block(
     kinds += ["residual", "skip"] * adding
     wide = node.shape[0] > WIDEST
     kinds += ["concatenation"] * (not wide) + ["split"] * (node.shape[0] > 1 and not wide)
-    kinds += ["picked"] * (node.shape[0] > 1)
+    kinds += ["picked"] * (node.shape[0] > 1 and not wide)
     if sketch.full or not kinds:
         return node
     kind = draw(st.sampled_from(kinds))

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def test_round_trip_is_exact(program: Program, image: Path) -> None:
 def test_saving_twice_writes_the_same_bytes(program: Program, image: Path, tmp_path: Path) -> None:
     rom.save(rom.load(image), tmp_path / "again.hne")
     assert contents(tmp_path / "again.hne") == contents(image)
+
+
+@pytest.mark.parametrize(
+    "step", [Fraction(2.0**-40 / 3), Fraction(1e-6) / 255, Fraction(2**64 - 1), Fraction(2**64, 3)]
+)
+def test_steps_of_any_sensor_come_back_exactly(
+    program: Program, tmp_path: Path, step: Fraction
+) -> None:
+    """Volts, say: the exact number of a float has a denominator beyond JSON's 64 bits."""
+    measured = program.replace(input=dataclasses.replace(program.input, scale=step))
+    rom.save(measured, tmp_path / "x.hne")
+    assert rom.load(tmp_path / "x.hne").input.scale == step
+
+
+def test_a_step_that_no_image_holds_is_refused(program: Program, tmp_path: Path) -> None:
+    step = Fraction(1, 3**81)
+    with pytest.raises(CompileError, match="128 bits"):
+        rom.save(
+            program.replace(input=dataclasses.replace(program.input, scale=1 / (1 + step))),
+            tmp_path / "x.hne",
+        )
 
 
 def test_equal_notices_a_single_changed_word(program: Program) -> None:
