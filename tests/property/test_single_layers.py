@@ -140,9 +140,11 @@ def _transposed(case: LayerCase, flow: np.ndarray) -> tuple[np.ndarray, np.ndarr
     for seeds, weights in ((flow, layer.virtual_weights),
                            (np.abs(flow), np.abs(layer.virtual_weights))):  # fmt: skip
         out = _around(case, np.zeros((len(flow), height, width, channels))) * 0
-        for channel in range(layer.n_out):
-            for j, place in _places(case, channel):
-                out[place] += seeds[..., channel, None].astype(np.float64) * weights[channel, j]
+        seeds, members = seeds.astype(np.float64), layer.group_out
+        for first in range(0, layer.n_out, members):
+            group = slice(first, first + members)  # all of it reads the same places
+            for j, place in _places(case, first):
+                out[place] += (seeds[..., group] @ weights[group, j])[..., None]
         found.append(out[:, top : top + height, left : left + width])
     return found[0], found[1]
 
