@@ -18,7 +18,6 @@ def _readme() -> Iterator[str]:
     )
     yield f"VGG-16 reaches {zoo.card('cifar-vgg16').fixed_accuracy[8]:.1%}"
     yield f"ResNet-20 {zoo.card('resnet20').fixed_accuracy[8]:.1%} where 89% was"
-    yield f"ResNet-8 {zoo.card('mlperf-resnet8').fixed_accuracy[8]:.1%} where 84% was"
 
 
 def _results() -> Iterator[str]:
