@@ -77,8 +77,11 @@ def _agreement(axes: Axes, result: Mapping[str, Any]) -> None:
         "flag below", (len(depths) - 1, COSINE), (0, 3), textcoords="offset points", ha="right",
         fontsize=8, color=GREY,
     )  # fmt: skip
-    slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(depths) > 5 else {}
-    axes.set_xticks(range(len(depths)), [short_depth(at) for at in depths], fontsize=8, **slanted)
+    axes.set_xticks(range(len(depths)), [short_depth(at) for at in depths], fontsize=8)
+    if len(depths) > 5:
+        axes.tick_params("x", rotation=30)
+        for label in axes.get_xticklabels():
+            label.set(horizontalalignment="right", rotation_mode="anchor")
     axes.set_ylim(-0.05, 1.05)
     axes.set_title("Cosine of gradient and datapath, by depth", loc="left", color=INK)
     axes.legend(frameon=False, loc="center left", fontsize=8)
