@@ -12,6 +12,7 @@ from hwsim.audit.evidence import GAINED, Attempt, Evidence
 from hwsim.audit.flag_texts import FLAGS
 from hwsim.audit.gradients import ADAPTIVE, CHIP, NAIVE
 from hwsim.audit.statistics import ALPHA, Comparison, compare
+from hwsim.files.shown import tail
 
 #: Share of images without any gradient that is more than an accident.
 ZERO_IMAGES = 0.01
@@ -158,6 +159,12 @@ def unfinished(evidence: Evidence) -> FlagVerdict:
     return FlagVerdict("unfinished", bool(found), "; ".join(found) or quiet, rows)
 
 
+def short_depth(depth: str) -> str:
+    """``after`` and the end of a layer's name, which in files of others is a path."""
+    layer = depth.removeprefix("after ")
+    return depth if depth == layer else f"after {tail(layer)}"
+
+
 def gradient_disagrees(evidence: Evidence) -> FlagVerdict:
     """Each depth and mode by its best step width."""
     rows = [asdict(row) for row in evidence.agreement]
@@ -170,9 +177,13 @@ def gradient_disagrees(evidence: Evidence) -> FlagVerdict:
                 best[place] = max(best.get(place, -1.0), value)
     if not best:
         return FlagVerdict("gradient-disagrees", None, "not measured: nothing moves the logits")
-    found = [f"{at} ({how}): {value:.2f}" for (at, how), value in best.items() if value < COSINE]
+    found = [
+        f"{short_depth(at)} ({how}): {value:.2f}"
+        for (at, how), value in best.items()
+        if value < COSINE
+    ]
     (at, how), least = min(best.items(), key=lambda item: item[1])
-    quiet = f"lowest cosine {least:.2f}, {at}, {how}"
+    quiet = f"lowest cosine {least:.2f}, {short_depth(at)}, {how}"
     return FlagVerdict("gradient-disagrees", bool(found), "; ".join(found) or quiet, rows)
 
 

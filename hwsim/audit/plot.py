@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from hwsim.audit.flags import COSINE
+from hwsim.audit.flags import COSINE, short_depth
 from hwsim.audit.gradients import NAIVE
 from hwsim.report.plots import BLUE, GREY, INK, VERMILLION
 
@@ -77,7 +77,11 @@ def _agreement(axes: Axes, result: Mapping[str, Any]) -> None:
         "flag below", (len(depths) - 1, COSINE), (0, 3), textcoords="offset points", ha="right",
         fontsize=8, color=GREY,
     )  # fmt: skip
-    axes.set_xticks(range(len(depths)), depths, rotation=30 if len(depths) > 5 else 0, fontsize=8)
+    axes.set_xticks(range(len(depths)), [short_depth(at) for at in depths], fontsize=8)
+    if len(depths) > 5:
+        axes.tick_params("x", rotation=30)
+        for label in axes.get_xticklabels():
+            label.set(horizontalalignment="right", rotation_mode="anchor")
     axes.set_ylim(-0.05, 1.05)
     axes.set_title("Cosine of gradient and datapath, by depth", loc="left", color=INK)
     axes.legend(frameon=False, loc="center left", fontsize=8)

@@ -83,7 +83,8 @@ def command(
     # Up to the end: the estimate of the length leaves out a few cycles at the edges.
     run = waves.record(program, chosen, target, first, last if cycles else 1 << 40)
     made = target.stat().st_size
-    answer = f", class {run.argmax}" if not run.status else ""
+    stopped = "no class, because it was stopped before the end"
+    answer = f", {stopped if run.status else f'class {run.argmax}'}"
     say(f"{target}: {run.simulated - first:,} cycles, {made / 1e6:,.1f} MB{answer}")
     say(f"look at it: gtkwave {target} {waves.save_path(target)}")
 

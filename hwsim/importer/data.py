@@ -110,9 +110,11 @@ def as_images(x: NDArray[Any], image: FileInput, kind: str = "") -> NDArray[np.f
     if image.channels_last:
         shape = (*image.shape[1:], image.shape[0])
     if x.shape[1:] != shape:
-        raise InputError(
-            f"x has the shape {x.shape}, the network takes (N, {', '.join(map(str, shape))})"
-        )
+        # An image .hne no longer knows that the .tflite it was made of has channels last.
+        turned = not image.channels_last and x.ndim == 4 and x.shape[1:] == (*shape[1:], shape[0])
+        remedy = ": its channels stand last, so give x.transpose(0, 3, 1, 2)" if turned else ""
+        taken = ", ".join(map(str, shape))
+        raise InputError(f"x has the shape {x.shape}, the network takes (N, {taken}){remedy}")
     values = x.astype(np.float64)
     if image.codes is not None and x.dtype.name == kind:
         values = (values - image.codes.zero) * float(image.codes.scale)

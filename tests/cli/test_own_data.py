@@ -395,3 +395,16 @@ def test_run_writes_its_accuracy_as_json_and_in_robustbenchs_keys(run: Run, tmp_
     assert entries.keys() == {"engine", "float"}
     assert entries["engine"]["clean_acc"] == f"{100 * found['accuracy']['engine']:.2f}"
     assert "external" not in entries["engine"]
+
+
+def test_channels_that_stand_last_are_told_from_another_shape(
+    run: Run, place: Path, net: str, data: Path
+) -> None:
+    assert run("compile", net, "--data", data).code == 0
+    np.savez("last.npz", x=np.load(data)["x"].transpose(0, 2, 3, 1))
+    assert run("run", "net.hne", "--data", "last.npz").line.endswith(
+        "x has the shape (24, 8, 8, 1), the network takes (N, 1, 8, 8): its channels stand last, "
+        "so give x.transpose(0, 3, 1, 2)"
+    )
+    np.savez("other.npz", x=np.zeros((3, 9, 9, 1), np.float32))
+    assert run("run", "net.hne", "--data", "other.npz").line.endswith("takes (N, 1, 8, 8)")

@@ -221,6 +221,7 @@ def test_a_part_of_the_cycles_can_be_traced(run: Run, place: Path, traced: Path)
     code, out, _ = run("wave", traced, "--first", "100", "--cycles", "50", "-o", "part.fst")
     assert code == 0
     assert "50 cycles" in out
+    assert "no class, because it was stopped before the end" in out
     sizes = [(place / name).stat().st_size for name in ("part.fst", "whole.fst")]
     assert sizes[0] < sizes[1] / 2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from hwsim.models.datasets.dataset import (
     load_dataset,
 )
 from hwsim.models.datasets.known import CATALOG, Archive
+from tests import shared_files
 from tests.datasets.files import (
     serve,
     sha256,
@@ -83,16 +83,7 @@ def test_cifar_archive_is_verified_kept_and_read(
 
 @pytest.mark.slow
 def test_recompressed_cifar_loads_and_says_so(tmp_path: Path) -> None:
-    pytest.importorskip("PIL", reason="pillow is not installed")
-    folder = Path(__file__).parents[3] / "shared" / "data"
-    if not (folder / "unpack_cifar10.py").is_file():
-        pytest.skip("../shared/data has no unpack_cifar10.py")
-    spec = importlib.util.spec_from_file_location("unpack_cifar10", folder / "unpack_cifar10.py")
-    assert spec is not None
-    assert spec.loader is not None
-    unpack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(unpack)
-    unpack.records(folder / "cifar10-test-jpeg.npz.xz").tofile(tmp_path / "test_batch.bin")
+    shared_files.photographs(tmp_path)
     found = load_dataset("cifar10", "test", data_dir=tmp_path)
     assert np.bincount(found.labels).tolist() == [1000] * 10
     assert not found.canonical

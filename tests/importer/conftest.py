@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-MODELS = Path(__file__).parents[3] / "shared" / "models"
+from tests import shared_files
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +18,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def shared() -> Path:
     """The folder of networks that others have trained."""
-    if not MODELS.exists():
-        pytest.skip("needs shared/models beside the checkout")
-    return MODELS
+    return shared_files.networks()

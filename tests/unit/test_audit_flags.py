@@ -20,7 +20,7 @@ from hwsim.audit.evidence import (
     Ties,
 )
 from hwsim.audit.flag_texts import FLAGS
-from hwsim.audit.flags import FlagVerdict, judge_all
+from hwsim.audit.flags import FlagVerdict, judge_all, short_depth
 from hwsim.audit.statistics import ALPHA, compare, sign_test
 from hwsim.audit.suite import bottom_line
 
@@ -207,6 +207,13 @@ def test_a_gradient_that_no_step_width_confirms_is_a_flag() -> None:
     good = {"ste": 0.5, "ste-unclamped": 0.8}
     evidence.agreement.append(Agreement("after fc1", "directions", 16, good, good))
     assert raised(evidence) == []
+
+
+def test_a_layer_that_is_called_by_a_path_is_named_by_its_end() -> None:
+    assert short_depth("input") == "input"
+    assert short_depth("after fc1") == "after fc1"
+    long = "after model/activation/Relu;model/conv2d/BiasAdd;model/conv2d_2/Conv2D"
+    assert short_depth(long) == f"after …{long[-23:]}"
 
 
 def test_saturated_layers_and_ties_are_flags() -> None:

@@ -17,7 +17,7 @@ from tools.site import links, reference
 #: Written on a branch of its own; its place in the navigation waits for it.
 AWAITED = "architecture.md"
 #: Pages that are alone in their part of the navigation: its column would name only them.
-ALONE = ("index.md", "tutorial.md")
+ALONE = ("index.md",)
 MADE = {
     "reference/index.md": reference.index_page,
     "reference/commands.md": reference.commands_page,
