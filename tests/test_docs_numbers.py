@@ -20,6 +20,7 @@ else:
 
 from hwsim.cost.timing import analyze
 from hwsim.files import markdown
+from hwsim.models import zoo
 from hwsim.networks.open import open_program
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.instruction import FIELDS
@@ -29,7 +30,7 @@ from tests.hostile.areas import AREAS
 from tests.hostile.command import PAGE as HOSTILE_PAGE
 from tests.hostile.command import PLACE as HOSTILE_PLACE
 from tests.property.document_reader import FIELDS as DOCUMENTED
-from tools.tables import cycles, files, formats
+from tools.tables import cycles, files, formats, measured
 from tools.tables.blocks import BLOCKS, ROOT
 
 
@@ -37,6 +38,12 @@ from tools.tables.blocks import BLOCKS, ROOT
 def test_a_table_is_what_its_writer_writes(page: str, name: str) -> None:
     """Otherwise: python -m tools.tables"""
     assert markdown.get(ROOT / page, name) == BLOCKS[page, name]()
+
+
+def test_every_command_was_run_on_the_weights_that_ship() -> None:
+    """Otherwise: python -m tests.bench.every_command --docs"""
+    weights = measured.read("every-command")["weights"]
+    assert weights == {name: zoo.card(name).sha256 for name in weights}
 
 
 def test_every_table_with_a_place_has_a_writer() -> None:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from hwsim.commands.options import (
-    bits_option,
-    config_option,
-    finite,
-    loading,
-    message_console,
-    out_option,
-    progress_bar,
-    result_console,
-    typed_command,
-)
+from hwsim.commands.data_options import MODEL
+from hwsim.commands.opening import Opening, opening_options
+from hwsim.commands.options import finite, progress_bar, typed_command
 
 
 @click.command("jsma-study")
@@ -24,7 +14,7 @@ from hwsim.commands.options import (
     "--model",
     default="mnist-cnn-h64",
     show_default=True,
-    help="Network of the zoo, path of a trained one, or image .hne.",
+    help=MODEL[0].upper() + MODEL[1:] + ".",
 )
 @click.option(
     "--per-class",
@@ -56,18 +46,14 @@ from hwsim.commands.options import (
     show_default=True,
     help="Iterations on one map before it is computed anew. 1: as published.",
 )
-@config_option
-@bits_option
-@out_option
+@opening_options
 def command(
     model: str,
     per_class: int,
     theta: float,
     output: str,
     block: int,
-    config: str | None,
-    bits: int | None,
-    out: Path,
+    opening: Opening,
 ) -> None:
     """Drive test images of each class to every other class with JSMA, float and fixed point.
 
@@ -80,21 +66,14 @@ def command(
     Examples:
       hwsim jsma-study
       hwsim jsma-study --model mnist-cnn --per-class 20
+      hwsim jsma-study --model net.onnx --data x.npz --per-class 3
       hwsim jsma-study --output logits --theta -1 --per-class 2
     """
-    from hwsim.files.output import prepare_json_path
-    from hwsim.report.pages import prepare_run_directory
-
-    prepare_run_directory(out)
-    screen, answer = message_console(), result_console()
-    with loading(screen, "loading and compiling the network") as on_progress:
-        from hwsim.models.datasets.dataset import load_dataset
-        from hwsim.networks.open import open_network
+    with opening.networks(model) as opened:
         from hwsim.report.jsma_report import render_study, write_study
         from hwsim.runs.classpairs import JsmaStudy, StudySettings
 
-        network = open_network(model, config, bits, on_progress)
-        test = load_dataset(network.dataset, "test", on_progress=on_progress)
+        (network,) = opened.networks
         settings = StudySettings(
             model=model,
             per_class=per_class,
@@ -103,14 +82,15 @@ def command(
             block=block,
             command=typed_command(),
         )
-        study = JsmaStudy(settings, network, test)
-    folder = prepare_run_directory(out / study.name)
-    partial = prepare_json_path(folder / "partial.json")
-    with progress_bar(screen) as bar:
+        study = JsmaStudy(settings, network, opened.test)
+    folder, partial = opening.folder(study.name)
+    with progress_bar(opening.screen) as bar:
         task = bar.add_task(f"JSMA on {network.name}", total=2 * len(study.inputs))
         state = study.count(partial, lambda done, total: bar.update(task, completed=done))
-    with screen.status("drawing"):
+    with opening.screen.status("drawing"):
         result = study.result(state)
         paths = write_study(result, folder)
+        opening.keep(result)
         partial.unlink(missing_ok=True)
-    render_study(result, answer, paths)
+    render_study(result, opening.answer, paths)
+    opened.say(opening.answer)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.files.content import digest
-from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
 from hwsim.runs.count import fingerprint
 from hwsim.runs.unfinished import keep, kept
@@ -34,6 +34,7 @@ BATCH = 10
 PUBLISHED = {"success": 0.9710, "distortion": [0.0402, 0.0444], "max_distortion": HEADLINE}
 
 _State = dict[str, dict[str, Any]]
+Some = TypeVar("Some", bound=Samples)
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,22 @@ class StudySettings:
     command: str = ""
 
 
-def balanced(data: Dataset, count: int) -> Dataset:
+def balanced(data: Some, count: int, names: Sequence[str]) -> Some:
     """``count`` images of each class, spread evenly over its images, the classes taking turns.
 
-    Raises InputError where a class has fewer.
+    names: of all classes. Raises InputError where a class has fewer.
     """
     rows = []
-    for label, name in enumerate(data.class_names):
+    for label, name in enumerate(names):
         mine = np.flatnonzero(data.labels == label)
         if not 1 <= count <= len(mine):
             raise InputError(
-                f"{count} images of each class asked for: the {data.name} {data.split} split of "
-                f"{data.source} gives 1 to {len(mine)} of class {name}"
+                f"{count} images of each class asked for: {data.phrase} gives "
+                f"{f'1 to {len(mine)}' if len(mine) else 'none'} of class {name}"
             )
         rows.append(mine[np.arange(count) * len(mine) // count])
     chosen = np.stack(rows, 1).ravel()
-    return replace(data, images=data.images[chosen], labels=data.labels[chosen])
+    return data.at(chosen)
 
 
 class JsmaStudy:
@@ -72,10 +73,12 @@ class JsmaStudy:
     Raises InputError for an impossible number of samples, AttackError for options of the attack.
     """
 
-    def __init__(self, settings: StudySettings, network: Network, test: Dataset) -> None:
+    def __init__(self, settings: StudySettings, network: Network, test: Samples) -> None:
         self.began = time.perf_counter()
         self.settings, self.network = settings, network
-        self.test = balanced(test, settings.per_class)
+        classes, known = network.program.classes, test.class_names
+        self.names = [known[n] if n < len(known) else str(n) for n in range(classes)]
+        self.test = balanced(test, settings.per_class, self.names)
         self.inputs = network.inputs(self.test)
         self.labels = torch.from_numpy(self.test.labels)
         self.grid = space_of(network.program)
@@ -184,7 +187,7 @@ class JsmaStudy:
             "theta": chosen.theta,
             "output": chosen.output,
             "block": chosen.block,
-            "classes": list(self.test.class_names),
+            "classes": self.names,
             "machines": {name: self._machine(mine) for name, mine in state.items()},
             "published": PUBLISHED,
             "dataset": self.test.about,

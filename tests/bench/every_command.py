@@ -1,9 +1,10 @@
 """Every command on the networks that are graphs: ``python -m tests.bench.every_command``.
 
-One row for each command, one column for each network, as docs/results.md shows it. The commands
+One row for each command, one column for each network, as docs/networks.md shows it. The commands
 are started as a user starts them, and every cell is kept in runs/every_command.json as soon as it
-is known, so a run that is stopped goes on where it was. Few images each: the table says that a
-command works on a network and what it finds there, not how robust the network is.
+is known, so a run that is stopped goes on where it was; those of other weights are measured again.
+Few images each: the table says that a command works on a network and what it finds there, not how
+robust the network is. ``--docs`` keeps what is complete in docs/measured, for tools.tables.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hwsim.models import zoo
 from hwsim.report.pages import write_json
+from tools.tables import measured
 
 NETWORKS = ("lenet5", "mlperf-resnet8", "resnet20", "resnet20-h16", "cifar-mobilenet")
 PATH = Path("runs/every_command.json")
@@ -141,27 +144,42 @@ ROWS: dict[str, Callable[[Commands, str], str]] = {
 }  # fmt: skip
 
 
+def _known() -> dict[str, dict[str, Any]]:
+    """By network: the digest of its weights, and the cells that were measured with those."""
+    known = json.loads(PATH.read_text()) if PATH.exists() else {}
+    return {name: one for name, one in known.items() if one["weights"] == zoo.card(name).sha256}
+
+
 def main() -> None:
     """Measure what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--network", nargs="+", default=NETWORKS)
+    parser.add_argument("--docs", action="store_true", help="keep the complete columns")
     chosen = parser.parse_args()
-    known: dict[str, str] = json.loads(PATH.read_text()) if PATH.exists() else {}
-    rows = ["| command | " + " | ".join(chosen.network) + " |",
-            "|---" * (1 + len(chosen.network)) + "|"]  # fmt: skip
+    known = _known()
     with tempfile.TemporaryDirectory() as folder:
         hwsim = Commands(Path(folder))
-        for row, measure in ROWS.items():
-            cells = []
-            for network in chosen.network:
-                key = f"{row}, {network}"
-                if key not in known:
-                    known[key] = measure(hwsim, network)
+        for network in chosen.network:
+            mine = known.setdefault(network, {"weights": zoo.card(network).sha256, "cells": {}})
+            for row, measure in ROWS.items():
+                if row not in mine["cells"]:
+                    mine["cells"][row] = measure(hwsim, network)
                     write_json(known, PATH)
-                    print(f"{key}: {known[key]}", file=sys.stderr, flush=True)
-                cells.append(known[key])
-            rows.append(f"| {row} | " + " | ".join(cells) + " |")
-    print("\n".join(rows))
+                    print(f"{network}, {row}: {mine['cells'][row]}", file=sys.stderr, flush=True)
+    complete = {
+        n: known[n] for n in NETWORKS if n in known and known[n]["cells"].keys() >= set(ROWS)
+    }
+    if chosen.docs:
+        rows = [[row, *(one["cells"][row] for one in complete.values())] for row in ROWS]
+        weights = {name: one["weights"] for name, one in complete.items()}
+        command = "python -m tests.bench.every_command --docs"
+        found = {
+            "command": command,
+            "weights": weights,
+            "head": ["command", *complete],
+            "rows": rows,
+        }
+        write_json(found, measured.FOLDER / "every-command.json")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hwsim.networks.subject import OpenedNetwork
 from tests.cli.conftest import Run, read
 from tests.unit.test_jsma_study import images as images
 from tests.unit.test_jsma_study import network as network
@@ -16,8 +17,8 @@ FOLDER = Path("runs/jsma-study-small-default-probabilities")
 
 @pytest.fixture(autouse=True)
 def small(network: Any, images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwsim.networks.open.open_network", lambda *_: network)
-    monkeypatch.setattr("hwsim.models.datasets.dataset.load_dataset", lambda *_, **__: images)
+    opened = [OpenedNetwork(network, images)]
+    monkeypatch.setattr("hwsim.networks.subject.open_subjects", lambda *_: opened)
 
 
 @pytest.mark.slow

@@ -408,3 +408,27 @@ def test_channels_that_stand_last_are_told_from_another_shape(
     )
     np.savez("other.npz", x=np.zeros((3, 9, 9, 1), np.float32))
     assert run("run", "net.hne", "--data", "other.npz").line.endswith("takes (N, 1, 8, 8)")
+
+
+@pytest.mark.slow
+def test_pairs_of_classes_are_studied_on_own_networks_and_images(
+    run: Run, net: str, data: Path, place: Path
+) -> None:
+    code, out, err = run("jsma-study", "--model", net, "--data", data, "--per-class", 2)
+    assert (code, err) == (0, "")
+    result = result_of(place)
+    assert result["classes"] == ["0", "1", "2"]
+    assert result["samples"] == 6
+    assert result["dataset"]["source"].endswith("own.npz")
+    assert "scales were chosen from all 24 images" in out
+
+
+def test_a_class_without_images_is_one_line(run: Run, net: str, place: Path) -> None:
+    two = pictures(place / "photos", ("cat", "dog"))
+    code, out, err = run("jsma-study", "--model", net, "--data", two, "--per-class", 1)
+    assert (code, out) == (2, "")
+    assert "gives none of class 2" in err
+    code, _, err = run("jsma-study", "--model", net, "--data", two, "--per-class", 4)
+    assert code == 2
+    assert "gives 1 to 3 of class cat" in err
+    assert len(err.splitlines()) == 1

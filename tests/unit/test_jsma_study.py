@@ -58,9 +58,9 @@ def done(network: Network, images: Dataset, tmp_path_factory: pytest.TempPathFac
 
 
 def test_each_class_gives_the_same_number_of_images_in_turns(images: Dataset) -> None:
-    assert balanced(images, 2).labels.tolist() == [*range(10), *range(10)]
+    assert balanced(images, 2, images.class_names).labels.tolist() == [*range(10), *range(10)]
     with pytest.raises(InputError, match="gives 1 to 2 of class 1"):
-        balanced(images, 3)
+        balanced(images, 3, images.class_names)
 
 
 def test_a_stopped_study_goes_on_and_ends_like_an_unstopped_one(

@@ -38,6 +38,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
     ("docs/networks.md", "architectures"): networks.architectures,
     ("docs/networks.md", "measured-with"): networks.measured_with,
+    ("docs/networks.md", "every-command"): partial(measured.table, "every-command"),
     ("docs/howto/network.md", "taken"): compiles.taken,
     ("docs/howto/network.md", "refused"): compiles.refused,
     ("docs/formal.md", "proofs"): proofs.page_table,
