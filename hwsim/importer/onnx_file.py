@@ -179,7 +179,7 @@ def _node(onnx: Any, node: Any, number: int, reader: Tensors) -> OnnxNode:
         elif one.type in (kinds.INT, kinds.FLOAT, kinds.INTS, kinds.FLOATS, kinds.STRING):
             value = onnx.helper.get_attribute_value(one)
             attributes[one.name] = (
-                value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+                text(value.decode("utf-8", "replace")) if isinstance(value, bytes) else value
             )
             if isinstance(attributes[one.name], Sequence) and one.type != kinds.STRING:
                 attributes[one.name] = list(attributes[one.name])

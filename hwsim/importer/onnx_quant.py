@@ -73,6 +73,12 @@ def dequantized(
 ) -> Quantized:
     """Integers of a file with their scales and zero points: DequantizeLinear of a constant."""
     scales = _scales(node, scale)
+    if any("int" not in one.dtype.name for one in (values, zero) if one is not None):
+        # Floats of 8 bits, which the operator may have: as integers they lost their fractions.
+        raise refuse(
+            node.name, node.operator, "has weights or zero points that are no integers",
+            "quantize to int8",
+        )  # fmt: skip
     zeros = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64).reshape(-1)
     shape = [1] * max(1, values.ndim)
     axis = axis % max(1, values.ndim)

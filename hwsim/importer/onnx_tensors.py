@@ -80,13 +80,15 @@ class Tensors:
         real = os.path.realpath(os.path.join(folder, location))
         if os.path.commonpath([folder, real]) != folder:
             raise InputError(f"{at}, which leads out of the model's folder: it is not read")
-        try:
-            offset, length = int(entries.get("offset", "0")), int(entries.get("length", str(size)))
-        except ValueError:
-            raise InputError(f"{at} at a place that is no number") from None
         if not os.path.exists(real):
             raise InputError(f"{at}, which does not exist: copy it beside the model")
         there = size_of(real, MAX_FILE)
+        try:
+            offset = int(entries.get("offset", "0"))
+            # Without a length: all that is behind the offset, as the format has it.
+            length = int(entries.get("length", str(there - offset)))
+        except ValueError:
+            raise InputError(f"{at} at a place that is no number") from None
         if offset < 0 or length != size or offset + length > there:
             raise InputError(
                 f"{at} from byte {offset} on, {length} of its {there} bytes, where {size} are due"

@@ -28,6 +28,7 @@ from torch import nn
 from hwsim.exporter import graph as exporter
 from hwsim.importer.data import UserData, read_data
 from hwsim.importer.load import load_model
+from hwsim.importer.tflite_file import BROKEN
 from hwsim.numbers.config import load_config
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
@@ -208,14 +209,19 @@ class Tflite(Model):
         tflite_files.small(path, zero=-7 * seed)
 
     def constants(self, data: bytes) -> Iterable[Words]:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        # Piece by piece: a file may be damaged where no network looks.
+        model = schema.Model.GetRootAs(data, 0)
+        graph = model.Subgraphs(0)
         kinds = {9: np.int8, 3: np.uint8, 2: np.int32, 7: np.int16}
-        for one in model.subgraphs[0].tensors:
-            held = model.buffers[one.buffer].data
-            if held is not None and one.type in kinds:
-                flat = np.frombuffer(bytes(bytearray(held)), kinds[one.type])
-                if flat.size == int(np.prod(one.shape)):
-                    yield flat.reshape(one.shape)
+        for number in range(graph.TensorsLength()):
+            try:
+                one = graph.Tensors(number)
+                held, shape = model.Buffers(one.Buffer()).DataAsNumpy(), one.ShapeAsNumpy()
+                flat = np.frombuffer(bytes(held), kinds[one.Type()])
+            except BROKEN:
+                continue
+            if flat.size == int(np.prod(shape)):
+                yield flat.reshape(shape)
 
 
 class Flat(nn.Module):

@@ -81,10 +81,11 @@ def test_external_data_does_not_follow_links_out_of_the_folder(tmp_path: Path) -
 @pytest.mark.parametrize(
     "entries",
     [{"offset": "-1"}, {"offset": "1"}, {"length": "-5"}, {"length": "9999999999"},
-     {"offset": "x"}, {"offset": "99999999999999999999"}],
+     {"offset": "x"}, {"offset": "99999999999999999999"}, {}, {"offset": "4"}],
 )  # fmt: skip
 def test_external_data_has_its_place_in_the_file(tmp_path: Path, entries: dict[str, str]) -> None:
-    (tmp_path / "weights.bin").write_bytes(bytes(432))
+    """Without a length it is all that stands behind the offset, here some bytes too many."""
+    (tmp_path / "weights.bin").write_bytes(bytes(432 if entries.keys() - {"offset"} else 440))
     line_of(external(tmp_path / "net.onnx", location="weights.bin", **entries))
 
 
@@ -174,6 +175,26 @@ def branch(model: Any) -> None:
 )  # fmt: skip
 def test_onnx_files_that_are_wrong_are_refused(tmp_path: Path, change: Callable[..., None]) -> None:
     line_of(changed(tmp_path / "net.onnx", change))
+
+
+def test_weights_of_eight_bit_floats_are_not_taken_for_integers(tmp_path: Path) -> None:
+    """DequantizeLinear may have them; their fractions were cut off, and nothing said so."""
+    model = onnx.load(onnx_files.qdq(tmp_path / "net.onnx"))
+    words = [one for one in model.graph.initializer if one.data_type == TensorProto.INT8]
+    most = max(words, key=lambda one: len(one.raw_data))
+    most.data_type = TensorProto.FLOAT8E4M3FN
+    most.raw_data = bytes(byte & 0x3F for byte in most.raw_data)  # no NaN
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert "no integers" in line_of(tmp_path / "net.onnx")
+
+
+def test_what_an_attribute_says_stays_in_the_line(tmp_path: Path) -> None:
+    model = onnx.load(onnx_files.qonnx(tmp_path / "net.onnx", bits=4))
+    quantizer = next(one for one in model.graph.node if one.op_type == "Quant")
+    del quantizer.attribute[:]
+    quantizer.attribute.append(helper.make_attribute("rounding_mode", "UP\nnote: \x1b[2Jall well"))
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert "rounds by" in line_of(tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"TFL3", b"\xff" * 1000, b"PK\x03\x04"])
