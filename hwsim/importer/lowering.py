@@ -9,6 +9,7 @@ import numpy as np
 
 from hwsim.compiler.naming import uniquely_named
 from hwsim.importer.kernel_words import Kernel
+from hwsim.importer.limits import elements
 from hwsim.importer.step_layers import layer_of, summing, too_large
 from hwsim.importer.steps import IntegerSteps, Value
 from hwsim.numbers.config import EngineConfig
@@ -52,6 +53,9 @@ def lower(
     CompileError
         Naming the layer, for what does not fit the engine.
     """
+    for step in steps.steps:
+        for value in step.sources if step.target is None else (*step.sources, step.target):
+            elements(step.name, value.shape)  # padding alone makes a map of any size
     layers = [layer_of(step, config, kernel) for step in steps.steps]
     numbers: dict[Value, int] = {steps.input: 0}
 

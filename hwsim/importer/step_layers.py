@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.importer.kernel_words import Kernel
-from hwsim.importer.step_words import answer, code, each, sum_words, words_of
+from hwsim.importer.limits import elements
+from hwsim.importer.step_words import answer, biases, code, each, sum_words, words_of
 from hwsim.importer.steps import IntegerStep
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
@@ -76,6 +77,7 @@ def too_large(step: IntegerStep) -> bool:
 def summed(step: IntegerStep) -> IntegerStep:
     """The same average as a fully connected layer whose weights are ones: exact, in one step."""
     channels, height, width = step.sources[0].shape
+    elements(step.name, (channels, channels, height, width))
     ones = np.repeat(np.eye(channels, dtype=np.int32), height * width, axis=1)
     ratio = step.ratio * channels if len(step.ratio) == 1 else step.ratio
     return dataclasses.replace(step, kind="average", weights=ones, ratio=ratio)
@@ -125,7 +127,7 @@ def _mac(step: IntegerStep, config: EngineConfig, kernel: Kernel | None) -> MacL
     if step.target is None:
         unit = step.ratio[0]
         words = [answer(step, one, unit) - zero for one, zero in each(step, sums)]
-        return _with(layer, bias=np.array(words, np.int64), scale=float(unit))
+        return _with(layer, bias=biases(step, words), scale=float(unit))
     reach = layer.accumulator_bound(config.act_max).tolist()
     m, s, b = words_of(step, sums, reach, config, kernel)
     return _with(layer, multiplier=m, shift=s, bias=b, **_written(step))
@@ -156,7 +158,7 @@ def _average(step: IntegerStep, config: EngineConfig) -> AverageLayer:
     zero = code(step.sources[0]) * window.size
     if step.target is None:
         word = answer(step, step.offset[0], step.ratio[0]) - zero
-        return _with(layer, bias=np.array([word], np.int64), scale=float(step.ratio[0]))
+        return _with(layer, bias=biases(step, [word]), scale=float(step.ratio[0]))
     m, s, b = words_of(step, [zero], [config.act_max * window.size], config)
     return _with(layer, multiplier=m, shift=s, bias=b, **_written(step))
 
@@ -168,7 +170,7 @@ def _add(step: IntegerStep, config: EngineConfig, kernel: Kernel | None) -> AddL
         step.sources[0].shape,
         np.array([m, n], np.int32),
         np.array([s], np.int32),
-        np.array([b], np.int64),
+        biases(step, [b]),
         **_written(step),
     )
 

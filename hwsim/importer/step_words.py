@@ -43,7 +43,9 @@ def words_of(
             alike = [np.full(len(sums), word, np.int64) for word in away]
             return alike[0].astype(np.int32), alike[1].astype(np.int32), alike[2]
     if kernel is not None and step.kind != "average":
-        return _arrays(kernel_words.words(step, sums, reach, config, code(step.target), kernel))
+        return _arrays(
+            step, kernel_words.words(step, sums, reach, config, code(step.target), kernel)
+        )
     ratios = step.ratio if len(step.ratio) > 1 else step.ratio * len(sums)
     for channel, ((offset, zero_sum), most) in enumerate(zip(each(step, sums), reach, strict=True)):
         ratio = ratios[channel] / codes.scale
@@ -55,7 +57,7 @@ def words_of(
         if one is None:
             raise _does_not_fit(step, channel, config)
         found.append(one)
-    return _arrays(found)
+    return _arrays(step, found)
 
 
 def sum_words(
@@ -75,9 +77,9 @@ def sum_words(
     return found
 
 
-def _arrays(rows: Sequence[tuple[int, int, int]]) -> Words:
+def _arrays(step: IntegerStep, rows: Sequence[tuple[int, int, int]]) -> Words:
     m, s, b = zip(*rows, strict=True)
-    return np.array(m, np.int32), np.array(s, np.int32), np.array(b, np.int64)
+    return np.array(m, np.int32), np.array(s, np.int32), biases(step, b)
 
 
 def _away(step: IntegerStep, reach: int, config: EngineConfig) -> tuple[int, int, int] | None:
@@ -133,7 +135,7 @@ def _signs(step: IntegerStep, sums: list[int]) -> Words:
         else:
             m.append(-1)
             b.append(int(offset / -ratio // 1) + zero_sum + 1)
-    return np.array(m, np.int32), np.zeros(len(m), np.int32), np.array(b, np.int64)
+    return np.array(m, np.int32), np.zeros(len(m), np.int32), biases(step, b)
 
 
 def _does_not_fit(step: IntegerStep, channel: int, config: EngineConfig) -> CompileError:
@@ -167,3 +169,12 @@ def lowered_by(step: IntegerStep) -> Fraction:
         f"{step.name}: {step.operator} rounds by {step.rounding}: the engine rounds to the nearest "
         "or down: quantize with ROUND or FLOOR"
     )
+
+
+def biases(step: IntegerStep, words: list[int]) -> NDArray[np.int64]:
+    """Words in the bias memory. Raises CompileError for some beyond 64 bits."""
+    if any(not -(2**63) <= word < 2**63 for word in words):
+        raise CompileError(
+            f"{step.name}: {step.operator} has a bias beyond what the engine adds: quantize again"
+        )
+    return np.array(words, np.int64)

@@ -188,6 +188,32 @@ def test_weights_of_eight_bit_floats_are_not_taken_for_integers(tmp_path: Path) 
     assert "no integers" in line_of(tmp_path / "net.onnx")
 
 
+def test_padding_makes_no_map_that_memory_cannot_hold(tmp_path: Path) -> None:
+    """Behind it an average of all its pixels, which is a matrix of ones here."""
+    path = onnx_files.qoperator(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    conv = next(one for one in model.graph.node if one.op_type == "QLinearConv")
+    kept = [one for one in conv.attribute if one.name != "pads"]
+    del conv.attribute[:]
+    conv.attribute.extend([*kept, helper.make_attribute("pads", [1, 1, 1 << 20, 1 << 22])])
+    path.write_bytes(model.SerializeToString())
+    line_of(path)
+
+
+def test_biases_beyond_sixty_four_bits_are_refused(tmp_path: Path) -> None:
+    path = onnx_files.qdq(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    for one in model.graph.initializer:
+        if (
+            one.data_type == TensorProto.FLOAT
+            and "scale" in one.name
+            and one.name.startswith("fc1")
+        ):
+            one.raw_data = np.full(len(one.raw_data) // 4, 1e-37, np.float32).tobytes()
+    path.write_bytes(model.SerializeToString())
+    line_of(path)
+
+
 def test_what_an_attribute_says_stays_in_the_line(tmp_path: Path) -> None:
     model = onnx.load(onnx_files.qonnx(tmp_path / "net.onnx", bits=4))
     quantizer = next(one for one in model.graph.node if one.op_type == "Quant")
