@@ -51,7 +51,7 @@ class Backward:
         """The same of one chunk, from its states.
 
         on_layer(stage number, flow): sees ∂/∂(output before the clamp and pool) of each weighted
-        layer, (N, OH, OW, out_c), last layer first.
+        layer, (N, OH, OW, out_c), last layer first; in steps as ``pulls.counted`` counts them.
         """
         flows: Maps = {}
         stages = self.datapath.stages
