@@ -61,7 +61,7 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
     flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
     stages = backward.datapath.stages
     program = backward.datapath.program
-    zeros = [program.numbers[program.layers.index(stage.layer)][0].zero for stage in stages]
+    zeros = [program.numbers[stage.number][0].zero for stage in stages]
     units = [unit_of_flow(program, stage.layer) for stage in stages]
 
     def task(chunk: Chunk) -> Gradients:
