@@ -61,7 +61,7 @@ def terms(engine: Engine, x: Tensor, seed: Tensor) -> Tensor:
     backward = Backward(engine.datapath, "ste" if engine.gradient == "ste" else "ste-unclamped")
     program = engine.program
     backward.pulls = [
-        pull_of(program, stage.layer, signed=False) for stage in engine.datapath.stages
+        pull_of(program, stage.number, signed=False) for stage in engine.datapath.stages
     ]
     tape = engine.datapath.run(engine.grid(x), states=True)
     return torch.from_numpy(backward.run(seed.abs().float().numpy(), tape)).double()

@@ -74,11 +74,12 @@ def _worst_path(program: Program, cost: Cost, join: float) -> float:
     """
     behind: dict[int, float] = {}
     readers: dict[int, int] = {}
-    for layer, wire in reversed(list(zip(program.layers, program.wires, strict=True))):
+    there = list(zip(program.layers, program.wires, strict=True))
+    for number, (layer, wire) in reversed(list(enumerate(there))):
         after = 0.0
         if wire.target is not None:
             after = behind[wire.target.map] + join * (readers[wire.target.map] - 1)
-        for place, factors in zip(wire.sources, layer_factors(program, layer), strict=True):
+        for place, factors in zip(wire.sources, layer_factors(program, number), strict=True):
             here = after + cost(layer, factors)
             behind[place.map] = max(behind.get(place.map, -math.inf), here)
             readers[place.map] = readers.get(place.map, 0) + 1

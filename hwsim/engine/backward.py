@@ -36,7 +36,7 @@ class Backward:
         if mode == "ste":
             self.mask |= post_unit.UNSATURATED
         #: One a stage: its transpose behind the gates.
-        self.pulls = [pull_of(datapath.program, stage.layer) for stage in datapath.stages]
+        self.pulls = [pull_of(datapath.program, stage.number) for stage in datapath.stages]
 
     def run(self, seed: F32, tape: Tape) -> F32:
         """∂(Σ seed · logits)/∂x of a batch: seed (N, classes) -> (N, C, H, W), x as the input.
@@ -51,7 +51,7 @@ class Backward:
         """The same of one chunk, from its states.
 
         on_layer(stage number, flow): sees ∂/∂(output before the clamp and pool) of each weighted
-        layer, (N, OH, OW, out_c), last layer first.
+        layer, (N, OH, OW, out_c), last layer first; in steps as ``pulls.counted`` counts them.
         """
         flows: Maps = {}
         stages = self.datapath.stages

@@ -56,14 +56,15 @@ def _to_grid_double(images, act_max, out):  # type: ignore[no-untyped-def]
     """The same of float64 images, whose products with 2^A − 1 do not fit float64.
 
     A pixel is split in two (Veltkamp 1968) whose products do: the upper one names the level, the
-    lower one may move it by one. Every other step is exact too.
+    lower one may move it by one. Every other step is exact too. What is far outside is cut first:
+    2^27 times it may be beyond float64.
     """
     count, channels, height, width = images.shape
     for n in range(count):
         for c in range(channels):
             for y in range(height):
                 for x in range(width):
-                    pixel = images[n, c, y, x]
+                    pixel = min(max(images[n, c, y, x], -1.0), 2.0)
                     scaled = pixel * 134217729.0  # 2^27 + 1
                     upper = scaled - (scaled - pixel)
                     product = upper * act_max

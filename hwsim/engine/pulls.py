@@ -19,7 +19,6 @@ from hwsim.program.layers import (
     AddLayer,
     AffineLayer,
     AverageLayer,
-    Layer,
     LutLayer,
     MacLayer,
     PoolLayer,
@@ -45,14 +44,15 @@ def counted(program: Program, scale: float) -> float:
     return 2.0**-config.act_w if pixels and scale == float(program.input.scale) else scale
 
 
-def pull_of(program: Program, layer: Layer, signed: bool = True) -> Pull:
-    """The transpose of a layer of a program.
+def pull_of(program: Program, number: int, signed: bool = True) -> Pull:
+    """The transpose of a layer of a program, by its number there.
 
     signed: as it is; otherwise with the size of every factor, for sums of the sizes of all terms.
     """
+    layer = program.layers[number]
     if isinstance(layer, PoolLayer):
         return _MaxPool(layer)
-    factors = layer_factors(program, layer)
+    factors = layer_factors(program, number)
     if not signed:
         factors = [np.abs(each) for each in factors]
     if isinstance(layer, MacLayer):
@@ -66,14 +66,16 @@ def pull_of(program: Program, layer: Layer, signed: bool = True) -> Pull:
     return lambda flow, _: tuple(flow * each for each in scaled)
 
 
-def layer_factors(program: Program, layer: Layer) -> list[NDArray[np.float64]]:
+def layer_factors(program: Program, number: int) -> list[NDArray[np.float64]]:
     """For each source, what a step of a sum (of a lut: at each code) does to the output.
 
-    In real units, by output channel; an add has one number a source, an average one.
+    In real units, by output channel; an add has one number a source, an average one. number: of
+    the layer, not the layer: one object may stand in a program twice, and read maps of two steps.
     """
+    layer = program.layers[number]
     if isinstance(layer, PoolLayer):
         return [np.ones(1)]
-    numbers = program.numbers[program.layers.index(layer)]
+    numbers = program.numbers[number]
     # Logits are what the user gets, whatever their step.
     scale = layer.scale if is_last(layer) else counted(program, layer.scale)
     ratio = [scale / counted(program, found.scale) for found in numbers]

@@ -63,11 +63,13 @@ class Post:
 class Stage:
     """A layer, with the max-pool that follows it in the same pass.
 
-    sources, target: as of ``Wire``, target of the pool where there is one. done: maps that nobody
-    reads behind this stage. states of a run: one byte an output (units/post.py); of a max-pool on
-    its own the winners; of a lut the input codes; of the output stage None.
+    number: of the layer in its program, in which one object may be several layers. sources, target:
+    as of ``Wire``, target of the pool where there is one. done: maps that nobody reads behind this
+    stage. states of a run: one byte an output (units/post.py); of a max-pool on its own the
+    winners; of a lut the input codes; of the output stage None.
     """
 
+    number: int
     layer: Layer
     pool: PoolLayer | None
     sources: tuple[Place, ...]
@@ -129,7 +131,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
     number = 0
     while number < len(program.layers):
         layer, wire = program.layers[number], program.wires[number]
-        pool = None
+        first, pool = number, None
         if _fuses(program, number, readers, writers):
             number += 1
             found = program.layers[number]
@@ -137,7 +139,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
         stages.append(
-            Stage(layer, pool, wire.sources, wire.target, sums, _post(layer, program.config))
+            Stage(first, layer, pool, wire.sources, wire.target, sums, _post(layer, program.config))
         )
         number += 1
     alive: set[int] = set()

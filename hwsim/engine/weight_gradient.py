@@ -24,8 +24,10 @@ from hwsim.engine.forward import Chunk, Tape
 from hwsim.engine.kernel_proof import geometry, poison
 from hwsim.engine.kernels import is_thin, windows
 from hwsim.engine.precision import full_float32
+from hwsim.engine.pulls import counted
 from hwsim.engine.stages import slope
-from hwsim.program.layers import MacLayer
+from hwsim.program.layers import Layer, MacLayer, PoolLayer, is_last
+from hwsim.program.program import Program
 
 F32 = NDArray[np.float32]
 
@@ -59,7 +61,8 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
     flow = seed.detach().to("cpu", torch.float32).contiguous().numpy()
     stages = backward.datapath.stages
     program = backward.datapath.program
-    zeros = [program.numbers[program.layers.index(stage.layer)][0].zero for stage in stages]
+    zeros = [program.numbers[stage.number][0].zero for stage in stages]
+    units = [unit_of_flow(program, stage.layer) for stage in stages]
 
     def task(chunk: Chunk) -> Gradients:
         by_weight: list[Tensor] = []
@@ -68,6 +71,8 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
         def on_layer(stage: int, flow: F32) -> None:
             layer = stages[stage].mac
             assert layer is not None
+            if units[stage] != 1:
+                flow = flow * units[stage]
             by_weight.append(
                 weight_gradient(layer, chunk.source(stages[stage]), flow, zeros[stage])
             )
@@ -89,6 +94,17 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
         [_sum(each) for each in zip(*(part.weights for part in parts), strict=True)],
         [_sum(each) for each in zip(*(part.outputs for part in parts), strict=True)],
     )
+
+
+def unit_of_flow(program: Program, layer: Layer) -> np.float32:
+    """What turns the flow at a layer's output into one by its real value.
+
+    1 but where the output has the steps of pixels, which the backward pass counts as 2^-A until it
+    reaches the image (``pulls.counted``).
+    """
+    if isinstance(layer, PoolLayer) or is_last(layer):
+        return np.float32(1)
+    return np.float32(counted(program, layer.scale) / layer.scale)
 
 
 def _sum(tensors: tuple[Tensor, ...]) -> Tensor:

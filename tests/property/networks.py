@@ -25,8 +25,8 @@ layer; more than about thirty layers or twenty maps; sides beyond 40, and beyond
 more than 2000 virtual weights in a layer, so no fan-in beyond that, and no size at which kernels
 change their way (``single_layers``); maps with room between them, or in an order in memory that is
 neither of the two; what needs more than four runs of written lines; words of a last layer that
-nobody reads (m, s); padding behind the image that is not the map's zero point, and clamps of a
-table; programs that are to be refused (tests/unit/test_proof.py).
+nobody reads (m, s); one layer object in two places; padding behind the image that is not the map's
+zero point, and clamps of a table; programs that are to be refused (tests/unit/test_proof.py).
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def shift_off_by_one(run: Run) -> None:
             shift[int(np.argmax(np.abs(stage.mac.multiplier)))] += 1
             wrong = dataclasses.replace(stage.mac, shift=shift)
             layers = [wrong if layer is stage.mac else layer for layer in program.layers]
-            run.backward.pulls[index] = pull_of(program.replace(layers=tuple(layers)), wrong)
+            run.backward.pulls[index] = pull_of(program.replace(layers=tuple(layers)), stage.number)
             return
 
 
@@ -150,7 +150,7 @@ def swapped_sign(run: Run) -> None:
     """Of the largest weight of the first layer."""
     for index, stage in run.stages:
         if stage.mac is not None:
-            factors = layer_factors(run.case.program, stage.mac)[0]
+            factors = layer_factors(run.case.program, stage.number)[0]
             weights = stage.mac.virtual_weights.copy()
             largest = np.abs(weights * factors[:, None]).argmax()
             weights[np.unravel_index(int(largest), weights.shape)] *= -1
@@ -190,7 +190,7 @@ def last_of_ties(run: Run) -> None:
                 continue
             # Fused, it reads what its layer wrote; else a map.
             source = (
-                maps[program.layers.index(stage.layer)] if stage.pool
+                maps[stage.number] if stage.pool
                 else _written(program, stage.sources[0].map, image, maps)
             )  # fmt: skip
             first = 0 if stage.pool else stage.sources[0].channel

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hwsim import Engine, compile
 from hwsim.errors import InputError
+from hwsim.numbers.config import load_config
 from hwsim.program.program import Program
 
 
@@ -64,6 +65,17 @@ def test_a_clamping_engine_answers_what_the_saturated_image_gets(
     assert torch.equal(engine(far), Engine(program)(far.clamp(0, 1)))
     assert torch.equal(engine.integer_logits(far), engine.integer_logits(far.clamp(0, 1)))
     assert torch.equal(engine(images * 1e30), engine((images > 0).float()))
+
+
+@pytest.mark.parametrize("bits", [4, 8, 9, 16])
+@pytest.mark.parametrize("size", [1e30, 2.0**997, 1.7e308])
+def test_a_clamping_engine_saturates_whatever_float64_holds(size: float, bits: int) -> None:
+    """From 2^997 on a white pixel was black once, or of more than 8 bits no code at all."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    program = compile(net, torch.rand(8, 1, 2, 2), load_config("tiny").with_bits(bits))
+    signs = torch.tensor([[[[1.0, -1.0], [-1.0, 1.0]]]], dtype=torch.float64)
+    codes = Engine(program, outside="clamp").grid(signs * size)
+    assert codes.tolist() == ((signs > 0).long() * (2**bits - 1)).permute(0, 2, 3, 1).tolist()
 
 
 @pytest.mark.parametrize("mode", ["ste", "ste-unclamped", "finite-difference"])

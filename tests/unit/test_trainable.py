@@ -221,7 +221,7 @@ def terms(ours: TrainableEngine, x: Tensor, seed: Tensor) -> Gradients:
     engine = ours.engine()
     backward = copy.copy(engine.pullback)
     backward.pulls = [
-        pull_of(engine.program, stage.layer, signed=False) for stage in engine.datapath.stages
+        pull_of(engine.program, stage.number, signed=False) for stage in engine.datapath.stages
     ]
     tape = engine.datapath.run(engine.grid(x), states=True, kept_maps=True)
     found = gradients(backward, tape, seed.abs())
