@@ -54,8 +54,8 @@ def lower(
         Naming the layer, for what does not fit the engine.
     """
     for step in steps.steps:
-        for value in step.sources if step.target is None else (*step.sources, step.target):
-            elements(step.name, value.shape)  # padding alone makes a map of any size
+        for each in (*step.sources, *([step.target] if step.target else [])):
+            elements(step.name, each.shape)  # padding alone makes a map of any size
     layers = [layer_of(step, config, kernel) for step in steps.steps]
     numbers: dict[Value, int] = {steps.input: 0}
 

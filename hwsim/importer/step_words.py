@@ -171,7 +171,7 @@ def lowered_by(step: IntegerStep) -> Fraction:
     )
 
 
-def biases(step: IntegerStep, words: list[int]) -> NDArray[np.int64]:
+def biases(step: IntegerStep, words: Sequence[int]) -> NDArray[np.int64]:
     """Words in the bias memory. Raises CompileError for some beyond 64 bits."""
     if any(not -(2**63) <= word < 2**63 for word in words):
         raise CompileError(
