@@ -69,6 +69,8 @@ class Tensors:
 
     def _external(self, tensor: Any, name: str, size: int) -> bytes:
         """The bytes that a tensor has in a file beside the model."""
+        for entry in tensor.external_data:
+            text(entry.value)  # bytes that are no text are refused
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         at = f"{name}: keeps its values in {location!r}"

@@ -89,6 +89,12 @@ def test_external_data_has_its_place_in_the_file(tmp_path: Path, entries: dict[s
     line_of(external(tmp_path / "net.onnx", location="weights.bin", **entries))
 
 
+def test_external_places_are_text(tmp_path: Path) -> None:
+    path = external(tmp_path / "net.onnx", location="weights.bin")
+    path.write_bytes(path.read_bytes().replace(b"weights.bin", b"weights\xff.bin"[:11]))
+    assert "no text" in line_of(path)
+
+
 def test_external_parts_do_not_overlap(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(bytes(1000))
     model = onnx.load(onnx_files.floating(tmp_path / "net.onnx"))
