@@ -61,7 +61,7 @@ def _run_driver(engine: RtlEngine) -> tuple[float, list[int]]:
 
 
 def _run_batch(backend: RtlBackend) -> float:
-    pixels = torch.from_numpy(image() / network().config.act_max).float()
+    pixels = torch.from_numpy(image() * float(network().input.scale)).float()
     batch = pixels.expand(IMAGES * backend.workers, *pixels.shape)
     before, began = backend.simulated[0], time.perf_counter()
     backend.integer_logits(batch)
