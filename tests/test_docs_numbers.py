@@ -26,6 +26,7 @@ from hwsim.numbers.config import EngineConfig
 from hwsim.program.instruction import FIELDS
 from hwsim.rom import entries
 from hwsim.rom.manifest import Manifest
+from tests.bench.every_command import NETWORKS, ROWS
 from tests.hostile.areas import AREAS
 from tests.hostile.command import PAGE as HOSTILE_PAGE
 from tests.hostile.command import PLACE as HOSTILE_PLACE
@@ -42,8 +43,10 @@ def test_a_table_is_what_its_writer_writes(page: str, name: str) -> None:
 
 def test_every_command_was_run_on_the_weights_that_ship() -> None:
     """Otherwise: python -m tests.bench.every_command --docs"""
-    weights = measured.read("every-command")["weights"]
-    assert weights == {name: zoo.card(name).sha256 for name in weights}
+    found = measured.read("every-command")
+    assert found["head"] == ["command", *NETWORKS]
+    assert [row[0] for row in found["rows"]] == list(ROWS)
+    assert found["weights"] == {name: zoo.card(name).sha256 for name in NETWORKS}
 
 
 def test_every_table_with_a_place_has_a_writer() -> None:
