@@ -119,6 +119,19 @@ def residual_program(config: EngineConfig | None = None) -> Program:
     return Program.graph(config, layers, wires, image, {"model": "residual"})
 
 
+@pytest.fixture
+def program() -> Program:
+    """What ``image`` holds; a module that wants another has a fixture of its own."""
+    return small_program()
+
+
+@pytest.fixture
+def image(program: Program, tmp_path: Path) -> Path:
+    """``program`` saved."""
+    rom.save(program, tmp_path / "net.hne")
+    return tmp_path / "net.hne"
+
+
 def equal(a: Program, b: Program) -> bool:
     """Whether two programs agree in every field and, dtype included, in every array."""
     if [type(layer) for layer in a.layers] != [type(layer) for layer in b.layers]:

@@ -39,7 +39,7 @@ PAGE = Page(
     "docs/networks.md",
     _claims,
     history={
-        "after 40, or 30 of AdamW, it ended at 82.6%, 1.4 points below its 84%": "hwsim train mlperf-resnet8",
+        "it ended at 82.6%, 1.4 points below its 84%": "hwsim train mlperf-resnet8",
         "with AdamW they ended at 85.9%": "hwsim train resnet20",
         "takes 36, 51 and 125 s": "hwsim train",
         "rose by 3 points in the last four of them": "hwsim train cifar-vgg16",

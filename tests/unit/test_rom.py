@@ -27,18 +27,8 @@ from tests.images import (
     refusal,
     small_program,
 )
-
-
-@pytest.fixture
-def program() -> Program:
-    return small_program()
-
-
-@pytest.fixture
-def image(program: Program, tmp_path: Path) -> Path:
-    rom.save(program, tmp_path / "net.hne")
-    return tmp_path / "net.hne"
-
+from tests.images import image as image
+from tests.images import program as program
 
 # --- what is written ------------------------------------------------------------------------------
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from hwsim.engine import reference
-from hwsim.errors import ImageError
 from hwsim.program.program import Program
 from hwsim.rom import image as rom
-from tests.images import contents, equal, forge_line, forge_manifest, residual_program
+from tests.images import contents, equal, forge_line, forge_manifest, refusal, residual_program
+from tests.images import image as image
 
 Json = dict[str, Any]
 
@@ -23,22 +23,6 @@ Json = dict[str, Any]
 @pytest.fixture
 def program() -> Program:
     return residual_program()
-
-
-@pytest.fixture
-def image(program: Program, tmp_path: Path) -> Path:
-    rom.save(program, tmp_path / "net.hne")
-    return tmp_path / "net.hne"
-
-
-def refusal(image: Path) -> str:
-    """The one line with which ``load`` refuses the image."""
-    with pytest.raises(ImageError) as caught:
-        rom.load(image)
-    message = str(caught.value)
-    assert message.startswith(f"{image}: ")
-    assert message.isprintable()
-    return message.removeprefix(f"{image}: ")
 
 
 def test_a_graph_is_read_back_as_it_was(program: Program, image: Path) -> None:

@@ -21,20 +21,9 @@ from tests.images import (
     forge_line,
     forge_manifest,
     refusal,
-    small_program,
 )
-
-
-@pytest.fixture
-def program() -> Program:
-    return small_program()
-
-
-@pytest.fixture
-def image(program: Program, tmp_path: Path) -> Path:
-    rom.save(program, tmp_path / "net.hne")
-    return tmp_path / "net.hne"
-
+from tests.images import image as image
+from tests.images import program as program
 
 # --- damaged images -------------------------------------------------------------------------------
 
