@@ -24,7 +24,7 @@ from hwsim.audit.evidence import Evidence
 from hwsim.audit.flag_texts import BY_KEY
 from hwsim.audit.flags import judge_all
 from hwsim.audit.gradients import NAIVE, examine, usable_losses
-from hwsim.audit.tails import tails
+from hwsim.audit.tails import Tail, tails
 from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
@@ -106,8 +106,8 @@ class Audit:
         yield AuditPhase("repeated inference", 10, self._stability)
         yield AuditPhase("saturation and ties", 1, self._saturation)
         yield AuditPhase("gradients by loss", 18, self._gradients)
-        for depth, tail in tails(self.engine):
-            yield from self._agreement(depth, tail)
+        for tail in tails(self.engine):
+            yield from self._agreement(tail)
         for trial in trials(self.engine, self.settings.effort, tuple(self.sources)):
             yield AuditPhase(trial.name, trial.cost, self._attempt(trial))
         for loss in WATCHED:
@@ -179,31 +179,30 @@ class Audit:
         found.gradients = [examine(self.engine, self.inputs, self.labels, x) for x in losses]
         return found
 
-    def _agreement(self, depth: str, tail: Any) -> Iterator[AuditPhase]:
+    def _agreement(self, tail: Tail) -> Iterator[AuditPhase]:
         def run(_: Evidence) -> Evidence:
             found = self._nothing()
-            maps, labels = self._maps(depth), self.labels.numpy()
-            for step in agreement.widths(tail.config.act_max):
+            maps, labels = self._read_by(tail), self.labels.numpy()
+            for step in agreement.widths(tail.program.config.act_max):
                 found.agreement.append(
                     agreement.directions(
-                        tail, maps, labels, depth=depth, step=step, draws=DIRECTIONS
+                        tail.program, maps, labels, depth=tail.depth, step=step, draws=DIRECTIONS
                     )
                 )
-                if depth == "input":
+                if tail.map is None:
                     few = slice(COORDINATE_IMAGES)
                     found.agreement.append(
-                        agreement.coordinates(tail, maps[few], labels[few], step=step)
+                        agreement.coordinates(tail.program, maps[few], labels[few], step=step)
                     )
             return found
 
-        yield AuditPhase(f"finite differences, {depth}", 120, run)
+        yield AuditPhase(f"finite differences, {tail.depth}", 120, run)
 
-    def _maps(self, depth: str) -> Any:
-        """(N, C, H, W) int64: the integers that the tail at ``depth`` reads."""
-        if depth == "input":
+    def _read_by(self, tail: Tail) -> Any:
+        """(N, C, H, W) int64: the integers of the map where ``tail`` begins."""
+        if tail.map is None:
             return self.engine.grid(self.inputs).transpose(0, 3, 1, 2).astype(np.int64)
-        names = [f"after {stage.name}" for stage in self.engine.datapath.stages]
-        return self.engine.feature_maps(self.inputs)[names.index(depth)].astype(np.int64)
+        return self.engine.feature_maps(self.inputs)[tail.map].astype(np.int64)
 
     def _attempt(self, trial: Trial) -> Callable[[Evidence], Evidence]:
         def run(_: Evidence) -> Evidence:

@@ -6,7 +6,9 @@ no such cut.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 from hwsim.engine.module import Engine
@@ -15,20 +17,34 @@ from hwsim.program.program import Numbers, Program
 from hwsim.program.wires import Input, Place, Wire
 
 
-def tails(engine: Engine) -> Iterator[tuple[str, Program]]:
-    """(depth, network that begins there): the whole network, then what is behind each stage.
+@dataclass(frozen=True)
+class Tail:
+    """What follows a cut. depth: its name, unique in the network. map: which of
+    ``Engine.feature_maps`` it reads, None for the image. program: what follows, a network."""
+
+    depth: str
+    map: int | None
+    program: Program
+
+
+def tails(engine: Engine) -> Iterator[Tail]:
+    """The whole network, then what is behind each stage.
 
     A pool that the engine computes together with the layer before it belongs to that layer's stage,
-    as in Engine.feature_maps; the depth is named after what ends the stage.
+    as in Engine.feature_maps; the depth is named after what ends the stage, and numbered where
+    several layers have that name.
     """
     program = engine.program
-    yield "input", program
+    yield Tail("input", None, program)
     position = 0
-    for stage in engine.datapath.stages[:-1]:
+    seen: Counter[str] = Counter()
+    for number, stage in enumerate(engine.datapath.stages[:-1]):
         position += 2 if stage.pool else 1
+        seen[stage.name] += 1
+        again = f" ({seen[stage.name]})" if seen[stage.name] > 1 else ""
         tail = _behind(program, position)
         if tail is not None:
-            yield f"after {stage.name}", tail
+            yield Tail(f"after {stage.name}{again}", number, tail)
 
 
 def _behind(program: Program, position: int) -> Program | None:

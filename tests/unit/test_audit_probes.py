@@ -46,19 +46,31 @@ def test_a_network_cut_behind_a_layer_gives_the_same_logits(
 ) -> None:
     engine = Engine(program)
     found = list(tails(engine))
-    assert [depth for depth, _ in found] == ["input", "after pool", "after fc0"]
-    maps = [whole(images), *engine.feature_maps(images)]
-    for (_, tail), read in zip(found, maps, strict=True):
-        image = tail.input
+    assert [tail.depth for tail in found] == ["input", "after pool", "after fc0"]
+    maps = engine.feature_maps(images)
+    for tail in found:
+        read = whole(images) if tail.map is None else maps[tail.map]
+        image = tail.program.input
         x = torch.from_numpy(((read - image.zero) * float(image.scale)).astype(np.float32))
-        assert torch.equal(Engine(tail).integer_logits(x), engine.integer_logits(images))
+        assert torch.equal(Engine(tail.program).integer_logits(x), engine.integer_logits(images))
+
+
+def test_layers_of_one_name_are_cut_at_depths_of_their_own() -> None:
+    program = residual_program(load_config("default"))
+    same = [dataclasses.replace(layer, name="block") for layer in program.layers]
+    engine = Engine(program.replace(layers=tuple(same)))
+    found = list(tails(engine))
+    assert [tail.map for tail in found] == [None, 0, 2, 3, 4, 5]
+    assert [tail.depth for tail in found] == [
+        "input", "after block", *(f"after block ({n})" for n in (3, 4, 5, 6))
+    ]  # fmt: skip
 
 
 def test_a_graph_is_cut_only_where_one_map_is_alive() -> None:
     """Behind the second convolution the first one's map is still wanted, for the sum."""
     program = residual_program(load_config("default"))
     engine = Engine(program)
-    found = dict(tails(engine))
+    found = {tail.depth: tail.program for tail in tails(engine)}
     names = ["conv0", "conv1", "add", "lut", "affine", "average"]
     assert [stage.name for stage in engine.datapath.stages[:-1]] == names
     assert list(found) == ["input", *(f"after {name}" for name in names if name != "conv1")]
@@ -80,7 +92,8 @@ def test_a_graph_is_cut_only_where_one_map_is_alive() -> None:
 
 def test_before_a_linear_layer_the_gradient_is_exact(program: Program, images: Tensor) -> None:
     engine = Engine(program)
-    depth, tail = list(tails(Engine(program)))[-1]
+    cut = list(tails(Engine(program)))[-1]
+    depth, tail = cut.depth, cut.program
     maps = engine.feature_maps(images)[-1].astype(np.int64)
     labels = engine(images).argmax(1).numpy()
     row = agreement.directions(tail, maps, labels, depth=depth, step=4, draws=8)
@@ -92,7 +105,8 @@ def test_before_a_linear_layer_the_gradient_is_exact(program: Program, images: T
 def test_a_gradient_of_another_network_is_found_out(
     program: Program, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    depth, tail = list(tails(Engine(program)))[-1]
+    cut = list(tails(Engine(program)))[-1]
+    depth, tail = cut.depth, cut.program
     maps = Engine(program).feature_maps(images)[-1].astype(np.int64)
     labels = Engine(program)(images).argmax(1).numpy()
     slope = agreement._slope
