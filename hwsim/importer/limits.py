@@ -93,6 +93,21 @@ def refuse(name: str, operator: str, why: str, remedy: str) -> CompileError:
     return CompileError(f"{name or '(unnamed)'}: {operator} {why}: {remedy}")
 
 
+def within(name: str, operator: str, axis: int, axes: int) -> int:
+    """An axis of ``axes``, from 0 on. Raises CompileError for one that there is not."""
+    if not -axes <= axis < axes:
+        raise refuse(name, operator, f"works along axis {axis} of {axes}", "export it again")
+    return axis % axes
+
+
+def all_within(name: str, operator: str, chosen: Sequence[int], axes: int) -> list[int]:
+    """Several of them. Raises CompileError as ``within``, and for one that is named twice."""
+    found = [within(name, operator, axis, axes) for axis in chosen]
+    if len(set(found)) != len(found):
+        raise refuse(name, operator, f"names an axis twice: {list(chosen)}", "export it again")
+    return found
+
+
 def check_ends(inputs: int, outputs: int) -> None:
     """Raises CompileError for a network that has not one input and one output."""
     if (inputs, outputs) != (1, 1):

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import HwsimError
-from hwsim.importer.limits import DAMAGED, MISFITS, elements, refuse
+from hwsim.importer.limits import DAMAGED, MISFITS, all_within, elements, refuse
+from hwsim.importer.onnx_axes import axis_of, split_axis
 from hwsim.importer.onnx_file import OnnxNode
 
 Array = NDArray[Any]
@@ -71,7 +72,7 @@ def _folded(node: OnnxNode, given: list[Array | None]) -> Array:
     if kind == "Gather":
         assert given[1] is not None
         elements(node.name, (*given[1].shape, max(1, x.size)))
-        return np.take(x, given[1].astype(np.int64), axis=about.get("axis", 0))
+        return np.take(x, given[1].astype(np.int64), axis=axis_of(node, x.ndim, 0))
     if kind in ("Unsqueeze", "Squeeze"):
         axes = about.get("axes") if len(given) < 2 or given[1] is None else given[1].tolist()
         if kind == "Unsqueeze":
@@ -83,8 +84,8 @@ def _folded(node: OnnxNode, given: list[Array | None]) -> Array:
         assert given[1] is not None
         return x.reshape(reshaped(x.shape, given[1].tolist(), bool(about.get("allowzero", 0))))
     if kind == "Flatten":
-        axis = about.get("axis", 1)
-        return x.reshape(int(np.prod(x.shape[:axis])), -1)
+        before = x.shape[: split_axis(node, x.ndim)]
+        return x.reshape(int(np.prod(before)), -1)
     if kind == "Transpose":
         return np.transpose(x, about.get("perm"))
     if kind == "Slice":
@@ -154,8 +155,10 @@ def slices(node: OnnxNode, given: list[Array | None], axes: int) -> dict[int, sl
     along = lists[2] or list(range(len(starts)))
     steps = lists[3] or [1] * len(starts)
     return {
-        axis % axes: slice(start, end, step)
-        for axis, start, end, step in zip(along, starts, ends, steps, strict=True)
+        axis: slice(start, end, step)
+        for axis, start, end, step in zip(
+            all_within(node.name, node.operator, along, axes), starts, ends, steps, strict=True
+        )
     }
 
 
@@ -164,10 +167,9 @@ def _quantized(node: OnnxNode, x: Array, given: list[Array | None]) -> Array:
     scale, zero = given[1], given[2] if len(given) > 2 else None
     assert scale is not None
     dtype = np.dtype(np.uint8) if zero is None else zero.dtype
-    axis = node.attributes.get("axis", 1)
     shape = [1] * x.ndim
     if scale.size > 1:
-        shape[axis] = scale.size
+        shape[axis_of(node, x.ndim, 1)] = scale.size
     zeros = np.zeros(1) if zero is None else zero.astype(np.float64)
     values = np.rint(x / scale.reshape(shape if scale.size > 1 else [])) + (
         zeros.reshape(shape) if zeros.size > 1 else zeros.reshape(-1)[0]

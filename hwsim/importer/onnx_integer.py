@@ -56,10 +56,16 @@ def dequantize_linear(reader: OnnxValues, node: OnnxNode) -> None:
     """DequantizeLinear of a constant or of a value."""
     name = node.get(0)
     if name in reader.constants:
+        scale = reader.need(node, 1)
         zero = reader.need(node, 2) if node.get(2) else None
+        if zero is not None and zero.size != scale.size:
+            raise refuse(
+                node.name, node.operator,
+                f"has {scale.size} scales and {zero.size} zero points", "quantize again",
+            )  # fmt: skip
         axis = node.attributes.get("axis", 1)
         reader.quantized[node.outputs[0]] = dequantized(
-            node, reader.constants[name], reader.need(node, 1), zero, axis
+            node, reader.constants[name], scale, zero, axis
         )
         return
     reader.meant(node, reader.value(node), codes_of(reader, node, 1, 2, name))
@@ -188,6 +194,9 @@ def qlinear_concat(reader: OnnxValues, node: OnnxNode) -> None:
 def qlinear_softmax(reader: OnnxValues, node: OnnxNode) -> None:
     """QLinearSoftmax of ONNX Runtime."""
     source = taken(reader, node, 0)
+    onnx_moves.check_softmax(
+        node, reader.shapes[source], node.attributes.get("opset", reader.model.opset)
+    )
     reader.writes(
         SoftmaxNode(node.name, node.operator, (source,), node.outputs[0], reader.shapes[source]),
         node.outputs[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from hwsim.importer.graph import (
     ConcatNode,
     PadNode,
+    Shape,
     SliceNode,
     SoftmaxNode,
 )
 from hwsim.importer.limits import refuse
+from hwsim.importer.onnx_axes import axis_of, split_axis
 from hwsim.importer.onnx_file import OnnxNode
 from hwsim.importer.onnx_fold import reshaped, slices
 from hwsim.importer.onnx_values import OnnxValues
@@ -34,7 +37,7 @@ def reshape(reader: OnnxValues, node: OnnxNode) -> None:
         except (ValueError, IndexError):
             new = [0]
     elif node.operator == "Flatten":
-        axis = node.attributes.get("axis", 1) % (len(full) + 1)
+        axis = split_axis(node, len(full))
         new = [int(np.prod(full[:axis])), int(np.prod(full[axis:]))]
     else:
         axes = node.attributes.get("axes")
@@ -107,7 +110,7 @@ def concat(reader: OnnxValues, node: OnnxNode) -> None:
 def concatenation(reader: OnnxValues, node: OnnxNode, names: tuple[str, ...]) -> ConcatNode:
     """The node that puts the channels of these maps behind each other."""
     shapes = [reader.shapes[name] for name in names]
-    axis = node.attributes.get("axis", 1) % (len(shapes[0]) + 1)
+    axis = axis_of(node, len(shapes[0]) + 1, 1)
     if axis != 1 or len({one[1:] for one in shapes}) != 1:
         raise refuse(
             node.name,
@@ -153,7 +156,7 @@ def split(reader: OnnxValues, node: OnnxNode) -> None:
     if sizes is None:
         each = -(-shape[0] // len(node.outputs))
         sizes = [min(each, shape[0] - each * n) for n in range(len(node.outputs))]
-    axis = node.attributes.get("axis", 0) % (len(shape) + 1)
+    axis = axis_of(node, len(shape) + 1, 0)
     if axis != 1 or len(sizes) != len(node.outputs) or sum(sizes) != shape[0] or min(sizes) < 1:
         raise refuse(
             node.name,
@@ -206,6 +209,21 @@ def pad(reader: OnnxValues, node: OnnxNode) -> None:
 def softmax(reader: OnnxValues, node: OnnxNode) -> None:
     """Softmax and LogSoftmax, integers or not."""
     name = reader.value(node)
+    check_softmax(node, reader.shapes[name], reader.model.opset)
     reader.moves(
         SoftmaxNode(node.name, node.operator, (name,), node.outputs[0], reader.shapes[name])
     )
+
+
+def check_softmax(node: OnnxNode, shape: Shape, opset: int) -> None:
+    """Raises CompileError for a softmax of anything but the classes, all that a value holds.
+
+    Up to version 12 it is over all axes from ``axis`` on, then over that axis alone.
+    """
+    axis = axis_of(node, len(shape) + 1, 1 if opset < 13 else -1)
+    over = math.prod(shape[axis - 1 :]) if opset < 13 else shape[axis - 1]
+    if axis == 0 or over != math.prod(shape):
+        raise refuse(
+            node.name, node.operator, f"works along axis {axis} of {[1, *shape]}",
+            "the engine has one vector of classes: flatten the map before it",
+        )  # fmt: skip

@@ -18,7 +18,7 @@ from hwsim.importer.codes import (
     rounded,
 )
 from hwsim.importer.graph import Weights
-from hwsim.importer.limits import refuse
+from hwsim.importer.limits import refuse, within
 from hwsim.importer.onnx_file import OnnxNode
 
 Array = NDArray[Any]
@@ -81,7 +81,9 @@ def dequantized(
         )  # fmt: skip
     zeros = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64).reshape(-1)
     shape = [1] * max(1, values.ndim)
-    axis = axis % max(1, values.ndim)
+    # Of one scale the axis says nothing; its default, 1, does not exist in a vector.
+    one = max(scale.size, zeros.size) == 1
+    axis = 0 if one else within(node.name, node.operator, axis, max(1, values.ndim))
     if not zeros.size:
         raise refuse(node.name, node.operator, "has an empty zero point", "quantize again")
     # Rows that share a scale come as one, but still bring a zero point each.

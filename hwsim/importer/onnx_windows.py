@@ -11,7 +11,7 @@ from hwsim.importer.graph import (
     PoolNode,
     Shape,
 )
-from hwsim.importer.limits import refuse
+from hwsim.importer.limits import all_within, refuse
 from hwsim.importer.onnx_file import OnnxNode
 from hwsim.importer.onnx_values import OnnxValues
 from hwsim.importer.tflite_values import same_sides
@@ -77,7 +77,8 @@ def reduce_mean(reader: OnnxValues, node: OnnxNode) -> None:
     if axes is None and node.get(1):
         axes = reader.need(node, 1).reshape(-1).tolist()
     wanted = list(range(2, len(shape) + 1))
-    if not wanted or sorted(axis % (len(shape) + 1) for axis in axes or ()) != wanted:
+    found = all_within(node.name, node.operator, axes or (), len(shape) + 1)
+    if not wanted or sorted(found) != wanted:
         raise refuse(
             node.name,
             node.operator,

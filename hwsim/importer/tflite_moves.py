@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwsim.importer.graph import ConcatNode, PadNode, ReshapeNode, SoftmaxNode
-from hwsim.importer.limits import refuse
+from hwsim.importer.limits import refuse, within
 from hwsim.importer.tflite_file import Operator, Tensor
 from hwsim.importer.tflite_values import TfliteValues, channels_first
 
@@ -15,7 +15,7 @@ def concat(reader: TfliteValues, op: Operator, out: Tensor) -> None:
     name = reader.name(op)
     sources = tuple(reader.source(op, number) for number in range(len(op.inputs)))
     shapes = [reader.shapes[source] for source in sources]
-    axis = op.option("Axis") % max(1, len(out.shape))
+    axis = within(name, op.name, op.option("Axis"), max(1, len(out.shape)))
     same = len({shape[1:] for shape in shapes}) == 1
     if axis != len(out.shape) - 1 or not same or any(s in reader.flattened for s in sources):
         raise refuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hwsim.importer.graph import AverageNode, FileNode, PoolNode
-from hwsim.importer.limits import refuse
+from hwsim.importer.limits import all_within, refuse
 from hwsim.importer.tflite_file import Operator, Tensor
 from hwsim.importer.tflite_values import TfliteValues
 from hwsim.program.layers import Window
@@ -42,7 +42,7 @@ def mean(reader: TfliteValues, op: Operator, out: Tensor) -> None:
     name, source = reader.name(op), reader.source(op)
     axes = reader.constant(op, 1, None).constant_values.reshape(-1).tolist()
     channels, height, width = reader.source_shape(op, 3)
-    if sorted(axis % 4 for axis in axes) != [1, 2]:
+    if sorted(all_within(name, op.name, axes, 4)) != [1, 2]:
         raise refuse(
             name,
             op.name,

@@ -194,6 +194,65 @@ def test_weights_of_eight_bit_floats_are_not_taken_for_integers(tmp_path: Path) 
     assert "no integers" in line_of(tmp_path / "net.onnx")
 
 
+def edited(path: Path, operator: str, **about: Any) -> Path:
+    """With other attributes of the first node of this operator."""
+    model = onnx.load(path)
+    found = next(one for one in model.graph.node if one.op_type == operator)
+    kept = [one for one in found.attribute if one.name not in about]
+    del found.attribute[:]
+    found.attribute.extend([*kept, *(helper.make_attribute(*pair) for pair in about.items())])
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("operator", "axis"),
+    [("Softmax", 2), ("Softmax", -3), ("Softmax", 32768), ("Flatten", 5), ("Flatten", -5)],
+)
+def test_axes_that_do_not_exist_are_refused(tmp_path: Path, operator: str, axis: int) -> None:
+    path = onnx_files.floating(tmp_path / "net.onnx")
+    assert f"axis {axis}" in line_of(edited(path, operator, axis=axis))
+
+
+@pytest.mark.parametrize("axis", [4, -5, 32768])
+def test_scales_run_along_an_axis_of_their_weights(tmp_path: Path, axis: int) -> None:
+    """It was counted around, so that 32768 was axis 0."""
+    path = onnx_files.qdq(tmp_path / "net.onnx", per_channel=True)
+    model = onnx.load(path)
+    found = next(one for one in model.graph.node if one.input[0] == "w")
+    found.attribute[0].i = axis
+    path.write_bytes(model.SerializeToString())
+    assert f"axis {axis} of 4" in line_of(path)
+
+
+def test_a_zero_point_stands_beside_each_scale(tmp_path: Path) -> None:
+    """One scale and several zero points are nothing that DequantizeLinear has."""
+    path = onnx_files.qdq(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    (zero,) = (one for one in model.graph.initializer if one.name == "zv")
+    zero.CopyFrom(onnx.numpy_helper.from_array(np.array([0, 0, -23, 0], np.int8), "zv"))
+    path.write_bytes(model.SerializeToString())
+    assert "1 scales and 4 zero points" in line_of(path)
+
+
+@pytest.mark.parametrize(("opset", "axis"), [(11, 0), (13, 0), (11, -2), (13, -2)])
+def test_a_softmax_over_images_is_not_dropped(tmp_path: Path, opset: int, axis: int) -> None:
+    """Each image would have the answers 1, 1, 1."""
+    path = edited(onnx_files.floating(tmp_path / "net.onnx", opset=opset), "Softmax", axis=axis)
+    assert "Softmax works along axis 0" in line_of(path)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_a_softmax_over_the_classes_is(tmp_path: Path, axis: int) -> None:
+    path = edited(onnx_files.floating(tmp_path / "net.onnx"), "Softmax", axis=axis)
+    assert load_model(path, data=DATA).program.classes == 3
+
+
+def test_a_flatten_may_count_from_the_end(tmp_path: Path) -> None:
+    path = edited(onnx_files.floating(tmp_path / "net.onnx"), "Flatten", axis=-3)
+    assert load_model(path, data=DATA).program.classes == 3
+
+
 def test_padding_makes_no_map_that_memory_cannot_hold(tmp_path: Path) -> None:
     """Behind it an average of all its pixels, which is a matrix of ones here."""
     path = onnx_files.qoperator(tmp_path / "net.onnx")
