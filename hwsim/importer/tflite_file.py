@@ -29,7 +29,7 @@ BROKEN = (struct.error, ValueError, IndexError, TypeError, OverflowError, Attrib
 OPTIONS = (
     "Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FilterHeight",
     "FilterWidth", "FusedActivationFunction", "WeightsFormat", "Axis", "KeepDims", "Alpha",
-    "Approximate",
+    "Approximate", "Beta",
 )  # fmt: skip
 #: TensorType -> name, NumPy's type and bits of its values.
 TYPES: dict[int, tuple[str, Any]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hwsim.importer.graph import ConcatNode, PadNode, ReshapeNode, SoftmaxNode
@@ -55,10 +57,20 @@ def pad(reader: TfliteValues, op: Operator, out: Tensor) -> None:
 
 
 def softmax(reader: TfliteValues, op: Operator, out: Tensor) -> None:
-    """SOFTMAX and LOG_SOFTMAX: kept for whoever reads the answers."""
-    source, target = reader.source(op), reader.names[out.index]
+    """SOFTMAX and LOG_SOFTMAX of all classes: kept for whoever reads the answers."""
+    name, source, target = reader.name(op), reader.source(op), reader.names[out.index]
     shape = reader.shapes[source]
-    reader.add_node(SoftmaxNode(reader.name(op), op.name, (source,), target, shape))
+    if out.shape[-1:] != (math.prod(shape),):
+        raise refuse(
+            name,
+            op.name,
+            f"works along the last axis of {list(out.shape)}",
+            "the engine has one vector of classes: flatten the map before it",
+        )
+    # Logits are multiplied by it first: its sign turns the order of the answers around.
+    if op.name == "SOFTMAX" and not 0 < op.option("Beta") < math.inf:
+        raise refuse(name, op.name, f"has a beta of {op.option('Beta'):g}", "make it 1")
+    reader.add_node(SoftmaxNode(name, op.name, (source,), target, shape))
 
 
 def reshape(reader: TfliteValues, op: Operator, out: Tensor) -> None:

@@ -330,6 +330,21 @@ def test_tflite_shapes_are_checked_before_they_are_believed(tmp_path: Path) -> N
         line_of(build.save(tmp_path / "net.tflite", [x], [y]))
 
 
+@pytest.mark.parametrize(
+    ("beta", "end"),
+    [(-1.0, [1, 3]), (0.0, [1, 3]), (float("nan"), [1, 3]), (float("inf"), [1, 3]),
+     (1.0, [1, 3, 1])],
+)  # fmt: skip
+def test_a_tflite_softmax_that_changes_the_answer_is_not_dropped(
+    tmp_path: Path, beta: float, end: list[int]
+) -> None:
+    assert "SOFTMAX" in line_of(tflite_files.small(tmp_path / "n.tflite", beta=beta, end=end))
+
+
+def test_a_tflite_softmax_of_the_classes_is(tmp_path: Path) -> None:
+    assert load_model(tflite_files.small(tmp_path / "n.tflite", beta=1.0)).program.classes == 3
+
+
 def test_tflite_cycles_are_refused(tmp_path: Path) -> None:
     build = tflite_files.Builder()
     x, y, z = (build.tensor(name, [1, 4], scale=0.1) for name in "xyz")

@@ -72,7 +72,7 @@ def small(path: Path, **about: Any) -> Path:
     """CONV_2D /2 SAME with ReLU6, MAX_POOL_2D, LOGISTIC, RESHAPE, FULLY_CONNECTED: 7x6x2 -> 3.
 
     about: scale and zero of the input, count of weights, to make files that are wrong; joined, what
-    stands behind the names of layers.
+    stands behind the names of layers; beta of a SOFTMAX behind it all, of answers of this ``end``.
     """
     random = np.random.default_rng(3)
     build = Builder()
@@ -124,6 +124,11 @@ def small(path: Path, **about: Any) -> Path:
         options="FullyConnectedOptions",
         fusedActivationFunction=0,
     )
+    if "beta" in about:
+        end = about.get("end", [1, 3])
+        q = build.tensor("q", end, scale=1 / 256, zero=-128)
+        build.operator("SOFTMAX", [o], [q], options="SoftmaxOptions", beta=about["beta"])
+        o = q
     return build.save(path, [x], [o])
 
 
