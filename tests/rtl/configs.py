@@ -48,4 +48,6 @@ MANY = [
 ]
 #: What also rounds twice: its tests are its own.
 TWICE = _engine(2, 4, 4, mult_w=32, requantization="twice-away")
+#: Whose banks have lines that no address but one with a fault asks for, and fewer than addresses.
+HOLES = _engine(3, 2, 4, wgt_depth=4 * 700)
 ENGINES = MANY if FULL else FEW + [_WIDE] * COVERAGE
