@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hwsim.engine.module import Engine
 from hwsim.engine.reference_lines import execute_lines
 from hwsim.faults import inject
-from tests.property.faults import faults
+from tests.property.faults import faults, overflows
 from tests.property.networks import EXAMPLES, Case, cases
 
 
@@ -18,7 +18,7 @@ from tests.property.networks import EXAMPLES, Case, cases
 def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
     case: Case, data: st.DataObject
 ) -> None:
-    found = data.draw(faults(case.program))
+    found = data.draw(faults(case.program) | overflows(case.program))
     program = inject(case.program, found)
     engine = Engine(program)
     maps = case.images.transpose(0, 2, 3, 1).astype(engine.datapath.map_dtype)
