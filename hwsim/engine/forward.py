@@ -164,7 +164,7 @@ class Datapath:
                     states.append(None)
                 if kept is not None:
                     kept.update(maps)
-                return self._logits(stage, sources[0])
+                return self.logits(stage, sources[0])
             out, state = self._step(stage, sources, states is not None)
             self._write(stage, out, maps)
             if states is not None:
@@ -187,13 +187,14 @@ class Datapath:
             maps[number] = np.empty((len(out), height, width, channels), self.map_dtype)
         maps[number][..., first : first + out.shape[3]] = out
 
-    def _logits(self, stage: Stage, source: NDArray[Any]) -> NDArray[np.int64]:
+    def logits(self, stage: Stage, source: NDArray[Any]) -> NDArray[np.int64]:
+        """Integer logits (N, classes) of what the last stage reads."""
         assert stage.post is not None
-        sums = self._sums(stage, source).reshape(len(source), -1)
+        sums = self.sums(stage, source).reshape(len(source), -1)
         logits = sums.astype(np.int64) + stage.post.bias
         return post_wrap.wrapped(logits, self.config.acc_w) if stage.post.wraps else logits
 
-    def _sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
+    def sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
         """What post takes, exact integers (N, OH, OW, C)."""
         layer = stage.layer
         if stage.sums is not None:
@@ -206,6 +207,10 @@ class Datapath:
         out = np.empty((len(source), height, width, channels), np.int32)
         average_unit.window_sums(source, layer.window.kernel, layer.window.stride, out)
         return out
+
+    def step(self, stage: Stage, sources: list[NDArray[Any]]) -> NDArray[Any]:
+        """What a stage but the last writes, (N, OH, OW, C), of what it reads."""
+        return self._step(stage, sources, False)[0]
 
     def _step(
         self, stage: Stage, sources: list[NDArray[Any]], keep: bool
@@ -227,7 +232,7 @@ class Datapath:
         lanes = stage.sums.lanes if stage.sums is not None else None
         if stage.post.wraps:
             adds = isinstance(stage.layer, AddLayer)
-            sums = sources if adds else [self._sums(stage, sources[0])]
+            sums = sources if adds else [self.sums(stage, sources[0])]
             wrapped(self.config, stage.post, sums, out, state)
         elif isinstance(stage.layer, AddLayer):
             add(stage.post, sources, out, state)
@@ -235,5 +240,5 @@ class Datapath:
             assert isinstance(stage.post.words, Words)
             lanes.codes(sources[0], stage.post.words, stage.post.lo, stage.post.hi, out)
         else:
-            requantize(stage, stage.post, self._sums(stage, sources[0]), out, state)
+            requantize(stage, stage.post, self.sums(stage, sources[0]), out, state)
         return out, state

@@ -61,6 +61,12 @@ class Post:
     away: int | None
     wraps: bool = False
 
+    def of(self, channels: NDArray[np.int64]) -> Post:
+        """The words of some channels, without those for vectors."""
+        rows = (self.multiplier, self.narrow, self.bias, self.shift, self.threshold)
+        some = (one[channels] for one in rows)
+        return Post(*some, self.lo, self.hi, self.negative, None, self.away, self.wraps)
+
 
 @dataclass(eq=False)
 class Stage:
@@ -143,7 +149,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             assert isinstance(found, PoolLayer)
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
-        post = _post(layer, program.config, wraps)
+        post = post_of(layer, program.config, wraps)
         stages.append(Stage(first, layer, pool, wire.sources, wire.target, sums, post))
         number += 1
     alive: set[int] = set()
@@ -172,7 +178,8 @@ def _fuses(
     )
 
 
-def _post(layer: Layer, config: EngineConfig, wraps: bool) -> Post | None:
+def post_of(layer: Layer, config: EngineConfig, wraps: bool = False) -> Post | None:
+    """The words of a layer, None of one without. wraps: no proof covers them."""
     if isinstance(layer, PoolLayer | LutLayer):
         return None
     act_max = config.act_max

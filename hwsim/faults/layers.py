@@ -95,14 +95,39 @@ class FaultyMemory:
         self.read = read or WordReader(clean)
         self._weights = words.get(WEIGHTS, {})
 
-    def layer(self, layer: Layer, place: Placement) -> Layer:
-        """The layer as it is then; itself where nothing of it has changed."""
+    def concerns(self, layer: Layer, place: Placement) -> bool:
+        """Whether a word of the layer has changed, be it read or not."""
+        if isinstance(layer, LutLayer):
+            first, lines = place.table << self.config.act_w, 1 << self.config.act_w
+            return bool(_inside(self.words.get(LUT, {}), first, lines))
+        bases = (
+            (WEIGHTS, place.weight_base, place.weight_lines),
+            (INDEX, place.index_base, place.index_lines),
+            (SCALE, place.channel_base, place.channels),
+            (BIAS, place.channel_base, place.channels),
+        )
+        return any(_inside(self.words.get(name, {}), *lines) for name, *lines in bases)
+
+    def channels(self, place: Placement) -> NDArray[np.int64]:
+        """Outputs of a layer with weights whose scale or bias has changed, rising."""
+        found = [
+            line
+            for name in (SCALE, BIAS)
+            for line, _, _ in _inside(self.words.get(name, {}), place.channel_base, place.channels)
+        ]
+        return np.unique(np.array(found, np.int64))
+
+    def layer(self, layer: Layer, place: Placement, weights: bool = True) -> Layer:
+        """The layer as it is then; itself where nothing of it has changed.
+
+        weights: those of its weights and indices, too.
+        """
         if isinstance(layer, PoolLayer):
             return layer
         if isinstance(layer, LutLayer):
             return self._lut(layer, place)
         post = self.post(layer, place)
-        if isinstance(layer, MacLayer):
+        if isinstance(layer, MacLayer) and weights:
             layer = self._mac(layer, place)
         return dataclasses.replace(layer, **post) if post else layer
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hwsim.engine.module import Engine
 from hwsim.engine.reference_lines import execute_lines
 from hwsim.faults import inject
+from hwsim.faults.trials import Trials
 from tests.property.faults import faults, overflows
 from tests.property.networks import EXAMPLES, Case, cases
 
@@ -32,3 +33,20 @@ def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
                 got = codes[by_name[layer.name]][n].transpose(2, 0, 1)
                 assert (got == np.array(outcome.output)).all(), layer.name
         assert tape.logits[n].tolist() == [value[0][0] for value in outcomes[-1].output]
+
+
+@settings(max_examples=2 * EXAMPLES, deadline=None)
+@given(cases(), st.data())
+def test_trials_answer_what_an_engine_with_the_faults_answers(
+    case: Case, data: st.DataObject
+) -> None:
+    engine = Engine(case.program)
+    maps = case.images.transpose(0, 2, 3, 1).astype(engine.datapath.map_dtype)
+    trials = Trials(case.program, maps)
+    clean = engine.answer(maps)
+    for _ in range(3):
+        found = data.draw(faults(case.program) | overflows(case.program))
+        expected = Engine(inject(case.program, found)).answer(maps)
+        answers = trials.run(found)
+        assert (answers.logits == expected).all()
+        assert answers.moved.tolist() == np.flatnonzero((expected != clean).any(1)).tolist()
