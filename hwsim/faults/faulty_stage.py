@@ -11,6 +11,7 @@ from hwsim.engine.requantizing import wrapped
 from hwsim.engine.stages import Post, Stage, post_of
 from hwsim.faults.deltas import I64, Delta
 from hwsim.faults.layers import FaultyMemory
+from hwsim.faults.pieces import in_pieces
 from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer
 from hwsim.units import pool as pool_unit
 from hwsim.units import post_wrap
@@ -26,7 +27,8 @@ class FaultyStage:
     """What faults make of one stage.
 
     layer: with its faulty scales, biases or table, and clean weights. delta: what its weights add.
-    channels: outputs that may be others, rising; None for all.
+    channels: outputs that may be others, rising; None for all. wrapped: accumulators that wrapped,
+    and p or logits, of all images that passed.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class FaultyStage:
     ) -> None:
         self._trials, self._stage, self._layer, self._delta = trials, stage, layer, delta
         self._config, self._channels = trials.program.config, channels
+        self.wrapped = (0, 0)
         self._post: Post | None = None
         if not isinstance(layer, LutLayer):
             self._post = post_of(layer, self._config, wraps=True)
@@ -106,7 +109,8 @@ class FaultyStage:
         return self._finished([self._all_sums(sources[0])], self._post)
 
     def _all_sums(self, source: NDArray[Any]) -> I64:
-        sums = self._trials.datapath.sums(self._stage, source).astype(np.int64)
+        sums = in_pieces(lambda one: self._trials.datapath.sums(self._stage, one), [source])
+        sums = sums.astype(np.int64)
         if self._delta is not None:
             self._delta.add(source, self._delta.rows, sums)
         return sums
@@ -114,23 +118,36 @@ class FaultyStage:
     def logits(self, source: NDArray[Any]) -> I64:
         """Of a last stage."""
         assert self._post is not None
-        logits = self._all_sums(source).reshape(len(source), -1) + self._post.bias
-        return post_wrap.wrapped(logits, self._config.acc_w)
+        return self._logits(self._all_sums(source), self._post)
 
-    def clean_logits(self) -> I64:
-        """Of a last stage, of all images as they come here without faults."""
-        rows = np.arange(len(self._trials.images))
-        source = self._trials.clean(self._stage, None)[0]
-        found = self._trials.logits.copy()
+    def clean_logits(self, rows: I64) -> I64:
+        """Of a last stage, of images that came here as ever."""
+        source = self._trials.clean(self._stage, rows)[0]
         if self._channels is None:
             return self.logits(source)
         assert self._post is not None
-        sums = self._sums(rows, source).reshape(len(rows), -1) + self._post.bias[self._channels]
-        found[:, self._channels] = post_wrap.wrapped(sums, self._config.acc_w)
+        found = self._trials.logits[rows]
+        found[:, self._channels] = self._logits(self._sums(rows, source), self._some)
         return found
+
+    def _logits(self, sums: I64, post: Post) -> I64:
+        """Of exact accumulators (N, 1, 1, C)."""
+        self._count([sums], post)
+        wide = sums.reshape(len(sums), -1) + post.bias
+        return post_wrap.wrapped(wide, self._config.acc_w)
+
+    def _count(self, sources: list[NDArray[Any]], post: Post) -> None:
+        """What wraps of sums, or of the two maps of an addition."""
+        m, b, spare = post.multiplier, post.bias, post_wrap.spare_bits(self._config)
+        if len(sources) == 2:
+            more = 0, post_wrap.add_overflows(*sources, m[0], m[1], b[0], spare)
+        else:
+            more = post_wrap.overflows(sources[0].astype(np.int64), m, b, spare, self._stage.last)
+        self.wrapped = self.wrapped[0] + more[0], self.wrapped[1] + more[1]
 
     def _finished(self, sources: list[NDArray[Any]], post: Post) -> NDArray[Any]:
         """Codes of exact accumulators, or of the two maps of an addition, pooled."""
+        self._count(sources, post)
         kind = self._trials.datapath.map_dtype
         codes = np.empty(sources[0].shape, kind)
         wrapped(self._config, post, sources, codes, None)

@@ -24,13 +24,12 @@ from hwsim.faults.fault import Fault
 from hwsim.faults.faulty_stage import FaultyStage
 from hwsim.faults.inject import held_words
 from hwsim.faults.layers import FaultyMemory, Readers
+from hwsim.faults.pieces import cut, in_pieces
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
 from hwsim.rom.words import WordReader
 
 Maps = dict[int, NDArray[Any]]
-#: Images of a piece; there are few sizes, because kernels are proved for each.
-SIZES = (1, 4, 16, 64)
 #: Bytes that the clean accumulators of all layers may take.
 BUDGET = 1 << 30
 
@@ -40,10 +39,13 @@ class Answers:
     """What faults made of the images.
 
     logits: int64 (N, classes). moved: images whose logits are not what they were, rising.
+    sums, products: accumulators that wrapped, and p or logits, over all images.
     """
 
     logits: NDArray[np.int64]
     moved: NDArray[np.int64]
+    sums: int
+    products: int
 
 
 class Trials:
@@ -124,6 +126,7 @@ class _Run:
         self._trials, self._memory = trials, memory
         self.rows = np.zeros(0, np.int64)
         self.moved: Maps = {}
+        self._wrapped = np.zeros(2, np.int64)
 
     def answers(self) -> Answers:
         trials = self._trials
@@ -133,18 +136,21 @@ class _Run:
                 return self._logits(stage, faulty)
             touched = [place.map in self.moved for place in stage.sources]
             if len(self.rows) and (any(touched) or faulty):
-                self._write(stage, in_pieces(self._step(stage, faulty), self._sources(stage)))
+                self._write(stage, self._step(stage, faulty))
             if faulty is not None:
                 self._diverge(stage, faulty)
+                self._wrapped += faulty.wrapped
             for number in stage.done:
                 self.moved.pop(number, None)
             self._settle()
         raise AssertionError("a checked program ends in its output layer")
 
-    def _step(self, stage: Stage, faulty: FaultyStage | None) -> Any:
+    def _step(self, stage: Stage, faulty: FaultyStage | None) -> NDArray[Any]:
+        """What the stage makes of the images that differ."""
         if faulty is not None:
-            return lambda *sources: faulty.output(list(sources))
-        return lambda *sources: self._trials.datapath.step(stage, list(sources))
+            return faulty.output(self._sources(stage))
+        step = self._trials.datapath.step
+        return in_pieces(lambda *sources: step(stage, list(sources)), self._sources(stage))
 
     def _sources(self, stage: Stage) -> list[NDArray[Any]]:
         """What the stage reads of the images that differ."""
@@ -166,8 +172,7 @@ class _Run:
     def _diverge(self, stage: Stage, faulty: FaultyStage) -> None:
         """Images that were as ever, and are not any more behind this stage."""
         trials = self._trials
-        others = np.setdiff1d(np.arange(len(trials.images)), self.rows, assume_unique=True)
-        new, out = faulty.diverging(others)
+        new, out = faulty.diverging(self._others())
         if not len(new):
             return
         # All maps that differ for some image are kept for all images that differ.
@@ -180,6 +185,11 @@ class _Run:
         if number not in self.moved:
             self.moved[number] = trials.written(number)[self.rows].copy()
         self.moved[number][before:, ..., first : first + out.shape[3]] = out
+
+    def _others(self) -> NDArray[np.int64]:
+        """Images that do not differ."""
+        every = np.arange(len(self._trials.images))
+        return np.setdiff1d(every, self.rows, assume_unique=True)
 
     def _settle(self) -> None:
         """Forget images whose maps are all as they were."""
@@ -195,32 +205,20 @@ class _Run:
 
     def _logits(self, stage: Stage, faulty: FaultyStage | None) -> Answers:
         trials = self._trials
-        logits = faulty.clean_logits() if faulty else trials.logits.copy()
-        if len(self.rows):
-            each = faulty.logits if faulty else lambda s: trials.datapath.logits(stage, s)
-            logits[self.rows] = in_pieces(each, self._sources(stage))
-        return Answers(logits, np.flatnonzero((logits != trials.logits).any(1)))
+        logits, sources = trials.logits.copy(), self._sources(stage)
+        if faulty is not None:
+            others = self._others()
+            logits[others] = faulty.clean_logits(others)
+            if len(self.rows):
+                logits[self.rows] = faulty.logits(sources[0])
+            self._wrapped += faulty.wrapped
+        elif len(self.rows):
+            each = trials.datapath.logits
+            logits[self.rows] = in_pieces(lambda one: each(stage, one), sources)
+        moved = np.flatnonzero((logits != trials.logits).any(1))
+        return Answers(logits, moved, *self._wrapped.tolist())
 
 
 def _integers(sums: NDArray[Any]) -> NDArray[Any]:
     """Exact sums as integers, of 32 bits where their type says that they fit."""
     return sums.astype(np.int32 if sums.dtype in NARROW else np.int64)
-
-
-def cut(images: NDArray[Any]) -> list[NDArray[Any]]:
-    """In pieces of the largest size; none of no images but one piece."""
-    return [images[n : n + SIZES[-1]] for n in range(0, max(1, len(images)), SIZES[-1])]
-
-
-def in_pieces(task: Any, sources: list[NDArray[Any]]) -> NDArray[Any]:
-    """``task`` of the images in pieces of one of few sizes; what fills them up is cut off again."""
-    count = len(sources[0])
-    found = []
-    for start in range(0, count, SIZES[-1]):
-        pieces = [one[start : start + SIZES[-1]] for one in sources]
-        here = len(pieces[0])
-        size = next(one for one in SIZES if one >= here)
-        if size > here:
-            pieces = [np.concatenate([one, np.repeat(one[:1], size - here, 0)]) for one in pieces]
-        found.append(task(*pieces)[:here])
-    return np.concatenate(found) if found else task(*sources)
