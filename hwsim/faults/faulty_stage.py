@@ -133,7 +133,7 @@ class FaultyStage:
     def _logits(self, sums: I64, post: Post) -> I64:
         """Of exact accumulators (N, 1, 1, C)."""
         self._count([sums], post)
-        wide = sums.reshape(len(sums), -1) + post.bias
+        wide = sums[:, 0, 0] + post.bias
         return post_wrap.wrapped(wide, self._config.acc_w)
 
     def _count(self, sources: list[NDArray[Any]], post: Post) -> None:

@@ -140,7 +140,7 @@ def _task(target: Target, ready: Bench, plan: Plan, cell: Cell, first: int, coun
 
 
 def _stable(trials: Sequence[Row], ready: Bench, within: float) -> bool:
-    """Whether both intervals are narrow: where nothing has been seen, the mean alone says little."""
+    """Whether both intervals are narrow: where nothing was seen, the mean alone says little."""
     low, high = _harmful(trials).interval
     return within > 0 and _half(trials, ready) <= within and (high - low) / 2 <= SHARE
 
