@@ -63,9 +63,11 @@ class Post:
 
     def of(self, channels: NDArray[np.int64]) -> Post:
         """The words of some channels, without those for vectors."""
-        rows = (self.multiplier, self.narrow, self.bias, self.shift, self.threshold)
-        some = (one[channels] for one in rows)
-        return Post(*some, self.lo, self.hi, self.negative, None, self.away, self.wraps)
+        return Post(
+            self.multiplier[channels], self.narrow[channels], self.bias[channels],
+            self.shift[channels], self.threshold[channels], self.lo, self.hi, self.negative, None,
+            self.away, self.wraps,
+        )  # fmt: skip
 
 
 @dataclass(eq=False)

@@ -42,10 +42,9 @@ class FaultyStage:
         self._trials, self._stage, self._layer, self._delta = trials, stage, layer, delta
         self._config, self._channels = trials.program.config, channels
         self.wrapped = (0, 0)
-        self._post: Post | None = None
-        if not isinstance(layer, LutLayer):
-            self._post = post_of(layer, self._config, wraps=True)
-            self._some = self._post if channels is None else self._post.of(channels)
+        post = post_of(layer, self._config, wraps=True)
+        self._post = post
+        self._some = post if post is None or channels is None else post.of(channels)
 
     @classmethod
     def of(cls, trials: Trials, stage: Stage, memory: FaultyMemory) -> FaultyStage | None:
@@ -77,6 +76,7 @@ class FaultyStage:
             if self._channels is None:
                 out = whole = self.output(sources)
             else:
+                assert self._some is not None
                 out, whole = self._finished([self._sums(some, sources[0])], self._some), there
                 there = there[..., self._channels]
             differs = (out != there).any((1, 2, 3))
@@ -93,7 +93,8 @@ class FaultyStage:
         clean = self._trials.sums(self._stage)[self._channels][:, rows]
         sums = np.ascontiguousarray(clean.transpose(1, 2, 3, 0), np.int64)
         if self._delta is not None:
-            self._delta.add(source, np.searchsorted(self._channels, self._delta.rows), sums)
+            at = np.searchsorted(self._channels, self._delta.rows).astype(np.int64)
+            self._delta.add(source, at, sums)
         return sums
 
     def output(self, sources: list[NDArray[Any]]) -> NDArray[Any]:
@@ -125,7 +126,7 @@ class FaultyStage:
         source = self._trials.clean(self._stage, rows)[0]
         if self._channels is None:
             return self.logits(source)
-        assert self._post is not None
+        assert self._some is not None
         found = self._trials.logits[rows]
         found[:, self._channels] = self._logits(self._sums(rows, source), self._some)
         return found
@@ -140,7 +141,8 @@ class FaultyStage:
         """What wraps of sums, or of the two maps of an addition."""
         m, b, spare = post.multiplier, post.bias, post_wrap.spare_bits(self._config)
         if len(sources) == 2:
-            more = 0, post_wrap.add_overflows(*sources, m[0], m[1], b[0], spare)
+            one, two = sources
+            more = 0, post_wrap.add_overflows(one, two, m[0], m[1], b[0], spare)
         else:
             more = post_wrap.overflows(sources[0].astype(np.int64), m, b, spare, self._stage.last)
         self.wrapped = self.wrapped[0] + more[0], self.wrapped[1] + more[1]

@@ -143,7 +143,7 @@ class FaultyMemory:
 
     # --- scale and bias ---------------------------------------------------------------------------
 
-    def post(self, layer: Any, place: Placement) -> dict[str, NDArray[Any]]:
+    def post(self, layer: Any, place: Placement) -> dict[str, Any]:
         """The arrays of scale and bias that are not what they were.
 
         Of an addition the second row is the one that is shifted, and the first one that has b.
@@ -151,7 +151,7 @@ class FaultyMemory:
         scales = _inside(self.words.get(SCALE, {}), place.channel_base, place.channels)
         biases = _inside(self.words.get(BIAS, {}), place.channel_base, place.channels)
         adds = isinstance(layer, AddLayer)
-        fields: dict[str, NDArray[Any]] = {}
+        fields: dict[str, Any] = {}
         if scales:
             fields = dict(multiplier=layer.multiplier.copy(), shift=layer.shift.copy())
         for line, _, word in scales:

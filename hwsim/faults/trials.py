@@ -124,7 +124,7 @@ class _Run:
 
     def __init__(self, trials: Trials, memory: FaultyMemory) -> None:
         self._trials, self._memory = trials, memory
-        self.rows = np.zeros(0, np.int64)
+        self.rows: NDArray[np.int64] = np.zeros(0, np.int64)
         self.moved: Maps = {}
         self._wrapped = np.zeros(2, np.int64)
 

@@ -40,8 +40,10 @@ class Target:
 
     def opened(self) -> OpenedNetwork:
         """The network and all of its images."""
-        paths = (None if one is None else Path(one) for one in (self.data, self.calibration))
-        choice = DataChoice(*paths, self.bounds)
+        data, calibration = (
+            None if one is None else Path(one) for one in (self.data, self.calibration)
+        )
+        choice = DataChoice(data, calibration, self.bounds)
         return open_subject(self.model, self.config, self.bits, choice=choice)
 
 
