@@ -93,7 +93,7 @@ class FaultyStage:
         clean = self._trials.sums(self._stage)[self._channels][:, rows]
         sums = np.ascontiguousarray(clean.transpose(1, 2, 3, 0), np.int64)
         if self._delta is not None:
-            at = np.searchsorted(self._channels, self._delta.rows).astype(np.int64)
+            at = np.asarray(np.searchsorted(self._channels, self._delta.rows), np.int64)
             self._delta.add(source, at, sums)
         return sums
 
