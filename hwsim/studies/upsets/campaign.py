@@ -53,6 +53,8 @@ class Plan:
         for rate in self.rates:
             if not 0 < rate <= 1:
                 raise InputError(f"a rate is a probability above 0 and up to 1, not {rate:g}")
+        if not self.memories:
+            raise InputError(f"no memory was given to upset: choose from {', '.join(MEMORIES)}")
         for memory in self.memories:
             if memory not in MEMORIES:
                 raise InputError(f"no memory is called {memory!r}: {', '.join(MEMORIES)}")
