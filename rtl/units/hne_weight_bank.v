@@ -10,6 +10,8 @@ module hne_weight_bank #(
     parameter integer WGT_W = 8,
     // Words: the depth of the memory.
     parameter integer LINES = 4096,
+    // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
+    parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a line. Follows from LINES: leave it.
@@ -19,28 +21,44 @@ module hne_weight_bank #(
     input  wire              read_i,
     input  wire [LINE_W-1:0] line_i,
     output wire [ WGT_W-1:0] word_o,
+    // Two cycles after a read of the expander: its word is wrong.
+    output wire              wrong_o,
     // Memory bus, while idle: a cycle before the memory takes it.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       8:0] mem_field_i,
     input  wire [LINE_W-1:0] mem_line_i,
-    input  wire [ WGT_W-1:0] mem_wdata_i
+    input  wire [ WGT_W-1:0] mem_wdata_i,
+    input  wire [       7:0] mem_flip_i
 );
 
   reg we_q, re_q;
   reg [LINE_W-1:0] line_q;
   reg [ WGT_W-1:0] wdata_q;
+  reg [7:0] flip_q;
+  wire wrong;
 
   always @(posedge clk_i) begin
     we_q    <= mem_we_i && mem_field_i == BANK[8:0];
     re_q    <= mem_re_i;
     line_q  <= mem_line_i;
     wdata_q <= mem_wdata_i;
+    flip_q  <= mem_flip_i;
   end
 
-  hne_ram #(
+  hne_watch #(
+      .ECC(ECC)
+  ) u_watch (
+      .clk_i(clk_i),
+      .read_i(read_i),
+      .wrong_i(wrong),
+      .wrong_o(wrong_o)
+  );
+
+  hne_ecc_ram #(
       .WIDTH(WGT_W),
       .DEPTH(LINES),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .INIT_NAME("weights"),
       .INIT_FIELD(BANK)
@@ -49,9 +67,11 @@ module hne_weight_bank #(
       .we_i(we_q),
       .waddr_i(line_q),
       .wdata_i(wdata_q),
+      .flip_i(flip_q),
       .re_i(read_i || re_q),
       .raddr_i(re_q ? line_q : line_i),
-      .rdata_o(word_o)
+      .rdata_o(word_o),
+      .wrong_o(wrong)
   );
 
 endmodule
