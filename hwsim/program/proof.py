@@ -86,8 +86,8 @@ def _check_units(program: Program) -> None:
                 )
             if config.tile_depth < 2:
                 raise CompileError(
-                    f"{layer.name}: an addition takes two columns of the tile buffer, configuration "
-                    f"{config.name} has TILE_DEPTH {config.tile_depth}"
+                    f"{layer.name}: an addition takes two columns of the tile buffer, "
+                    f"configuration {config.name} has TILE_DEPTH {config.tile_depth}"
                 )
         elif isinstance(layer, AverageLayer | AffineLayer):
             lacks = "" if config.average else "average"

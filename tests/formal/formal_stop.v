@@ -69,11 +69,11 @@ module formal_stop #(
   );
 
   // State of the sequencer: 1 the first fetch, 3 a fetch.
-  wire \dut.gen_wrong.wrong_q ;
-  wire [2:0] \dut.state_q ;
-  wire [4:0] \dut.count_q ;
-  wire [1:0] \dut.word_we_q ;
-  wire [5:0] \dut.address_q ;
+  (* hierconn *) wire \dut.gen_wrong.wrong_q ;
+  (* hierconn *) wire [2:0] \dut.state_q ;
+  (* hierconn *) wire [4:0] \dut.count_q ;
+  (* hierconn *) wire [1:0] \dut.word_we_q ;
+  (* hierconn *) wire [5:0] \dut.address_q ;
 
   reg past = 1'b0;
   // A wrong word in this inference; and since when no layer runs.
@@ -99,7 +99,8 @@ module formal_stop #(
   always @(posedge clk) begin
     if (past && !rst) begin
       assert (seen == \dut.gen_wrong.wrong_q || idle);
-      if (!idle && !run && !send && late) assert (\dut.state_q == 3'd3 && \dut.count_q <= behind);
+      if (!run)
+        assert (behind == 4'd15 || (\dut.state_q == 3'd3 && {1'b0, behind} == \dut.count_q ));
       if (\dut.state_q == 3'd3) assert (\dut.count_q <= 5'd17);
       if (word_we) begin
         assert (\dut.state_q == 3'd3 || \dut.state_q == 3'd1);
@@ -115,6 +116,7 @@ module formal_stop #(
   always @(posedge clk) begin
     if (past && !rst && seen) begin
       assert (!send && !done && !load);
+      assert (\dut.state_q == 3'd0 || \dut.state_q == 3'd1 || \dut.state_q == 3'd3 || run);
       if (!idle_p && idle) assert (error && cause == CAUSE_MEMORY);
       assert (!input_load);
     end

@@ -518,7 +518,15 @@ _POST_VALUES = Proof(
     "(average), with both products of an add, T[a] of the layer's table; acc + b in the last "
     "layer; drains back to back or apart",
     top="formal_post_values",
-    sources=("hne_post", "hne_post_lane", "hne_row_tiles", "hne_lut", "hne_ram"),
+    sources=(
+        "hne_post",
+        "hne_post_lane",
+        "hne_row_tiles",
+        "hne_lut",
+        "hne_watch",
+        "hne_ecc_ram",
+        "hne_ram",
+    ),
     parameters={"COLS": 2, "ACT_W": 2, "ACC_W": 4, "MULT_W": 2, "LUT_TABLES": 2},
     mode="bmc",
     depth=24,
