@@ -19,7 +19,7 @@ from pydantic import (
 
 from hwsim.errors import ConfigError, InputError
 from hwsim.files.reading import MAX_TEXT, read_regular
-from hwsim.numbers.ecc import ECC, Ecc
+from hwsim.numbers.ecc import ECC, Ecc, check_bits
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,6 +139,10 @@ class EngineConfig(BaseModel):
     def addr_w(self) -> int:
         """Bits of a layer-relative real-weight address."""
         return max(1, math.ceil(math.log2(self.wgt_depth)))
+
+    def stored_bits(self, width: int) -> int:
+        """Bits that a word of ``width`` bits takes in a memory, its check bits included."""
+        return width + check_bits(self.ecc, width)
 
     def replace(self, **changes: Any) -> EngineConfig:
         """A validated copy; changing a width re-derives ``acc_w`` unless it is given too."""

@@ -16,7 +16,9 @@ module hne_mem_bus #(
     // Bits of a bias, at most 64: each is a register here.
     parameter integer BIAS_W = 48,
     // Bits of a word of a table, at most 64: each is a register here.
-    parameter integer LUT_W = 8
+    parameter integer LUT_W = 8,
+    // 0: no check bits are written wrong: see hne_ecc_ram.
+    parameter integer ECC = 0
 ) (
     input  wire               clk_i,
     input  wire               idle_i,
@@ -67,7 +69,7 @@ module hne_mem_bus #(
   reg [8:0] field1_q;
   reg [31:0] line1_q, line2_q;
   reg [63:0] wdata1_q, wdata2_q;
-  reg [7:0] flip1_q, flip2_q;
+  wire [7:0] flip1;
   reg [SCALE_W-1:0] scale_q;
   reg [BIAS_W-1:0] bias_q;
   reg [LUT_W-1:0] lut_q;
@@ -85,7 +87,7 @@ module hne_mem_bus #(
   assign early_field_o = field1_q;
   assign early_line_o = line1_q;
   assign early_wdata_o = wdata1_q;
-  assign early_flip_o = flip1_q;
+  assign early_flip_o = flip1;
   assign program_we_o = program_we2_q;
   assign scale_we_o = scale_we2_q;
   assign bias_we_o = bias_we2_q;
@@ -93,7 +95,22 @@ module hne_mem_bus #(
   assign re_o = re2_q;
   assign line_o = line2_q;
   assign wdata_o = wdata2_q;
-  assign flip_o = flip2_q;
+
+  hne_late #(
+      .ECC(ECC)
+  ) u_early_flip (
+      .clk_i(clk_i),
+      .now_i(flip_i),
+      .late_o(flip1)
+  );
+
+  hne_late #(
+      .ECC(ECC)
+  ) u_flip (
+      .clk_i(clk_i),
+      .now_i(flip1),
+      .late_o(flip_o)
+  );
 
   always @(posedge clk_i) begin
     weights_we1_q <= write && space_i == SPACE_WEIGHTS;
@@ -107,7 +124,6 @@ module hne_mem_bus #(
     field1_q      <= field_i;
     line1_q       <= line_i;
     wdata1_q      <= wdata_i;
-    flip1_q       <= flip_i;
     re2_q         <= re1_q;
     program_we2_q <= program_we1_q;
     scale_we2_q   <= scale_we1_q;
@@ -116,7 +132,6 @@ module hne_mem_bus #(
     space2_q      <= space1_q;
     line2_q       <= line1_q;
     wdata2_q      <= wdata1_q;
-    flip2_q       <= flip1_q;
     space3_q      <= space2_q;
     space4_q      <= space3_q;
     scale_q       <= scale_i;

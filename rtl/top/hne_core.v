@@ -163,7 +163,8 @@ module hne_core #(
   wire [31:0] mem1_line, mem2_line;
   wire [63:0] mem1_wdata, mem2_wdata;
   wire [7:0] mem1_flip, mem2_flip;
-  wire wrong_program, wrong_instruction, wrong_weights, wrong_post;
+  wire wrong_program, wrong_instruction;
+  wire [1:0] wrong_weights, wrong_post;
   wire [WGT_W-1:0] mem_weight;
   wire [ADDR_W:0] mem_index;
   wire [SCALE_W-1:0] mem_scale;
@@ -184,7 +185,8 @@ module hne_core #(
       .ADDR_W (ADDR_W),
       .SCALE_W(SCALE_W),
       .BIAS_W (BIAS_W),
-      .LUT_W  (ACT_W)
+      .LUT_W  (ACT_W),
+      .ECC    (ECC)
   ) u_mem_bus (
       .clk_i(clk_i),
       .idle_i(idle),
@@ -269,7 +271,7 @@ module hne_core #(
       .bad_size_i(bad_size),
       .bad_place_i(bad_place),
       .wrong_instruction_i(wrong_instruction),
-      .wrong_word_i(wrong_weights || wrong_post),
+      .wrong_word_i({wrong_weights, wrong_post}),
       .input_load_o(input_load),
       .input_done_i(input_done),
       .input_error_i(input_error),

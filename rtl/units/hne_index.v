@@ -257,7 +257,8 @@ module hne_index #(
       ) u_source (
           .clk_i(clk_i),
           .en_i((move_i && enter) || mem_re_i),
-          .watch_i(move_i && enter && !dense_q),
+          .dense_i(dense_q),
+          .bus_i(mem_re_i),
           .line_i(mem_re_i ? mem_line_i : line_q),
           .we_i(mem_we_i),
           .field_i(mem_field_i),

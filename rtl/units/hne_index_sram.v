@@ -20,8 +20,9 @@ module hne_index_sram #(
 ) (
     input  wire                   clk_i,
     input  wire                   en_i,
-    // The line that is read is one of the layer's.
-    input  wire                   watch_i,
+    // The layer counts its addresses; the memory bus reads: the line that is read is not the layer's.
+    input  wire                   dense_i,
+    input  wire                   bus_i,
     input  wire [     LINE_W-1:0] line_i,
     // Memory bus, while idle.
     input  wire                   we_i,
@@ -35,29 +36,29 @@ module hne_index_sram #(
     output wire                   wrong_o
 );
 
-  wire [ROWS-1:0] wrong, watched;
+  wire [ROWS-1:0] wrong;
+  wire watch;
 
-  hne_any #(
-      .ECC(ECC),
+  hne_watch #(
+      .ECC  (ECC),
       .COUNT(ROWS)
-  ) u_any (
+  ) u_watch (
       .clk_i(clk_i),
-      .wrong_i(watched),
+      .read_i(watch),
+      .wrong_i(wrong),
       .wrong_o(wrong_o)
   );
 
   genvar r;
   generate
-    for (r = 0; r < ROWS; r = r + 1) begin : gen_row
-      hne_watch #(
-          .ECC(ECC)
-      ) u_watch (
-          .clk_i(clk_i),
-          .read_i(watch_i),
-          .wrong_i(wrong[r]),
-          .wrong_o(watched[r])
-      );
+    if (ECC != 0) begin : gen_watch
+      assign watch = en_i && !bus_i && !dense_i;
+    end else begin : gen_blind
+      wire unused_bits = &{1'b0, dense_i, bus_i};
 
+      assign watch = 1'b0;
+    end
+    for (r = 0; r < ROWS; r = r + 1) begin : gen_row
       hne_ecc_ram #(
           .WIDTH(ADDR_W + 1),
           .DEPTH(DEPTH),

@@ -23,8 +23,9 @@ module hne_lut #(
     // Its number stands still while a layer runs.
     input  wire [           5:0] table_i,
     input  wire [COLS*ACT_W-1:0] code_i,
-    // The codes are of a row of a layer that looks up.
-    input  wire                  watch_i,
+    // The codes are those of a row; of a layer that looks them up.
+    input  wire                  valid_i,
+    input  wire                  lut_i,
     output wire [COLS*ACT_W-1:0] word_o,
     // Memory bus, while idle.
     input  wire                  mem_we_i,
@@ -44,27 +45,37 @@ module hne_lut #(
 
   wire [COLS*ACT_W-1:0] word;
   wire [COLS-1:0] wrong;
-  reg watch_q;
+  wire watch;
   wire [ACT_W+5:0] base = {table_i, {ACT_W{1'b0}}};
   wire unused_base = &{1'b0, base};
 
   // All copies hold the same.
   assign mem_rdata_o = word[ACT_W-1:0];
 
-  // With the address.
-  always @(posedge clk_i) watch_q <= watch_i;
-
   hne_watch #(
-      .ECC(ECC)
+      .ECC  (ECC),
+      .COUNT(COLS)
   ) u_watch (
       .clk_i(clk_i),
-      .read_i(watch_q),
-      .wrong_i(|wrong),
+      .read_i(watch),
+      .wrong_i(wrong),
       .wrong_o(wrong_o)
   );
 
   genvar n;
   generate
+    if (ECC != 0) begin : gen_watch
+      // With the address.
+      reg watch_q;
+
+      assign watch = watch_q;
+
+      always @(posedge clk_i) watch_q <= valid_i && lut_i;
+    end else begin : gen_blind
+      wire unused_bits = &{1'b0, valid_i, lut_i};
+
+      assign watch = 1'b0;
+    end
     for (n = 0; n < COLS; n = n + 1) begin : gen_lane
       reg [ACT_W-1:0] code_q;
       reg [STAGES*ACT_W-1:0] words_q;

@@ -81,7 +81,7 @@ module hne_mac_path #(
     output wire                  idle_o,
     output wire                  finished_o,
     // A word of scale, bias or a table is wrong.
-    output wire                  wrong_o,
+    output wire [           1:0] wrong_o,
     // Memory bus, while idle.
     input  wire                  mem_scale_we_i,
     input  wire                  mem_bias_we_i,
@@ -103,7 +103,7 @@ module hne_mac_path #(
   wire [ROW_W-1:0] shadow_row;
   wire [COLS*ACC_W-1:0] shadow;
   wire [CHAN_W-1:0] channel;
-  wire channel_valid, code_valid, wrong_scale, wrong_bias, wrong_post, wrong_table;
+  wire channel_valid, code_valid, wrong_scale, wrong_bias;
   wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
@@ -149,21 +149,13 @@ module hne_mac_path #(
   );
 
   hne_watch #(
-      .ECC(ECC)
+      .ECC  (ECC),
+      .COUNT(2)
   ) u_watch (
       .clk_i(clk_i),
       .read_i(channel_valid),
-      .wrong_i(wrong_scale || wrong_bias),
-      .wrong_o(wrong_post)
-  );
-
-  hne_any #(
-      .ECC(ECC),
-      .COUNT(2)
-  ) u_any (
-      .clk_i(clk_i),
-      .wrong_i({wrong_post, wrong_table}),
-      .wrong_o(wrong_o)
+      .wrong_i({wrong_scale, wrong_bias}),
+      .wrong_o(wrong_o[1])
   );
 
   hne_ecc_ram #(
@@ -216,7 +208,8 @@ module hne_mac_path #(
           .clk_i(clk_i),
           .table_i(table_i),
           .code_i(code),
-          .watch_i(code_valid),
+          .valid_i(code_valid),
+          .lut_i(lut_i),
           .word_o(word),
           .mem_we_i(mem_lut_we_i),
           .mem_re_i(mem_re_i),
@@ -224,12 +217,12 @@ module hne_mac_path #(
           .mem_wdata_i(mem_wdata_i[ACT_W-1:0]),
           .mem_flip_i(mem_flip_i),
           .mem_rdata_o(mem_lut_o),
-          .wrong_o(wrong_table)
+          .wrong_o(wrong_o[0])
       );
     end else begin : gen_no_lut
       wire unused_lut = &{1'b0, table_i, code, code_valid, mem_lut_we_i};
 
-      assign wrong_table = 1'b0;
+      assign wrong_o[0] = 1'b0;
 
       assign word = {COLS * ACT_W{1'b0}};
       assign mem_lut_o = {ACT_W{1'b0}};

@@ -119,7 +119,7 @@ module hne_post #(
   assign shadow_row_o = row_q;
   assign channel_o = channel_q;
   assign channel_valid_o = active_q;
-  assign code_valid_o = lut_i && valid_q[1];
+  assign code_valid_o = valid_q[1];
   assign write_o = valid_q[STAGES-1] && !last_layer_q;
   assign logit_write_o = valid_q[STAGES-1] && last_layer_q;
   assign logit_o = logits[ACC_W-1:0];

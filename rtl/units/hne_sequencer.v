@@ -36,7 +36,7 @@ module hne_sequencer #(
     input  wire              bad_place_i,
     // With a word of the program: it is wrong. A word of another memory was.
     input  wire              wrong_instruction_i,
-    input  wire              wrong_word_i,
+    input  wire [       3:0] wrong_word_i,
     // Streams: the shape of the input is known; the last pixel is accepted; the packet was too
     // short or too long; logits may leave; the last one has left.
     output wire              input_load_o,
@@ -119,7 +119,7 @@ module hne_sequencer #(
 
       assign wrong = wrong_q || wrong_instruction_i;
 
-      always @(posedge clk_i) wrong_q <= state_q != IDLE && (wrong || wrong_word_i);
+      always @(posedge clk_i) wrong_q <= state_q != IDLE && (wrong || wrong_word_i != 4'd0);
     end else begin : gen_right
       wire unused_wrong = &{1'b0, wrong_instruction_i, wrong_word_i};
 

@@ -35,7 +35,7 @@ module hne_weight_bank #(
   reg we_q, re_q;
   reg [LINE_W-1:0] line_q;
   reg [ WGT_W-1:0] wdata_q;
-  reg [7:0] flip_q;
+  wire [7:0] flip;
   wire wrong;
 
   always @(posedge clk_i) begin
@@ -43,8 +43,15 @@ module hne_weight_bank #(
     re_q    <= mem_re_i;
     line_q  <= mem_line_i;
     wdata_q <= mem_wdata_i;
-    flip_q  <= mem_flip_i;
   end
+
+  hne_late #(
+      .ECC(ECC)
+  ) u_flip (
+      .clk_i(clk_i),
+      .now_i(mem_flip_i),
+      .late_o(flip)
+  );
 
   hne_watch #(
       .ECC(ECC)
@@ -67,7 +74,7 @@ module hne_weight_bank #(
       .we_i(we_q),
       .waddr_i(line_q),
       .wdata_i(wdata_q),
-      .flip_i(flip_q),
+      .flip_i(flip),
       .re_i(read_i || re_q),
       .raddr_i(re_q ? line_q : line_i),
       .rdata_o(word_o),

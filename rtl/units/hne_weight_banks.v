@@ -35,7 +35,7 @@ module hne_weight_banks #(
   wire [BANKS-1:0] wrong;
 
   hne_any #(
-      .ECC(ECC),
+      .ECC  (ECC),
       .COUNT(BANKS)
   ) u_any (
       .clk_i(clk_i),

@@ -60,7 +60,7 @@ module hne_weight_path #(
     output wire                  wait_o,
     output wire                  hold_o,
     // A word of the weights, or of the indices, is wrong.
-    output wire                  wrong_o,
+    output wire [           1:0] wrong_o,
     // Memory bus, while idle: registered in front of the memories.
     input  wire                  mem_weights_we_i,
     input  wire                  mem_index_we_i,
@@ -97,8 +97,7 @@ module hne_weight_path #(
   reg [8:0] mem_field_q, mem_read_q, mem_answer_q;
   reg [IDX_LINE_W-1:0] mem_line_q;
   reg [ADDR_W:0] mem_wdata_q;
-  reg [7:0] mem_flip_q;
-  wire wrong_index, wrong_weight;
+  wire [7:0] mem_flip;
   reg [BANKS*WGT_W-1:0] mem_word_q;
   integer n;
 
@@ -107,14 +106,19 @@ module hne_weight_path #(
     mem_re_q       <= mem_re_i;
     mem_line_q     <= mem_line_i[IDX_LINE_W-1:0];
     mem_wdata_q    <= mem_wdata_i[ADDR_W:0];
-    mem_flip_q     <= mem_flip_i;
     mem_field_q    <= mem_field_i;
     mem_read_q     <= mem_field_q;
     mem_answer_q   <= mem_read_q;
     mem_word_q     <= bank_word;
   end
 
-  assign wrong_o = wrong_index || wrong_weight;
+  hne_late #(
+      .ECC(ECC)
+  ) u_flip (
+      .clk_i(clk_i),
+      .now_i(mem_flip_i),
+      .late_o(mem_flip)
+  );
 
   always @* begin
     mem_weight_o = {WGT_W{1'b0}};
@@ -154,9 +158,9 @@ module hne_weight_path #(
       .mem_field_i(mem_field_q),
       .mem_line_i(mem_line_q),
       .mem_wdata_i(mem_wdata_q),
-      .mem_flip_i(mem_flip_q),
+      .mem_flip_i(mem_flip),
       .mem_rdata_o(mem_index_o),
-      .wrong_o(wrong_index)
+      .wrong_o(wrong_o[1])
   );
 
   hne_turns #(
@@ -232,7 +236,7 @@ module hne_weight_path #(
       .read_i(read),
       .line_i(line),
       .word_o(bank_word),
-      .wrong_o(wrong_weight),
+      .wrong_o(wrong_o[0]),
       .mem_we_i(mem_weights_we_i),
       .mem_re_i(mem_re_i),
       .mem_field_i(mem_field_i),

@@ -14,7 +14,7 @@ module formal_stop #(
     input wire       bad_size,
     input wire       bad_place,
     input wire       wrong_instruction,
-    input wire       wrong_word,
+    input wire [3:0] wrong_word,
     input wire       input_done,
     input wire       input_error,
     input wire       output_done,
@@ -84,7 +84,7 @@ module formal_stop #(
   always @* if (!past) assume (rst);
   always @* begin
     assume (!wrong_instruction || word_we);
-    assume (!wrong_word || late);
+    assume (wrong_word == 4'd0 || late);
     assume (!layer_end || run);
   end
 
@@ -92,7 +92,7 @@ module formal_stop #(
     past   <= 1'b1;
     idle_p <= idle || rst;
     behind <= rst ? 4'd15 : run ? 4'd0 : behind == 4'd15 ? 4'd15 : behind + 4'd1;
-    seen   <= !rst && !idle && (seen || wrong_instruction || wrong_word);
+    seen   <= !rst && !idle && (seen || wrong_instruction || wrong_word != 4'd0);
   end
 
   // For the induction: what the state says of the last layer; the words of a fetch are behind it.
