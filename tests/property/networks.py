@@ -113,6 +113,7 @@ def configs(draw: Draw) -> EngineConfig:
         mult_w=draw(st.sampled_from([16, 8, most]) | st.integers(8, most)),
         requantization=draw(st.sampled_from(["up", "up", "twice-away"])),
         index_mode=draw(st.sampled_from(["sram", "hash"])),
+        ecc=draw(st.sampled_from(["none", "none", "parity", "secded"])),
     )
     if changes["requantization"] == "twice-away":
         changes |= dict(acc_w=32, mult_w=32, act_w=min(changes["act_w"], 8))
