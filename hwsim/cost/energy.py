@@ -1,8 +1,9 @@
 """Energy of one inference: how often each kind of event happens, times picojoules per event.
 
 Arithmetic and SRAM at 45 nm, 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014. Clock
-tree, registers, control, check bits' gates, leakage and the streams are not included. Weight and index memories are
-priced as macros of the size that the network needs, the other memories as configured.
+tree, registers, control, the gates of check bits, leakage and the streams are not included. Weight
+and index memories are priced as macros of the size that the network needs, the other memories as
+configured.
 """
 
 from __future__ import annotations

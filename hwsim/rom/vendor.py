@@ -1,9 +1,9 @@
 """The RAMs of an engine with a program in them, a file each, for FPGA tools and ``$readmemh``.
 
 A line of weights.mem or index.mem stands in as many RAMs as it has fields; a tool that fills RAMs
-needs a file for each of them. With INIT_DIR the Verilog looks for those of format ``mem``. Where the
-engine has check bits they stand in these files, above their words, and nowhere in an image: they
-follow from it.
+needs a file for each of them. With INIT_DIR the Verilog looks for those of format ``mem``. Where
+the engine has check bits they stand in these files, above their words, and nowhere in an image:
+they follow from it.
 """
 
 from __future__ import annotations

@@ -664,13 +664,17 @@ _CODE = tuple(
         top="formal_code",
         sources=("hne_code",),
         parameters={"WIDTH": width, "ECC": 2, "CHECK_W": check},
+        # Long exclusive ors: seconds for z3, minutes for Yices.
+        solver="z3",
         mode="bmc",
         depth=1,
         cover_depth=1,
         note="complete: combinational",
         mutations=_CODE_MUTATIONS,
     )
-    for width, check in ((4, 4), (8, 5), (14, 6), (32, 7), (64, 8))
+    for width, check in (
+        (4, 4), (8, 5), (14, 6), (22, 6), (25, 6), (32, 7), (48, 7), (64, 8),
+    )  # fmt: skip
 )
 
 _PARITY = Proof(

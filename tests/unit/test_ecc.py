@@ -17,7 +17,7 @@ from hwsim.numbers.ecc import COLUMNS, Ecc, check_bits, check_of, decoded
 from hwsim.rom.image import load, save
 from hwsim.rom.memories import memory_values
 from hwsim.rom.vendor import export, rams
-from tests.images import residual_program
+from tests.images import forge_manifest, residual_program
 from tests.rtl.samples import small_network
 
 TINY = load_config("tiny")
@@ -140,6 +140,13 @@ def test_an_image_keeps_it_and_another_engine_refuses_it(tmp_path: Path) -> None
     with pytest.raises(ImageError, match="with ecc = secded, but tiny has ecc = none") as found:
         load(tmp_path / "net.hne", config=TINY)
     assert "\n" not in str(found.value)
+
+
+def test_an_image_that_says_that_there_is_none_is_refused(tmp_path: Path) -> None:
+    save(small_network(TINY), tmp_path / "net.hne")
+    forge_manifest(tmp_path / "net.hne", lambda manifest: manifest["config"].update(ecc="none"))
+    with pytest.raises(ImageError, match="config.ecc: is absent where it is none"):
+        load(tmp_path / "net.hne")
 
 
 def test_the_files_of_an_image_hold_no_check_bits(tmp_path: Path) -> None:
