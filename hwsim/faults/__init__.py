@@ -1,6 +1,8 @@
 """Faults: flipped and stuck bits in the memories of the engine, exact in all three twins.
 
 fault: what a fault is. inject: a program with faults. layers: what they make of its layers.
+program_memory: what an engine makes of faulty instructions
+(``instructions``: which run; ``execute``, ``clock``: values and cycles).
 """
 
 from hwsim.faults.fault import KINDS, MEMORIES, Fault, Kind, Memory

@@ -86,6 +86,11 @@ def _check_units(program: Program) -> None:
                     f"{layer.name}: an addition takes two rows of the array, configuration "
                     f"{config.name} has one"
                 )
+            if config.tile_depth < 2:
+                raise CompileError(
+                    f"{layer.name}: an addition takes two columns of the tile buffer, "
+                    f"configuration {config.name} has TILE_DEPTH {config.tile_depth}"
+                )
         elif isinstance(layer, AverageLayer | AffineLayer):
             lacks = "" if config.average else "average"
         elif isinstance(layer, LutLayer):
