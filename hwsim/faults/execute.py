@@ -26,6 +26,8 @@ from hwsim.faults.sharing import virtual_weights
 from hwsim.faults.words import Words, wrapped
 from hwsim.numbers.config import EngineConfig
 
+#: (ky, kx, codes (N, C, OH, lanes)) for each place of a window.
+Windows = Iterator[tuple[int, int, NDArray[np.int64]]]
 #: Codes of maps that are worked on at a time.
 CHUNK = 1 << 24
 #: Bits of a position in a map, its sign among them, as the reader counts.
@@ -112,10 +114,7 @@ def _layer(
     fill = 0 if kind == "pool" else row["fill"] & config.act_max
     source = memory.read(row["in_line"], row)
     if kind == "pool":
-        found = np.zeros((), np.int64)
-        for _, _, plane in _windows(config, row, source, fill):
-            found = np.maximum(found, plane)
-        return found
+        return _reduced(np.maximum, _windows(config, row, source, fill))
     if kind == "fc":
         assert weights is not None
         acc = _fully_connected(config, row, source, weights, fill)
@@ -123,7 +122,7 @@ def _layer(
         assert weights is not None
         acc = _convolution(config, row, source, weights, fill)
     else:
-        acc = sum(plane for _, _, plane in _windows(config, row, source, fill))
+        acc = _reduced(np.add, _windows(config, row, source, fill))
     m, s, b = words.post(row["channel_base"], channel_lines(row))
     if kind == "average":
         m, s, b = (np.repeat(one, row["out_c"]) for one in (m, s, b))
@@ -135,12 +134,20 @@ def _layer(
     width = config.acc_w + config.mult_w
     if kind == "add":
         other = memory.read(row["in2_line"], row)
-        second = sum(plane for _, _, plane in _windows(config, row, other, fill))
+        second = _reduced(np.add, _windows(config, row, other, fill))
         p = wrapped(wrapped(acc * m[0] + b[0], width) + second * m[1], width)
         m, s = (np.repeat(one[1:], row["out_c"]) for one in (m, s))
     else:
         p = wrapped(acc * m[:, None, None] + b[:, None, None], width)
     return _code(row, p, m[:, None, None], s[:, None, None])
+
+
+def _reduced(combine: np.ufunc, windows: Windows) -> NDArray[np.int64]:
+    """Sum or maximum of each window."""
+    _, _, found = next(windows)
+    for _, _, plane in windows:
+        found = combine(found, plane)
+    return found
 
 
 def _code(
@@ -202,9 +209,7 @@ def _lanes(config: EngineConfig, row: Row) -> int:
     return row_lines(config, row["out_w"]) * config.cols
 
 
-def _windows(
-    config: EngineConfig, row: Row, source: NDArray[np.int64], fill: int
-) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+def _windows(config: EngineConfig, row: Row, source: NDArray[np.int64], fill: int) -> Windows:
     """(ky, kx, codes (N, C, OH, lanes)) for each place of the window; padding reads ``fill``."""
     windowed = kind_of(row) in ("conv", "pool", "average")
     places = [(0, 0)]

@@ -145,7 +145,7 @@ def test_an_image_keeps_it_and_another_engine_refuses_it(tmp_path: Path) -> None
 def test_an_image_that_says_that_there_is_none_is_refused(tmp_path: Path) -> None:
     save(small_network(TINY), tmp_path / "net.hne")
     forge_manifest(tmp_path / "net.hne", lambda manifest: manifest["config"].update(ecc="none"))
-    with pytest.raises(ImageError, match="config.ecc: is absent where it is none"):
+    with pytest.raises(ImageError, match=r"config\.ecc: is absent where it is none"):
         load(tmp_path / "net.hne")
 
 
