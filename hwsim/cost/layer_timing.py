@@ -12,6 +12,7 @@ from typing import Any
 
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
+from hwsim.program.held import FaultyMacLayer
 from hwsim.program.layers import AddLayer, AverageLayer, Layer, MacLayer, PoolLayer
 from hwsim.program.program import row_tiles
 from hwsim.units import act_buffer, expander, index, mac_array, post, schedule, sequencer
@@ -114,8 +115,9 @@ def array_work(layer: Layer, config: EngineConfig, spec: HashSpec | None = None)
     _, out_h, out_w = layer.out_shape
     pixel_tiles = out_h * math.ceil(out_w / config.cols)
     if isinstance(layer, MacLayer):
+        stored = layer.address if spec is None and isinstance(layer, FaultyMacLayer) else None
         spec = spec or layer.spec
-        work = expander.expansion(spec, config.rows, config.banks, layer.groups)
+        work = expander.expansion(spec, config.rows, config.banks, layer.groups, stored)
         if layer.window is None:
             return ArrayWork(work, spec.fan_in, 1, 0, spec, 1 / config.cols)
         rows = max(work.tile_rows) if layer.groups > 1 else config.rows
@@ -155,9 +157,9 @@ def _memory(
     # (k − 1).bit_length() is ⌈log2 k⌉ in integers.
     index_bits = 0 if spec.scheme == "dense" else ((k - 1).bit_length() + 1) * n
     needed = {"dense": n * width, "index_sram": k * width + index_bits, "hash": k * width}
-    line = config.banks * width
+    line = config.banks * config.stored_bits(width)
     real = weight_lines(spec, config) * line
-    field_bits = 1 + config.addr_w
+    field_bits = config.stored_bits(1 + config.addr_w)
     allocated = {
         "dense": math.ceil(n / config.banks) * line,
         "index_sram": real + index_lines(layer, spec, config) * config.rows * field_bits,

@@ -30,6 +30,7 @@ from hwsim.program.layers import (
     rounding_of,
 )
 from hwsim.program.program import Program
+from hwsim.program.sums_proof import cannot_wrap
 from hwsim.program.wires import Place, Wire
 from hwsim.units.post import POSITIONS, Words, words_of
 from hwsim.units.post_add import AddWords, add_words_of
@@ -42,6 +43,7 @@ ONE = (1, 1)
 class Post:
     """Requantization words by output channel, int64, as the loops take them.
 
+    wraps: sums may leave their width, by faults (units/post_wrap.py); there are no vectors then.
     threshold: what p must exceed for its gradient to pass, lo · 2^s + 2^(s−1); where that is beyond
     int64, nothing does. narrow: the multipliers as int32. words: all of them, for vectors. away:
     the code of 0, if halves go away from it (units/post_away.py); None of ``up``.
@@ -57,6 +59,15 @@ class Post:
     negative: bool
     words: Any  # Words; AddWords of an addition
     away: int | None
+    wraps: bool = False
+
+    def of(self, channels: NDArray[np.int64]) -> Post:
+        """The words of some channels, without those for vectors."""
+        return Post(
+            self.multiplier[channels], self.narrow[channels], self.bias[channels],
+            self.shift[channels], self.threshold[channels], self.lo, self.hi, self.negative, None,
+            self.away, self.wraps,
+        )  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -132,15 +143,16 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
     while number < len(program.layers):
         layer, wire = program.layers[number], program.wires[number]
         first, pool = number, None
-        if _fuses(program, number, readers, writers):
+        wraps = program.held is not None and not cannot_wrap(program.config, layer)
+        # What wraps around is not monotone: no pool is taken before.
+        if not wraps and _fuses(program, number, readers, writers):
             number += 1
             found = program.layers[number]
             assert isinstance(found, PoolLayer)
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
-        stages.append(
-            Stage(first, layer, pool, wire.sources, wire.target, sums, _post(layer, program.config))
-        )
+        post = post_of(layer, program.config, wraps)
+        stages.append(Stage(first, layer, pool, wire.sources, wire.target, sums, post))
         number += 1
     alive: set[int] = set()
     for stage in reversed(stages):
@@ -168,7 +180,8 @@ def _fuses(
     )
 
 
-def _post(layer: Layer, config: EngineConfig) -> Post | None:
+def post_of(layer: Layer, config: EngineConfig, wraps: bool = False) -> Post | None:
+    """The words of a layer, None of one without. wraps: no proof covers them."""
     if isinstance(layer, PoolLayer | LutLayer):
         return None
     act_max = config.act_max
@@ -182,15 +195,17 @@ def _post(layer: Layer, config: EngineConfig) -> Post | None:
         for shift, half in zip(s.tolist(), rounding_of(s).tolist(), strict=True)
     ]
     thresholds = np.array(limits, np.int64)
-    words: Words | AddWords
-    if isinstance(layer, AddLayer):
+    words: Words | AddWords | None
+    if wraps:
+        words = None
+    elif isinstance(layer, AddLayer):
         words = add_words_of(m, b, s, act_max)
     else:
         words = words_of(m, b, s, thresholds, layer.accumulator_bound(act_max))
     return Post(
         m.astype(np.int64), m.astype(np.int32), b.astype(np.int64), s.astype(np.int64),
         thresholds, layer.lo, layer.hi, bool((m < 0).any()), words,
-        layer.zero if config.requantization == "twice-away" else None,
+        layer.zero if config.requantization == "twice-away" else None, wraps,
     )  # fmt: skip
 
 

@@ -128,8 +128,16 @@ class RtlEngine:
                 words = np.ascontiguousarray(values, np.int64).view(np.uint64) & mask
                 self._write(name, line, words)
                 line += len(words)
+        if self.program.held is not None and "index.mem" in self.program.held.words:
+            self._clear_weights()
         #: Whether the memories hold what the program says, from which its answers follow.
         self._own = True
+
+    def _clear_weights(self) -> None:
+        """Zeros in the weight memory behind the program's: indices with faults may read them."""
+        config, file = self.program.config, memory_files(self.program)["weights.mem"]
+        rest = config.wgt_depth // config.banks - file.lines
+        self._write("weights.mem", file.lines, np.zeros((rest, file.fields), np.uint64))
 
     def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
         """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on.
@@ -144,6 +152,18 @@ class RtlEngine:
     def _write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
         head = struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape)
         self._ask(head + np.ascontiguousarray(words).tobytes(), words.size, (0, 0))
+
+    def poke(self, name: str, line: int, field: int, word: int, flips: int = 0) -> None:
+        """Write one word of a memory, as faults would leave it.
+
+        flips: check bits that are stored wrong, where the engine has any (``EngineConfig.ecc``).
+        To the engine a word with its check bits, then flipped, is another word with other check
+        bits flipped: ``hwsim.faults.stored`` says which.
+        """
+        self._alive()
+        self._own = False
+        place = struct.pack("<5IQ", COMMANDS["poke"], SPACES[name], line, field, flips, word)
+        self._ask(place, 1, (0, 0))
 
     def read(self, name: str) -> NDArray[np.uint64]:
         """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""
