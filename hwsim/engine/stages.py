@@ -6,7 +6,7 @@ requantization; the map between them never exists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,10 @@ class Stage:
     sums: Sums | None
     post: Post | None
     done: tuple[int, ...] = field(default=())
+
+    def with_layer(self, layer: MacLayer, config: EngineConfig, sums: Sums | None = None) -> Stage:
+        """The same with another layer of the same shape; without ``sums`` it computes none."""
+        return replace(self, layer=layer, sums=sums, post=_post(layer, config))
 
     @property
     def mac(self) -> MacLayer | None:
