@@ -20,6 +20,7 @@ from hwsim.engine.stages import Stage
 from hwsim.engine.sums import Sums
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.layers import MacLayer
+from hwsim.program.proof import cannot_wrap
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -30,6 +31,8 @@ class Changed:
 
     clean: the stage that the sums are known of. weights: int32 (n_out, fan_in), those of the
     changed layer. at: int64 (k,), which of them, row by row, differ from the clean ones.
+
+    A stage with a pool in it does not take sums that wrap: see ``possible``.
     """
 
     def __init__(self, clean: Stage, weights: I32, at: I64, config: EngineConfig) -> None:
@@ -37,7 +40,9 @@ class Changed:
         assert layer is not None
         self._clean, self._config = layer, config
         self._layer = with_weights(layer, weights)
-        self.stage = clean.with_layer(self._layer, config)
+        #: Whether sums may leave their widths now.
+        self.wraps = not cannot_wrap(config, self._layer)
+        self.stage = clean.with_layer(self._layer, config, self.wraps)
         self._rows, inside = np.divmod(at, layer.fan_in)
         (kernel_rows, kernel_columns), self._stride, self._padding = sides(even(layer))
         channel, place = np.divmod(inside, kernel_rows * kernel_columns)
@@ -48,6 +53,11 @@ class Changed:
         self._moves = moved - layer.virtual_weights.reshape(-1)[at]
         largest = int(self._layer.accumulator_bound(config.act_max).max())
         self._dtype: Any = np.int32 if largest < 1 << 31 else np.int64
+
+    @property
+    def possible(self) -> bool:
+        """Whether ``stage`` computes what the engine does. What wraps around is not monotone."""
+        return not self.wraps or self.stage.pool is None
 
     def sums(self, maps: NDArray[Any], clean: NDArray[Any]) -> NDArray[Any]:
         """Exact sums (N, OH, OW, n_out) of maps (N, H, W, C), from those of the clean weights."""

@@ -20,19 +20,17 @@ from hwsim.engine.chunks import in_chunks
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.pixels import ToCodes
 from hwsim.engine.precision import no_autocast
-from hwsim.engine.stages import Post, Stage, stages_of
+from hwsim.engine.requantizing import add, requantize, wrapped
+from hwsim.engine.stages import Stage, stages_of
 from hwsim.program.layers import AddLayer, AffineLayer, AverageLayer, LutLayer, PoolLayer
 from hwsim.program.program import Program
 from hwsim.program.wires import Place
 from hwsim.program.workspace import image_bytes
 from hwsim.units import average as average_unit
 from hwsim.units import pool as pool_unit
-from hwsim.units import post as post_unit
-from hwsim.units import post_add, post_away, post_vectors
+from hwsim.units import post_wrap
 from hwsim.units.post import Words
 
-#: Types of sums that fit 32 bits: float32 holds integers below 2^24 only.
-NARROW = (np.float32, np.int32, np.uint8)
 Maps = dict[int, NDArray[Any]]
 Result = TypeVar("Result")
 
@@ -266,7 +264,8 @@ class Datapath:
     ) -> NDArray[np.int64]:
         assert stage.post is not None
         found = self._sums(stage, source) if sums is None else sums
-        return found.reshape(len(source), -1).astype(np.int64) + stage.post.bias
+        logits = found.reshape(len(source), -1).astype(np.int64) + stage.post.bias
+        return post_wrap.wrapped(logits, self.config.acc_w) if stage.post.wraps else logits
 
     def _sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
         """What post takes, exact integers (N, OH, OW, C)."""
@@ -307,82 +306,17 @@ class Datapath:
         state = np.empty(out.shape, np.uint8) if keep else None
         assert stage.post is not None
         lanes = stage.sums.lanes if stage.sums is not None else None
-        if isinstance(stage.layer, AddLayer):
-            _add(stage.post, sources, out, state)
+        if stage.post.wraps:
+            adds = isinstance(stage.layer, AddLayer)
+            known = self._sums(stage, sources[0]) if sums is None and not adds else sums
+            wrapped(self.config, stage.post, sources if known is None else [known], out, state)
+        elif isinstance(stage.layer, AddLayer):
+            add(stage.post, sources, out, state)
         elif sums is not None:
-            _requantize(stage, stage.post, sums, out, state)
+            requantize(stage, stage.post, sums, out, state)
         elif lanes is not None and state is None and stage.pool is None and stage.post.away is None:
             assert isinstance(stage.post.words, Words)
             lanes.codes(sources[0], stage.post.words, stage.post.lo, stage.post.hi, out)
         else:
-            _requantize(stage, stage.post, self._sums(stage, sources[0]), out, state)
+            requantize(stage, stage.post, self._sums(stage, sources[0]), out, state)
         return out, state
-
-
-def _requantize(
-    stage: Stage, post: Post, sums: NDArray[Any], out: NDArray[Any], state: NDArray[Any] | None
-) -> None:
-    m, b, s = post.multiplier, post.bias, post.shift
-    if post.away is not None:
-        marks = np.empty(out.shape, np.uint8) if state is None else state
-        post_away.requantize_pool(
-            sums, m, b, s, post.threshold, post.away, post.lo, post.hi, stage.kernel, stage.stride,
-            out, marks,
-        )  # fmt: skip
-        return
-    if stage.pool is None and sums.dtype in NARROW and out.dtype == np.uint8:
-        acc, codes = sums.reshape(-1), out.reshape(-1)
-        if state is None:
-            post_vectors.requantize_bytes(acc, post.words, post.lo, post.hi, codes)
-        else:
-            flat_state = state.reshape(-1)
-            post_vectors.requantize_bytes_state(
-                acc, post.words, post.lo, post.hi, codes, flat_state
-            )
-        return
-    if stage.pool is None and sums.dtype in NARROW:
-        channels = out.shape[3]
-        flat, target = sums.reshape(-1, channels), out.reshape(-1, channels)
-        if state is None:
-            post_unit.requantize(flat, post.narrow, b, s, post.lo, post.hi, target)
-            return
-        post_unit.requantize_state(
-            flat, post.narrow, b, s, post.threshold, post.lo, post.hi, target,
-            state.reshape(-1, channels),
-        )  # fmt: skip
-        return
-    bytes_out = out.dtype == np.uint8
-    if state is None and stage.pools_vectors and sums.dtype in NARROW and bytes_out:
-        post_vectors.requantize_pool_bytes(
-            sums, post.words, post.lo, post.hi, stage.kernel, stage.stride, out
-        )
-        return
-    if state is None:
-        post_unit.requantize_pool(
-            sums, m, b, s, post.lo, post.hi, stage.kernel, stage.stride, post.negative, out
-        )
-        return
-    post_unit.requantize_pool_state(
-        sums, m, b, s, post.threshold, post.lo, post.hi, stage.kernel, stage.stride, out, state
-    )
-
-
-def _add(
-    post: Post, sources: list[NDArray[Any]], out: NDArray[Any], state: NDArray[Any] | None
-) -> None:
-    one, two = sources
-    (m1, m2), b, s = post.multiplier.tolist(), int(post.bias[0]), int(post.shift[0])
-    limit = int(post.threshold[0])
-    if post.away is not None:
-        marks = np.empty(out.shape, np.uint8) if state is None else state
-        post_away.add(one, two, m1, m2, b, s, limit, post.away, post.lo, post.hi, out, marks)
-        return
-    if state is None and out.dtype == np.uint8:
-        # ravel, unlike reshape, leaves no steps over the channels of other parts of a map.
-        flat = one.ravel(), two.ravel()
-        post_add.add_bytes(*flat, post.words, m1, m2, b, s, post.lo, post.hi, out.reshape(-1))
-        return
-    if state is None:
-        post_add.add(one, two, m1, m2, b, s, post.lo, post.hi, out)
-        return
-    post_add.add_state(one, two, m1, m2, b, s, limit, post.lo, post.hi, out, state)

@@ -30,6 +30,7 @@ from hwsim.program.layers import (
     rounding_of,
 )
 from hwsim.program.program import Program
+from hwsim.program.proof import cannot_wrap
 from hwsim.program.wires import Place, Wire
 from hwsim.units.post import POSITIONS, Words, words_of
 from hwsim.units.post_add import AddWords, add_words_of
@@ -42,6 +43,7 @@ ONE = (1, 1)
 class Post:
     """Requantization words by output channel, int64, as the loops take them.
 
+    wraps: sums may leave their width, by faults (units/post_wrap.py); there are no vectors then.
     threshold: what p must exceed for its gradient to pass, lo · 2^s + 2^(s−1); where that is beyond
     int64, nothing does. narrow: the multipliers as int32. words: all of them, for vectors. away:
     the code of 0, if halves go away from it (units/post_away.py); None of ``up``.
@@ -57,6 +59,7 @@ class Post:
     negative: bool
     words: Any  # Words; AddWords of an addition
     away: int | None
+    wraps: bool = False
 
 
 @dataclass(eq=False)
@@ -78,9 +81,9 @@ class Stage:
     post: Post | None
     done: tuple[int, ...] = field(default=())
 
-    def with_layer(self, layer: MacLayer, config: EngineConfig, sums: Sums | None = None) -> Stage:
-        """The same with another layer of the same shape; without ``sums`` it computes none."""
-        return replace(self, layer=layer, sums=sums, post=_post(layer, config))
+    def with_layer(self, layer: MacLayer, config: EngineConfig, wraps: bool) -> Stage:
+        """The same with another layer of the same shape, and no way of its own to its sums."""
+        return replace(self, layer=layer, sums=None, post=_post(layer, config, wraps))
 
     @property
     def mac(self) -> MacLayer | None:
@@ -136,15 +139,16 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
     while number < len(program.layers):
         layer, wire = program.layers[number], program.wires[number]
         first, pool = number, None
-        if _fuses(program, number, readers, writers):
+        wraps = program.held is not None and not cannot_wrap(program.config, layer)
+        # What wraps around is not monotone: no pool is taken before.
+        if not wraps and _fuses(program, number, readers, writers):
             number += 1
             found = program.layers[number]
             assert isinstance(found, PoolLayer)
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
-        stages.append(
-            Stage(first, layer, pool, wire.sources, wire.target, sums, _post(layer, program.config))
-        )
+        post = _post(layer, program.config, wraps)
+        stages.append(Stage(first, layer, pool, wire.sources, wire.target, sums, post))
         number += 1
     alive: set[int] = set()
     for stage in reversed(stages):
@@ -172,7 +176,7 @@ def _fuses(
     )
 
 
-def _post(layer: Layer, config: EngineConfig) -> Post | None:
+def _post(layer: Layer, config: EngineConfig, wraps: bool) -> Post | None:
     if isinstance(layer, PoolLayer | LutLayer):
         return None
     act_max = config.act_max
@@ -186,15 +190,17 @@ def _post(layer: Layer, config: EngineConfig) -> Post | None:
         for shift, half in zip(s.tolist(), rounding_of(s).tolist(), strict=True)
     ]
     thresholds = np.array(limits, np.int64)
-    words: Words | AddWords
-    if isinstance(layer, AddLayer):
+    words: Words | AddWords | None
+    if wraps:
+        words = None
+    elif isinstance(layer, AddLayer):
         words = add_words_of(m, b, s, act_max)
     else:
         words = words_of(m, b, s, thresholds, layer.accumulator_bound(act_max))
     return Post(
         m.astype(np.int64), m.astype(np.int32), b.astype(np.int64), s.astype(np.int64),
         thresholds, layer.lo, layer.hi, bool((m < 0).any()), words,
-        layer.zero if config.requantization == "twice-away" else None,
+        layer.zero if config.requantization == "twice-away" else None, wraps,
     )  # fmt: skip
 
 

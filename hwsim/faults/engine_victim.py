@@ -21,6 +21,7 @@ from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
 from hwsim.faults.fault import Fault
+from hwsim.faults.inject import inject
 from hwsim.faults.objective import F64, I64, Objective
 from hwsim.faults.search import Flip, Gains, Part, Victim, first_of
 from hwsim.faults.stored import Stored
@@ -46,12 +47,15 @@ class EngineVictim(Victim):
         self.stored = Stored(program)
         self._numbers: list[int] = []
         self.parts = self._parts_of(program, memories)
+        #: All that was kept, as faults.
+        self.faults: list[Fault] = []
         engine = Engine(program)
-        self._grid = engine.grid
+        self._grid, self._codes = engine.grid, engine.grid(images)
+        self._run_on(engine)
+
+    def _run_on(self, engine: Engine) -> None:
         self._datapath, self._backward = engine.datapath, engine.pullback
         self._stages = {stage.number: n for n, stage in enumerate(self._datapath.stages)}
-        self._codes = engine.grid(images)
-        self._scale = program.logit_scale
         self._tape: Tape | None = None
 
     def _parts_of(self, program: Program, memories: Sequence[str]) -> tuple[Part, ...]:
@@ -96,7 +100,7 @@ class EngineVictim(Victim):
         return self._real(self.tape.logits)
 
     def _real(self, integers: NDArray[np.int64]) -> F64:
-        return integers.astype(np.float64) * self._scale
+        return integers.astype(np.float64) * self.program.logit_scale
 
     # ------------------------------------------------------------ first order
 
@@ -181,6 +185,8 @@ class EngineVictim(Victim):
         changes = self._changes(self._after(flips))
         if not changes:
             return self.logits()
+        if not all(change.possible for change in changes.values()):
+            return self._real(self._injected(flips).datapath.run(self._codes).logits)
         parts = self.tape.each(lambda chunk: self._datapath.again(chunk, changes))
         return self._real(np.concatenate(list(parts)))
 
@@ -192,7 +198,11 @@ class EngineVictim(Victim):
             self.stored.keep_word_flips(number, bits)
         else:
             self.stored.keep_index_flips(number, bits)
-        if not changes:
+        possible = all(change.possible for change in changes.values())
+        if not possible:
+            self._run_on(self._injected(flips))
+        self.faults += [self.fault(flip) for flip in flips]
+        if not changes or not possible:
             return
         trusted = trusted_kernels()
         stages = {index: change.kept(trusted) for index, change in changes.items()}
@@ -203,6 +213,10 @@ class EngineVictim(Victim):
         self._datapath = self._datapath.with_stages(program, stages)
         self._backward = self._backward.of(self._datapath, stages)
         self._tape = None
+
+    def _injected(self, flips: Sequence[Flip]) -> Engine:
+        """The long way: the engine of the program with everything in its memories."""
+        return Engine(inject(self.program, [*self.faults, *map(self.fault, flips)]))
 
     def _sorted_out(self, flips: Sequence[Flip]) -> tuple[int, str, list[tuple[int, int]]]:
         """(layer number, memory, words and bits) of flips of one part."""

@@ -13,6 +13,7 @@ from typing import Any
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.allocation import Peak, allocate, lives, peak
+from hwsim.program.held import Held
 from hwsim.program.instruction import OPCODES, SCHEME_CODES
 from hwsim.program.layers import (
     SUMMING,
@@ -67,7 +68,8 @@ class Program:
     A directed acyclic graph over maps: ``wires`` say, layer by layer, what is read and written,
     ``maps`` where it stands; map 0 is the image. ``Program.chain`` and ``Program.graph`` find
     both. provenance: where it came from (model, data set, seeds, versions). history: rewrites
-    applied since compilation, oldest first.
+    applied since compilation, oldest first. held: of a program with faults, what its memories hold
+    (hwsim.faults); the proof refuses it.
     """
 
     config: EngineConfig
@@ -77,6 +79,7 @@ class Program:
     maps: tuple[FeatureMap, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+    held: Held | None = None
 
     @classmethod
     def graph(
@@ -191,8 +194,10 @@ class Program:
 
         Index lines are placed for hashed layers in both index modes, so that an image does not
         depend on INDEX_MODE; a ``dense`` layer and one without weights have none. Equal tables
-        are one.
+        are one. Faults move nothing.
         """
+        if self.held is not None:
+            return self.held.clean.placements()
         weight = index = channel = 0
         tables: dict[bytes, int] = {}
         out = []

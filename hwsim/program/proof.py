@@ -46,6 +46,8 @@ LESS = {
 
 def check(program: Program) -> None:
     """Raise CompileError, naming the layer, if the program cannot run exactly on its engine."""
+    if program.held is not None:
+        raise CompileError("the program has faults in its memories: nothing can be proved of it")
     if not program.layers or not any(not isinstance(one, PoolLayer) for one in program.layers):
         raise CompileError("the network has no layer that computes: there is nothing to run")
     if len(program.wires) != len(program.layers):
@@ -232,10 +234,16 @@ def _check_words(config: EngineConfig, layer: Layer) -> None:
     if isinstance(layer, LutLayer):
         _check_array(layer, "table", 1 << config.act_w, 0, config.act_max)
         return
-    m_max, s_max = (1 << (config.mult_w - 1)) - 1, config.acc_w + config.mult_w - 1
-    b_max = (1 << s_max) - 1
     if isinstance(layer, MacLayer):
         _check_array(layer, "weights", layer.spec.real_weights, -config.wgt_max, config.wgt_max)
+    _check_post(config, layer)
+
+
+def _check_post(config: EngineConfig, layer: Layer) -> None:
+    if isinstance(layer, PoolLayer | LutLayer):
+        return
+    m_max, s_max = (1 << (config.mult_w - 1)) - 1, config.acc_w + config.mult_w - 1
+    b_max = (1 << s_max) - 1
     ones = 1 if isinstance(layer, AverageLayer | AddLayer) else layer.out_shape[0]
     _check_array(layer, "multiplier", 2 if isinstance(layer, AddLayer) else ones, -m_max, m_max)
     _check_array(layer, "shift", ones, 0, s_max)
@@ -266,6 +274,16 @@ def _check_array(layer: Layer, name: str, count: int, low: int, high: int) -> No
     for word in (int(words.min()), int(words.max())):
         if not low <= word <= high:
             raise CompileError(f"{layer.name}: {name} holds {word}, outside {low} … {high}")
+
+
+def cannot_wrap(config: EngineConfig, layer: Layer) -> bool:
+    """Whether no sum of a layer can leave its width, whatever stands in its memories."""
+    try:
+        _check_post(config, layer)
+        _check_bounds(config, layer)
+    except CompileError:
+        return False
+    return True
 
 
 def _check_bounds(config: EngineConfig, layer: Layer) -> None:

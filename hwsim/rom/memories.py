@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.fixedpoint import clog2
+from hwsim.program.held import Held
 from hwsim.program.instruction import WORDS_PER_INSTRUCTION, decode, encode
 from hwsim.program.layers import (
     AddLayer,
@@ -57,7 +58,13 @@ def memory_files(program: Program) -> dict[str, MemFile]:
 
 
 def memory_values(program: Program, name: str) -> Iterator[NDArray[np.int64]]:
-    """The numbers of one memory file, in pieces of whole lines, int64 (lines, fields)."""
+    """The numbers of one memory file, in pieces of whole lines, int64 (lines, fields).
+
+    Faulty words stand in them as they are, without a sign.
+    """
+    if program.held is not None:
+        yield from _held_values(program.held, name)
+        return
     config = program.config
     if name == PROGRAM:
         words = [encode(row) for row in program.instructions()]
@@ -74,6 +81,20 @@ def memory_values(program: Program, name: str) -> Iterator[NDArray[np.int64]]:
             multiplier, shift, bias = post_words(layer)
             low = multiplier & ((1 << config.mult_w) - 1)
             yield (bias if name == BIAS else shift << config.mult_w | low)[:, None]
+
+
+def _held_values(held: Held, name: str) -> Iterator[NDArray[np.int64]]:
+    words = sorted(held.words.get(name, {}).items())
+    line = done = 0
+    for values in memory_values(held.clean, name):
+        if done < len(words) and words[done][0][0] < line + len(values):
+            values = values.copy()
+        while done < len(words) and words[done][0][0] < line + len(values):
+            (at, field), word = words[done]
+            values[at - line, field] = np.uint64(word).astype(np.int64)
+            done += 1
+        line += len(values)
+        yield values
 
 
 def post_words(layer: Layer) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

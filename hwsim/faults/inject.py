@@ -1,0 +1,76 @@
+"""Faults put into a program: what its memories then hold, and what the engine makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwsim.errors import InputError
+from hwsim.faults.fault import Fault
+from hwsim.faults.layers import faulty_layers
+from hwsim.program.held import Held, Words
+from hwsim.program.program import Program
+from hwsim.rom.words import WordReader
+
+
+def inject(program: Program, faults: Sequence[Fault]) -> Program:
+    """``program`` with ``faults`` in its memories; it computes what the Verilog computes.
+
+    Exact: words are what the memories would hold, those that the format forbids included, and sums
+    wrap around (docs/faults.md). Flips come before stuck bits, and two flips of a bit undo each
+    other. The faults of a program that has some already come on top of them. Nothing but
+    simulations take a program with faults: it is not written to an image and not rewritten.
+
+    Raises InputError for a fault outside the program's memories, or in program.mem: what a changed
+    instruction does is another question.
+    """
+    reader = WordReader(program)
+    words: Words = (
+        {} if program.held is None else {n: dict(w) for n, w in program.held.words.items()}
+    )
+    for fault in sorted(faults, key=lambda one: one.kind != "flip"):
+        name = place_of(fault, reader)
+        held, where = words.setdefault(name, {}), (fault.line, fault.field)
+        word = held.get(where)
+        held[where] = changed(reader(name, *where) if word is None else word, fault)
+    clean = program if program.held is None else program.held.clean
+    for name, found in words.items():
+        words[name] = {at: word for at, word in found.items() if word != reader.written(name, *at)}
+    words = {name: found for name, found in words.items() if found}
+    if not words:
+        return clean
+    return program.replace(layers=faulty_layers(clean, words), held=Held(clean, words))
+
+
+def changed(word: int, fault: Fault) -> int:
+    """A word with one bit flipped or stuck."""
+    mask = 1 << fault.bit
+    if fault.kind == "flip":
+        return word ^ mask
+    return word | mask if fault.kind == "stuck-1" else word & ~mask
+
+
+def place_of(fault: Fault, reader: WordReader) -> str:
+    """Name of the file that a fault is in. Raises InputError where there is no such place."""
+    name = f"{fault.memory}.mem"
+    if fault.memory == "program":
+        raise InputError("faults in program memory change what is computed, not with what")
+    file = reader.files.get(name)
+    if file is None:
+        raise InputError(f"the program has no {fault.memory} memory: {_why(fault.memory)}")
+    for what, value, there in (
+        ("line", fault.line, file.lines),
+        ("field", fault.field, file.fields),
+        ("bit", fault.bit, file.width),
+    ):
+        if value >= there:
+            raise InputError(
+                f"a fault in {what} {value} of the {fault.memory} memory is outside: "
+                + (f"it has {what}s 0 … {there - 1}" if there else "it is empty")
+            )
+    return name
+
+
+def _why(memory: str) -> str:
+    if memory == "index":
+        return "its engine computes the indices"
+    return "none of its layers is a table"

@@ -1,0 +1,34 @@
+"""Programs with random faults: the fast path computes what the oracle reads out of the memories."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwsim.engine.module import Engine
+from hwsim.engine.reference_lines import execute_lines
+from hwsim.faults import inject
+from tests.property.faults import faults
+from tests.property.networks import EXAMPLES, Case, cases
+
+
+@settings(max_examples=3 * EXAMPLES, deadline=None)
+@given(cases(), st.data())
+def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
+    case: Case, data: st.DataObject
+) -> None:
+    found = data.draw(faults(case.program))
+    program = inject(case.program, found)
+    engine = Engine(program)
+    maps = case.images.transpose(0, 2, 3, 1).astype(engine.datapath.map_dtype)
+    tape = engine.datapath.run(maps, kept_maps=True)
+    by_name = {stage.name: n for n, stage in enumerate(engine.datapath.stages[:-1])}
+    codes = engine.datapath.feature_maps(maps)
+    for n, image in enumerate(case.images.tolist()):
+        outcomes = execute_lines(program, image)
+        for layer, outcome in zip(program.layers[:-1], outcomes[:-1], strict=True):
+            if layer.name in by_name:
+                got = codes[by_name[layer.name]][n].transpose(2, 0, 1)
+                assert (got == np.array(outcome.output)).all(), layer.name
+        assert tape.logits[n].tolist() == [value[0][0] for value in outcomes[-1].output]
