@@ -171,9 +171,7 @@ class EngineVictim(Victim):
         gains = plain[chosen][:, None] * moves + negated[chosen][:, None] * back
         return Gains(chosen, gains)
 
-    def _index_gains(
-        self, number: int, gradient: NDArray[np.float64], k_top: int | None
-    ) -> Gains:
+    def _index_gains(self, number: int, gradient: NDArray[np.float64], k_top: int | None) -> Gains:
         chosen = first_of(np.abs(gradient), k_top)
         now = self.stored.weights[number].reshape(-1)[chosen]
         moves = self.stored.every_index_flip(number, chosen) - now[:, None]
