@@ -77,13 +77,14 @@ class Stored:
     def readers(self, number: int, address: int) -> dict[int, I64]:
         """Entries (i · fan_in + j) by layer number that read a word, wherever indices lead now."""
         layer = self.layers[number]
+        found: I64
         if number in self._readers:
             order, starts = self._readers[number]
             found = order[starts[address] : starts[address + 1]]
         else:
             j, i = divmod(address, layer.n_out)
             found = np.array([i * layer.fan_in + j], np.int64)
-        by_layer = {number: found}
+        by_layer: dict[int, I64] = {number: found}
         if self._moved:
             word = int(self.word_of(number, address))
             gone = {e for (n, e), w in self._moved.items() if n == number and w != word}
@@ -125,7 +126,7 @@ class Stored:
                 if mask >> bit & 1:
                     new = flipped(new, bit, width)
             for reader, entries in self.readers(number, address).items():
-                values = np.full(len(entries), new, np.int64)
+                values: I64 = np.full(len(entries), new, np.int64)
                 if reader in self.negative:
                     values = signed(values, self.negative[reader].reshape(-1)[entries], width)
                 found.setdefault(reader, []).append((entries, values))
