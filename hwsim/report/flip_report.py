@@ -133,10 +133,13 @@ def caption(result: Mapping[str, Any]) -> str:
             if search["steps"] and search["steps"][-1]["accuracy"] is not None
         ]
         others = f" Of the other images the engine still gets {percent(_mean(left))} right."
+    batch = f"{result['images']} training images"
+    if result["image"] is not None:
+        batch = f"this image{f' and {batch}' if result['others'] else ''}"
     return (
         f"{key}: {whose}; {result['samples']:,} test images of {result['dataset']['name']} judge. "
         f"flips: mean (range) over {result['batches']} batch"
-        f"{'' if result['batches'] == 1 else 'es'} of {result['images']} training images. "
+        f"{'' if result['batches'] == 1 else 'es'} of {batch}. "
         f"at the end, random flips: {key} behind the search, and behind as many random flips of "
         f"the same memories.{others}"
     )

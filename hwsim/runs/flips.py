@@ -316,7 +316,8 @@ def _some(data: Samples, count: int, noise: np.random.Generator) -> Samples:
     """``count`` of the images by chance. Raises InputError where there are fewer."""
     if count > len(data):
         raise InputError(
-            f"{count} images asked for: {data.phrase} leaves {len(data)} to the attacker"
+            f"{count} images asked for: {data.phrase} leaves the attacker {len(data)}: choose "
+            "fewer --images"
         )
     return data.at(noise.permutation(len(data))[:count])
 
