@@ -14,6 +14,7 @@ COMMANDS = {
     "compile": "Compile a trained network into memory images.",
     "detect": "Tell adversarial images from clean ones, if they can be told.",
     "export": "A compiled network as a QCDQ or QONNX file.",
+    "fault": "Random bit flips in the engine's memories, counted.",
     "finetune": "Train a network on, through its engine or against attacks.",
     "import": "Read an .onnx, .tflite or .pt2 file, and judge the engine.",
     "jsma-study": "Drive every class to every other with JSMA.",

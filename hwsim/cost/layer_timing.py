@@ -12,6 +12,7 @@ from typing import Any
 
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
+from hwsim.program.held import FaultyMacLayer
 from hwsim.program.layers import AddLayer, AverageLayer, Layer, MacLayer, PoolLayer
 from hwsim.program.program import row_tiles
 from hwsim.units import act_buffer, expander, index, mac_array, post, schedule, sequencer
@@ -114,8 +115,9 @@ def array_work(layer: Layer, config: EngineConfig, spec: HashSpec | None = None)
     _, out_h, out_w = layer.out_shape
     pixel_tiles = out_h * math.ceil(out_w / config.cols)
     if isinstance(layer, MacLayer):
+        stored = layer.address if spec is None and isinstance(layer, FaultyMacLayer) else None
         spec = spec or layer.spec
-        work = expander.expansion(spec, config.rows, config.banks, layer.groups)
+        work = expander.expansion(spec, config.rows, config.banks, layer.groups, stored)
         if layer.window is None:
             return ArrayWork(work, spec.fan_in, 1, 0, spec, 1 / config.cols)
         rows = max(work.tile_rows) if layer.groups > 1 else config.rows

@@ -201,7 +201,7 @@ class Datapath:
                     states.append(None)
                 if kept is not None:
                     kept.update(maps)
-                return self._logits(stage, sources[0], given)
+                return self.logits(stage, sources[0], given)
             out, state = self._step(stage, sources, states is not None, given)
             self._write(stage, out, maps)
             if states is not None:
@@ -233,7 +233,7 @@ class Datapath:
                 clean = chunk.sums[index] if index == first else stage.sums(sources[0])
                 sums, stage = change.sums(sources[0], clean), change.stage
             if stage.last:
-                return self._logits(stage, sources[0], sums)
+                return self.logits(stage, sources[0], sums)
             self._write(stage, self._step(stage, sources, False, sums)[0], maps)
         raise AssertionError("a checked program ends in its output layer")
 
@@ -259,15 +259,16 @@ class Datapath:
             maps[number] = np.empty((len(out), height, width, channels), self.map_dtype)
         maps[number][..., first : first + out.shape[3]] = out
 
-    def _logits(
-        self, stage: Stage, source: NDArray[Any], sums: NDArray[Any] | None
+    def logits(
+        self, stage: Stage, source: NDArray[Any], sums: NDArray[Any] | None = None
     ) -> NDArray[np.int64]:
+        """Integer logits (N, classes) of what the last stage reads; sums: where they are known."""
         assert stage.post is not None
-        found = self._sums(stage, source) if sums is None else sums
+        found = self.sums(stage, source) if sums is None else sums
         logits = found.reshape(len(source), -1).astype(np.int64) + stage.post.bias
         return post_wrap.wrapped(logits, self.config.acc_w) if stage.post.wraps else logits
 
-    def _sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
+    def sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
         """What post takes, exact integers (N, OH, OW, C)."""
         layer = stage.layer
         if stage.sums is not None:
@@ -280,6 +281,10 @@ class Datapath:
         out = np.empty((len(source), height, width, channels), np.int32)
         average_unit.window_sums(source, layer.window.kernel, layer.window.stride, out)
         return out
+
+    def step(self, stage: Stage, sources: list[NDArray[Any]]) -> NDArray[Any]:
+        """What a stage but the last writes, (N, OH, OW, C), of what it reads."""
+        return self._step(stage, sources, False, None)[0]
 
     def _step(
         self,
@@ -308,7 +313,7 @@ class Datapath:
         lanes = stage.sums.lanes if stage.sums is not None else None
         if stage.post.wraps:
             adds = isinstance(stage.layer, AddLayer)
-            known = self._sums(stage, sources[0]) if sums is None and not adds else sums
+            known = self.sums(stage, sources[0]) if sums is None and not adds else sums
             wrapped(self.config, stage.post, sources if known is None else [known], out, state)
         elif isinstance(stage.layer, AddLayer):
             add(stage.post, sources, out, state)
@@ -318,5 +323,5 @@ class Datapath:
             assert isinstance(stage.post.words, Words)
             lanes.codes(sources[0], stage.post.words, stage.post.lo, stage.post.hi, out)
         else:
-            requantize(stage, stage.post, self._sums(stage, sources[0]), out, state)
+            requantize(stage, stage.post, self.sums(stage, sources[0]), out, state)
         return out, state

@@ -84,7 +84,8 @@ class Engine(nn.Module):
         self.difference_step, self.outside = difference_step, outside
         self._build()
         output = program.output
-        bound = output.accumulator_bound(program.config.act_max) + np.abs(output.bias)
+        # As floats: words with faults may be as large as their fields.
+        bound = output.accumulator_bound(program.config.act_max) + np.abs(output.bias * 1.0)
         self._shifted = int(bound.max()) > EXACT_FLOAT32
         # Libraries ask next(model.parameters()) for the device.
         scale = torch.tensor(program.logit_scale, dtype=torch.float32)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hwsim.engine.reference_gradient import pulled_back
 from hwsim.engine.reference_hash import address_and_sign, virtual_weights, xxh32
+from hwsim.engine.reference_lines import execute_lines
 from hwsim.engine.reference_memory import execute
 from hwsim.engine.reference_units import Map
 from hwsim.errors import InputError
@@ -113,13 +114,18 @@ def run(program: Program, image: Sequence[Any] | NDArray[Any]) -> Trace:
 
     Raises InputError for an image that is none, and AssertionError, naming layer and neuron, if a
     partial sum leaves ACC_W bits or p leaves ACC_W + MULT_W, or if a layer reads what nobody wrote
-    or writes to what it reads: then hwsim.program.proof has a hole.
+    or writes to what it reads: then hwsim.program.proof has a hole. In a program with faults
+    (hwsim.faults) sums wrap around instead, and every word is read from its memory.
     """
-    steps = execute(program, _checked(program, image))
-    logits = [channel[0][0] for channel in steps[-1].output]
+    pixels = _checked(program, image)
+    if program.held is None:
+        maps = [step.output for step in execute(program, pixels)]
+    else:
+        maps = [outcome.output for outcome in execute_lines(program, pixels)]
+    logits = [channel[0][0] for channel in maps[-1]]
     point = binary_point(program.logit_scale)
     return Trace(
-        feature_maps=[np.array(step.output, np.int64) for step in steps],
+        feature_maps=[np.array(one, np.int64) for one in maps],
         logits=logits,
         argmax=logits.index(max(logits)),
         probabilities=softmax_unit(logits, 4 if point is None else point),
@@ -178,6 +184,8 @@ def gradient_and_size(
     InputError
         If the image is none of the program's, or the seeds are not one per logit.
     """
+    if program.held is not None:
+        raise InputError("the oracle has no gradient of a program with faults")
     if len(seed_logits) != program.classes:
         raise InputError(f"{len(seed_logits)} seeds for {program.classes} classes")
     steps = execute(program, _checked(program, image))

@@ -1,7 +1,7 @@
 """Oracle of a program with faults: from the lines of its memories, one integer at a time.
 
-Follows docs/faults.md and docs/images.md. Only shapes and places come from the layers; every word is
-read where the engine would read it, and every sum keeps the low bits of its register.
+Follows docs/faults.md and docs/images.md. Only shapes and places come from the layers; every word
+is read where the engine would read it, and every sum keeps the low bits of its register.
 """
 
 from __future__ import annotations

@@ -102,6 +102,7 @@ def wrapped(
         marks,
     )  # fmt: skip
     if len(sources) == 2:
-        post_wrap.add(*sources, m[0], m[1], b[0], s[0], limit[0], *rest)
+        one, two = sources
+        post_wrap.add(one, two, m[0], m[1], b[0], s[0], limit[0], *rest)
     else:
         post_wrap.requantize(sources[0].astype(np.int64), m, b, s, limit, *rest)

@@ -61,6 +61,14 @@ class Post:
     away: int | None
     wraps: bool = False
 
+    def of(self, channels: NDArray[np.int64]) -> Post:
+        """The words of some channels, without those for vectors."""
+        return Post(
+            self.multiplier[channels], self.narrow[channels], self.bias[channels],
+            self.shift[channels], self.threshold[channels], self.lo, self.hi, self.negative, None,
+            self.away, self.wraps,
+        )  # fmt: skip
+
 
 @dataclass(eq=False)
 class Stage:
@@ -83,7 +91,7 @@ class Stage:
 
     def with_layer(self, layer: MacLayer, config: EngineConfig, wraps: bool) -> Stage:
         """The same with another layer of the same shape, and no way of its own to its sums."""
-        return replace(self, layer=layer, sums=None, post=_post(layer, config, wraps))
+        return replace(self, layer=layer, sums=None, post=post_of(layer, config, wraps))
 
     @property
     def mac(self) -> MacLayer | None:
@@ -147,7 +155,7 @@ def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
             assert isinstance(found, PoolLayer)
             pool, wire = found, Wire(wire.sources, program.wires[number].target)
         sums = Sums(layer, program.config, trusted) if isinstance(layer, MacLayer) else None
-        post = _post(layer, program.config, wraps)
+        post = post_of(layer, program.config, wraps)
         stages.append(Stage(first, layer, pool, wire.sources, wire.target, sums, post))
         number += 1
     alive: set[int] = set()
@@ -176,7 +184,8 @@ def _fuses(
     )
 
 
-def _post(layer: Layer, config: EngineConfig, wraps: bool) -> Post | None:
+def post_of(layer: Layer, config: EngineConfig, wraps: bool = False) -> Post | None:
+    """The words of a layer, None of one without. wraps: no proof covers them."""
     if isinstance(layer, PoolLayer | LutLayer):
         return None
     act_max = config.act_max

@@ -24,21 +24,27 @@ def inject(program: Program, faults: Sequence[Fault]) -> Program:
     instruction does is another question.
     """
     reader = WordReader(program)
-    words: Words = (
-        {} if program.held is None else {n: dict(w) for n, w in program.held.words.items()}
-    )
+    words = held_words(reader, program.held.words if program.held else {}, faults)
+    clean = program if program.held is None else program.held.clean
+    if not words:
+        return clean
+    return program.replace(layers=faulty_layers(clean, words), held=Held(clean, words))
+
+
+def held_words(reader: WordReader, before: Words, faults: Sequence[Fault]) -> Words:
+    """The words that are not what was written, with ``faults`` on top of those ``before``.
+
+    Raises InputError as ``inject``.
+    """
+    words: Words = {name: dict(found) for name, found in before.items()}
     for fault in sorted(faults, key=lambda one: one.kind != "flip"):
         name = place_of(fault, reader)
         held, where = words.setdefault(name, {}), (fault.line, fault.field)
         word = held.get(where)
         held[where] = changed(reader(name, *where) if word is None else word, fault)
-    clean = program if program.held is None else program.held.clean
     for name, found in words.items():
         words[name] = {at: word for at, word in found.items() if word != reader.written(name, *at)}
-    words = {name: found for name, found in words.items() if found}
-    if not words:
-        return clean
-    return program.replace(layers=faulty_layers(clean, words), held=Held(clean, words))
+    return {name: found for name, found in words.items() if found}
 
 
 def changed(word: int, fault: Fault) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +21,113 @@ FEW = 16
 
 def faulty_layers(clean: Program, words: Words) -> tuple[Layer, ...]:
     """The layers of ``clean`` as they are with ``words`` in its memories."""
-    memory = _Memory(clean, words)
+    memory = FaultyMemory(clean, words)
     return tuple(
         memory.layer(layer, place)
         for layer, place in zip(clean.layers, memory.read.places, strict=True)
     )
 
 
-class _Memory:
-    def __init__(self, clean: Program, words: Words) -> None:
+class Virtual(NamedTuple):
+    """Virtual weights: place in the (n_out, fan_in) of a layer, flat, and what stands there."""
+
+    place: NDArray[np.int64]
+    value: NDArray[np.int64]
+
+
+class Readers:
+    """Which virtual weights of a layer read a word. once: few words will be asked for."""
+
+    def __init__(self, layer: MacLayer, once: bool = False) -> None:
+        self._layer, self._dense = layer, layer.spec.scheme == "dense"
+        address, negative = layer.hash_table
+        self._address, self._negative = address.reshape(-1), negative.reshape(-1)
+        self._order: NDArray[np.int64] | None = None
+        if not once and not self._dense:
+            self._order = np.argsort(self._address, kind="stable")
+            counts = np.bincount(self._address, minlength=layer.spec.real_weights)
+            self._ends = np.cumsum(counts)
+
+    def __call__(self, address: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Their places, flat, and which of them negate it."""
+        layer = self._layer
+        if self._dense:
+            flat = np.array([address % layer.n_out * layer.fan_in + address // layer.n_out])
+        elif self._order is None:
+            flat = np.flatnonzero(self._address == address)
+        else:
+            start = self._ends[address - 1] if address else 0
+            flat = self._order[start : self._ends[address]]
+        return flat, self._negative[flat]
+
+
+class _Collected:
+    """Places and values; of a place the last one counts."""
+
+    def __init__(self) -> None:
+        self._places: list[NDArray[np.int64]] = []
+        self._values: list[NDArray[np.int64]] = []
+
+    def add(self, places: Any, values: Any) -> None:
+        at = np.asarray(places, np.int64)
+        self._places.append(at)
+        self._values.append(np.broadcast_to(np.asarray(values, np.int64), at.shape))
+
+    def against(self, before: NDArray[np.int32]) -> Virtual:
+        """Those that differ from what was there, in order of their places."""
+        if not self._places:
+            return Virtual(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        places, values = np.concatenate(self._places), np.concatenate(self._values)
+        kept, last = np.unique(places[::-1], return_index=True)
+        found = values[::-1][last]
+        differs = found != before[kept]
+        return Virtual(kept[differs], found[differs])
+
+
+class FaultyMemory:
+    """What stands in the memories of ``clean`` with ``words`` in them, layer by layer.
+
+    read: of the clean program; made once by who asks for many.
+    """
+
+    def __init__(self, clean: Program, words: Words, read: WordReader | None = None) -> None:
         self.config, self.words = clean.config, words
-        self.read = WordReader(clean)
+        self.read = read or WordReader(clean)
         self._weights = words.get(WEIGHTS, {})
 
-    def layer(self, layer: Layer, place: Placement) -> Layer:
+    def concerns(self, layer: Layer, place: Placement) -> bool:
+        """Whether a word of the layer has changed, be it read or not."""
+        if isinstance(layer, LutLayer):
+            first, lines = place.table << self.config.act_w, 1 << self.config.act_w
+            return bool(_inside(self.words.get(LUT, {}), first, lines))
+        bases = (
+            (WEIGHTS, place.weight_base, place.weight_lines),
+            (INDEX, place.index_base, place.index_lines),
+            (SCALE, place.channel_base, place.channels),
+            (BIAS, place.channel_base, place.channels),
+        )
+        return any(_inside(self.words.get(name, {}), *lines) for name, *lines in bases)
+
+    def channels(self, place: Placement) -> NDArray[np.int64]:
+        """Outputs of a layer with weights whose scale or bias has changed, rising."""
+        found = [
+            line
+            for name in (SCALE, BIAS)
+            for line, _, _ in _inside(self.words.get(name, {}), place.channel_base, place.channels)
+        ]
+        return np.unique(np.array(found, np.int64))
+
+    def layer(self, layer: Layer, place: Placement, weights: bool = True) -> Layer:
+        """The layer as it is then; itself where nothing of it has changed.
+
+        weights: those of its weights and indices, too.
+        """
         if isinstance(layer, PoolLayer):
             return layer
         if isinstance(layer, LutLayer):
             return self._lut(layer, place)
-        post = self._post(layer, place)
-        if isinstance(layer, MacLayer):
+        post = self.post(layer, place)
+        if isinstance(layer, MacLayer) and weights:
             layer = self._mac(layer, place)
         return dataclasses.replace(layer, **post) if post else layer
 
@@ -56,7 +143,7 @@ class _Memory:
 
     # --- scale and bias ---------------------------------------------------------------------------
 
-    def _post(self, layer: Any, place: Placement) -> dict[str, NDArray[Any]]:
+    def post(self, layer: Any, place: Placement) -> dict[str, Any]:
         """The arrays of scale and bias that are not what they were.
 
         Of an addition the second row is the one that is shifted, and the first one that has b.
@@ -64,7 +151,7 @@ class _Memory:
         scales = _inside(self.words.get(SCALE, {}), place.channel_base, place.channels)
         biases = _inside(self.words.get(BIAS, {}), place.channel_base, place.channels)
         adds = isinstance(layer, AddLayer)
-        fields: dict[str, NDArray[Any]] = {}
+        fields: dict[str, Any] = {}
         if scales:
             fields = dict(multiplier=layer.multiplier.copy(), shift=layer.shift.copy())
         for line, _, word in scales:
@@ -79,19 +166,45 @@ class _Memory:
 
     # --- weights and indices ----------------------------------------------------------------------
 
-    def _mac(self, layer: MacLayer, place: Placement) -> MacLayer:
+    def virtual(self, layer: MacLayer, place: Placement, readers: Readers) -> Virtual:
+        """The virtual weights that are not what they were."""
+        wide = self.config.wgt_w
+        found = _Collected()
+        for at, word in self._own(layer, place):
+            flat, negative = readers(at)
+            found.add(flat, np.where(negative, signed(-word, wide), word))
+        for pair, word in self._pairs(layer, place):
+            address, negative_ = self._split(word)
+            value = self._anywhere(place, address)
+            found.add(
+                [pair[0] * layer.fan_in + pair[1]], signed(-value if negative_ else value, wide)
+            )
+        return found.against(layer.virtual_weights.reshape(-1))
+
+    def _own(self, layer: MacLayer, place: Placement) -> list[tuple[int, int]]:
+        """(address, word) of the layer's real weights with faults."""
         banks = self.config.banks
         mine = [
             (line * banks + bank, signed(word, self.config.wgt_w))
             for line, bank, word in _inside(self._weights, place.weight_base, place.weight_lines)
         ]
-        mine = [(at, word) for at, word in mine if at < layer.spec.real_weights]
+        return [(at, word) for at, word in mine if at < layer.spec.real_weights]
+
+    def _pairs(self, layer: MacLayer, place: Placement) -> list[tuple[tuple[int, int], int]]:
+        """((i, j), word) of its indices with faults."""
         indices = _inside(self.words.get(INDEX, {}), place.index_base, place.index_lines)
-        pairs = [
+        return [
             (pair, word)
             for line, row, word in indices
             if (pair := index_pair(layer, self.config.rows, line, row)) is not None
         ]
+
+    def _split(self, word: int) -> tuple[int, bool]:
+        """Address and sign of an index."""
+        return word & ((1 << self.config.addr_w) - 1), bool(word >> self.config.addr_w)
+
+    def _mac(self, layer: MacLayer, place: Placement) -> MacLayer:
+        mine, pairs = self._own(layer, place), self._pairs(layer, place)
         if not mine and not pairs:
             return layer
         weights = layer.weights
@@ -99,36 +212,17 @@ class _Memory:
             weights = layer.weights.copy()
             for at, word in mine:
                 weights[at] = word
-        decoded = self._decoded(layer, weights, mine)
+        decoded = layer.virtual_weights.copy()
+        changed = self.virtual(layer, place, Readers(layer, once=len(mine) <= FEW))
+        decoded.reshape(-1)[changed.place] = changed.value
         address, negative = layer.hash_table
         if pairs:
             address, negative = address.copy(), negative.copy()
         for pair, word in pairs:
-            at = word & ((1 << self.config.addr_w) - 1)
-            address[pair], negative[pair] = at, bool(word >> self.config.addr_w)
-            value = self._anywhere(place, at)
-            decoded[pair] = signed(-value if negative[pair] else value, self.config.wgt_w)
+            address[pair], negative[pair] = self._split(word)
         known = {f.name: getattr(layer, f.name) for f in dataclasses.fields(MacLayer)}
         known["weights"] = weights
         return FaultyMacLayer(**known, address=address, negative=negative, decoded=decoded)
-
-    def _decoded(
-        self, layer: MacLayer, weights: NDArray[np.int32], mine: list[tuple[int, int]]
-    ) -> NDArray[np.int32]:
-        """What the layer's indices make of its words."""
-        address, negative = layer.hash_table
-        if len(mine) > FEW:
-            words = weights[address]
-            low = -(1 << (self.config.wgt_w - 1))
-            return np.where(negative & (words != low), -words, words)
-        decoded = layer.virtual_weights.copy()
-        for at, word in mine:
-            if layer.spec.scheme == "dense":
-                decoded[at % layer.n_out, at // layer.n_out] = word
-                continue
-            readers = address == at
-            decoded[readers] = np.where(negative[readers], signed(-word, self.config.wgt_w), word)
-        return decoded
 
     def _anywhere(self, place: Placement, address: int) -> int:
         """The word that an address of a layer reads, be it the layer's or not.

@@ -58,10 +58,7 @@ def memory_files(program: Program) -> dict[str, MemFile]:
 
 
 def memory_values(program: Program, name: str) -> Iterator[NDArray[np.int64]]:
-    """The numbers of one memory file, in pieces of whole lines, int64 (lines, fields).
-
-    Faulty words stand in them as they are, without a sign.
-    """
+    """The numbers of one memory file, in pieces of whole lines, int64 (lines, fields)."""
     if program.held is not None:
         yield from _held_values(program.held, name)
         return
@@ -85,13 +82,15 @@ def memory_values(program: Program, name: str) -> Iterator[NDArray[np.int64]]:
 
 def _held_values(held: Held, name: str) -> Iterator[NDArray[np.int64]]:
     words = sorted(held.words.get(name, {}).items())
+    spare = np.int64(64 - memory_files(held.clean)[name].width) if words else np.int64(0)
     line = done = 0
     for values in memory_values(held.clean, name):
         if done < len(words) and words[done][0][0] < line + len(values):
             values = values.copy()
         while done < len(words) and words[done][0][0] < line + len(values):
             (at, field), word = words[done]
-            values[at - line, field] = np.uint64(word).astype(np.int64)
+            raw = np.uint64(word).astype(np.int64)
+            values[at - line, field] = raw << spare >> spare if name in (WEIGHTS, BIAS) else raw
             done += 1
         line += len(values)
         yield values

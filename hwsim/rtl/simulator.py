@@ -128,8 +128,16 @@ class RtlEngine:
                 words = np.ascontiguousarray(values, np.int64).view(np.uint64) & mask
                 self._write(name, line, words)
                 line += len(words)
+        if self.program.held is not None and "index.mem" in self.program.held.words:
+            self._clear_weights()
         #: Whether the memories hold what the program says, from which its answers follow.
         self._own = True
+
+    def _clear_weights(self) -> None:
+        """Zeros in the weight memory behind the program's: indices with faults may read them."""
+        config, file = self.program.config, memory_files(self.program)["weights.mem"]
+        rest = config.wgt_depth // config.banks - file.lines
+        self._write("weights.mem", file.lines, np.zeros((rest, file.fields), np.uint64))
 
     def write(self, name: str, line: int, words: NDArray[np.uint64]) -> None:
         """Write whole lines of a memory: words uint64 (lines, fields), from ``line`` on.

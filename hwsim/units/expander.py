@@ -104,11 +104,18 @@ def tile_rows(groups: int, outputs: int, rows: int) -> tuple[int, ...]:
     return tuple(min(rows, outputs - top) for top in range(0, outputs, rows)) * groups
 
 
-def expansion(spec: HashSpec, rows: int, banks: int, groups: int = 1) -> Expansion:
+def expansion(
+    spec: HashSpec,
+    rows: int,
+    banks: int,
+    groups: int = 1,
+    stored: NDArray[np.integer] | None = None,
+) -> Expansion:
     """Count the bank conflicts of a layer from its real addresses. banks >= rows, a power of two.
 
     A ``dense`` layer needs no counting: neighbouring rows want neighbouring words, hence
-    different banks.
+    different banks. stored: (n_out, fan_in), what the index memory holds where that is not what the
+    hash gives.
     """
     in_tile = tile_rows(groups, spec.n_out // groups, rows)
     columns = len(in_tile) * spec.fan_in
@@ -116,7 +123,10 @@ def expansion(spec: HashSpec, rows: int, banks: int, groups: int = 1) -> Expansi
         return Expansion(in_tile, (spec.fan_in,) * len(in_tile), spec.virtual_weights, columns)
     cost, reads, first = [], 0, 0
     for used in in_tile:
-        address, _ = index.columns(spec, first, used)
+        if stored is None:
+            address, _ = index.columns(spec, first, used)
+        else:
+            address = stored[first : first + used].T.astype(np.uint32)
         tile_cycles, tile_reads = cycles_columns(address, banks)
         cost.append(int(tile_cycles.sum()))
         reads += int(tile_reads.sum())

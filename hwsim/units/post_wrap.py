@@ -68,6 +68,46 @@ def add(  # type: ignore[no-untyped-def]
                     state[n, y, x, c] = (16 if p > threshold else 0) | (32 if raw <= hi else 0)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _leaves(one, other, spare):  # type: ignore[no-untyped-def]
+    """Whether the sum of two int64 is more than 64 − ``spare`` bits hold."""
+    total = one + other
+    beyond = ((one ^ total) & (other ^ total)) < 0  # 64 bits themselves
+    return beyond or (total << spare) >> spare != total
+
+
+@njit(nogil=True, cache=True)
+def overflows(acc, multiplier, bias, spare, last):  # type: ignore[no-untyped-def]
+    """(accumulators, p) of acc (N, H, W, C) that wrap; of the last layer, the logits for p."""
+    sums = products = 0
+    images, height, width, channels = acc.shape
+    for n in range(images):
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    a = _wrap(acc[n, y, x, c], spare[0])
+                    sums += a != acc[n, y, x, c]
+                    if last:
+                        products += _leaves(a, bias[c], spare[0])
+                    else:
+                        products += _leaves(a * multiplier[c], bias[c], spare[1])
+    return sums, products
+
+
+@njit(nogil=True, cache=True)
+def add_overflows(one, two, m1, m2, bias, spare):  # type: ignore[no-untyped-def]
+    """How many p of an addition wrap."""
+    found = 0
+    images, height, width, channels = one.shape
+    for n in range(images):
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    total = np.int64(one[n, y, x, c]) * m1 + np.int64(two[n, y, x, c]) * m2
+                    found += _leaves(total, bias, spare[1])
+    return found
+
+
 def spare_bits(config: EngineConfig) -> tuple[int, int]:
     """Bits that an int64 has beyond an accumulator, and beyond p."""
     return 64 - config.acc_w, 64 - config.acc_w - config.mult_w

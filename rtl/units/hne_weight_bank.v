@@ -27,6 +27,11 @@ module hne_weight_bank #(
     input  wire [ WGT_W-1:0] mem_wdata_i
 );
 
+  // Indices with a flipped bit may ask for a line that there is not: the answer is 0. Nothing to do
+  // where every address has a line.
+  localparam [0:0] HOLES = LINES > 1 && (LINES & (LINES - 1)) != 0;
+
+  wire [WGT_W-1:0] word;
   reg we_q, re_q;
   reg [LINE_W-1:0] line_q;
   reg [ WGT_W-1:0] wdata_q;
@@ -51,8 +56,21 @@ module hne_weight_bank #(
       .wdata_i(wdata_q),
       .re_i(read_i || re_q),
       .raddr_i(re_q ? line_q : line_i),
-      .rdata_o(word_o)
+      .rdata_o(word)
   );
+
+  generate
+    if (HOLES) begin : gen_holes
+      reg hole_q;
+
+      always @(posedge clk_i) begin
+        if (read_i || re_q) hole_q <= (re_q ? line_q : line_i) >= LINES[LINE_W-1:0];
+      end
+      assign word_o = hole_q ? {WGT_W{1'b0}} : word;
+    end else begin : gen_no_holes
+      assign word_o = word;
+    end
+  endgenerate
 
 endmodule
 

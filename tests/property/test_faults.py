@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hwsim.engine.module import Engine
 from hwsim.engine.reference_lines import execute_lines
 from hwsim.faults import inject
-from tests.property.faults import faults
+from hwsim.faults.trials import Trials
+from tests.property.faults import faults, overflows
 from tests.property.networks import EXAMPLES, Case, cases
 
 
@@ -18,7 +19,7 @@ from tests.property.networks import EXAMPLES, Case, cases
 def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
     case: Case, data: st.DataObject
 ) -> None:
-    found = data.draw(faults(case.program))
+    found = data.draw(faults(case.program) | overflows(case.program))
     program = inject(case.program, found)
     engine = Engine(program)
     maps = case.images.transpose(0, 2, 3, 1).astype(engine.datapath.map_dtype)
@@ -32,3 +33,27 @@ def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
                 got = codes[by_name[layer.name]][n].transpose(2, 0, 1)
                 assert (got == np.array(outcome.output)).all(), layer.name
         assert tape.logits[n].tolist() == [value[0][0] for value in outcomes[-1].output]
+
+
+@settings(max_examples=2 * EXAMPLES, deadline=None)
+@given(cases(), st.data())
+def test_trials_answer_what_an_engine_with_the_faults_answers(
+    case: Case, data: st.DataObject
+) -> None:
+    engine = Engine(case.program)
+    maps = case.images.transpose(0, 2, 3, 1).astype(engine.datapath.map_dtype)
+    trials = Trials(case.program, maps)
+    clean = engine.answer(maps)
+    for _ in range(3):
+        found = data.draw(faults(case.program) | overflows(case.program))
+        program = inject(case.program, found)
+        expected = Engine(program).answer(maps)
+        answers = trials.run(found)
+        if program.held is not None:
+            outcomes = [
+                one for image in case.images for one in execute_lines(program, image.tolist())
+            ]
+            assert answers.sums == sum(one.sums for one in outcomes)
+            assert answers.products == sum(one.products for one in outcomes)
+        assert (answers.logits == expected).all()
+        assert answers.moved.tolist() == np.flatnonzero((expected != clean).any(1)).tolist()

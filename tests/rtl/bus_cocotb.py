@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
 from typing import Any
@@ -24,9 +25,11 @@ from hwsim.bus.host import (
     Host,
     HostError,
 )
+from hwsim.bus.patch import changes, write_patch
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, REGISTERS, VERSION
 from hwsim.defenses.inhibition import inhibit
 from hwsim.engine.reference import run as oracle
+from hwsim.faults import Fault, inject
 from hwsim.rom.memories import memory_files, memory_values
 from tests.rtl.bus import PROGRAM, ready, watch
 from tests.rtl.samples import gradient_image
@@ -93,6 +96,23 @@ async def a_network_is_loaded_and_rewritten_in_the_field(
     await tb.drive(Host(defended).rewrite("weights.mem"))
     await tb.classify(defended, 1)
     await tb.classify(defended, 2)
+
+
+@cocotb.test()
+async def faults_come_through_the_window_as_a_patch(dut: Any) -> None:
+    tb = await ready(dut)
+    # The sign of an index, an address of nobody's, the least word, a shift and a bias.
+    faults = [Fault("index", 0, 0, 13), Fault("index", 1, 1, 12), Fault("weights", 0, 1, 7),
+              Fault("scale", 2, 0, 20), Fault("bias", 1, 0, 40)]  # fmt: skip
+    faulty = inject(PROGRAM, faults)
+    assert oracle(faulty, gradient_image(1)).logits != oracle(PROGRAM, gradient_image(1)).logits
+    for before, after in ((PROGRAM, faulty), (faulty, PROGRAM)):
+        text = io.StringIO()
+        write_patch(after, changes(before, after), text)
+        for line in text.getvalue().splitlines():
+            address, data = (int(word, 16) for word in line.split())
+            await tb.bus.write(address, data.to_bytes(4, "little"))
+        await tb.classify(after, 1)
 
 
 @cocotb.test()

@@ -48,4 +48,8 @@ MANY = [
 ]
 #: What also rounds twice: its tests are its own.
 TWICE = _engine(2, 4, 4, mult_w=32, requantization="twice-away")
+#: Whose banks have lines that no address but one with a fault asks for, and fewer than addresses.
+HOLES = _engine(3, 2, 4, wgt_depth=4 * 700)
+#: Whose words are so wide that a few of them overflow an accumulator.
+WRAPS = _engine(4, 2, 4, act_w=16, wgt_w=16, acc_w=32)
 ENGINES = MANY if FULL else FEW + [_WIDE] * COVERAGE

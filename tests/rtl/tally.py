@@ -31,6 +31,8 @@ class Tally:
 
 #: By name of the configuration.
 RANDOM: dict[str, Tally] = defaultdict(Tally)
+#: The same with faults.
+FAULTY: dict[str, Tally] = defaultdict(Tally)
 #: By name of the trained network.
 TRAINED: dict[str, Tally] = defaultdict(Tally)
 COLUMNS = ("images", "layers", "activations", "logits", "counters", "cycles")
@@ -47,8 +49,13 @@ def _digest(program: Program) -> str:
 
 def rows() -> list[tuple[str, int, Counter[str]]]:
     """Name, distinct networks and counts; a total at the end of the random ones."""
-    found = [(name, len(one.networks), one.counts) for name, one in RANDOM.items()]
+    found = _with_total(RANDOM, "") + _with_total(FAULTY, " with faults")
+    return found + [(name, len(one.networks), one.counts) for name, one in TRAINED.items()]
+
+
+def _with_total(tallies: dict[str, Tally], what: str) -> list[tuple[str, int, Counter[str]]]:
+    found = [(name + what, len(one.networks), one.counts) for name, one in tallies.items()]
     if found:
         every: Counter[str] = sum((counts for _, _, counts in found), Counter())
-        found.append(("all", sum(networks for _, networks, _ in found), every))
-    return found + [(name, len(one.networks), one.counts) for name, one in TRAINED.items()]
+        found.append(("all" + what, sum(networks for _, networks, _ in found), every))
+    return found

@@ -26,4 +26,4 @@ def test_the_engine_behind_its_buses(engine_for_cocotb: tuple[Any, Path]) -> Non
             extra_env={"PYTHONPATH": os.fspath(Path(__file__).parents[2])},
         )  # fmt: skip
     tests, failures = get_results(results)
-    assert (tests, failures) == (17, 0)
+    assert (tests, failures) == (18, 0)

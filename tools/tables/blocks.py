@@ -23,6 +23,7 @@ PRINTED = {
     "audit-one-step": "docs/audit.md",
     "audit-worst-case": "docs/audit.md",
     "detection": "docs/detection.md",
+    "fault-speed": "docs/faults.md",
 }
 
 #: (page, name of the place) -> the text that belongs there.

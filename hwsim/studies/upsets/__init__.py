@@ -1,0 +1,1 @@
+"""Campaigns of random faults: trials by the thousand, on one machine or many."""

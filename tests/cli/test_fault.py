@@ -1,0 +1,76 @@
+"""`hwsim fault`: what it prints and leaves, and one line for bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwsim.numbers.config import load_config
+from hwsim.rom import image as rom
+from tests.cli.conftest import Run, read
+from tests.images import small_program
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The command on a small image and few inputs, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    rom.save(small_program(), tmp_path / "net.hne")
+    noise = np.random.default_rng(1)
+    x = (noise.integers(0, 256, (20, 1, 6, 6)) / 255).astype(np.float32)
+    np.savez(tmp_path / "test.npz", x=x, y=noise.integers(0, 3, 20))
+    return "fault", "net.hne", "--data", "test.npz"
+
+
+def test_it_counts_by_memory_layer_and_bit(typed: tuple[str, ...], run: Run) -> None:
+    Path("page.md").write_text("<!-- here: begin -->\n<!-- here: end -->\n", encoding="utf-8")
+    more = ("--trials", "32", "--json", "found.json", "--docs", "page.md", "here")
+    code, out, err = run(*typed, *more)
+    assert (code, err) == (0, "")
+    assert all(len(line) <= 100 for line in out.splitlines())
+    found = read(Path("found.json"))
+    assert [cell["memory"] for cell in found["cells"]] == ["weights", "index", "scale", "bias"]
+    for cell in found["cells"]:
+        assert cell["trials"] == sum(one["trials"] for one in cell["by_bit"]) == 32
+        assert 0 <= cell["accuracy_worst"] <= cell["accuracy"] <= 1
+    page = Path("page.md").read_text(encoding="utf-8")
+    assert "| weights | 1 a trial | 32 |" in page
+    assert "`hwsim fault net.hne" in page
+    # Nothing is computed again.
+    before = Path("found.json").read_bytes()
+    assert run(*typed, *more).code == 0
+    assert Path("found.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--rate", "1.5"), "a rate is a probability above 0 and up to 1, not 1.5"),
+        (("--rate", "much"), "give probabilities such as 1e-6,1e-5"),
+        (("--rate", "0.1", "--flips", "2"), "two ways to say how many"),
+        (("--memory", "weight"), "no memory is called 'weight'"),
+        (("--memory", "lut"), "no lut memory: none of its layers is a table"),
+        (("--memory", ","), "no memory"),
+        (("--model", "burst"), "no model of upsets is called 'burst'"),
+        (("--jobs", "2", "--cluster", "local:2"), "leave it out of --cluster"),
+        (("--cluster", "here"), "cluster 'here'"),
+        (("--docs", "page.md", "here"), "page.md does not exist"),
+        (("--store", "."), "is a folder, not a file"),
+        (("--trials", "1"), "1 is not in the range"),
+    ],
+)
+def test_bad_input_is_one_line(
+    typed: tuple[str, ...], run: Run, more: tuple[str, ...], says: str
+) -> None:
+    assert says in run(*typed, *more).line
+
+
+def test_an_engine_that_computes_its_indices_has_none_to_upset(
+    typed: tuple[str, ...], run: Run
+) -> None:
+    config = load_config("tiny").replace(index_mode="hash")
+    rom.save(small_program(config), Path("net.hne"), overwrite=True)
+    line = run(*typed, "--memory", "index").line
+    assert "the program has no index memory: its engine computes the indices" in line
