@@ -2,7 +2,7 @@
 
 fault: what a fault is. inject: a program with faults. layers: what they make of its layers.
 search: which bits hurt most, layer by layer; chase: from the first flip to the last. engine_victim
-and float_victim: whose bits; stored and words: what a flip of them moves; objective: what is wanted.
+and float_victim: whose bits; stored and words: what flips of them move; objective: what is wanted.
 """
 
 from hwsim.faults.fault import KINDS, MEMORIES, Fault, Kind, Memory

@@ -11,6 +11,7 @@ from hwsim.attacks.evaluate.rates import Rate
 from hwsim.runs.flip_catalog import GUESSING, REACHED
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, printed
+from tests.docs_claims.reproduction import flips
 from tools.tables import measured
 
 WIDE = ("mnist-cnn, 8 bits", "-h16, 8 bits", "-h64, 8 bits")
@@ -26,6 +27,11 @@ def _claims() -> Iterator[str]:
     yield from _jsma()
     yield from _transfer()
     yield f"{GUESSING:g} times guessing; `tbfa` {REACHED:g}"
+    shared = "ResNet-20, 1/16"
+    yield (
+        f"behind {flips(shared)} flipped weight bits in the mean or {flips(shared, 'index')} index "
+        f"bits, the dense one behind {flips('ResNet-20, 1')}."
+    )
 
 
 def _pairs(cell: str) -> list[tuple[float, float]]:
