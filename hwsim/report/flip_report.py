@@ -101,7 +101,8 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
 
 def listed(result: Mapping[str, Any], side: str = "engine") -> list[list[str]]:
     """The flips of the first search of a side, a line each."""
-    key, lines = measure(result), []
+    key = measure(result)
+    lines: list[list[str]] = []
     for step in result["sides"][side][0]["steps"]:
         for flip in step["flips"]:
             place = "–"

@@ -221,8 +221,10 @@ class FlipSearch:
                     keep(partial, self.key, {"searches": known})
                     side, number = place.split()
                     flips = sum(len(one.flips) for one in steps)
-                    last = steps[-1] if steps else None
-                    score = last and (last.accuracy if last.success is None else last.success)
+                    score = None
+                    if steps:
+                        last = steps[-1]
+                        score = last.accuracy if last.success is None else last.success
                     on_progress(side, int(number), flips, score)
 
                 found[side].append(self._search(side, number, known.get(place), note))
