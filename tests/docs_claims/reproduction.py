@@ -23,7 +23,10 @@ def _claims() -> Iterator[str]:
     yield f"The mechanism of {before} → {after}"
     yield f"a dense network answers at most {100 * faults.STOP:g}% of CIFAR-10"
     yield from _flips()
-    seconds = sum(int(n) for n in re.findall(r"computed in (\d+) s of one process", PAGE.text))
+    seconds = sum(
+        int(n.replace(",", ""))
+        for n in re.findall(r"computed in ([\d,]+) s of one process", PAGE.text)
+    )
     yield f"The tables here took {seconds / 60:.0f} minutes of one process"
 
 
