@@ -71,7 +71,8 @@ module soc_top (
       .AVERAGE(1),
       .GROUPS(1),
       .LUT_TABLES(4),
-      .REQUANTIZATION(0)
+      .REQUANTIZATION(0),
+      .ECC(0)
   ) u_engine (
       .clk_i(clk_i),
       .rst_i(rst_q[1]),

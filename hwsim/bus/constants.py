@@ -19,12 +19,15 @@ COUNTERS = (
     "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
 )  # fmt: skip
 #: Why the sequencer refused, by the name it has in the Verilog.
-CAUSE_CODES = {"shape": 1, "size": 2, "end": 3, "packet": 4, "place": 5}
+CAUSE_CODES = {"shape": 1, "size": 2, "end": 3, "packet": 4, "place": 5, "memory": 6}
 #: The same in words; OUT_OF_CYCLES is the simulation's own.
-CAUSES = {1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length", 5: "place"}
+CAUSES = {
+    1: "opcode or shape", 2: "size", 3: "end of program", 4: "packet length", 5: "place",
+    6: "flipped bits in a memory",
+}  # fmt: skip
 OUT_OF_CYCLES = 255
 #: Commands of the simulation's pipe, and flags of ``run``; rtl/sim/hne_sim.cpp describes them.
-COMMANDS = {"load": 1, "run": 2, "read": 3}
+COMMANDS = {"load": 1, "run": 2, "read": 3, "poke": 4}
 FLAGS = {"record": 1, "random": 2, "short": 4, "long": 8, "trace": 16}
 #: Kinds of messages of the simulation, numbers that no text that strays into its output begins
 #: with by chance; and after how many clock cycles a sign of life comes.

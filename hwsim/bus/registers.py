@@ -20,7 +20,7 @@ ID, VERSION = 0x484E4531, 0x00010002
 
 #: Parameter words, in the order of their addresses; those of the optional units stand behind the
 #: counters.
-OPTIONS = ("ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION")
+OPTIONS = ("ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC")
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
     "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH",

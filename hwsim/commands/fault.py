@@ -25,7 +25,7 @@ def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[flo
 @click.argument("network", metavar="MODEL_OR_IMAGE")
 @click.option(
     "--memory", "memories", default="weights,index,scale,bias", show_default=True, callback=_names,
-    help="Memories to upset, each for itself: weights, index, scale, bias, lut.",
+    help="Memories to upset, each for itself: weights, index, scale, bias, program, lut.",
 )  # fmt: skip
 @click.option(
     "--model", default="uniform", show_default=True,

@@ -1,8 +1,9 @@
 """Energy of one inference: how often each kind of event happens, times picojoules per event.
 
 Arithmetic and SRAM at 45 nm, 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014. Clock
-tree, registers, control, leakage and the streams are not included. Weight and index memories are
-priced as macros of the size that the network needs, the other memories as configured.
+tree, registers, control, the gates of check bits, leakage and the streams are not included. Weight
+and index memories are priced as macros of the size that the network needs, the other memories as
+configured.
 """
 
 from __future__ import annotations
@@ -131,14 +132,15 @@ def weight_rows(
     dram: Sequence[str] = (),
 ) -> list[EnergyRow]:
     """The rows that differ between alternatives: finding, reading and expanding the weights."""
+    word = config.stored_bits(config.wgt_w)
     rows = [
         _memory_row(
-            "weight bank reads", activity.weight_reads, config.wgt_w,
-            weight_lines * config.wgt_w, "weights" in dram,
+            "weight bank reads", activity.weight_reads, word, weight_lines * word,
+            "weights" in dram,
         ),
     ]  # fmt: skip
     if activity.index_lines and index_mode == "sram":
-        line = config.rows * (1 + config.addr_w)
+        line = config.rows * config.stored_bits(1 + config.addr_w)
         count = activity.index_lines
         rows.append(_memory_row("index reads", count, line, index_lines * line, "index" in dram))
     elif activity.index_lines:
@@ -158,7 +160,8 @@ def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
     a, w, acc, m = config.act_w, config.wgt_w, config.acc_w, config.mult_w
     column = config.rows * w
     sums = acc + m
-    channel = m + math.ceil(math.log2(sums)) + sums
+    scale = config.stored_bits(m + math.ceil(math.log2(sums)))
+    channel = scale + config.stored_bits(sums)
     rows = [
         EnergyRow("MAC multiplies", activity.macs, multiply_pj(a, w), f"{a} x {w} bits"),
         EnergyRow("MAC adds", activity.macs, add_pj(acc), f"{acc} bits"),
@@ -178,8 +181,9 @@ def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
     if activity.compares:
         rows.append(EnergyRow("pool compares", activity.compares, add_pj(a), f"{a} bits"))
     if activity.table_reads:
-        bits = (config.lut_tables << a) * a
-        rows.append(_memory_row("table reads", activity.table_reads, a, bits))
+        code = config.stored_bits(a)
+        bits = (config.lut_tables << a) * code
+        rows.append(_memory_row("table reads", activity.table_reads, code, bits))
     return rows
 
 
@@ -212,8 +216,8 @@ def alternative(
     stored_index = index_lines if index_mode == "sram" else 0
     return Alternative(
         name=name,
-        weight_bits=weight_lines * config.banks * config.wgt_w,
-        index_bits=stored_index * config.rows * (1 + config.addr_w),
+        weight_bits=weight_lines * config.banks * config.stored_bits(config.wgt_w),
+        index_bits=stored_index * config.rows * config.stored_bits(1 + config.addr_w),
         dram=" and ".join(dram),
         weights_nj=weights_nj,
         nj=weights_nj + sum(row.nj for row in datapath_rows(activity, config)),

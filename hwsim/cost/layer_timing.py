@@ -157,9 +157,9 @@ def _memory(
     # (k − 1).bit_length() is ⌈log2 k⌉ in integers.
     index_bits = 0 if spec.scheme == "dense" else ((k - 1).bit_length() + 1) * n
     needed = {"dense": n * width, "index_sram": k * width + index_bits, "hash": k * width}
-    line = config.banks * width
+    line = config.banks * config.stored_bits(width)
     real = weight_lines(spec, config) * line
-    field_bits = 1 + config.addr_w
+    field_bits = config.stored_bits(1 + config.addr_w)
     allocated = {
         "dense": math.ceil(n / config.banks) * line,
         "index_sram": real + index_lines(layer, spec, config) * config.rows * field_bits,

@@ -43,7 +43,8 @@ class TimingReport:
     memory_bits: weights + index for each way of storage, in the paper's terms: dense = virtual
     weights · WGT_W; index_sram = real weights · WGT_W + (⌈log2 K⌉ + 1) per virtual weight of the
     hashed layers; hash = real weights · WGT_W. allocated_bits: the same as the machine's memories
-    hold it: banks padded to lines, index fields of 1 + ⌈log2 WGT_DEPTH⌉ bits, ROWS to a line.
+    hold it: banks padded to lines, index fields of 1 + ⌈log2 WGT_DEPTH⌉ bits, ROWS to a line,
+    each word with its check bits.
     dense_cycles: the same layers uncompressed on the same engine, as if their weights fitted.
     act_lines: lines of the activation memory that the maps take, beside the least possible.
     chain: each layer reads what the one before wrote, so that two alternating buffers would do.

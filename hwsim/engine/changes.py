@@ -20,7 +20,7 @@ from hwsim.engine.stages import Stage
 from hwsim.engine.sums import Sums
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.layers import MacLayer
-from hwsim.program.proof import cannot_wrap
+from hwsim.program.sums_proof import cannot_wrap
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]

@@ -30,7 +30,7 @@ from hwsim.program.layers import (
     rounding_of,
 )
 from hwsim.program.program import Program
-from hwsim.program.proof import cannot_wrap
+from hwsim.program.sums_proof import cannot_wrap
 from hwsim.program.wires import Place, Wire
 from hwsim.units.post import POSITIONS, Words, words_of
 from hwsim.units.post_add import AddWords, add_words_of

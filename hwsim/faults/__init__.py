@@ -1,8 +1,11 @@
 """Faults: flipped and stuck bits in the memories of the engine, exact in all three twins.
 
-fault: what a fault is. inject: a program with faults. layers: what they make of its layers.
+fault: what a fault is. inject: a program with faults. layers: what they make of its layers. draw:
+random ones. trials: many sets of them on the same images, only what each can reach computed.
+program_memory: what an engine makes of faulty instructions
+(``instructions``: which run; ``execute``, ``clock``: values and cycles).
 search: which bits hurt most, layer by layer; chase: from the first flip to the last. engine_victim
-and float_victim: whose bits; stored and words: what flips of them move; objective: what is wanted.
+and float_victim: whose bits; stored and bits: what flips of them move; objective: what is wanted.
 """
 
 from hwsim.faults.fault import KINDS, MEMORIES, Fault, Kind, Memory

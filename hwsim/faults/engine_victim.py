@@ -20,12 +20,12 @@ from hwsim.engine.module import Engine
 from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
+from hwsim.faults.bits import all_flipped, signed
 from hwsim.faults.fault import Fault
 from hwsim.faults.inject import inject
 from hwsim.faults.objective import F64, I64, Objective
 from hwsim.faults.search import Flip, Gains, Part, Victim, first_of
 from hwsim.faults.stored import Stored
-from hwsim.faults.words import all_flipped, signed
 from hwsim.program.program import Program
 
 SEARCHED = ("weights", "index")
@@ -36,8 +36,9 @@ class EngineVictim(Victim):
 
     images: (N, *input shape) as the engine takes them. memories: ``weights``, ``index`` or both.
 
-    Raises InputError for another memory, and where a program has no such words: an engine that
-    computes its indices stores none, a dense layer needs none.
+    Raises InputError for another memory, for an engine with check bits, which the search knows
+    nothing of, and where a program has no such words: an engine that computes its indices stores
+    none, a dense layer needs none.
     """
 
     def __init__(
@@ -65,6 +66,11 @@ class EngineVictim(Victim):
                 raise InputError(
                     f"a search flips bits of {' and '.join(SEARCHED)}, not of {name!r}"
                 )
+        if config.ecc != "none":
+            raise InputError(
+                f"configuration {config.name} has check bits (ecc = {config.ecc}): a search for "
+                "single bits that knows nothing of them says nothing about it: choose one without"
+            )
         if "index" in memories and config.index_mode == "hash":
             raise InputError(
                 f"configuration {config.name} computes its indices and stores none: there is no "

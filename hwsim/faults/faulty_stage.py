@@ -55,7 +55,7 @@ class FaultyStage:
         clean = stage.layer
         layer, delta, channels = memory.layer(clean, place, weights=False), None, None
         if isinstance(clean, MacLayer):
-            changed = memory.virtual(clean, place, trials.readers(stage))
+            changed = memory.virtual(clean, place, trials.readers_of(stage.number))
             channels = memory.channels(place)
             if len(changed.place):
                 before = clean.virtual_weights.reshape(-1)[changed.place]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.faults.bits import flipped, signed
 from hwsim.faults.fault import Fault
-from hwsim.faults.words import flipped, signed
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
 

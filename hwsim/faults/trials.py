@@ -99,12 +99,13 @@ class Trials:
         assert stage.target is not None
         return part(self._maps, stage.target, stage.out_shape[0])
 
-    def readers(self, stage: Stage) -> Readers:
-        """Who reads which word of a stage's layer."""
-        if stage.number not in self._readers:
-            assert isinstance(stage.layer, MacLayer)
-            self._readers[stage.number] = Readers(stage.layer)
-        return self._readers[stage.number]
+    def readers_of(self, number: int) -> Readers:
+        """Who reads which word of a layer with weights, by its number in the program."""
+        if number not in self._readers:
+            layer = self.program.layers[number]
+            assert isinstance(layer, MacLayer)
+            self._readers[number] = Readers(layer)
+        return self._readers[number]
 
     def sums(self, stage: Stage) -> NDArray[Any]:
         """Clean accumulators of a stage, (C, N, OH, OW), kept as far as there is room."""

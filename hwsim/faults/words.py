@@ -1,35 +1,95 @@
-"""Two's-complement words as bits: what a flip does to their value."""
+"""The words of all memories as they stand, whichever layer they were meant for."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-I64 = NDArray[np.int64]
+from hwsim.numbers.config import EngineConfig
+from hwsim.program.program import Program
+from hwsim.rom.memories import (
+    BIAS,
+    INDEX,
+    LUT,
+    PROGRAM,
+    SCALE,
+    WEIGHTS,
+    memory_files,
+    memory_values,
+)
 
 
-def wrapped(values: NDArray[Any], width: int) -> I64:
-    """Integers as a two's-complement word of ``width`` bits holds them."""
-    top = np.int64(1) << (width - 1)
-    found: I64 = (values.astype(np.int64) + top) % (top << 1) - top
-    return found
+class Words:
+    """Every memory of an engine: numbers as the datapath reads them. Lines that nobody wrote are 0.
 
-
-def flipped(words: NDArray[Any], bit: Any, width: int) -> I64:
-    """Words with the bits ``bit`` inverted: -2^(width−1) may come out, which no compiler writes."""
-    return wrapped(words.astype(np.int64) ^ (np.int64(1) << np.asarray(bit, np.int64)), width)
-
-
-def signed(words: NDArray[Any], negative: NDArray[np.bool_], width: int) -> I64:
-    """Words as the expander hands them out: negated where it is told to, within the word.
-
-    The negation of -2^(width−1) is itself (rtl/units/hne_expander.v).
+    config: of the engine. files: by the name of the memory's file the lines that stand there, from
+    line 0 on, integers (lines, fields) as ``hwsim.rom.memories.memory_values`` gives them.
     """
-    return np.where(negative, wrapped(-words.astype(np.int64), width), words.astype(np.int64))
+
+    def __init__(self, config: EngineConfig, files: Mapping[str, NDArray[np.int64]]) -> None:
+        self.config = config
+        self._files = dict(files)
+
+    @classmethod
+    def of(cls, program: Program) -> Words:
+        """Those of a program."""
+        files = {}
+        for name in memory_files(program):
+            parts = list(memory_values(program, name))
+            files[name] = np.concatenate(parts) if parts else np.zeros((0, 1), np.int64)
+        return cls(program.config, files)
+
+    def weights(self, bank_line: NDArray[np.int64], bank: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Signed words of these lines and banks, of one shape."""
+        return _signed(self._at(WEIGHTS, bank_line, bank), self.config.wgt_w)
+
+    def index(self, first: int, count: int) -> NDArray[np.int64]:
+        """{sign, address} of ``count`` lines, (count, ROWS); lines count modulo a power of two."""
+        rows, behind = np.arange(self.config.rows), 1 << (self.config.idx_depth - 1).bit_length()
+        lines = np.arange(first, first + count) % behind
+        return self._at(INDEX, lines[:, None], rows[None])
+
+    def post(
+        self, first: int, count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(m, s, b) of ``count`` lines of scale.mem and bias.mem, each (count,)."""
+        width, lines = self.config.mult_w, np.arange(first, first + count)
+        scale, bias = self._at(SCALE, lines, 0 * lines), self._at(BIAS, lines, 0 * lines)
+        shifts = (1 << (self.config.acc_w + width - 1).bit_length()) - 1
+        m = _signed(scale, width)
+        return m, (scale >> width) & shifts, _signed(bias, self.config.acc_w + width)
+
+    def table(self, number: int) -> NDArray[np.int64]:
+        """The codes of a table, (2^ACT_W,)."""
+        lines = (number << self.config.act_w) + np.arange(1 << self.config.act_w)
+        return self._at(LUT, lines, 0 * lines) & self.config.act_max
+
+    @property
+    def program(self) -> list[int]:
+        """Program memory, 32 bits a word."""
+        return [int(word) & 0xFFFFFFFF for word in self._files[PROGRAM][:, 0]]
+
+    def _at(
+        self, name: str, line: NDArray[np.int64], field: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        stored = self._files.get(name)
+        line, field = np.broadcast_arrays(line, field)
+        found = np.zeros(line.shape, np.int64)
+        if stored is None:
+            return found
+        there = line < len(stored)
+        found[there] = stored[line[there], field[there]]
+        return found
 
 
-def all_flipped(words: NDArray[Any], width: int) -> I64:
-    """Every word with each of its bits inverted, (…, width), bit 0 first."""
-    return flipped(words[..., None], np.arange(width), width)
+def _signed(words: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """The low ``width`` bits in two's complement; arrays, so that 64 bits wrap silently."""
+    room = np.int64(64 - width)
+    return (words << room) >> room
+
+
+def wrapped(sums: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Sums as an accumulator of ``width`` <= 64 bits holds them."""
+    return _signed(sums, width)

@@ -175,13 +175,13 @@ def check_inference(modules: tuple[ModuleCost, ...]) -> None:
 
 def memory_bits(config: EngineConfig) -> int:
     """Bits of the large memories: weights, index, feature maps, tile buffer, tables."""
-    index = config.idx_depth * config.rows * (1 + config.addr_w)
+    index = config.idx_depth * config.rows * config.stored_bits(1 + config.addr_w)
     return (
-        config.wgt_depth * config.wgt_w
+        config.wgt_depth * config.stored_bits(config.wgt_w)
         + (index if config.index_mode == "sram" else 0)
         + config.act_depth * config.cols * config.act_w
         + 2 * config.tile_depth * config.rows * config.wgt_w
-        + config.cols * (config.lut_tables << config.act_w) * config.act_w
+        + config.cols * (config.lut_tables << config.act_w) * config.stored_bits(config.act_w)
     )
 
 

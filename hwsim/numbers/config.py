@@ -19,6 +19,7 @@ from pydantic import (
 
 from hwsim.errors import ConfigError, InputError
 from hwsim.files.reading import MAX_TEXT, read_regular
+from hwsim.numbers.ecc import ECC, Ecc, check_bits
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,8 +54,9 @@ class EngineConfig(BaseModel):
     average pools and layers of one word a channel, for grouped convolutions. lut_tables: tables of
     2^ACT_W entries for pointwise functions, 0 for none. requantization: ``up`` rounds once, halves
     up; ``twice-away`` also as TFLite's reference kernels do, for codes of up to 8 bits, 32-bit
-    accumulators and 32-bit multipliers. clock_mhz: turns cycles into time; not a
-    property of the logic.
+    accumulators and 32-bit multipliers. ecc: check bits of every word of the memories that a host
+    loads: ``none``; ``parity``, a flipped bit stops the image with an error status; ``secded``, one
+    is corrected, two stop it. clock_mhz: turns cycles into time; not a property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -80,6 +82,7 @@ class EngineConfig(BaseModel):
     groups: bool = True
     lut_tables: Annotated[int, Field(ge=0, le=64)] = 4
     requantization: Requantization = "up"
+    ecc: Ecc = "none"
     clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")
@@ -117,8 +120,9 @@ class EngineConfig(BaseModel):
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Images and digests of engines without it are what they were before there was one.
         data: dict[str, Any] = dump(self)
-        if data.get("requantization") == "up":
-            del data["requantization"]
+        for name in ("requantization", "ecc"):
+            if data.get(name) == self.__class__.model_fields[name].default:
+                del data[name]
         return data
 
     @property
@@ -136,6 +140,10 @@ class EngineConfig(BaseModel):
         """Bits of a layer-relative real-weight address."""
         return max(1, math.ceil(math.log2(self.wgt_depth)))
 
+    def stored_bits(self, width: int) -> int:
+        """Bits that a word of ``width`` bits takes in a memory, its check bits included."""
+        return width + check_bits(self.ecc, width)
+
     def replace(self, **changes: Any) -> EngineConfig:
         """A validated copy; changing a width re-derives ``acc_w`` unless it is given too."""
         data = self.model_dump()
@@ -149,7 +157,7 @@ class EngineConfig(BaseModel):
 
     def verilog_parameters(self) -> dict[str, int]:
         """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash;
-        REQUANTIZATION 0 is up, 1 twice-away.
+        REQUANTIZATION 0 is up, 1 twice-away; ECC 0 is none, 1 parity, 2 secded.
         """
         skip = {"name", "clock_mhz"}
         values = {k.upper(): v for k, v in self.model_dump().items() if k not in skip}
@@ -157,6 +165,7 @@ class EngineConfig(BaseModel):
             values[name] = int(values[name])
         values["INDEX_MODE"] = ("sram", "hash").index(self.index_mode)
         values["REQUANTIZATION"] = get_args(Requantization).index(self.requantization)
+        values["ECC"] = ECC.index(self.ecc)
         return values
 
 

@@ -72,11 +72,13 @@ class Manifest(Entry):
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
         written = self.config.model_fields_set
-        missing = sorted(EngineConfig.model_fields.keys() - written - {"requantization"})
+        missing = sorted(EngineConfig.model_fields.keys() - written - {"requantization", "ecc"})
         if missing:
             raise ValueError(f"config.{missing[0]}: Field required")
         if "requantization" in written and self.config.requantization == "up":
             raise ValueError("config.requantization: is absent where it is up")
+        if "ecc" in written and self.config.ecc == "none":
+            raise ValueError("config.ecc: is absent where it is none")
         if self.input.codes != (0, self.config.act_max):
             raise ValueError(f"input: codes must be {[0, self.config.act_max]}")
         return self

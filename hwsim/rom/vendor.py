@@ -1,7 +1,9 @@
 """The RAMs of an engine with a program in them, a file each, for FPGA tools and ``$readmemh``.
 
 A line of weights.mem or index.mem stands in as many RAMs as it has fields; a tool that fills RAMs
-needs a file for each of them. With INIT_DIR the Verilog looks for those of format ``mem``.
+needs a file for each of them. With INIT_DIR the Verilog looks for those of format ``mem``. Where
+the engine has check bits they stand in these files, above their words, and nowhere in an image:
+they follow from it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 from hwsim.errors import ImageError
 from hwsim.files.folder import replaced_directory
 from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.ecc import MAX_WIDTH, check_of
 from hwsim.program.instruction import WORDS_PER_INSTRUCTION
 from hwsim.program.program import Program
 from hwsim.rom.memfile import MemFile
@@ -41,7 +44,8 @@ def rams(program: Program) -> list[Ram]:
         stem = name.removesuffix(".mem")
         for field in range(file.fields):
             one = stem if name not in (WEIGHTS, INDEX) else f"{stem}_{field:03}"
-            found.append(Ram(one, name, field, file.width, depths[name], file.lines))
+            width = program.config.stored_bits(file.width)
+            found.append(Ram(one, name, field, width, depths[name], file.lines))
     return found
 
 
@@ -79,6 +83,12 @@ def export(
     allowed = {file_name(ram, name) for ram in _of_any(program, found) for name in FORMATS}
     try:
         for ram in found:
+            if ram.width > MAX_WIDTH:
+                raise ImageError(
+                    f"{ram.name} has words of {ram.width} bits with their check bits, files are "
+                    f"written of up to {MAX_WIDTH}: load it over the bus, or use a narrower "
+                    "accumulator or multiplier"
+                )
             FORMATS[format_name].begin(ram)  # refuses before anything is written
         with replaced_directory(folder, overwrite, allowed) as place:
             for memory in dict.fromkeys(ram.memory for ram in found):
@@ -103,7 +113,7 @@ def _of_any(program: Program, found: list[Ram]) -> list[Ram]:
 
 def _write(program: Program, mine: list[Ram], place: Path, format_name: str) -> None:
     """Fill the files of one memory, all its fields side by side."""
-    form = FORMATS[format_name]
+    form, width = FORMATS[format_name], memory_files(program).get(mine[0].memory, mine[0]).width
     with ExitStack() as stack:
         out = [stack.enter_context(open(place / file_name(ram, format_name), "wb")) for ram in mine]
         for file, ram in zip(out, mine, strict=True):
@@ -114,7 +124,11 @@ def _write(program: Program, mine: list[Ram], place: Path, format_name: str) -> 
                 part = values[start : start + CHUNK]
                 for file, ram in zip(out, mine, strict=True):
                     column = np.ascontiguousarray(part[:, ram.field], np.int64).view(np.uint64)
-                    column = column & np.uint64((1 << ram.width) - 1)
+                    column = column & np.uint64((1 << width) - 1)
+                    if program.config.ecc != "none":
+                        # As the Verilog stores them: check bits above the word.
+                        check = check_of(program.config.ecc, column, width)
+                        column = column | check << np.uint64(width)
                     file.write(form.words(ram, first + start, column))
             first += len(values)
         for file, ram in zip(out, mine, strict=True):

@@ -21,7 +21,7 @@ from hwsim.rom.entries import Count, Entry, Shape, Small, Word, spec_of
 from hwsim.rom.manifest_parts import Digest, Frac, Name
 
 #: Fields of an engine that version 1 did not know; it is read as one that has them.
-LATER = ("add", "average", "groups", "lut_tables", "requantization")
+LATER = ("add", "average", "groups", "lut_tables", "requantization", "ecc")
 
 
 class _LayerEntry1(Entry):

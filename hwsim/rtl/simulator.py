@@ -153,6 +153,18 @@ class RtlEngine:
         head = struct.pack("<5I", COMMANDS["load"], SPACES[name], line, *words.shape)
         self._ask(head + np.ascontiguousarray(words).tobytes(), words.size, (0, 0))
 
+    def poke(self, name: str, line: int, field: int, word: int, flips: int = 0) -> None:
+        """Write one word of a memory, as faults would leave it.
+
+        flips: check bits that are stored wrong, where the engine has any (``EngineConfig.ecc``).
+        To the engine a word with its check bits, then flipped, is another word with other check
+        bits flipped: ``hwsim.faults.stored`` says which.
+        """
+        self._alive()
+        self._own = False
+        place = struct.pack("<5IQ", COMMANDS["poke"], SPACES[name], line, field, flips, word)
+        self._ask(place, 1, (0, 0))
+
     def read(self, name: str) -> NDArray[np.uint64]:
         """A memory of the engine as it stands, in the shape of its file: uint64 (lines, fields)."""
         file = memory_files(self.program)[name]

@@ -45,7 +45,9 @@ module hne_csr #(
     // Tables of lut layers: a word for the host, and the end of their memory.
     parameter integer LUT_TABLES = 4,
     // Roundings that post knows, 0 or 1: a word for the host.
-    parameter integer REQUANTIZATION = 0
+    parameter integer REQUANTIZATION = 0,
+    // Check bits of the memories, 0 to 2: a word for the host.
+    parameter integer ECC = 0
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -90,7 +92,7 @@ module hne_csr #(
   localparam [1:0] DECERR = 2'b11;
   localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
   localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
-  localparam [5:0] LAST_OPTION = REG_REQUANTIZATION;
+  localparam [5:0] LAST_OPTION = REG_ECC;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
@@ -266,6 +268,7 @@ module hne_csr #(
       REG_GROUPS:     value = GROUPS;
       REG_LUT_TABLES: value = LUT_TABLES;
       REG_REQUANTIZATION: value = REQUANTIZATION;
+      REG_ECC:        value = ECC;
       default: if (!counter) response = DECERR;
     endcase
   end

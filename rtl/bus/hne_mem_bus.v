@@ -16,7 +16,9 @@ module hne_mem_bus #(
     // Bits of a bias, at most 64: each is a register here.
     parameter integer BIAS_W = 48,
     // Bits of a word of a table, at most 64: each is a register here.
-    parameter integer LUT_W = 8
+    parameter integer LUT_W = 8,
+    // 0: no check bits are written wrong: see hne_ecc_ram.
+    parameter integer ECC = 0
 ) (
     input  wire               clk_i,
     input  wire               idle_i,
@@ -27,6 +29,8 @@ module hne_mem_bus #(
     input  wire [        8:0] field_i,
     input  wire [       31:0] line_i,
     input  wire [       63:0] wdata_i,
+    // Check bits that are written wrong; for tests.
+    input  wire [        7:0] flip_i,
     output reg  [       63:0] rdata_o,
     // An access is on its way: it is waited for before an image is taken.
     output wire               busy_o,
@@ -37,6 +41,7 @@ module hne_mem_bus #(
     output wire [        8:0] early_field_o,
     output wire [       31:0] early_line_o,
     output wire [       63:0] early_wdata_o,
+    output wire [        7:0] early_flip_o,
     // The other memories: two cycles after it.
     output wire               program_we_o,
     output wire               scale_we_o,
@@ -45,6 +50,7 @@ module hne_mem_bus #(
     output wire               re_o,
     output wire [       31:0] line_o,
     output wire [       63:0] wdata_o,
+    output wire [        7:0] flip_o,
     // Words: of weights, indices and the program they are registered already.
     input  wire [  WGT_W-1:0] weight_i,
     input  wire [   ADDR_W:0] index_i,
@@ -63,6 +69,7 @@ module hne_mem_bus #(
   reg [8:0] field1_q;
   reg [31:0] line1_q, line2_q;
   reg [63:0] wdata1_q, wdata2_q;
+  wire [7:0] flip1;
   reg [SCALE_W-1:0] scale_q;
   reg [BIAS_W-1:0] bias_q;
   reg [LUT_W-1:0] lut_q;
@@ -80,6 +87,7 @@ module hne_mem_bus #(
   assign early_field_o = field1_q;
   assign early_line_o = line1_q;
   assign early_wdata_o = wdata1_q;
+  assign early_flip_o = flip1;
   assign program_we_o = program_we2_q;
   assign scale_we_o = scale_we2_q;
   assign bias_we_o = bias_we2_q;
@@ -87,6 +95,22 @@ module hne_mem_bus #(
   assign re_o = re2_q;
   assign line_o = line2_q;
   assign wdata_o = wdata2_q;
+
+  hne_late #(
+      .ECC(ECC)
+  ) u_early_flip (
+      .clk_i(clk_i),
+      .now_i(flip_i),
+      .late_o(flip1)
+  );
+
+  hne_late #(
+      .ECC(ECC)
+  ) u_flip (
+      .clk_i(clk_i),
+      .now_i(flip1),
+      .late_o(flip_o)
+  );
 
   always @(posedge clk_i) begin
     weights_we1_q <= write && space_i == SPACE_WEIGHTS;

@@ -52,5 +52,6 @@ localparam [5:0] REG_AVERAGE = 6'h2D;
 localparam [5:0] REG_GROUPS = 6'h2E;
 localparam [5:0] REG_LUT_TABLES = 6'h2F;
 localparam [5:0] REG_REQUANTIZATION = 6'h30;
+localparam [5:0] REG_ECC = 6'h31;
 
 /* verilator lint_on UNUSEDPARAM */

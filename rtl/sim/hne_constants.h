@@ -11,6 +11,7 @@ constexpr uint32_t kOutOfCycles = 255;
 constexpr uint32_t kLoadCommand = 1;
 constexpr uint32_t kRunCommand = 2;
 constexpr uint32_t kReadCommand = 3;
+constexpr uint32_t kPokeCommand = 4;
 constexpr uint32_t kRecord = 1;
 constexpr uint32_t kRandom = 2;
 constexpr uint32_t kShort = 4;

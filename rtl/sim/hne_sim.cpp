@@ -8,6 +8,7 @@
 //           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles, uint32 beats;
 //           uint16 activation [beat].
 //   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
+//   4 poke: uint32 space, line, field, check bits that are written wrong; uint64 word.
 // Every message on stdout begins with uint32 kind, uint32 number of the command (0, 1, …), uint64:
 //   kAlive:  the clock cycles since the command began; one message every kAliveTicks of them. Whoever
 //            waits knows by them that the simulation goes on, and a simulation that nobody waits for
@@ -121,6 +122,7 @@ class Engine {
   void reset() {
     top_.rst_i = 1;
     top_.start_i = top_.mem_we_i = top_.mem_re_i = top_.in_valid_i = top_.out_ready_i = 0;
+    top_.mem_flip_i = 0;
     for (int i = 0; i < 4; ++i) tick();
     top_.rst_i = 0;
     tick();
@@ -132,6 +134,7 @@ class Engine {
     if (kind == kLoadCommand) load();
     if (kind == kRunCommand) run();
     if (kind == kReadCommand) read();
+    if (kind == kPokeCommand) poke();
     messages_.answer();
   }
 
@@ -170,6 +173,18 @@ class Engine {
       }
     }
     top_.mem_re_i = 0;
+  }
+
+  void poke() {
+    top_.mem_space_i = get<uint32_t>();
+    top_.mem_line_i = get<uint32_t>();
+    top_.mem_field_i = get<uint32_t>();
+    top_.mem_flip_i = get<uint32_t>();
+    top_.mem_wdata_i = get<uint64_t>();
+    top_.mem_we_i = 1;
+    tick();
+    top_.mem_we_i = 0;
+    top_.mem_flip_i = 0;
   }
 
   void run() {

@@ -27,6 +27,7 @@ module hne_tb #(
     parameter integer GROUPS = 1,
     parameter integer LUT_TABLES = 4,
     parameter integer REQUANTIZATION = 0,
+    parameter integer ECC = 0,
     parameter INIT_DIR = "rom"
 );
 
@@ -74,6 +75,7 @@ module hne_tb #(
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_top (
       .clk_i(clk),

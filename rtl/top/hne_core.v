@@ -56,6 +56,10 @@ module hne_core #(
     // for codes of up to 8 bits, ACC_W 32 and MULT_W 32. Costs a mask, and a choice in each lane
     // of post.
     parameter integer REQUANTIZATION = 0,
+    // 0: memories without check bits; 1: with a parity bit for each word, a flipped bit stops the
+    // image with an error; 2: with 4 to 8 check bits, one is corrected, two stop it. Costs the
+    // bits, and logic before and behind each memory; no cycles.
+    parameter integer ECC = 0,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -86,6 +90,7 @@ module hne_core #(
     input  wire [       8:0] mem_field_i,
     input  wire [      31:0] mem_line_i,
     input  wire [      63:0] mem_wdata_i,
+    input  wire [       7:0] mem_flip_i,
     output wire [      63:0] mem_rdata_o,
     // Image in, logits out. Pulse: a packet is expected.
     output wire              in_expect_o,
@@ -157,6 +162,9 @@ module hne_core #(
   wire [8:0] mem1_field;
   wire [31:0] mem1_line, mem2_line;
   wire [63:0] mem1_wdata, mem2_wdata;
+  wire [7:0] mem1_flip, mem2_flip;
+  wire wrong_program, wrong_instruction;
+  wire [1:0] wrong_weights, wrong_post;
   wire [WGT_W-1:0] mem_weight;
   wire [ADDR_W:0] mem_index;
   wire [SCALE_W-1:0] mem_scale;
@@ -177,7 +185,8 @@ module hne_core #(
       .ADDR_W (ADDR_W),
       .SCALE_W(SCALE_W),
       .BIAS_W (BIAS_W),
-      .LUT_W  (ACT_W)
+      .LUT_W  (ACT_W),
+      .ECC    (ECC)
   ) u_mem_bus (
       .clk_i(clk_i),
       .idle_i(idle),
@@ -187,6 +196,7 @@ module hne_core #(
       .field_i(mem_field_i),
       .line_i(mem_line_i),
       .wdata_i(mem_wdata_i),
+      .flip_i(mem_flip_i),
       .rdata_o(mem_rdata_o),
       .busy_o(mem_busy),
       .weights_we_o(mem_weights_we),
@@ -195,6 +205,7 @@ module hne_core #(
       .early_field_o(mem1_field),
       .early_line_o(mem1_line),
       .early_wdata_o(mem1_wdata),
+      .early_flip_o(mem1_flip),
       .program_we_o(mem_program_we),
       .scale_we_o(mem_scale_we),
       .bias_we_o(mem_bias_we),
@@ -202,6 +213,7 @@ module hne_core #(
       .re_o(mem2_re),
       .line_o(mem2_line),
       .wdata_o(mem2_wdata),
+      .flip_o(mem2_flip),
       .weight_i(mem_weight),
       .index_i(mem_index),
       .program_i(program_q),
@@ -211,9 +223,19 @@ module hne_core #(
       .probability_i(mem_probability)
   );
 
-  hne_ram #(
+  hne_watch #(
+      .ECC(ECC)
+  ) u_watch (
+      .clk_i(clk_i),
+      .read_i(fetch),
+      .wrong_i(wrong_program),
+      .wrong_o(wrong_instruction)
+  );
+
+  hne_ecc_ram #(
       .WIDTH(32),
       .DEPTH(INSTRUCTION_WORDS * PROG_DEPTH),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .INIT_NAME("program")
   ) u_program (
@@ -221,13 +243,16 @@ module hne_core #(
       .we_i(mem_program_we),
       .waddr_i(mem2_line[PROG_W-1:0]),
       .wdata_i(mem2_wdata[31:0]),
+      .flip_i(mem2_flip),
       .re_i(fetch || mem2_re),
       .raddr_i(mem2_re ? mem2_line[PROG_W-1:0] : fetch_address),
-      .rdata_o(program_word)
+      .rdata_o(program_word),
+      .wrong_o(wrong_program)
   );
 
   hne_sequencer #(
-      .PROG_DEPTH(PROG_DEPTH)
+      .PROG_DEPTH(PROG_DEPTH),
+      .ECC(ECC)
   ) u_sequencer (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -245,6 +270,8 @@ module hne_core #(
       .bad_shape_i(bad_shape),
       .bad_size_i(bad_size),
       .bad_place_i(bad_place),
+      .wrong_instruction_i(wrong_instruction),
+      .wrong_word_i({wrong_weights, wrong_post}),
       .input_load_o(input_load),
       .input_done_i(input_done),
       .input_error_i(input_error),
@@ -344,6 +371,7 @@ module hne_core #(
       .ONES(ONES),
       .WGT_DEPTH(WGT_DEPTH),
       .IDX_DEPTH(IDX_DEPTH),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_weights (
       .clk_i(clk_i),
@@ -372,12 +400,14 @@ module hne_core #(
       .conflict_o(conflict),
       .wait_o(waiting),
       .hold_o(held),
+      .wrong_o(wrong_weights),
       .mem_weights_we_i(mem_weights_we),
       .mem_index_we_i(mem_index_we),
       .mem_re_i(mem1_re),
       .mem_field_i(mem1_field),
       .mem_line_i(mem1_line),
       .mem_wdata_i(mem1_wdata),
+      .mem_flip_i(mem1_flip),
       .mem_weight_o(mem_weight),
       .mem_index_o(mem_index)
   );
@@ -393,6 +423,7 @@ module hne_core #(
       .ADD(ADD),
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .LINE_W(LINE_W)
   ) u_mac (
@@ -434,12 +465,14 @@ module hne_core #(
       .end_o(post_end),
       .idle_o(slot_idle),
       .finished_o(finished),
+      .wrong_o(wrong_post),
       .mem_scale_we_i(mem_scale_we),
       .mem_bias_we_i(mem_bias_we),
       .mem_lut_we_i(mem_lut_we),
       .mem_re_i(mem2_re),
       .mem_line_i(mem2_line),
       .mem_wdata_i(mem2_wdata),
+      .mem_flip_i(mem2_flip),
       .mem_scale_o(mem_scale),
       .mem_bias_o(mem_bias),
       .mem_lut_o(mem_lut)

@@ -44,6 +44,9 @@ generate
   if (REQUANTIZATION != 0 && (REQUANTIZATION != 1 || ACT_W > 8 || ACC_W + MULT_W < 64)) begin : gen_twice
     hne_illegal_REQUANTIZATION_must_be_0_or_1_with_ACT_W_up_to_8_and_64_bit_biases stop ();
   end
+  if (ECC < 0 || ECC > 2) begin : gen_ecc
+    hne_illegal_ECC_must_be_0_to_2 stop ();
+  end
   if (PROG_DEPTH < 2) begin : gen_program
     hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();
   end

@@ -57,6 +57,10 @@ module hne_top #(
     // for codes of up to 8 bits, ACC_W 32 and MULT_W 32. Costs a mask, and a choice in each lane
     // of post.
     parameter integer REQUANTIZATION = 0,
+    // 0: memories without check bits; 1: with a parity bit for each word, a flipped bit stops the
+    // image with an error; 2: with 4 to 8 check bits, one is corrected, two stop it. Costs the
+    // bits, and logic before and behind each memory; no cycles.
+    parameter integer ECC = 0,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -172,7 +176,8 @@ module hne_top #(
       .AVERAGE(AVERAGE),
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
-      .REQUANTIZATION(REQUANTIZATION)
+      .REQUANTIZATION(REQUANTIZATION),
+      .ECC(ECC)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -225,6 +230,7 @@ module hne_top #(
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_core (
       .clk_i(clk_i),
@@ -244,6 +250,7 @@ module hne_top #(
       .mem_field_i(mem_field),
       .mem_line_i(mem_line),
       .mem_wdata_i(mem_wdata),
+      .mem_flip_i(8'd0),
       .mem_rdata_o(mem_rdata),
       .in_expect_o(in_expect),
       .in_valid_i(in_valid),

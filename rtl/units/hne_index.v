@@ -16,6 +16,8 @@ module hne_index #(
     parameter integer ADDR_W = 13,
     // Lines of the index SRAM, one for each row-tile and position of the fan-in.
     parameter integer IDX_DEPTH = 8192,
+    // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
+    parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a line. Follows from IDX_DEPTH: leave it.
@@ -48,7 +50,10 @@ module hne_index #(
     input  wire [            8:0] mem_field_i,
     input  wire [     LINE_W-1:0] mem_line_i,
     input  wire [       ADDR_W:0] mem_wdata_i,
-    output reg  [       ADDR_W:0] mem_rdata_o
+    input  wire [            7:0] mem_flip_i,
+    output reg  [       ADDR_W:0] mem_rdata_o,
+    // A word of the index memory is wrong.
+    output wire                   wrong_o
 );
 
   `include "hne_constants.vh"
@@ -207,7 +212,11 @@ module hne_index #(
     end
 
     if (HASH) begin : gen_hash
-      wire unused_mem = &{1'b0, mem_we_i, mem_re_i, field_q, mem_line_i, mem_wdata_i};
+      wire unused_mem = &{
+        1'b0, mem_we_i, mem_re_i, field_q, mem_line_i, mem_wdata_i, mem_flip_i
+      };
+
+      assign wrong_o = 1'b0;
 
       hne_index_hash #(
           .ROWS  (ROWS),
@@ -243,17 +252,22 @@ module hne_index #(
           .ROWS(ROWS),
           .ADDR_W(ADDR_W),
           .DEPTH(IDX_DEPTH),
+          .ECC(ECC),
           .INIT_DIR(INIT_DIR)
       ) u_source (
           .clk_i(clk_i),
           .en_i((move_i && enter) || mem_re_i),
+          .dense_i(dense_q),
+          .bus_i(mem_re_i),
           .line_i(mem_re_i ? mem_line_i : line_q),
           .we_i(mem_we_i),
           .field_i(mem_field_i),
           .wline_i(mem_line_i),
           .wdata_i(mem_wdata_i),
+          .flip_i(mem_flip_i),
           .address_o(source_address),
-          .negative_o(source_negative)
+          .negative_o(source_negative),
+          .wrong_o(wrong_o)
       );
     end
   endgenerate

@@ -12,6 +12,8 @@ module hne_lut #(
     parameter integer ACT_W = 8,
     // Tables in each copy, 1 to 64.
     parameter integer LUT_TABLES = 4,
+    // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
+    parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a line. Follows from ACT_W and LUT_TABLES: leave it.
@@ -21,13 +23,19 @@ module hne_lut #(
     // Its number stands still while a layer runs.
     input  wire [           5:0] table_i,
     input  wire [COLS*ACT_W-1:0] code_i,
+    // The codes are those of a row; of a layer that looks them up.
+    input  wire                  valid_i,
+    input  wire                  lut_i,
     output wire [COLS*ACT_W-1:0] word_o,
     // Memory bus, while idle.
     input  wire                  mem_we_i,
     input  wire                  mem_re_i,
     input  wire [    LINE_W-1:0] mem_line_i,
     input  wire [     ACT_W-1:0] mem_wdata_i,
-    output wire [     ACT_W-1:0] mem_rdata_o
+    input  wire [           7:0] mem_flip_i,
+    output wire [     ACT_W-1:0] mem_rdata_o,
+    // A word of a table is wrong.
+    output wire                  wrong_o
 );
 
   `include "hne_constants.vh"
@@ -36,14 +44,38 @@ module hne_lut #(
   localparam integer STAGES = LUT_WAIT + 1;
 
   wire [COLS*ACT_W-1:0] word;
+  wire [COLS-1:0] wrong;
+  wire watch;
   wire [ACT_W+5:0] base = {table_i, {ACT_W{1'b0}}};
   wire unused_base = &{1'b0, base};
 
   // All copies hold the same.
   assign mem_rdata_o = word[ACT_W-1:0];
 
+  hne_watch #(
+      .ECC  (ECC),
+      .COUNT(COLS)
+  ) u_watch (
+      .clk_i(clk_i),
+      .read_i(watch),
+      .wrong_i(wrong),
+      .wrong_o(wrong_o)
+  );
+
   genvar n;
   generate
+    if (ECC != 0) begin : gen_watch
+      // With the address.
+      reg watch_q;
+
+      assign watch = watch_q;
+
+      always @(posedge clk_i) watch_q <= valid_i && lut_i;
+    end else begin : gen_blind
+      wire unused_bits = &{1'b0, valid_i, lut_i};
+
+      assign watch = 1'b0;
+    end
     for (n = 0; n < COLS; n = n + 1) begin : gen_lane
       reg [ACT_W-1:0] code_q;
       reg [STAGES*ACT_W-1:0] words_q;
@@ -61,9 +93,10 @@ module hne_lut #(
         words_q <= {words_q[(STAGES-1)*ACT_W-1:0], word[n*ACT_W+:ACT_W]};
       end
 
-      hne_ram #(
+      hne_ecc_ram #(
           .WIDTH(ACT_W),
           .DEPTH(LUT_TABLES << ACT_W),
+          .ECC(ECC),
           .INIT_DIR(INIT_DIR),
           .INIT_NAME("lut")
       ) u_ram (
@@ -71,9 +104,11 @@ module hne_lut #(
           .we_i(mem_we_i),
           .waddr_i(mem_line_i),
           .wdata_i(mem_wdata_i),
+          .flip_i(mem_flip_i),
           .re_i(1'b1),
           .raddr_i(mem_re_i ? mem_line_i : line),
-          .rdata_o(word[n*ACT_W+:ACT_W])
+          .rdata_o(word[n*ACT_W+:ACT_W]),
+          .wrong_o(wrong[n])
       );
     end
   endgenerate

@@ -25,6 +25,8 @@ module hne_mac_path #(
     parameter integer LUT_TABLES = 4,
     // 1: layers that round twice: see hne_post_lane.
     parameter integer REQUANTIZATION = 0,
+    // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
+    parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a line of the activation buffer: of post's place in the output map.
@@ -78,6 +80,8 @@ module hne_mac_path #(
     // For the counters.
     output wire                  idle_o,
     output wire                  finished_o,
+    // A word of scale, bias or a table is wrong.
+    output wire [           1:0] wrong_o,
     // Memory bus, while idle.
     input  wire                  mem_scale_we_i,
     input  wire                  mem_bias_we_i,
@@ -85,6 +89,7 @@ module hne_mac_path #(
     input  wire                  mem_re_i,
     input  wire [          31:0] mem_line_i,
     input  wire [          63:0] mem_wdata_i,
+    input  wire [           7:0] mem_flip_i,
     output wire [   SCALE_W-1:0] mem_scale_o,
     output wire [    BIAS_W-1:0] mem_bias_o,
     output wire [     ACT_W-1:0] mem_lut_o
@@ -98,6 +103,7 @@ module hne_mac_path #(
   wire [ROW_W-1:0] shadow_row;
   wire [COLS*ACC_W-1:0] shadow;
   wire [CHAN_W-1:0] channel;
+  wire channel_valid, code_valid, wrong_scale, wrong_bias;
   wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
@@ -142,9 +148,20 @@ module hne_mac_path #(
       .shadow_o(shadow)
   );
 
-  hne_ram #(
+  hne_watch #(
+      .ECC  (ECC),
+      .COUNT(2)
+  ) u_watch (
+      .clk_i(clk_i),
+      .read_i(channel_valid),
+      .wrong_i({wrong_scale, wrong_bias}),
+      .wrong_o(wrong_o[1])
+  );
+
+  hne_ecc_ram #(
       .WIDTH(SCALE_W),
       .DEPTH(CHAN_DEPTH),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .INIT_NAME("scale")
   ) u_scale (
@@ -152,14 +169,17 @@ module hne_mac_path #(
       .we_i(mem_scale_we_i),
       .waddr_i(mem_line_i[CHAN_W-1:0]),
       .wdata_i(mem_wdata_i[SCALE_W-1:0]),
+      .flip_i(mem_flip_i),
       .re_i(1'b1),
       .raddr_i(mem_re_i ? mem_line_i[CHAN_W-1:0] : channel),
-      .rdata_o(mem_scale_o)
+      .rdata_o(mem_scale_o),
+      .wrong_o(wrong_scale)
   );
 
-  hne_ram #(
+  hne_ecc_ram #(
       .WIDTH(BIAS_W),
       .DEPTH(CHAN_DEPTH),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .INIT_NAME("bias")
   ) u_bias (
@@ -167,9 +187,11 @@ module hne_mac_path #(
       .we_i(mem_bias_we_i),
       .waddr_i(mem_line_i[CHAN_W-1:0]),
       .wdata_i(mem_wdata_i[BIAS_W-1:0]),
+      .flip_i(mem_flip_i),
       .re_i(1'b1),
       .raddr_i(mem_re_i ? mem_line_i[CHAN_W-1:0] : channel),
-      .rdata_o(mem_bias_o)
+      .rdata_o(mem_bias_o),
+      .wrong_o(wrong_bias)
   );
 
   generate
@@ -180,20 +202,27 @@ module hne_mac_path #(
           .COLS(COLS),
           .ACT_W(ACT_W),
           .LUT_TABLES(LUT_TABLES),
+          .ECC(ECC),
           .INIT_DIR(INIT_DIR)
       ) u_lut (
           .clk_i(clk_i),
           .table_i(table_i),
           .code_i(code),
+          .valid_i(code_valid),
+          .lut_i(lut_i),
           .word_o(word),
           .mem_we_i(mem_lut_we_i),
           .mem_re_i(mem_re_i),
           .mem_line_i(mem_line_i[TABLE_LINE_W-1:0]),
           .mem_wdata_i(mem_wdata_i[ACT_W-1:0]),
-          .mem_rdata_o(mem_lut_o)
+          .mem_flip_i(mem_flip_i),
+          .mem_rdata_o(mem_lut_o),
+          .wrong_o(wrong_o[0])
       );
     end else begin : gen_no_lut
-      wire unused_lut = &{1'b0, table_i, code, mem_lut_we_i};
+      wire unused_lut = &{1'b0, table_i, code, code_valid, mem_lut_we_i};
+
+      assign wrong_o[0] = 1'b0;
 
       assign word = {COLS * ACT_W{1'b0}};
       assign mem_lut_o = {ACT_W{1'b0}};
@@ -232,9 +261,11 @@ module hne_mac_path #(
       .shadow_row_o(shadow_row),
       .shadow_i(shadow),
       .channel_o(channel),
+      .channel_valid_o(channel_valid),
       .scale_i(mem_scale_o),
       .bias_i(mem_bias_o),
       .code_o(code),
+      .code_valid_o(code_valid),
       .word5_i(word),
       .write_o(write_o),
       .line_o(line_o),

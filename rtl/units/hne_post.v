@@ -58,10 +58,12 @@ module hne_post #(
     input  wire [     COLS*ACC_W-1:0] shadow_i,
     // Scale and bias memories: read in the cycle that selects the row.
     output wire [         CHAN_W-1:0] channel_o,
+    output wire                       channel_valid_o,
     input  wire [ SHIFT_W+MULT_W-1:0] scale_i,
     input  wire [   ACC_W+MULT_W-1:0] bias_i,
     // Tables: a code of each lane, and the words when they are due.
     output wire [     COLS*ACT_W-1:0] code_o,
+    output wire                       code_valid_o,
     input  wire [     COLS*ACT_W-1:0] word5_i,
     // One line of the output map, or one logit.
     output wire                       write_o,
@@ -116,6 +118,8 @@ module hne_post #(
 
   assign shadow_row_o = row_q;
   assign channel_o = channel_q;
+  assign channel_valid_o = active_q;
+  assign code_valid_o = valid_q[1];
   assign write_o = valid_q[STAGES-1] && !last_layer_q;
   assign logit_write_o = valid_q[STAGES-1] && last_layer_q;
   assign logit_o = logits[ACC_W-1:0];

@@ -8,6 +8,8 @@
 module hne_sequencer #(
     // Instructions of the program memory: a fetch behind the last one is refused.
     parameter integer PROG_DEPTH = 32,
+    // 0: no word of a memory is ever wrong; else a wrong one stops the image when its layer ends.
+    parameter integer ECC = 0,
     // Bits of a word address, 16 words an instruction. Follows from PROG_DEPTH: leave it.
     parameter integer ADDR_W = $clog2(16 * PROG_DEPTH)
 ) (
@@ -32,6 +34,9 @@ module hne_sequencer #(
     input  wire              bad_shape_i,
     input  wire              bad_size_i,
     input  wire              bad_place_i,
+    // With a word of the program: it is wrong. A word of another memory was.
+    input  wire              wrong_instruction_i,
+    input  wire [       3:0] wrong_word_i,
     // Streams: the shape of the input is known; the last pixel is accepted; the packet was too
     // short or too long; logits may leave; the last one has left.
     output wire              input_load_o,
@@ -79,6 +84,7 @@ module hne_sequencer #(
   reg finished_q;
   reg [3:0] slot1_q, slot2_q;
 
+  wire wrong;
   wire begins = state_q == INPUT && input_done_q;
   wire fetching = state_q == FETCH || state_q == SHAPE;
   wire set_up = state_q == SETUP && count_q == SET_UP;
@@ -101,11 +107,25 @@ module hne_sequencer #(
   assign word_we_o = word_we_q[1];
   assign slot_o = slot2_q;
   // Nothing is asked for where the first instruction is refused.
-  assign input_load_o = shaped && op_i != OP_END && !malformed;
+  assign input_load_o = shaped && op_i != OP_END && !malformed && !wrong;
   assign output_o = state_q == OUTPUT;
   assign run_o = state_q == RUN;
   assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
   assign counting_o = begins || instruction_o || run_o;
+
+  generate
+    if (ECC != 0) begin : gen_wrong
+      reg wrong_q;
+
+      assign wrong = wrong_q || wrong_instruction_i;
+
+      always @(posedge clk_i) wrong_q <= state_q != IDLE && (wrong || wrong_word_i != 4'd0);
+    end else begin : gen_right
+      wire unused_wrong = &{1'b0, wrong_instruction_i, wrong_word_i};
+
+      assign wrong = 1'b0;
+    end
+  endgenerate
 
   always @(posedge clk_i) begin
     error_o       <= 1'b0;
@@ -136,6 +156,7 @@ module hne_sequencer #(
             state_q <= IDLE;
             error_o <= 1'b1;
             cause_o <= op_i == OP_END ? CAUSE_END : bad_shape_i ? CAUSE_SHAPE : CAUSE_SIZE;
+            if (wrong) cause_o <= CAUSE_MEMORY;
           end
         end
       end
@@ -162,6 +183,12 @@ module hne_sequencer #(
             state_q <= IDLE;
             error_o <= 1'b1;
             cause_o <= CAUSE_END;
+          end
+          // What the layer before has read, and every word of this instruction.
+          if (wrong) begin
+            state_q <= IDLE;
+            error_o <= 1'b1;
+            cause_o <= CAUSE_MEMORY;
           end
         end
       end

@@ -10,6 +10,8 @@ module hne_weight_bank #(
     parameter integer WGT_W = 8,
     // Words: the depth of the memory.
     parameter integer LINES = 4096,
+    // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
+    parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a line. Follows from LINES: leave it.
@@ -19,12 +21,15 @@ module hne_weight_bank #(
     input  wire              read_i,
     input  wire [LINE_W-1:0] line_i,
     output wire [ WGT_W-1:0] word_o,
+    // Two cycles after a read of the expander: its word is wrong.
+    output wire              wrong_o,
     // Memory bus, while idle: a cycle before the memory takes it.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
     input  wire [       8:0] mem_field_i,
     input  wire [LINE_W-1:0] mem_line_i,
-    input  wire [ WGT_W-1:0] mem_wdata_i
+    input  wire [ WGT_W-1:0] mem_wdata_i,
+    input  wire [       7:0] mem_flip_i
 );
 
   // Indices with a flipped bit may ask for a line that there is not: the answer is 0. Nothing to do
@@ -35,6 +40,8 @@ module hne_weight_bank #(
   reg we_q, re_q;
   reg [LINE_W-1:0] line_q;
   reg [ WGT_W-1:0] wdata_q;
+  wire [7:0] flip;
+  wire wrong_word, wrong;
 
   always @(posedge clk_i) begin
     we_q    <= mem_we_i && mem_field_i == BANK[8:0];
@@ -43,9 +50,27 @@ module hne_weight_bank #(
     wdata_q <= mem_wdata_i;
   end
 
-  hne_ram #(
+  hne_late #(
+      .ECC(ECC)
+  ) u_flip (
+      .clk_i(clk_i),
+      .now_i(mem_flip_i),
+      .late_o(flip)
+  );
+
+  hne_watch #(
+      .ECC(ECC)
+  ) u_watch (
+      .clk_i(clk_i),
+      .read_i(read_i),
+      .wrong_i(wrong),
+      .wrong_o(wrong_o)
+  );
+
+  hne_ecc_ram #(
       .WIDTH(WGT_W),
       .DEPTH(LINES),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .INIT_NAME("weights"),
       .INIT_FIELD(BANK)
@@ -54,9 +79,11 @@ module hne_weight_bank #(
       .we_i(we_q),
       .waddr_i(line_q),
       .wdata_i(wdata_q),
+      .flip_i(flip),
       .re_i(read_i || re_q),
       .raddr_i(re_q ? line_q : line_i),
-      .rdata_o(word)
+      .rdata_o(word),
+      .wrong_o(wrong_word)
   );
 
   generate
@@ -67,8 +94,10 @@ module hne_weight_bank #(
         if (read_i || re_q) hole_q <= (re_q ? line_q : line_i) >= LINES[LINE_W-1:0];
       end
       assign word_o = hole_q ? {WGT_W{1'b0}} : word;
+      assign wrong  = wrong_word && !hole_q;
     end else begin : gen_no_holes
       assign word_o = word;
+      assign wrong  = wrong_word;
     end
   endgenerate
 

@@ -23,6 +23,8 @@ module hne_weight_path #(
     parameter integer WGT_DEPTH = 8192,
     // Lines of the index SRAM; unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
+    // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
+    parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
     parameter INIT_DIR = "",
     // Bits of a layer-relative real-weight address. Follows from WGT_DEPTH: leave it.
@@ -57,6 +59,8 @@ module hne_weight_path #(
     output wire                  conflict_o,
     output wire                  wait_o,
     output wire                  hold_o,
+    // A word of the weights, or of the indices, is wrong.
+    output wire [           1:0] wrong_o,
     // Memory bus, while idle: registered in front of the memories.
     input  wire                  mem_weights_we_i,
     input  wire                  mem_index_we_i,
@@ -64,6 +68,7 @@ module hne_weight_path #(
     input  wire [           8:0] mem_field_i,
     input  wire [          31:0] mem_line_i,
     input  wire [          63:0] mem_wdata_i,
+    input  wire [           7:0] mem_flip_i,
     output reg  [     WGT_W-1:0] mem_weight_o,
     output wire [      ADDR_W:0] mem_index_o
 );
@@ -92,6 +97,7 @@ module hne_weight_path #(
   reg [8:0] mem_field_q, mem_read_q, mem_answer_q;
   reg [IDX_LINE_W-1:0] mem_line_q;
   reg [ADDR_W:0] mem_wdata_q;
+  wire [7:0] mem_flip;
   reg [BANKS*WGT_W-1:0] mem_word_q;
   integer n;
 
@@ -106,6 +112,14 @@ module hne_weight_path #(
     mem_word_q     <= bank_word;
   end
 
+  hne_late #(
+      .ECC(ECC)
+  ) u_flip (
+      .clk_i(clk_i),
+      .now_i(mem_flip_i),
+      .late_o(mem_flip)
+  );
+
   always @* begin
     mem_weight_o = {WGT_W{1'b0}};
     for (n = 0; n < BANKS; n = n + 1) begin
@@ -118,6 +132,7 @@ module hne_weight_path #(
       .INDEX_MODE(INDEX_MODE),
       .ADDR_W(ADDR_W),
       .IDX_DEPTH(IDX_DEPTH),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_index (
       .clk_i(clk_i),
@@ -143,7 +158,9 @@ module hne_weight_path #(
       .mem_field_i(mem_field_q),
       .mem_line_i(mem_line_q),
       .mem_wdata_i(mem_wdata_q),
-      .mem_rdata_o(mem_index_o)
+      .mem_flip_i(mem_flip),
+      .mem_rdata_o(mem_index_o),
+      .wrong_o(wrong_o[1])
   );
 
   hne_turns #(
@@ -212,17 +229,20 @@ module hne_weight_path #(
       .BANKS(BANKS),
       .WGT_W(WGT_W),
       .LINES(BANK_LINES),
+      .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_banks (
       .clk_i(clk_i),
       .read_i(read),
       .line_i(line),
       .word_o(bank_word),
+      .wrong_o(wrong_o[0]),
       .mem_we_i(mem_weights_we_i),
       .mem_re_i(mem_re_i),
       .mem_field_i(mem_field_i),
       .mem_line_i(mem_line_i[BANK_LINE_W-1:0]),
-      .mem_wdata_i(mem_wdata_i[WGT_W-1:0])
+      .mem_wdata_i(mem_wdata_i[WGT_W-1:0]),
+      .mem_flip_i(mem_flip_i)
   );
 
   hne_tile_buffer #(

@@ -59,11 +59,14 @@ module formal_post_values #(
       .clk_i(clk),
       .table_i(number),
       .code_i(code),
+      .valid_i(1'b0),
+      .lut_i(1'b0),
       .word_o(word),
       .mem_we_i(fill),
       .mem_re_i(1'b0),
       .mem_line_i(cycle[TABLE_LINE_W-1:0]),
       .mem_wdata_i(tables[cycle*ACT_W+:ACT_W]),
+      .mem_flip_i(8'd0),
       .mem_rdata_o()
   );
 

@@ -518,7 +518,15 @@ _POST_VALUES = Proof(
     "(average), with both products of an add, T[a] of the layer's table; acc + b in the last "
     "layer; drains back to back or apart",
     top="formal_post_values",
-    sources=("hne_post", "hne_post_lane", "hne_row_tiles", "hne_lut", "hne_ram"),
+    sources=(
+        "hne_post",
+        "hne_post_lane",
+        "hne_row_tiles",
+        "hne_lut",
+        "hne_watch",
+        "hne_ecc_ram",
+        "hne_ram",
+    ),
     parameters={"COLS": 2, "ACT_W": 2, "ACC_W": 4, "MULT_W": 2, "LUT_TABLES": 2},
     mode="bmc",
     depth=24,
@@ -632,6 +640,122 @@ _MAC = Proof(
     ),
 )
 
+_CODE_MUTATIONS = (
+    Mutation(
+        "hne_code", "ECC_COLUMNS[n*8+:CHECK_W];", "ECC_COLUMNS[(n/2)*8+:CHECK_W];", "a column twice"
+    ),
+    Mutation("hne_code", "data_o[n] = !data_i[n];", "", "found, not corrected"),
+    Mutation(
+        "hne_code", "known  = ECC != 1 && (", "known  = ECC != 1 && ~(", "check bits forgotten"
+    ),
+    Mutation(
+        "hne_code",
+        "wrong_o = syndrome != {CHECK_W{1'b0}} && !known;",
+        "wrong_o = 1'b0;",
+        "two pass",
+    ),
+)
+
+_CODE = tuple(
+    Proof(
+        name=f"code_{width}",
+        claim="check bits: a word comes back as it was if no bit or any one bit of it and its "
+        "check bits was flipped; any two are found",
+        top="formal_code",
+        sources=("hne_code",),
+        parameters={"WIDTH": width, "ECC": 2, "CHECK_W": check},
+        # Long exclusive ors: seconds for z3, minutes for Yices.
+        solver="z3",
+        mode="bmc",
+        depth=1,
+        cover_depth=1,
+        note="complete: combinational",
+        mutations=_CODE_MUTATIONS,
+    )
+    for width, check in (
+        (4, 4),
+        (8, 5),
+        (14, 6),
+        (22, 6),
+        (25, 6),
+        (32, 7),
+        (48, 7),
+        (64, 8),
+    )
+)
+
+_PARITY = Proof(
+    name="parity",
+    claim="parity: a word comes as it is stored, and is wrong exactly if an odd number of bits of "
+    "it and its check bit was flipped",
+    top="formal_code",
+    sources=("hne_code",),
+    parameters={"WIDTH": 8, "ECC": 1, "CHECK_W": 1},
+    mode="bmc",
+    depth=1,
+    cover_depth=1,
+    note="complete: combinational",
+    mutations=(
+        Mutation("hne_code", "? {CHECK_W{1'b1}} :", "? ~{CHECK_W{1'b1}} :", "no parity"),
+        Mutation(
+            "hne_code", "known  = ECC != 1 && (", "known  = (", "a flip passes as a check bit"
+        ),
+    ),
+)
+
+_ECC_RAM = Proof(
+    name="ecc_ram",
+    claim="RAM with check bits: what was written is read in the next cycle, and stays; one wrong "
+    "check bit changes nothing, two are found",
+    top="formal_ecc_ram",
+    sources=("hne_ecc_ram", "hne_ram", "hne_code"),
+    parameters={"WIDTH": 3, "DEPTH": 2},
+    mode="bmc",
+    depth=8,
+    cover_depth=8,
+    note="bounded: 8 cycles, enough to write and read both words twice",
+    mutations=(
+        Mutation(
+            "hne_ecc_ram",
+            "{check ^ flip_i[CHECK_W-1:0], wdata_i}",
+            "{flip_i[CHECK_W-1:0], wdata_i}",
+            "stored without check bits",
+        ),
+        Mutation(
+            "hne_ecc_ram", ".rdata_o({stored_check, stored})", ".rdata_o({stored, stored_check})",
+            "check bits on the wrong side",
+        ),
+    ),
+)  # fmt: skip
+
+_STOP = Proof(
+    name="stop",
+    claim="sequencer: after a wrong word of any memory no layer starts, no logit leaves and no "
+    "image is taken; the engine ends with the status of it; reset at any time",
+    top="formal_stop",
+    sources=("hne_sequencer",),
+    parameters={"PROG_DEPTH": 4},
+    depth=4,
+    cover_depth=75,
+    mutations=(
+        Mutation(
+            "hne_sequencer", "&& !malformed && !wrong;", "&& !malformed;", "an image is taken"
+        ),
+        Mutation(
+            "hne_sequencer",
+            "          if (wrong) begin",
+            "          if (1'b0) begin",
+            "a layer goes on",
+        ),
+        Mutation(
+            "hne_sequencer", "wrong_q || wrong_instruction_i", "wrong_q", "the last word of a fetch"
+        ),
+        Mutation(
+            "hne_sequencer", "if (wrong) cause_o <= CAUSE_MEMORY;", "", "the status of another"
+        ),
+    ),
+)
+
 PROOFS = (
     *_ARBITER, _EXPANDER, _AXIL, _STREAM_OUT, _STREAM_IN, _STREAM_GATE, _SKID, _FIFO, _ARGMAX,
     _MULHI, _PRODUCT, _HASH, _POST_LANE, _POST_WIDE,
@@ -640,4 +764,5 @@ PROOFS = (
     _POST,
     _POST_VALUES,
     _READER,
+    *_CODE, _PARITY, _ECC_RAM, _STOP,
 )  # fmt: skip

@@ -11,10 +11,11 @@ from tests.formal.sby import Mutation, Proof, run
 
 pytestmark = [pytest.mark.formal, pytest.mark.slow]
 
-#: Proofs that take a few seconds each: of the bus, the buffers, the arbiters, lines of post.
+#: Proofs that take a few seconds each: of the bus, the buffers, the arbiters, lines of post, check
+#: bits and what a wrong word stops.
 SMALL = {
     "skid", "fifo", "stream_gate", "axil", "mulhi", "bank_arbiter_3x2", "stream_out", "hash",
-    "post",
+    "post", "code_8", "code_64", "parity", "ecc_ram", "stop",
 }  # fmt: skip
 
 

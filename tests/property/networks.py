@@ -43,7 +43,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig, load_config
-from hwsim.program.layers import AverageLayer, LutLayer, Shape
+from hwsim.program.layers import AddLayer, AverageLayer, LutLayer, Shape
 from hwsim.program.memory_map import MAX_RUNS
 from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap, Input, image_first, map_lines, plane_lines
@@ -113,6 +113,7 @@ def configs(draw: Draw) -> EngineConfig:
         mult_w=draw(st.sampled_from([16, 8, most]) | st.integers(8, most)),
         requantization=draw(st.sampled_from(["up", "up", "twice-away"])),
         index_mode=draw(st.sampled_from(["sram", "hash"])),
+        ecc=draw(st.sampled_from(["none", "none", "parity", "secded"])),
     )
     if changes["requantization"] == "twice-away":
         changes |= dict(acc_w=32, mult_w=32, act_w=min(changes["act_w"], 8))
@@ -138,6 +139,7 @@ def _with_room(config: EngineConfig, program: Program, tight: bool) -> EngineCon
     end = places[-1]
     tiles = [layer.fan_in for layer in program.mac_layers if layer.kind == "conv"]
     tiles += [one.window.size for one in program.layers if isinstance(one, AverageLayer)]
+    tiles += [2 for one in program.layers if isinstance(one, AddLayer)]
     needs = dict(
         tile_depth=max(tiles, default=1),
         wgt_depth=max(1, end.weight_base + end.weight_lines) * config.banks,

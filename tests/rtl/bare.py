@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import numpy as np
 
+from hwsim.bus.constants import COMMANDS, SPACES
 from hwsim.numbers.config import EngineConfig
 from hwsim.rtl.build import build
 from hwsim.rtl.simulator import RtlEngine, RtlRun
@@ -32,6 +34,12 @@ class BareEngine(RtlEngine):
             self.write(name, 0, words)
         first = machine.rows[0]
         self.program = _Shape(machine.config, shape_of(first, "in"))  # type: ignore[assignment]
+
+    def peek(self, name: str, line: int, field: int) -> int:
+        """One word as the bus reads it."""
+        head = struct.pack("<5I", COMMANDS["read"], SPACES[name], line, 1, field + 1)
+        size = 8 * (field + 1)
+        return int(np.frombuffer(self._ask(head, 8 * (field + 1), (size, size)), "<u8")[field])
 
     def _maps(self, written: np.ndarray) -> Iterator[np.ndarray]:
         """Every map that was written, at the place where it belongs; −1 where nothing was."""

@@ -31,7 +31,7 @@ def test_random_faults_have_the_same_values_and_cycles_in_all_three_twins(
     bench = Bench()
 
     @settings(
-        max_examples=80 if FULL else 20, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=80 if FULL else 25, deadline=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.data())
     def agree(data: st.DataObject) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cocotb_tools.check_results import get_results
 
-from hwsim.numbers.config import load_config
+from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
 from hwsim.rom.image import save
 from hwsim.rom.vendor import export
@@ -23,27 +24,33 @@ from tools.draw.record import compile_top
 pytestmark = pytest.mark.rtl
 
 TINY = load_config("tiny")
+#: Without check bits, and with those that the files hold above the words.
+ENGINES = [TINY, TINY.replace(ecc="secded")]
 
 
-@pytest.fixture(scope="module")
-def woken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+@pytest.fixture(scope="module", params=ENGINES, ids=lambda config: config.ecc)
+def woken(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Path, EngineConfig]:
     """hne_top that looks for its words in ``rom`` of the folder it runs in; what has none wakes up
     with random bits.
     """
     folder = tmp_path_factory.mktemp("woken")
-    more = ['-GINIT_DIR="rom"', "--x-initial", "unique", *simulations.build_args()]
-    return compile_top(folder, *more), folder
+    ecc = f"-GECC={request.param.verilog_parameters()['ECC']}"
+    more = ['-GINIT_DIR="rom"', ecc, "--x-initial", "unique", *simulations.build_args()]
+    return compile_top(folder, *more), folder, request.param
 
 
 @pytest.mark.parametrize(
-    "program",
-    [small_network(TINY), small_program(TINY), residual_program(TINY)],
+    "made",
+    [small_network, small_program, residual_program],
     ids=["chain", "dense", "every kind of layer"],
 )
 def test_it_answers_without_a_load(
-    woken: tuple[Any, Path], program: Program, tmp_path: Path
+    woken: tuple[Any, Path, EngineConfig], made: Callable[[EngineConfig], Program], tmp_path: Path
 ) -> None:
-    runner, folder = woken
+    runner, folder, config = woken
+    program = made(config)
     save(program, tmp_path / "net.hne")
     export(program, tmp_path / "rom", "mem")
     results = tmp_path / "results.xml"

@@ -21,7 +21,8 @@ from hwsim.models.layers import HashConv2d, HashLinear
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.layers import Window
 from hwsim.program.program import Program
-from hwsim.program.proof import cannot_wrap, check
+from hwsim.program.proof import check
+from hwsim.program.sums_proof import cannot_wrap
 from tests.by_hand import WIDE, mac, pool
 
 BOTH = ("weights", "index")
@@ -333,5 +334,8 @@ def test_memories_that_hold_nothing_to_flip_are_refused() -> None:
     dense = compile(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)).eval(), IMAGES, SMALL)
     with pytest.raises(InputError, match="every layer of it is dense"):
         EngineVictim(dense, IMAGES, ("index",))
+    for ecc in ("parity", "secded"):
+        with pytest.raises(InputError, match=f"check bits .ecc = {ecc}"):
+            EngineVictim(program(config=SMALL.replace(ecc=ecc)), IMAGES)
     with pytest.raises(InputError, match="not of 'bias'"):
         EngineVictim(dense, IMAGES, ("bias",))

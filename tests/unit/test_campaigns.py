@@ -17,6 +17,8 @@ from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.faults import inject
 from hwsim.faults.draw import MODELS, draw
+from hwsim.faults.program_memory import run_program_faults
+from hwsim.numbers.config import load_config
 from hwsim.rom import image as rom
 from hwsim.rom.memfile import MemFile
 from hwsim.rom.words import WordReader
@@ -134,6 +136,43 @@ def test_a_cell_stops_where_its_intervals_are_narrow_and_at_its_last_trial_at_th
     assert [cell["trials"] for cell in to_the_end] == [ROUND + 5]
 
 
+def test_a_fault_of_program_memory_is_caught_or_answered_as_the_machine_would(
+    target: Target, ready: Bench, tmp_path: Path
+) -> None:
+    (cell,) = _run(target, ready, _plan(memories=("program",)), tmp_path / "rows.sqlite")["cells"]
+    images = ready.trials.images.transpose(0, 3, 1, 2)
+    caught = correct = 0
+    for number in range(16):
+        file = ready.reader.files["program.mem"]
+        faults = draw(file, "uniform", np.random.default_rng([0, number]), 0.0, 1)
+        run = run_program_faults(ready.trials.program, faults, images)
+        caught += run.logits is None
+        if run.logits is not None:
+            correct += int((run.logits.argmax(1) == ready.labels).sum())
+    assert 0 < caught < 16
+    assert cell["caught"] == caught / 16
+    assert cell["accuracy"] == pytest.approx(correct / (16 - caught) / 24)
+    assert cell["hung"] == 0
+
+
+@pytest.mark.parametrize(("ecc", "caught"), [("parity", 1.0), ("secded", 0.0)])
+def test_check_bits_stop_or_correct_a_flip_wherever_a_layer_reads_it(
+    tmp_path: Path, ecc: str, caught: float
+) -> None:
+    program = small_program(load_config("tiny").replace(ecc=ecc))
+    rom.save(program, tmp_path / "net.hne")
+    x = np.random.default_rng(5).integers(0, 256, (8, 1, 6, 6)) / 255
+    np.savez(tmp_path / "test.npz", x=x.astype(np.float32), y=np.zeros(8, np.int64))
+    target = Target(str(tmp_path / "net.hne"), data=str(tmp_path / "test.npz"), images=8)
+    memories = ("index", "scale", "bias", "program")
+    plan = _plan(memories=memories)
+    found = _run(target, bench(target.opened(), 8), plan, tmp_path / "rows.sqlite")
+    for cell in found["cells"]:
+        assert cell["caught"] == caught
+        assert cell["changed"] == 0
+        assert cell["corrected"] == (0 if ecc == "parity" else 16)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -141,6 +180,7 @@ def test_a_cell_stops_where_its_intervals_are_narrow_and_at_its_last_trial_at_th
         (dict(rates=(0.0,), flips=None), "a rate is a probability above 0"),
         (dict(memories=("weight",)), "no memory is called 'weight'"),
         (dict(memories=("lut",)), "no lut memory: none of its layers is a table"),
+        (dict(memories=()), "no memory was given to upset"),
         (dict(model="burst"), "no model of upsets is called 'burst': uniform, mbu, stuck"),
     ],
 )

@@ -267,6 +267,7 @@ RAMP = range(256)
     [
         (add((2, 1, 1), 1, 1), dict(add=False), "leaves out what add needs: choose one with add"),
         (add((2, 1, 1), 1, 1), dict(rows=1), "an addition takes two rows of the array"),
+        (add((2, 1, 1), 1, 1), dict(tile_depth=1), "an addition takes two columns of the tile"),
         (average((2, 1, 1), Window((1, 1)), (1, 0, 0)), dict(average=False), "one with average"),
         (affine((2, 1, 1), (1, 0, 0), (1, 0, 0)), dict(average=False), "one with average"),
         (lut((2, 1, 1), RAMP), dict(lut_tables=0), "one with lut_tables"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwsim.networks.zoo_table import page_table
 from tests.formal import table as proofs
-from tools.tables import compiles, cycles, files, formats, measured, networks, rtl
+from tools.tables import compiles, cycles, files, formats, measured, networks, protection, rtl
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +24,7 @@ PRINTED = {
     "audit-worst-case": "docs/audit.md",
     "detection": "docs/detection.md",
     "fault-speed": "docs/faults.md",
+    "program-faults": "docs/rtl.md",
 }
 
 #: (page, name of the place) -> the text that belongs there.
@@ -35,6 +36,8 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/rtl.md", "cycles-xxh32"): partial(cycles.table, "mnist-cnn-h16"),
     ("docs/rtl.md", "configurations"): rtl.configurations,
     ("docs/rtl.md", "rtl-full"): measured.rtl_full,
+    ("docs/rtl.md", "ecc-words"): protection.words,
+    ("docs/rtl.md", "ecc-costs"): protection.costs,
     ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
     ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
     ("docs/networks.md", "architectures"): networks.architectures,

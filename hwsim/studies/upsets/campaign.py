@@ -58,7 +58,8 @@ class Plan:
         for memory in self.memories:
             if memory not in MEMORIES:
                 raise InputError(f"no memory is called {memory!r}: {', '.join(MEMORIES)}")
-            place_of(Fault(memory, 0, 0, 0), reader)
+            if memory != "program":
+                place_of(Fault(memory, 0, 0, 0), reader)
 
     @property
     def cells(self) -> list[Cell]:
@@ -152,31 +153,38 @@ def _harmful(trials: Sequence[Row]) -> Rate:
     return Rate(sum(one["changed"] > 0 for one in trials), len(trials))
 
 
+def _answered(trials: Sequence[Row]) -> list[Row]:
+    """Trials in which the engine gave answers, and no error status."""
+    return [one for one in trials if not one["caught"]]
+
+
 def _half(trials: Sequence[Row], ready: Bench) -> float:
-    """Half of the 95% interval of the mean accuracy over trials (normal approximation)."""
-    shares = np.array([one["correct"] for one in trials]) / len(ready.labels)
+    """Half of the 95% interval of the mean accuracy over answered trials (normal approximation)."""
+    shares = np.array([one["correct"] for one in _answered(trials)]) / len(ready.labels)
     return float(_Z95 * shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else 1.0
 
 
 def _cell(cell: Cell, trials: Sequence[Row], ready: Bench) -> dict[str, Any]:
     images, count = len(ready.labels), len(trials)
-    shares = np.array([one["correct"] for one in trials]) / images
+    answered = _answered(trials)
+    shares = np.array([one["correct"] for one in answered]) / images
     harmed = _harmful(trials)
     return {
         "memory": cell.memory,
         "rate": cell.rate,
         "trials": count,
         "faults": float(np.mean([one["faults"] for one in trials])),
-        "accuracy": float(shares.mean()),
-        "accuracy_half_interval": _half(trials, ready),
-        "accuracy_worst": float(shares.min()),
+        "accuracy": float(shares.mean()) if answered else None,
+        "accuracy_half_interval": _half(trials, ready) if answered else None,
+        "accuracy_worst": float(shares.min()) if answered else None,
         "changed": float(np.mean([one["changed"] for one in trials])) / images,
         "harmful": harmed.value,
         "harmful_interval": list(harmed.interval),
-        "masked": sum(one["moved"] == 0 for one in trials) / count,
-        # Nothing catches a fault in these memories, and nothing in them can hang the engine.
-        "caught": 0,
+        "masked": sum(one["moved"] == 0 for one in answered) / count,
+        "caught": (count - len(answered)) / count,
+        # Of what program memory holds the engine makes a status or a run that ends, always.
         "hung": 0,
+        "corrected": sum(one["corrected"] for one in trials),
         "sums": sum(one["sums"] for one in trials),
         "products": sum(one["products"] for one in trials),
         "by_layer": _by(trials, "layers", images),
@@ -204,7 +212,8 @@ def _by(trials: Sequence[Row], part: str, images: int) -> list[dict[str, Any]]:
             "trials": len(hit),
             "changed": float(np.mean([one["changed"] for one in hit])) / images,
             "worst": max(one["changed"] for one in hit) / images,
-            "masked": sum(one["moved"] == 0 for one in hit) / len(hit),
+            "masked": sum(one["moved"] == 0 for one in _answered(hit)) / len(hit),
+            "caught": 1 - len(_answered(hit)) / len(hit),
         }
         for name, hit in ordered
     ]

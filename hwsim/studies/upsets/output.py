@@ -17,7 +17,7 @@ HEADS = (
     "memory", "upsets", "trials", "faults", "accuracy", "worst", "answers changed",
     "trials with one", "masked", "caught", "hung", "wraps",
 )  # fmt: skip
-PARTS = ("trials", "answers changed", "worst", "masked")
+PARTS = ("trials", "answers changed", "worst", "masked", "caught")
 #: Layers and bits that a screen shows of a memory.
 SHOWN = 12
 
@@ -29,8 +29,8 @@ def caption(result: Mapping[str, Any]) -> str:
         f"{result['network']}: {result['images']:,} images a trial, {plan['model']} upsets, seed "
         f"{plan['seed']}; clean accuracy {percent(result['clean']['accuracy'])}. Accuracy: mean "
         "over trials with its 95% interval; answers changed: silently, against those without "
-        "faults; trials with one: that change any; masked: trials in which no logit moves; wraps: "
-        "sums that left their width."
+        "faults; trials with one: that change any; masked: trials in which no logit moves; caught: "
+        "trials that end in an error status, without an answer; wraps: sums that left their width."
     )
 
 
@@ -43,17 +43,23 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
             f"{flips} a trial" if cell["rate"] is None else f"{cell['rate']:g} a bit",
             f"{cell['trials']:,}",
             f"{cell['faults']:,.1f}",
-            f"{percent(cell['accuracy'], 2)} ± {100 * cell['accuracy_half_interval']:.2f}",
+            _accuracy(cell),
             percent(cell["accuracy_worst"]),
             percent(cell["changed"], 2),
             percent(cell["harmful"]),
             percent(cell["masked"]),
-            f"{cell['caught']:,}",
+            percent(cell["caught"]),
             f"{cell['hung']:,}",
             f"{cell['sums'] + cell['products']:,}",
         )
         for cell in result["cells"]
     ]
+
+
+def _accuracy(cell: Mapping[str, Any]) -> str:
+    if cell["accuracy"] is None:
+        return "–"
+    return f"{percent(cell['accuracy'], 2)} ± {100 * cell['accuracy_half_interval']:.2f}"
 
 
 def part_rows(cell: Mapping[str, Any], by: str) -> list[tuple[str, ...]]:
@@ -65,6 +71,7 @@ def part_rows(cell: Mapping[str, Any], by: str) -> list[tuple[str, ...]]:
             percent(one["changed"], 2),
             percent(one["worst"]),
             percent(one["masked"]),
+            percent(one["caught"]),
         )
         for one in cell[f"by_{by}"]
     ]
@@ -77,7 +84,7 @@ def render(result: Mapping[str, Any], paths: Mapping[str, Path]) -> Group:
         for by, title in (("layer", "layer"), ("bit", "bit, 0 the lowest")):
             every = part_rows(cell, by)
             if len(every) > SHOWN:
-                every = [*every[: SHOWN - 1], ("…", "", "", "", "")]
+                every = [*every[: SHOWN - 1], ("…", "", "", "", "", "")]
             heads = (f"{cell['memory']}: {title}", *PARTS)
             found += [Text(""), _table(heads, every)]
     several = any(cell["faults"] > 1 for cell in result["cells"])

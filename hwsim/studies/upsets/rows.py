@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,16 @@ from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.faults import Fault
 from hwsim.faults.draw import draw
+from hwsim.faults.program_memory import run_program_faults
+from hwsim.faults.protection import behind_check_bits
 from hwsim.faults.trials import Trials
 from hwsim.files.content import canonical, digest
 from hwsim.models.datasets.samples import Samples
 from hwsim.networks.subject import DataChoice, OpenedNetwork, open_subject
 from hwsim.program.digest import program_digest
+from hwsim.program.instruction import WORDS_PER_INSTRUCTION
+from hwsim.program.layers import MacLayer
+from hwsim.rom.memfile import MemFile
 from hwsim.rom.words import WordReader
 from hwsim.studies.runner.task import Row, version
 
@@ -93,7 +98,7 @@ def _ready(target: dict[str, Any]) -> Bench:
     return _kept[text]
 
 
-@version(1)
+@version(2)
 def block(
     target: dict[str, Any],
     content: str,
@@ -108,8 +113,9 @@ def block(
     """Trials ``first`` … ``first + count - 1`` of one memory.
 
     content: digest of program and images, which every machine must have. Of each trial: faults,
-    correct and changed answers, images whose logits moved, sums and products that wrapped, and how
-    many faults hit which layer and which bit.
+    whether the engine stopped with an error status (then nobody got an answer), correct and changed
+    answers, images whose logits moved, sums and products that wrapped, words that check bits
+    corrected, and how many faults hit which layer and which bit.
     """
     ready = _ready(target)
     if ready.digest != content:
@@ -117,27 +123,73 @@ def block(
             f"a worker has another {target['model']} than this machine: give all machines the same "
             "files"
         )
-    file = ready.reader.files[f"{memory}.mem"]
+    file = stored_file(ready, memory)
     found = []
     for number in range(first, first + count):
         # Memories, rates and models are no part of the seed's sequence: trials pair by number.
         random = np.random.default_rng([seed, number])
         faults = draw(file, model, random, rate or 0.0, flips)  # type: ignore[arg-type]
-        answers = ready.trials.run(faults)
-        classes = answers.logits.argmax(1)
-        found.append(
-            {
-                "faults": len(faults),
-                "correct": int((classes == ready.labels).sum()),
-                "changed": int((classes != ready.clean).sum()),
-                "moved": len(answers.moved),
-                "sums": answers.sums,
-                "products": answers.products,
-                "layers": _hits(_names(ready, faults)),
-                "bits": _hits([str(fault.bit) for fault in faults]),
-            }
-        )
+        facts = _outcome(ready, memory, faults)
+        hits = {
+            "layers": _hits(_names(ready, faults)), "bits": _hits([str(f.bit) for f in faults])
+        }  # fmt: skip
+        found.append({"faults": len(faults)} | facts | hits)
     return {"trials": found}
+
+
+def stored_file(ready: Bench, memory: str) -> MemFile:
+    """A memory with its check bits, which are bits as others."""
+    file = ready.reader.files[f"{memory}.mem"]
+    return replace(file, width=ready.trials.program.config.stored_bits(file.width))
+
+
+def _outcome(ready: Bench, memory: str, faults: Sequence[Fault]) -> dict[str, Any]:
+    """What becomes of one set of faults in one memory."""
+    program, corrected = ready.trials.program, 0
+    if program.config.ecc != "none":
+        behind = behind_check_bits(program, faults)
+        if any(_read(ready, place) for place in behind.stops):
+            return _CAUGHT | {"corrected": len(behind.corrected)}
+        faults, corrected = behind.faults, len(behind.corrected)
+    sums = products = 0
+    if memory == "program":
+        run = run_program_faults(program, faults, ready.trials.images.transpose(0, 3, 1, 2))
+        if run.logits is None:
+            return _CAUGHT | {"corrected": corrected}
+        logits = run.logits
+    else:
+        answers = ready.trials.run(faults)
+        logits, sums, products = answers.logits, answers.sums, answers.products
+    classes, clean = logits.argmax(1), ready.trials.logits
+    same = logits.shape == clean.shape
+    moved = (logits != clean).any(1).sum() if same else len(clean)
+    return {
+        "caught": False,
+        "correct": int((classes == ready.labels).sum()),
+        "changed": int((classes != ready.clean).sum()),
+        "moved": int(moved),
+        "sums": sums,
+        "products": products,
+        "corrected": corrected,
+    }
+
+
+#: Of a trial that ends in an error status.
+_CAUGHT: dict[str, Any] = dict(caught=True, correct=0, changed=0, moved=0, sums=0, products=0)
+
+
+def _read(ready: Bench, place: tuple[str, int, int]) -> bool:
+    """Whether a layer reads a word: all but the filling of the weights, and unused words there."""
+    memory, line, field = place
+    if memory != "weights":
+        return True
+    number = ready.reader.owner("weights.mem", line)
+    layer, where = ready.trials.program.layers[number], ready.reader.places[number]
+    assert isinstance(layer, MacLayer)
+    address = (line - where.weight_base) * ready.trials.program.config.banks + field
+    if address >= layer.spec.real_weights:
+        return False
+    return len(ready.trials.readers_of(number)(address)[0]) > 0
 
 
 def _hits(names: Sequence[str]) -> dict[str, int]:
@@ -146,4 +198,7 @@ def _hits(names: Sequence[str]) -> dict[str, int]:
 
 def _names(ready: Bench, faults: Sequence[Fault]) -> list[str]:
     layers = ready.trials.program.layers
-    return [layers[ready.reader.owner(f"{f.memory}.mem", f.line)].name for f in faults]
+    names = [layer.name for layer in layers]
+    if faults and faults[0].memory == "program":
+        return [[*names, "end"][f.line // WORDS_PER_INSTRUCTION] for f in faults]
+    return [names[ready.reader.owner(f"{f.memory}.mem", f.line)] for f in faults]
