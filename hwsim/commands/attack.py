@@ -1,4 +1,7 @@
-"""`hwsim attack NAME`: what `make sim` runs; one subcommand for each attack of the catalogue."""
+"""`hwsim attack NAME`: what `make sim` runs; one subcommand for each attack of the catalogues.
+
+Attacks on inputs are made here, those on memories in ``flip``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwsim.commands.data_options import MODEL, data_options
+from hwsim.commands.flip import bfa, tbfa
 from hwsim.commands.opening import Opening, collected
 from hwsim.commands.options import (
     backend_option,
@@ -25,6 +29,7 @@ from hwsim.commands.options import (
 from hwsim.files.shown import say
 from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES, AttackEntry, Option, norm_of
+from hwsim.runs.flip_catalog import FLIPS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,14 +38,16 @@ if TYPE_CHECKING:
     from hwsim.runs.experiment import Experiment
     from hwsim.runs.settings import Request
 
+#: On inputs, then on memories.
+NAMES = (*ENTRIES, *FLIPS)
 #: Images where the Verilog judges, unless the attack takes fewer.
 SAMPLES_RTL = 20
 
 
 def known_attack(text: str) -> str:
     """The name in lower case; click.ClickException for any other."""
-    if text.lower() not in ENTRIES:
-        raise click.ClickException(f"unknown attack {text!r}: choose from {', '.join(ENTRIES)}")
+    if text.lower() not in NAMES:
+        raise click.ClickException(f"unknown attack {text!r}: choose from {', '.join(NAMES)}")
     return text.lower()
 
 
@@ -51,7 +58,7 @@ class _Attacks(click.Group):
         return super().get_command(ctx, known_attack(cmd_name))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(ENTRIES)
+        return list(NAMES)
 
 
 class _Attack(click.Command):
@@ -73,7 +80,8 @@ def command() -> None:
     """Attack a network in float and on the bit-accurate engine, crosswise, with attack NAME.
 
     Each attack is crafted on float and on the engine and judged by both. `hwsim attack NAME
-    --help` shows its options. Interrupted, the same command goes on where it stopped.
+    --help` shows its options. Interrupted, the same command goes on where it stopped. bfa and tbfa
+    change no image but bits of the network's memories.
 
     \b
     Examples:
@@ -83,6 +91,7 @@ def command() -> None:
       hwsim attack cw-l2 --samples 10
       hwsim attack hfgsm --backend rtl --eps 0.3
       hwsim attack pgd --model net.onnx --data test.npz --eps 8/255
+      hwsim attack bfa --model mnist-cnn-h64
     """
 
 
@@ -207,6 +216,8 @@ def _has_norm(entry: AttackEntry) -> bool:
 
 for _entry in ENTRIES.values():
     command.add_command(_make(_entry))
+for _search in (bfa, tbfa):
+    command.add_command(_search)
 
 
 def _run(

@@ -8,7 +8,8 @@ it would underflow in the float network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -37,6 +38,14 @@ class Backward:
             self.mask |= post_unit.UNSATURATED
         #: One a stage: its transpose behind the gates.
         self.pulls = [pull_of(datapath.program, stage.number) for stage in datapath.stages]
+
+    def of(self, datapath: Datapath, replaced: Collection[int]) -> Backward:
+        """A twin for a datapath that has other weights in the stages ``replaced``."""
+        twin = copy.copy(self)
+        twin.datapath, twin.pulls = datapath, list(self.pulls)
+        for index in replaced:
+            twin.pulls[index] = pull_of(datapath.program, datapath.stages[index].number)
+        return twin
 
     def run(self, seed: F32, tape: Tape) -> F32:
         """∂(Σ seed · logits)/∂x of a batch: seed (N, classes) -> (N, C, H, W), x as the input.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.numbers.hashing import HashSpec
-from hwsim.program.layers import MacLayer, Window
+from hwsim.program.layers import MacLayer, Shape, Window
 
 
 def is_depthwise(layer: MacLayer) -> bool:
@@ -90,13 +90,18 @@ def sides(layer: MacLayer) -> tuple[tuple[int, int], tuple[int, int], tuple[int,
     return layer.window.kernel, layer.window.stride, layer.window.padding[:2]
 
 
-@lru_cache(maxsize=1024)
 def _is_uneven(layer: MacLayer) -> bool:
     if layer.window is None or not any(layer.window.padding):
         return False
-    top, left, _, _ = layer.window.padding
-    alike = Window(layer.window.kernel, layer.window.stride, (top, left, top, left))
-    return layer.fill != 0 or alike.out_sides(*layer.in_shape[1:]) != layer.out_shape[1:]
+    return _differs(layer.window, layer.fill, layer.in_shape, layer.out_shape)
+
+
+@lru_cache(maxsize=1024)
+def _differs(window: Window, fill: int, in_shape: Shape, out_shape: Shape) -> bool:
+    # By shapes, not by layers: those would stay alive with all their weights.
+    top, left, _, _ = window.padding
+    alike = Window(window.kernel, window.stride, (top, left, top, left))
+    return fill != 0 or alike.out_sides(*in_shape[1:]) != out_shape[1:]
 
 
 def _hand_over(layer: MacLayer, weights: NDArray[np.int32]) -> None:

@@ -6,13 +6,16 @@ alive as long as somebody reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.engine.changes import Changed
 from hwsim.engine.chunks import in_chunks
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.pixels import ToCodes
@@ -38,13 +41,15 @@ class Chunk:
 
     piece: which images of the batch. logits: int64 (n, classes). states: one entry a stage, as of
     ``Stage``; empty where nobody asked for them. maps: by number, integers (n, H, W, C); map 0 are
-    the images; those between a layer and its fused pool do not exist. Empty likewise.
+    the images; those between a layer and its fused pool do not exist. Empty likewise. sums:
+    by number of the stage, what its weights gave, (n, OH, OW, C). Empty likewise.
     """
 
     piece: slice
     logits: NDArray[np.int64]
     states: list[Any]
     maps: Maps
+    sums: Maps = field(default_factory=dict)
 
     def source(self, stage: Stage) -> NDArray[Any]:
         """What a stage read (its first source), (n, H, W, C)."""
@@ -111,15 +116,34 @@ class Datapath:
         self._to_codes(images, out)
         return out
 
-    def run(self, maps: NDArray[Any], *, states: bool = False, kept_maps: bool = False) -> Tape:
+    def with_stages(self, program: Program, replaced: Mapping[int, Stage]) -> Datapath:
+        """A twin that shares all stages but some; ``program`` has their layers.
+
+        What is packed for the others is not packed, and not proved, again.
+        """
+        twin = copy.copy(self)
+        twin.program = program
+        twin.stages = [replaced.get(index, stage) for index, stage in enumerate(self.stages)]
+        twin._all_sums = [stage.sums for stage in twin.stages if stage.sums]
+        return twin
+
+    def run(
+        self,
+        maps: NDArray[Any],
+        *,
+        states: bool = False,
+        kept_maps: bool = False,
+        kept_sums: bool = False,
+    ) -> Tape:
         """A batch of gridded images through all layers, chunk by chunk, in integers.
 
         Parameters
         ----------
         maps : array (N, H, W, C) of ``map_dtype``
             Integers 0 … 2^A − 1, as of ``grid``. N may be 0.
-        states, kept_maps : bool
-            Whether the tape holds what ``Backward`` needs, and the feature maps.
+        states, kept_maps, kept_sums : bool
+            Whether the tape holds what ``Backward`` needs, the feature maps, and with both of them
+            what ``again`` needs.
 
         Returns
         -------
@@ -130,8 +154,14 @@ class Datapath:
         def task(piece: slice) -> Chunk:
             found: list[Any] = []
             seen: Maps = {}
-            logits = self.chunk(maps[piece], found if states else None, seen if kept_maps else None)
-            return Chunk(piece, logits, found, seen)
+            sums: Maps = {}
+            logits = self.chunk(
+                maps[piece],
+                found if states else None,
+                seen if kept_maps else None,
+                sums if kept_sums else None,
+            )
+            return Chunk(piece, logits, found, seen, sums)
 
         with no_autocast():
             chunks = in_chunks(len(maps), task, each=self.image_bytes)
@@ -149,23 +179,30 @@ class Datapath:
         return found
 
     def chunk(
-        self, images: NDArray[Any], states: list[Any] | None = None, kept: Maps | None = None
+        self,
+        images: NDArray[Any],
+        states: list[Any] | None = None,
+        kept: Maps | None = None,
+        sums: Maps | None = None,
     ) -> NDArray[np.int64]:
         """One chunk (N, H, W, C) of gridded images -> integer logits (N, classes).
 
         ``states``, if given, receives one entry per stage for the backward pass; ``kept`` every
-        map by its number.
+        map by its number; ``sums`` those of each weighted stage, by its number.
         """
         maps: Maps = {0: images}
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
             sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
+            given = None
+            if sums is not None and stage.sums is not None:
+                given = sums[index] = stage.sums(sources[0])
             if stage.last:
                 if states is not None:
                     states.append(None)
                 if kept is not None:
                     kept.update(maps)
-                return self.logits(stage, sources[0])
-            out, state = self._step(stage, sources, states is not None)
+                return self.logits(stage, sources[0], given)
+            out, state = self._step(stage, sources, states is not None, given)
             self._write(stage, out, maps)
             if states is not None:
                 states.append(state)
@@ -174,6 +211,41 @@ class Datapath:
             for number in stage.done:
                 del maps[number]
         raise AssertionError("a checked program ends in its output layer")
+
+    def again(self, chunk: Chunk, changes: Mapping[int, Changed]) -> NDArray[np.int64]:
+        """Logits (n, classes) of images of a ``Tape`` with other weights in some stages.
+
+        chunk: with maps and sums, of a run of this datapath. changes: at least one, by number of
+        the stage. Nothing in front of the first of them is computed again, and of the first itself
+        only what the weights add or take.
+        """
+        first = min(changes)
+        maps = {
+            number: found.copy() if number in self._patched else found
+            for number, found in chunk.maps.items()
+        }
+        for index in range(first, len(self.stages)):
+            stage, sums = self.stages[index], None
+            sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
+            if index in changes:
+                change = changes[index]
+                assert stage.sums is not None
+                clean = chunk.sums[index] if index == first else stage.sums(sources[0])
+                sums, stage = change.sums(sources[0], clean), change.stage
+            if stage.last:
+                return self.logits(stage, sources[0], sums)
+            self._write(stage, self._step(stage, sources, False, sums)[0], maps)
+        raise AssertionError("a checked program ends in its output layer")
+
+    @cached_property
+    def _patched(self) -> frozenset[int]:
+        """Maps that are written part by part, in place."""
+        return frozenset(
+            stage.target.map
+            for stage in self.stages
+            if stage.target is not None
+            and stage.out_shape[0] != self.program.maps[stage.target.map].shape[0]
+        )
 
     def _write(self, stage: Stage, out: NDArray[Any], maps: Maps) -> None:
         """``out`` to its place; the first to write to a map of several parts makes it."""
@@ -187,11 +259,13 @@ class Datapath:
             maps[number] = np.empty((len(out), height, width, channels), self.map_dtype)
         maps[number][..., first : first + out.shape[3]] = out
 
-    def logits(self, stage: Stage, source: NDArray[Any]) -> NDArray[np.int64]:
-        """Integer logits (N, classes) of what the last stage reads."""
+    def logits(
+        self, stage: Stage, source: NDArray[Any], sums: NDArray[Any] | None = None
+    ) -> NDArray[np.int64]:
+        """Integer logits (N, classes) of what the last stage reads; sums: where they are known."""
         assert stage.post is not None
-        sums = self.sums(stage, source).reshape(len(source), -1)
-        logits = sums.astype(np.int64) + stage.post.bias
+        found = self.sums(stage, source) if sums is None else sums
+        logits = found.reshape(len(source), -1).astype(np.int64) + stage.post.bias
         return post_wrap.wrapped(logits, self.config.acc_w) if stage.post.wraps else logits
 
     def sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
@@ -210,12 +284,19 @@ class Datapath:
 
     def step(self, stage: Stage, sources: list[NDArray[Any]]) -> NDArray[Any]:
         """What a stage but the last writes, (N, OH, OW, C), of what it reads."""
-        return self._step(stage, sources, False)[0]
+        return self._step(stage, sources, False, None)[0]
 
     def _step(
-        self, stage: Stage, sources: list[NDArray[Any]], keep: bool
+        self,
+        stage: Stage,
+        sources: list[NDArray[Any]],
+        keep: bool,
+        sums: NDArray[Any] | None,
     ) -> tuple[NDArray[Any], Any]:
-        """(output, state) of a stage; the state is None unless it is to be kept."""
+        """(output, state) of a stage; the state is None unless it is to be kept.
+
+        sums: of a weighted stage, where they are known.
+        """
         channels, height, width = stage.out_shape
         out = np.empty((len(sources[0]), height, width, channels), self.map_dtype)
         if isinstance(stage.layer, PoolLayer):
@@ -232,10 +313,12 @@ class Datapath:
         lanes = stage.sums.lanes if stage.sums is not None else None
         if stage.post.wraps:
             adds = isinstance(stage.layer, AddLayer)
-            sums = sources if adds else [self.sums(stage, sources[0])]
-            wrapped(self.config, stage.post, sums, out, state)
+            known = self.sums(stage, sources[0]) if sums is None and not adds else sums
+            wrapped(self.config, stage.post, sources if known is None else [known], out, state)
         elif isinstance(stage.layer, AddLayer):
             add(stage.post, sources, out, state)
+        elif sums is not None:
+            requantize(stage, stage.post, sums, out, state)
         elif lanes is not None and state is None and stage.pool is None and stage.post.away is None:
             assert isinstance(stage.post.words, Words)
             lanes.codes(sources[0], stage.post.words, stage.post.lo, stage.post.hi, out)

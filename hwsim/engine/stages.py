@@ -6,7 +6,7 @@ requantization; the map between them never exists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,6 +88,10 @@ class Stage:
     sums: Sums | None
     post: Post | None
     done: tuple[int, ...] = field(default=())
+
+    def with_layer(self, layer: MacLayer, config: EngineConfig, wraps: bool) -> Stage:
+        """The same with another layer of the same shape, and no way of its own to its sums."""
+        return replace(self, layer=layer, sums=None, post=post_of(layer, config, wraps))
 
     @property
     def mac(self) -> MacLayer | None:

@@ -9,6 +9,7 @@ from types import ModuleType
 from hwsim.errors import InputError
 
 LIU = "Liu et al. 2018"
+RAKIN = "Rakin et al. 2019, Table 1"
 SLIDES = "pruning and logits augmentation slides"
 
 
@@ -55,6 +56,7 @@ STUDIES = {
               f"{LIU}, Figs. 4 and 10a"),
         StudyEntry("spread", "The other trends over training and hash seeds",
               f"{LIU}, Figs. 3, 5, 6, 7 and 9", "seed_trends"),
+        StudyEntry("faults", "Bit flips that break a network, dense and shared", RAKIN),
     )
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report.pages import write_json
-from tests.bench import analysis, cw, faults, forward, hfgsm, iterated, jsma, rtl
+from tests.bench import analysis, cw, faults, flips, forward, hfgsm, iterated, jsma, rtl
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -37,6 +37,7 @@ ALL = {
     "timing-vgg16": analysis.vgg,
     "timing-resnet20": analysis.residual,
     "memory-vgg16": analysis.memory,
+    "bfa-resnet20": flips.residual,
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
     "rtl-one-core": rtl.one_core,

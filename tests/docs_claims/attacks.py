@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from hwsim.attacks import cw, cw_linf, greedy
 from hwsim.attacks.evaluate.classpairs import HARDNESS_LEVELS, HEADLINE
 from hwsim.attacks.evaluate.rates import Rate
+from hwsim.runs.flip_catalog import GUESSING, REACHED
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, printed
+from tests.docs_claims.reproduction import flips
 from tools.tables import measured
 
 WIDE = ("mnist-cnn, 8 bits", "-h16, 8 bits", "-h64, 8 bits")
@@ -24,6 +26,12 @@ def _claims() -> Iterator[str]:
     yield from _cw_speed()
     yield from _jsma()
     yield from _transfer()
+    yield f"{GUESSING:g} times guessing; `tbfa` {REACHED:g}"
+    shared = "ResNet-20, 1/16"
+    yield (
+        f"behind {flips(shared)} flipped weight bits in the mean or {flips(shared, 'index')} index "
+        f"bits, the dense one behind {flips('ResNet-20, 1')}."
+    )
 
 
 def _pairs(cell: str) -> list[tuple[float, float]]:
@@ -171,5 +179,6 @@ PAGE = Page(
         "on 30.3% of the images, MI-FGSM on 24.4%": SAMPLING,
         "its own network on 64% against 97%": SAMPLING,
         "0.3% and 0.0%": SAMPLING,
+        "it took\n5.7 times as long": "python -m tests.bench bfa-resnet20",
     },
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hwsim.studies.papers import fig3, fig4, fig7, slides_table, tau_sweep
+from hwsim.studies.papers import faults, fig3, fig4, fig7, slides_table, tau_sweep
 from tests.docs_claims.page import Page
-from tests.docs_claims.rendered import verdict
+from tests.docs_claims.rendered import study, verdict
 
 
 def _claims() -> Iterator[str]:
@@ -21,8 +21,31 @@ def _claims() -> Iterator[str]:
         for tau in ("0", "0.1")
     )
     yield f"The mechanism of {before} → {after}"
-    seconds = sum(int(n) for n in re.findall(r"computed in (\d+) s of one process", PAGE.text))
+    yield f"a dense network answers at most {100 * faults.STOP:g}% of CIFAR-10"
+    yield from _flips()
+    seconds = sum(
+        int(n.replace(",", ""))
+        for n in re.findall(r"computed in ([\d,]+) s of one process", PAGE.text)
+    )
     yield f"The tables here took {seconds / 60:.0f} minutes of one process"
+
+
+def flips(network: str, memory: str = "weights", to: str = "11%") -> str:
+    """Mean flips at 8 bits, from the study's table."""
+    where = {"network": network, "machine": "8-bit", "memory": memory}
+    return study("faults", **where)[f"flips to {to}"].split(" (")[0]
+
+
+def _flips() -> Iterator[str]:
+    yield (
+        f"behind {flips('ResNet-20, 1/16')} flipped weight bits in the mean, the dense one behind "
+        f"{flips('ResNet-20, 1')}"
+    )
+    yield (
+        f"images are lost behind {flips('MNIST, 1/64', to='50%')} flips at 1/64 and behind "
+        f"{flips('MNIST, 1', to='50%')} uncompressed"
+    )
+    yield f"falls behind {flips('ResNet-20, 1/16', 'index')} flipped index bits"
 
 
 PAGE = Page(

@@ -1,0 +1,267 @@
+"""The engine as the victim of a bit search: weights.mem and index.mem, bit by bit.
+
+A flip is tried from the layer on that it is in: maps and sums in front of it are those of the pass
+before, and the sums of the layer itself follow from them (``engine.changes``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hwsim.engine.changes import Changed
+from hwsim.engine.forward import Tape
+from hwsim.engine.module import Engine
+from hwsim.engine.selfcheck import trusted_kernels
+from hwsim.engine.weight_gradient import gradients
+from hwsim.errors import InputError
+from hwsim.faults.bits import all_flipped, signed
+from hwsim.faults.fault import Fault
+from hwsim.faults.inject import inject
+from hwsim.faults.objective import F64, I64, Objective
+from hwsim.faults.search import Flip, Gains, Part, Victim, first_of
+from hwsim.faults.stored import Stored
+from hwsim.program.program import Program
+
+SEARCHED = ("weights", "index")
+
+
+class EngineVictim(Victim):
+    """A program whose memories are attacked, on a batch of images.
+
+    images: (N, *input shape) as the engine takes them. memories: ``weights``, ``index`` or both.
+
+    Raises InputError for another memory, for an engine with check bits, which the search knows
+    nothing of, and where a program has no such words: an engine that computes its indices stores
+    none, a dense layer needs none.
+    """
+
+    def __init__(
+        self, program: Program, images: Tensor, memories: Sequence[str] = ("weights",)
+    ) -> None:
+        self.program = program
+        self.stored = Stored(program)
+        self._numbers: list[int] = []
+        self.parts = self._parts_of(program, memories)
+        #: All that was kept, as faults.
+        self.faults: list[Fault] = []
+        engine = Engine(program)
+        self._grid, self._codes = engine.grid, engine.grid(images)
+        self._run_on(engine)
+
+    def _run_on(self, engine: Engine) -> None:
+        self._datapath, self._backward = engine.datapath, engine.pullback
+        self._stages = {stage.number: n for n, stage in enumerate(self._datapath.stages)}
+        self._tape: Tape | None = None
+
+    def _parts_of(self, program: Program, memories: Sequence[str]) -> tuple[Part, ...]:
+        config = program.config
+        for name in memories:
+            if name not in SEARCHED:
+                raise InputError(
+                    f"a search flips bits of {' and '.join(SEARCHED)}, not of {name!r}"
+                )
+        if config.ecc != "none":
+            raise InputError(
+                f"configuration {config.name} has check bits (ecc = {config.ecc}): a search for "
+                "single bits that knows nothing of them says nothing about it: choose one without"
+            )
+        if "index" in memories and config.index_mode == "hash":
+            raise InputError(
+                f"configuration {config.name} computes its indices and stores none: there is no "
+                "index.mem to flip bits of; choose one with index_mode = sram"
+            )
+        parts = []
+        for number, layer in self.stored.layers.items():
+            if "weights" in memories:
+                parts.append(Part(layer.name, "weights", layer.spec.real_weights, config.wgt_w))
+                self._numbers.append(number)
+            if "index" in memories and layer.spec.scheme != "dense":
+                entries = layer.spec.virtual_weights
+                parts.append(Part(layer.name, "index", entries, 1 + config.addr_w))
+                self._numbers.append(number)
+        if not parts:
+            what = "indices" if tuple(memories) == ("index",) else "weights"
+            raise InputError(
+                f"the network has no stored {what}: nothing to flip"
+                + (", every layer of it is dense" if what == "indices" else "")
+            )
+        return tuple(parts)
+
+    @property
+    def tape(self) -> Tape:
+        """What the batch left behind with the words as they are."""
+        if self._tape is None:
+            self._tape = self._datapath.run(
+                self._codes, states=True, kept_maps=True, kept_sums=True
+            )
+        return self._tape
+
+    def logits(self) -> F64:
+        return self._real(self.tape.logits)
+
+    def _real(self, integers: NDArray[np.int64]) -> F64:
+        return integers.astype(np.float64) * self.program.logit_scale
+
+    # ------------------------------------------------------------ first order
+
+    def gains(self, objective: Objective, k_top: int | None) -> list[Gains]:
+        by_weight = self._gradient(objective)
+        by_word = self._by_word(by_weight) if self._searches("weights") else None
+        found = []
+        for part, number in zip(self.parts, self._numbers, strict=True):
+            if part.memory == "index":
+                found.append(self._index_gains(number, by_weight[number].reshape(-1), k_top))
+            else:
+                assert by_word is not None
+                base = self.stored.places[number].weight_base * self.program.config.banks
+                here = slice(base, base + part.words)
+                found.append(self._word_gains(by_word[0][here], by_word[1][here], base, k_top))
+        return found
+
+    def _searches(self, memory: str) -> bool:
+        return any(part.memory == memory for part in self.parts)
+
+    def _gradient(self, objective: Objective) -> dict[int, NDArray[np.float64]]:
+        """By layer number: the objective's gradient by a step of each virtual weight, float64."""
+        seed = objective.slope(self.logits())
+        # Confident answers leave tiny slopes; float32 holds more of them at the size of 1.
+        size = float(np.abs(seed).max()) or 1.0
+        found = gradients(self._backward, self.tape, torch.from_numpy(seed / size))
+        return {
+            number: weights.double().numpy() * layer.weight_scale[:, None] * size
+            for (number, layer), weights in zip(
+                self.stored.layers.items(), found.weights, strict=True
+            )
+        }
+
+    def _by_word(
+        self, by_weight: Mapping[int, NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sums over the readers of each word, those that take it as it is and those that negate."""
+        size = len(self.stored.words)
+        plain, negated = np.zeros(size), np.zeros(size)
+        for number, gradient in by_weight.items():
+            layer = self.stored.layers[number]
+            if number not in self.stored.negative:
+                base = self.stored.places[number].weight_base * self.program.config.banks
+                plain[base : base + layer.spec.real_weights] += gradient.T.reshape(-1)
+                continue
+            words = self.stored.word_of(number, self.stored.addresses(number))
+            negative = self.stored.negative[number].reshape(-1)
+            flat = gradient.reshape(-1)
+            loaded = words >= 0
+            for total, which in ((plain, ~negative & loaded), (negated, negative & loaded)):
+                total += np.bincount(words[which], flat[which], size)
+        return plain, negated
+
+    def _word_gains(
+        self,
+        plain: NDArray[np.float64],
+        negated: NDArray[np.float64],
+        base: int,
+        k_top: int | None,
+    ) -> Gains:
+        width = self.program.config.wgt_w
+        chosen = first_of(np.abs(plain - negated), k_top)
+        words = self.stored.words[base + chosen]
+        every = all_flipped(words, width)
+        yes = np.ones(1, np.bool_)
+        moves = every - words[:, None]
+        back = signed(every, yes, width) - signed(words, yes, width)[:, None]
+        gains = plain[chosen][:, None] * moves + negated[chosen][:, None] * back
+        return Gains(chosen, gains)
+
+    def _index_gains(self, number: int, gradient: NDArray[np.float64], k_top: int | None) -> Gains:
+        chosen = first_of(np.abs(gradient), k_top)
+        now = self.stored.weights[number].reshape(-1)[chosen]
+        moves = self.stored.every_index_flip(number, chosen) - now[:, None]
+        return Gains(chosen, gradient[chosen][:, None] * moves)
+
+    # ------------------------------------------------------------ flips
+
+    def trial(self, flips: Sequence[Flip]) -> F64:
+        changes = self._changes(self._after(flips))
+        if not changes:
+            return self.logits()
+        if not all(change.possible for change in changes.values()):
+            return self._real(self._injected(flips).datapath.run(self._codes).logits)
+        parts = self.tape.each(lambda chunk: self._datapath.again(chunk, changes))
+        return self._real(np.concatenate(list(parts)))
+
+    def keep(self, flips: Sequence[Flip]) -> None:
+        number, memory, bits = self._sorted_out(flips)
+        after = self._after(flips)
+        changes = self._changes(after)
+        if memory == "weights":
+            self.stored.keep_word_flips(number, bits)
+        else:
+            self.stored.keep_index_flips(number, bits)
+        possible = all(change.possible for change in changes.values())
+        if not possible:
+            self._run_on(self._injected(flips))
+        self.faults += [self.fault(flip) for flip in flips]
+        if not changes or not possible:
+            return
+        trusted = trusted_kernels()
+        stages = {index: change.kept(trusted) for index, change in changes.items()}
+        layers = list(self._datapath.program.layers)
+        for stage in stages.values():
+            layers[stage.number] = stage.layer
+        program = self._datapath.program.replace(layers=tuple(layers))
+        self._datapath = self._datapath.with_stages(program, stages)
+        self._backward = self._backward.of(self._datapath, stages)
+        self._tape = None
+
+    def _injected(self, flips: Sequence[Flip]) -> Engine:
+        """The long way: the engine of the program with everything in its memories."""
+        return Engine(inject(self.program, [*self.faults, *map(self.fault, flips)]))
+
+    def _sorted_out(self, flips: Sequence[Flip]) -> tuple[int, str, list[tuple[int, int]]]:
+        """(layer number, memory, words and bits) of flips of one part."""
+        (part,) = {flip.part for flip in flips}
+        bits = [(flip.word, flip.bit) for flip in flips]
+        return self._numbers[part], self.parts[part].memory, bits
+
+    def _after(self, flips: Sequence[Flip]) -> dict[int, tuple[I64, I64]]:
+        number, memory, bits = self._sorted_out(flips)
+        if memory == "weights":
+            return self.stored.after_word_flips(number, bits)
+        return self.stored.after_index_flips(number, bits)
+
+    def _changes(self, after: Mapping[int, tuple[I64, I64]]) -> dict[int, Changed]:
+        """Stages whose weights really become others."""
+        changes: dict[int, Changed] = {}
+        for number, (entries, values) in after.items():
+            now = self.stored.weights[number]
+            moved = now.reshape(-1)[entries] != values
+            if moved.any():
+                weights = now.copy()
+                weights.reshape(-1)[entries[moved]] = values[moved]
+                index = self._stages[number]
+                changes[index] = Changed(
+                    self._datapath.stages[index], weights, entries[moved], self.program.config
+                )
+        return changes
+
+    def word(self, part: int, word: int) -> int:
+        number = self._numbers[part]
+        if self.parts[part].memory == "index":
+            return self.stored.entry(number, word)
+        value = self.stored.words[self.stored.word_of(number, word)]
+        return int(value) & ((1 << self.program.config.wgt_w) - 1)
+
+    def fault(self, flip: Flip) -> Fault:
+        """Where the bit stands in the memories of an image."""
+        number = self._numbers[flip.part]
+        if self.parts[flip.part].memory == "index":
+            return self.stored.index_fault(number, flip.word, flip.bit)
+        return self.stored.word_fault(number, flip.word, flip.bit)
+
+    def answers(self, images: Any) -> NDArray[np.int64]:
+        return self._datapath.run(self._grid(images)).logits.argmax(1)
