@@ -33,7 +33,7 @@ from tests.bench.iterated import FORMATS
 from tests.bench.measure import Line, check_reached, seconds
 from tests.shared_files import MODELS
 
-BATCH, IMAGES, STEPS = 256, 64, 40
+BATCH, IMAGES, STEPS = 256, 32, 40
 MADE = Path("runs/real_files")
 LITE = "pretrainedResnet_quant.tflite"
 
