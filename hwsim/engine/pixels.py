@@ -21,10 +21,10 @@ class ToCodes:
     """
 
     def __init__(self, image: Input, act_max: int) -> None:
-        self._zero, self._act_max = image.zero, act_max
+        self._zero, self._act_max = image.zero, image.last(act_max)
         self._steps = 1 / image.scale
         self._per_unit = float(self._steps)
-        self._pixels = self._steps == act_max and image.zero == 0
+        self._pixels = self._steps == self._act_max and image.zero == 0
 
     def __call__(self, images: NDArray[np.floating], out: NDArray[Any]) -> None:
         act_max = self._act_max
