@@ -34,7 +34,7 @@ def logits(program: Program, images: Tensor) -> NDArray[np.float64]:
 
 def codes(program: Program, images: Tensor) -> I64:
     """Images (N, …) as codes (N, C, H, W)."""
-    step, top = float(program.input.scale), program.config.act_max
+    step, top = float(program.input.scale), program.input.last(program.config.act_max)
     pixels = images.double().numpy().reshape(len(images), *program.input_shape)
     found = np.floor(pixels / step + 0.5) + program.input.zero
     return np.clip(found, 0, top).astype(np.int64)

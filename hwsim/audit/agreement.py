@@ -65,7 +65,7 @@ def directions(
     seed: int = 0,
 ) -> Agreement:
     """All values of (N, C, H, W) ``maps`` moved at once, ``draws`` times."""
-    top, engine = program.config.act_max, Engine(program)
+    top, engine = program.input.last(program.config.act_max), Engine(program)
     weights = lead(engine.integer_logits(_images(maps, program.input)).numpy(), labels)
     slopes = {mode: _slope(program, mode, maps, weights) for mode in MODES}
     noise = np.random.default_rng(seed)

@@ -24,6 +24,7 @@ COMMANDS = {
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
     "study": "The papers' figures and tables, computed again.",
+    "sweep": "An attack over networks, widths, options and budgets.",
     "synth": "Cells, DSPs and memory bits of the Verilog on an FPGA.",
     "timing": "Cycles, stalls, energy and memory of a network.",
     "transfer": "Craft on each network, count on all the others.",

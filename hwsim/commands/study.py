@@ -16,16 +16,10 @@ from hwsim.commands.options import (
     progress_bar,
     result_console,
 )
+from hwsim.commands.row_options import Rows, row_options, widths
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-
-def _bits(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r}: give widths such as 8 or 8,6,4") from None
 
 
 @click.command("study")
@@ -36,7 +30,7 @@ def _bits(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
     "--bits",
     default="8",
     show_default=True,
-    callback=_bits,
+    callback=widths,
     help="Widths of the fixed-point side, each a column, such as 8,6,4.",
 )
 @click.option(
@@ -45,23 +39,7 @@ def _bits(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
     show_default=True,
     help="Engine: tiny, small, default, wide or a .toml file.",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    help="Processes that compute rows side by side.",
-)
-@click.option("--cluster", help="Dask instead: tcp://HOST:PORT of a scheduler, or local:N.")
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path("runs/studies/rows.sqlite"),
-    show_default=True,
-    help="File that keeps finished rows.",
-)
-@click.option("--csv", type=click.Path(path_type=Path), help="Also write the records here.")
-@click.option("--parquet", type=click.Path(path_type=Path), help="The same as Parquet.")
+@row_options
 @json_option
 @click.option(
     "--docs",
@@ -78,11 +56,7 @@ def command(
     samples: int | None,
     bits: tuple[int, ...],
     config: str,
-    jobs: int,
-    cluster: str | None,
-    store: Path,
-    csv: Path | None,
-    parquet: Path | None,
+    rows: Rows,
     json_path: Path | None,
     docs: Path | None,
     out: Path,
@@ -105,18 +79,16 @@ def command(
     if name == "list":
         _list()
         return
-    source = click.get_current_context().get_parameter_source("jobs")
-    if cluster is not None and source is not click.core.ParameterSource.DEFAULT:
-        raise click.UsageError("--jobs is for processes of this machine: leave it out of --cluster")
+    rows.check()
     chosen = list(STUDIES.values()) if name == "all" else [entry(name)]
-    if name == "all" and (csv or parquet or json_path):
+    if name == "all" and (rows.csv or rows.parquet or json_path):
         raise click.UsageError(
             "--csv, --parquet and --json are for one study; of all, each leaves them in its folder"
         )
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import prepare_run_directory
 
-    for path in (csv, parquet, json_path, docs):
+    for path in (rows.csv, rows.parquet, json_path, docs):
         if path is not None:
             prepare_json_path(path)
     prepare_run_directory(out)
@@ -129,7 +101,7 @@ def command(
         from hwsim.studies.study import Study, check_bits
 
         check_bits(bits)
-        if parquet is not None:
+        if rows.parquet is not None:
             output.need_parquet()
         if docs is not None:
             output.check_docs(docs, [one.name for one in chosen])
@@ -137,16 +109,17 @@ def command(
         studies = [Study(one, plan) for one in chosen]
     words = [word.replace("{", "{{").replace("}", "}}") for word in sys.argv[1:]]
     typed = "hwsim " + " ".join("{}" if word == "all" else shlex.quote(word) for word in words)
-    with Store(store) as rows, executors(jobs, cluster) as (executor, width):
+    with Store(rows.store) as store, executors(rows.jobs, rows.cluster) as (executor, width):
         for study in studies:
             with progress_bar(screen, steps=False) as bar:
                 task = bar.add_task(study.entry.name, total=None)
-                found = study.compute(
-                    rows, executor, width, partial(_show, bar, task), typed.format(study.entry.name)
-                )  # fmt: skip
+                show, asked = partial(_show, bar, task), typed.format(study.entry.name)
+                found = study.compute(store, executor, width, show, asked)
             with screen.status("drawing"):
                 paths = output.write(found, out / study.entry.name)
-                for path, kind in ((csv, "csv"), (parquet, "parquet"), (json_path, "json")):
+                for path, kind in (
+                    (rows.csv, "csv"), (rows.parquet, "parquet"), (json_path, "json"),
+                ):  # fmt: skip
                     if path is not None:
                         output.export(found, path, kind)
                 if docs is not None:

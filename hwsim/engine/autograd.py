@@ -140,7 +140,7 @@ def _product(seed: Tensor, x: Tensor, engine: Engine, run: _Pass) -> Tensor:
             lambda maps: engine.datapath.run(maps).logits.astype(np.float64) * worth,
             engine.grid(x),
             flow,
-            engine.program.config.act_max,
+            engine.program.input.last(engine.program.config.act_max),
             engine.difference_step,
             per_unit=float(1 / engine.program.input.scale),
         )

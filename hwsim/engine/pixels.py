@@ -21,10 +21,10 @@ class ToCodes:
     """
 
     def __init__(self, image: Input, act_max: int) -> None:
-        self._zero, self._act_max = image.zero, act_max
+        self._zero, self._act_max = image.zero, image.last(act_max)
         self._steps = 1 / image.scale
         self._per_unit = float(self._steps)
-        self._pixels = self._steps == act_max and image.zero == 0
+        self._pixels = self._steps == self._act_max and image.zero == 0
 
     def __call__(self, images: NDArray[np.floating], out: NDArray[Any]) -> None:
         act_max = self._act_max
@@ -88,10 +88,11 @@ def _to_grid_any(images, steps, zero, act_max, out):  # type: ignore[no-untyped-
             for y in range(height):
                 for x in range(width):
                     value = np.float64(images[n, c, y, x]) * steps + 0.5 + zero
+                    # Far outside: saturated, a number that fits, and no tie.
                     if value < -1.0:
-                        value = -1.0  # far outside: saturated, and an integer that fits
+                        value = -1.5
                     elif value > act_max + 2.0:
-                        value = act_max + 2.0
+                        value = act_max + 2.5
                     level = np.floor(value)
                     # A product is wrong by less than 2^-35 below 2^17.
                     if min(value - level, level + 1.0 - value) < 1e-9:

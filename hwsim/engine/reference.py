@@ -49,7 +49,7 @@ __all__ = [
 def code(x: float | Fraction, image: Input, act_w: int) -> int:
     """The code of an input value: floor(x / scale + 1/2) + zero, saturated; exact."""
     step = math.floor(Fraction(x) / image.scale + Fraction(1, 2)) + image.zero
-    return min(max(step, 0), 2**act_w - 1)
+    return min(max(step, 0), 2**act_w - 1 if image.top is None else image.top)
 
 
 def grid(x: float, act_w: int) -> int:

@@ -9,4 +9,5 @@ from hwsim.program.program import Program
 
 def space_of(program: Program) -> Grid | CodeGrid:
     """The grid of the input codes: pixels in [0, 1], or values of the input's own range."""
-    return input_space(program.config.act_max, program.input.scale, program.input.zero)
+    image = program.input
+    return input_space(image.last(program.config.act_max), image.scale, image.zero)

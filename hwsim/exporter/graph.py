@@ -62,7 +62,8 @@ class _Builder:
 
         program = self.program
         image = Numbers(float(program.input.scale), program.input.zero)
-        x = self.dialect.activation(self.to, INPUT, "image", image, 0, program.config.act_max)
+        top = program.input.last(program.config.act_max)
+        x = self.dialect.activation(self.to, INPUT, "image", image, 0, top)
         self.maps[0] = [_Part(0, program.input_shape[0], x, False)]
         for layer, wire, read in zip(program.layers, program.wires, program.numbers, strict=True):
             self._layer(layer, wire.sources, wire.target, read)

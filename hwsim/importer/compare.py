@@ -106,7 +106,7 @@ def random_images(model: LoadedModel, count: int, seed: int) -> NDArray[np.float
     graph, random = model.graph, np.random.default_rng(seed)
     assert graph is not None
     image = model.program.input
-    low, high = 0, model.program.config.act_max
+    low, high = 0, image.last(model.program.config.act_max)
     if model.steps is not None:
         spread = model.steps.input.codes
         low, high = 0, spread.high - spread.low

@@ -68,7 +68,11 @@ def lower(
         for step in steps.steps
     ]
     codes = steps.input.codes
-    image = Input(steps.input.shape, codes.scale, codes.zero + codes.shift)
+    top = codes.levels - 1
+    image = Input(
+        steps.input.shape, codes.scale, codes.zero + codes.shift,
+        top if top < config.act_max else None,
+    )  # fmt: skip
     about = dict(provenance or {})
     notes = [*about.get("notes", []), *steps.notes, *map(summing, filter(too_large, steps.steps))]
     if notes:

@@ -43,7 +43,7 @@ class Dequantized(nn.Module):
         """Vectors and series, too; values as the program's input says."""
         image = self.program.input
         codes = x.float().reshape(-1, *image.shape) / float(image.scale) + image.zero
-        top = self.program.config.act_max
+        top = image.last(self.program.config.act_max)
         parts: dict[int, dict[int, Tensor]] = {0: {0: codes.clamp(0, top)}}
         for layer, wire, step in zip(
             self.program.layers, self.program.wires, self.steps, strict=True

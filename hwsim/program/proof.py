@@ -114,7 +114,9 @@ def _check_numbers(program: Program) -> None:
     """Steps are positive and of bearable size, zero points are codes, and logits follow."""
     top = program.config.act_max
     image = program.input
-    if not (0 <= image.zero <= top and SMALLEST <= image.scale <= LARGEST):
+    if image.top is not None and not 1 <= image.top < top:
+        raise CompileError(f"the input's largest code must be one of 1 … {top - 1}, or not given")
+    if not (0 <= image.zero <= image.last(top) and SMALLEST <= image.scale <= LARGEST):
         raise CompileError("the input's zero point must be a code, and its step within 2^±64")
     if max(image.scale.numerator, image.scale.denominator) >= 2**128:
         raise CompileError("the input's step must be a fraction of numbers of 128 bits: round it")

@@ -15,16 +15,23 @@ class Input:
     """The image: a value x becomes the code ⌊x / scale + ½⌋ + zero, saturated.
 
     shape: (C, H, W); vectors are (F, 1, 1), series (C, 1, L). scale: what a step of a code is
-    worth, exactly; 1/(2^ACT_W − 1) for pixels in [0, 1].
+    worth, exactly; 1/(2^ACT_W − 1) for pixels in [0, 1]. top: the largest code that an image may
+    have; None for all that ACT_W bits hold. Files whose input has fewer codes than the engine's
+    pins say so, since no image of theirs holds more.
     """
 
     shape: Shape
     scale: Fraction
     zero: int = 0
+    top: int | None = None
+
+    def last(self, act_max: int) -> int:
+        """The largest code, of 0 … act_max."""
+        return act_max if self.top is None else self.top
 
     def bounds(self, act_max: int) -> tuple[Fraction, Fraction]:
         """The values of code 0 and of the largest code."""
-        return -self.zero * self.scale, (act_max - self.zero) * self.scale
+        return -self.zero * self.scale, (self.last(act_max) - self.zero) * self.scale
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ class Manifest(Entry):
             raise ValueError("config.requantization: is absent where it is up")
         if "ecc" in written and self.config.ecc == "none":
             raise ValueError("config.ecc: is absent where it is none")
-        if self.input.codes != (0, self.config.act_max):
-            raise ValueError(f"input: codes must be {[0, self.config.act_max]}")
+        low, high = self.input.codes
+        if low != 0 or not 1 <= high <= self.config.act_max:
+            raise ValueError(f"input: codes must be [0, 1 … {self.config.act_max}]")
         return self
 
     def content(self) -> dict[str, Any]:
@@ -96,12 +97,17 @@ class Manifest(Entry):
         return Program(
             config=self.config,
             layers=tuple(entry.layer() for entry in self.layers),
-            input=Input(self.input.shape, Fraction(*map(int, self.input.scale)), self.input.zero),
+            input=self._input(),
             wires=tuple(entry.wire() for entry in self.layers),
             maps=tuple(FeatureMap(one.shape, one.line) for one in self.maps),
             provenance=self.provenance,
             history=self.history,
         )
+
+    def _input(self) -> Input:
+        image, top = self.input, self.input.codes[1]
+        scale = Fraction(*map(int, image.scale))
+        return Input(image.shape, scale, image.zero, None if top == self.config.act_max else top)
 
     def instructions(self, program: Program) -> Iterator[dict[str, int]]:
         """What program.mem says."""
@@ -123,7 +129,7 @@ def describe(program: Program, sha256: dict[str, str]) -> bytes:
             "shape": [int(n) for n in program.input_shape],
             "scale": [n if n < 2**64 else str(n) for n in (scale.numerator, scale.denominator)],
             "zero": int(program.input.zero),
-            "codes": [0, program.config.act_max],
+            "codes": [0, program.input.last(program.config.act_max)],
         },
         "maps": [
             {"shape": [int(n) for n in one.shape], "line": int(one.line)} for one in program.maps

@@ -74,9 +74,12 @@ def core() -> Iterator[str]:
     yield "  synth:"
     yield "    <<: *default"
     yield "    description: ECP5 cells with Yosys"
-    yield "    flow: trellis"
+    # Edalize's own flow for ECP5 goes on to place and route, pnr: none or not.
+    yield "    flow: generic"
     yield "    flow_options:"
-    yield "      pnr: none"
+    yield "      tool: yosys"
+    yield "      arch: ecp5"
+    yield "      output_format: json"
 
 
 def _place(path: Path) -> str:

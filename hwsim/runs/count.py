@@ -47,6 +47,8 @@ def fingerprint(program: Program) -> str:
     # Of a chain that reads pixels, nothing: what was counted of one is still known.
     if program.input.scale * program.config.act_max != 1 or program.input.zero:
         facts.append([str(program.input.scale), program.input.zero])
+    if program.input.top is not None:
+        facts.append(program.input.top)
     if program.wires != chain_wires(program.layers):
         facts.append(repr(program.wires))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())

@@ -111,7 +111,8 @@ def need_parquet() -> None:
 def scope(result: Mapping[str, Any]) -> str:
     """How much was asked for, in words."""
     plan = result["plan"]
-    parts = ["quick" if plan["quick"] else "full"]
+    # A sweep is as large as was asked for.
+    parts = [] if plan["quick"] is None else ["quick" if plan["quick"] else "full"]
     if plan["samples"]:
         parts.append(f"{plan['samples']:,} images")
     parts.append(f"computed in {result['computed_seconds']:,.0f} s of one process")
@@ -164,7 +165,8 @@ def markdown(made: StudyResult) -> str:
             [v["claim"], v["paper"], v["ours"] or "table", f"**{v['verdict']}**", v["why"]]
             for v in result["verdicts"]
         ]
-        parts.append(_table(["claim", "paper", "ours", "verdict", "why"], rows, text=True))
+        if rows:
+            parts.append(_table(["claim", "paper", "ours", "verdict", "why"], rows, text=True))
     for one in result["datasets"]:
         if one["note"]:
             parts.append(f"Data: {one['note']}.")
@@ -173,6 +175,8 @@ def markdown(made: StudyResult) -> str:
 
 def _command(result: Mapping[str, Any]) -> str:
     plan = result["plan"]
+    if plan["quick"] is None:
+        return str(result["command"])
     words = ["hwsim study", result["study"]]
     words += ["--quick"] if plan["quick"] else []
     words += [f"--samples {plan['samples']}"] if plan["samples"] else []

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwsim.report.pages import write_json
-from tests.bench import analysis, cw, faults, flips, forward, hfgsm, iterated, jsma, rtl
+from tests.bench import analysis, cw, faults, flips, forward, hfgsm, imported, iterated, jsma, rtl
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -21,6 +21,9 @@ ALL = {
     "bim10-engine": iterated.bim,
     "pgd40-engine": iterated.pgd,
     "pgd10-float": iterated.pgd_float,
+    "pgd40-resnet8": imported.pgd,
+    "answers-onnxruntime": imported.onnx,
+    "answers-litert": imported.litert,
     "cw-l2-mnist": cw.l2_speed,
     "cw-l2-success": cw.l2_success,
     "cw-l2-distance": cw.l2_distance,

@@ -8,7 +8,7 @@ Brevitas wants older libraries than these, so it is installed beside them, in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from hwsim.models import zoo
 from hwsim.models.datasets.dataset import load_dataset
+from hwsim.models.residual import Block
 
 #: Training images from which ranges are taken.
 CALIBRATION = 256
@@ -37,13 +38,32 @@ def training(network: str, count: int) -> tuple[Tensor, Tensor]:
 
 def plain(network: str) -> nn.Sequential:
     """The trained network, batch norms folded into the convolutions before them."""
-    layers: list[nn.Module] = []
-    for layer in zoo.load(network).eval():  # type: ignore[attr-defined]
+    return _folded(zoo.load(network).eval()).eval()
+
+
+def _folded(layers: Iterable[nn.Module]) -> nn.Sequential:
+    found: list[nn.Module] = []
+    for layer in layers:
         if isinstance(layer, nn.BatchNorm2d):
-            layers[-1] = torch.nn.utils.fuse_conv_bn_eval(layers[-1], layer)
+            found[-1] = torch.nn.utils.fuse_conv_bn_eval(found[-1], layer)
+        elif isinstance(layer, Block):
+            inner = (layer.conv1, layer.norm1, layer.relu1, layer.conv2, layer.norm2)
+            found.append(_Joined(_folded(inner), _folded(layer.shortcut), layer.relu2))
         elif not isinstance(layer, nn.Dropout):
-            layers.append(layer)
-    return nn.Sequential(*layers).eval()
+            found.append(layer)
+    return nn.Sequential(*found)
+
+
+class _Joined(nn.Module):
+    """Two branches over one map, added, and what reads the sum."""
+
+    def __init__(self, branch: nn.Sequential, shortcut: nn.Sequential, behind: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut, self.behind = branch, shortcut, behind
+
+    def forward(self, x: Tensor) -> Any:
+        """The map behind the sum."""
+        return self.behind(self.branch(x) + self.shortcut(x))
 
 
 def brevitas(network: str, bits: int, dialect: str, folder: Path) -> Path:
@@ -82,6 +102,14 @@ def _accustomed(model: nn.Module, images: Tensor, labels: Tensor, steps: int) ->
 def _quantized(layers: nn.Sequential, bits: int) -> nn.Sequential:
     """Layers of Brevitas in their place; whatever is read by weights or a function is quantized."""
     import brevitas.nn as qnn
+    from brevitas.quant import Uint8ActPerTensorFloat
+
+    image = qnn.QuantIdentity(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=False)
+    return nn.Sequential(image, *_layers(layers, bits))
+
+
+def _layers(layers: nn.Sequential, bits: int) -> Iterator[nn.Module]:
+    import brevitas.nn as qnn
     from brevitas.quant import (
         Int8WeightPerChannelFloat,
         Int8WeightPerTensorFloat,
@@ -92,31 +120,38 @@ def _quantized(layers: nn.Sequential, bits: int) -> nn.Sequential:
     rows: dict[str, Any] = {
         "weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": bits,
     }  # fmt: skip
-    found: list[nn.Module] = [
-        qnn.QuantIdentity(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=False)
-    ]
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             made = qnn.QuantConv2d(
                 layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
                 layer.padding, groups=layer.groups, bias=True, **rows,
             )  # fmt: skip
-            found.append(_filled(made, layer))
+            yield _filled(made, layer)
         elif isinstance(layer, nn.Linear):
             made = qnn.QuantLinear(
                 layer.in_features, layer.out_features, True, weight_bit_width=bits,
                 weight_quant=Int8WeightPerTensorFloat,
             )  # fmt: skip
-            found.append(_filled(made, layer))
+            yield _filled(made, layer)
+        elif isinstance(layer, _Joined):
+            # Both that are added are signed, and lose a bit to their sign.
+            ends = [qnn.QuantIdentity(bit_width=max(bits, 4)) for _ in layer.shortcut]
+            branch = [*_layers(layer.branch, bits), qnn.QuantIdentity(bit_width=max(bits, 4))]
+            shortcut = nn.Sequential(*_layers(layer.shortcut, bits), *ends)
+            yield _Joined(nn.Sequential(*branch), shortcut, qnn.QuantReLU(bit_width=bits))
         elif isinstance(layer, nn.ReLU):
-            found.append(qnn.QuantReLU(bit_width=bits))
+            yield qnn.QuantReLU(bit_width=bits)
         elif isinstance(layer, nn.Tanh):
-            found += [qnn.QuantIdentity(bit_width=max(bits, 4)), qnn.QuantTanh(bit_width=bits)]
-        elif isinstance(layer, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-            found += [layer, qnn.QuantIdentity(bit_width=bits)]
+            yield qnn.QuantIdentity(bit_width=max(bits, 4))
+            yield qnn.QuantTanh(bit_width=bits)
+        elif isinstance(layer, nn.AvgPool2d):
+            yield layer
+            yield qnn.QuantIdentity(bit_width=bits)
+        elif isinstance(layer, nn.AdaptiveAvgPool2d):
+            yield layer
+            yield qnn.QuantIdentity(act_quant=Uint8ActPerTensorFloat, bit_width=max(bits, 4))
         else:
-            found.append(layer)
-    return nn.Sequential(*found)
+            yield layer
 
 
 def _filled(made: nn.Module, layer: nn.Conv2d | nn.Linear) -> nn.Module:
@@ -137,12 +172,14 @@ class _Images:
         return next(self._left, None)
 
 
-def onnxruntime(network: str, operators: str, per_channel: bool, folder: Path) -> Path:
+def onnxruntime(
+    network: str, operators: str, per_channel: bool, folder: Path, *, batched: bool = False
+) -> Path:
     """ONNX Runtime's static quantization, unsigned activations and signed weights of 8 bits.
 
-    operators: QDQ or QOperator.
+    operators: QDQ or QOperator. batched: takes any number of images, not one.
     """
-    rows = "channel" if per_channel else "tensor"
+    rows = ("channel" if per_channel else "tensor") + ("-batched" if batched else "")
     target = folder / f"onnxruntime-{network}-{operators}-{rows}.onnx"
     if target.exists():
         return target
@@ -150,10 +187,14 @@ def onnxruntime(network: str, operators: str, per_channel: bool, folder: Path) -
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     images = training(network, CALIBRATION)[0]
-    whole, ready = folder / f"{network}.onnx", folder / f"{network}-ready.onnx"
+    many = "-batched" if batched else ""
+    whole, ready = folder / f"{network}{many}.onnx", folder / f"{network}{many}-ready.onnx"
+    open_axes = {"image": {0: "n"}, "logits": {0: "n"}} if batched else None
     module = zoo.load(network).eval()
-    torch.onnx.export(module, (images[:1],), str(whole), dynamo=False, opset_version=17,
-                      input_names=["image"], output_names=["logits"])  # fmt: skip
+    torch.onnx.export(
+        module, (images[:1],), str(whole), dynamo=False, opset_version=17,
+        input_names=["image"], output_names=["logits"], dynamic_axes=open_axes,
+    )  # fmt: skip
     quant_pre_process(str(whole), str(ready))
     quantize_static(
         str(ready), str(target), _Images("image", images.numpy()),

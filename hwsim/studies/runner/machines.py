@@ -28,7 +28,7 @@ from hwsim.models.layers import decode
 from hwsim.networks.open import CALIBRATION_IMAGES, pixels
 from hwsim.numbers.config import load_config
 from hwsim.program.program import Program
-from hwsim.studies.runner import code_digest
+from hwsim.studies.runner import any_model, code_digest
 
 Side = Literal["float", "fixed"]
 _T = TypeVar("_T")
@@ -94,7 +94,8 @@ def _dataset(name: str, split: Literal["train", "test"], _folder: str | None) ->
 
 def digests(function: str, parameters: Mapping[str, Any]) -> dict[str, str]:
     """What ``function(**parameters)`` depends on: code, networks, data, engine configurations."""
-    return {"code": code_digest.digest(function), **_read_by(parameters)}
+    known, any_ = _read_by(parameters), any_model.digests(parameters)
+    return {"code": code_digest.digest(function), **known, **any_}
 
 
 def _read_by(parameters: Mapping[str, Any]) -> dict[str, str]:
