@@ -116,10 +116,9 @@ class APGD(FixedBudgetAttack):
 class APGDT(APGD):
     """APGD towards one class after the other, the likeliest first, until any is reached.
 
-    Croce, Hein 2020, section 4: with the targeted difference of logits ratio. targets: classes
-    tried, at most those that there are. loss: None takes ``TargetedDLR()``, which needs four
-    classes, and the margin where there are fewer. A goal that has a target is tried alone. Other
-    options as of APGD.
+    Croce, Hein 2020, section 4: the loss is ``TargetedDLR()``, which needs four classes, and the
+    margin where there are fewer. targets: classes tried, at most those that there are. A goal that
+    has a target is tried alone. Other options as of APGD.
     """
 
     def __init__(
@@ -131,20 +130,15 @@ class APGDT(APGD):
         restarts: int = 1,
         rho: float = 0.75,
         seed: int = 0,
-        loss: Loss | None = None,
         space: Space | None = None,
     ) -> None:
-        super().__init__(
-            steps=steps, norm=norm, restarts=restarts, rho=rho, seed=seed, loss=loss, space=space
-        )
+        super().__init__(steps=steps, norm=norm, restarts=restarts, rho=rho, seed=seed, space=space)
         check_count(targets, "targets")
-        self.targets, self.ratio = targets, loss is None
+        self.targets = targets
 
     def aims(self, goal: Goal, clean: Tensor) -> list[tuple[Goal, Loss]]:
         """Towards each class, from the likeliest on."""
-        loss = self.loss
-        if self.ratio:
-            loss = TargetedDLR() if clean.shape[1] > 3 else Margin()
+        loss: Loss = TargetedDLR() if clean.shape[1] > 3 else Margin()
         if goal.targeted:
             known = isinstance(goal, Targeted) or not isinstance(loss, TargetedDLR)
             return [(goal, loss if known else Margin())]

@@ -12,7 +12,6 @@ from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.checks import check_number
 from hwsim.attacks.core.descent import Descent, Look, Trail, at_radius
 from hwsim.attacks.core.grid import Space
-from hwsim.attacks.core.losses import Loss
 
 #: The norm in which a gradient is measured, to tell how far the boundary is.
 DUAL: dict[Norm, Norm] = {"l1": "linf", "l2": "l2", "linf": "l1"}
@@ -36,7 +35,6 @@ class FMN(Descent):
 
     steps: gradients. norm: ``l0``, ``l1``, ``l2`` or ``linf``. step_size: α at first, an L2 length
     in the unit box, and a hundredth of it at last. gamma: γ at first, a fiftieth of it at last.
-    loss: ``Margin()`` unless given.
     """
 
     def __init__(
@@ -46,11 +44,10 @@ class FMN(Descent):
         norm: Norm = "l2",
         step_size: float = 1.0,
         gamma: float = 0.05,
-        loss: Loss | None = None,
         space: Space | None = None,
     ) -> None:
         norms: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")
-        super().__init__(steps=steps, norm=norm, norms=norms, loss=loss, space=space)
+        super().__init__(steps=steps, norm=norm, norms=norms, loss=None, space=space)
         check_number(step_size, "step_size", above=0.0, most=1e3)
         check_number(gamma, "gamma", above=0.0, most=0.5)
         self.step_size, self.gamma = step_size, gamma
