@@ -243,7 +243,6 @@ class _Run:
         climb.eta = torch.where(poor, climb.eta / 2, climb.eta)
         back = wide(poor, gradient)
         climb.u = torch.where(back, climb.top, climb.u)
-        climb.before = torch.where(back, climb.u, climb.before)
         climb.halved, climb.held = poor, climb.top_value
         climb.risen = torch.zeros_like(climb.risen)
         return torch.where(back, climb.top_gradient, gradient)

@@ -48,17 +48,24 @@ def project(change: Tensor, radius: Tensor, norm: Norm) -> Tensor:
             (radius / lengths(change, "l2").clamp(min=TINY)).clamp(max=1.0), change
         )
     flat = change.flatten(1)
-    sizes, order = flat.abs().sort(dim=1, descending=True, stable=True)
     if norm == "l0":
-        stay = torch.arange(flat.shape[1]) < radius[:, None]
-        mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, order, stay)
-        return torch.where(mask, flat, 0.0).view_as(change)
+        return torch.where(_largest(flat.abs(), radius), flat, 0.0).view_as(change)
+    sizes = flat.abs().sort(dim=1, descending=True).values
     # Duchi et al. 2008: every value falls by the same amount, the smallest of them to 0.
     place = torch.arange(1, flat.shape[1] + 1)
     falls = (sizes.cumsum(1) - radius[:, None]) / place
     last = ((sizes > falls) * place).amax(1, keepdim=True).clamp(min=1) - 1
     fall = falls.gather(1, last).clamp(min=0.0)
     return (flat.sign() * (flat.abs() - fall).clamp(min=0.0)).view_as(change)
+
+
+def _largest(sizes: Tensor, count: Tensor) -> Tensor:
+    """(n, d) bool, the ``count`` largest of each row; of equal ones the first."""
+    most = min(max(int(count.max()), 1), sizes.shape[1])
+    places = (count.long() - 1).clamp(0, most - 1)[:, None]
+    least = sizes.topk(most, 1).values.gather(1, places)
+    above, level = sizes > least, sizes == least
+    return above | (level & (level.cumsum(1) <= count[:, None] - above.sum(1, keepdim=True)))
 
 
 def placed(space: Space, original: Tensor, point: Tensor, epsilon: float, norm: Norm) -> Tensor:
@@ -86,17 +93,23 @@ def placed(space: Space, original: Tensor, point: Tensor, epsilon: float, norm: 
 
 
 def _cut(space: Grid, original: Tensor, point: Tensor, epsilon: float, norm: Norm) -> Tensor:
-    start = space.lsb(original).double().flatten(1)
-    change = point.double().flatten(1) * space.levels - start
+    """Rounded up are the values of whose next step at least a share is there, (n,) of each image.
+
+    The least share with which the image is in the ball, to 2^-12.
+    """
+    start = space.lsb(original).float().flatten(1)
+    change = point.flatten(1) * space.levels - start
     whole = change.trunc()
     rest, size = (change - whole).abs(), whole.abs()
     # What one step more costs of the radius, or of its square.
     price = 2.0 * size + 1.0 if norm == "l2" else torch.ones_like(size)
     power = 2 if norm == "l2" else 1
-    room = (epsilon * space.levels) ** power - (size**power).sum(1)
-    gain, order = rest.sort(dim=1, descending=True, stable=True)
-    paid = price.gather(1, order).cumsum(1)
-    up = (gain >= 0.5) & (paid <= room[:, None] * (1.0 - 1e-12))
-    more = torch.zeros_like(rest).scatter_(1, order, up.double())
-    level = start + whole + change.sign() * more
-    return (level.float() / space.levels).view_as(point)
+    spent = (size.double() ** power).sum(1)
+    room = ((epsilon * space.levels) ** power - spent).float() * (1.0 - 1e-6)
+    few, enough = torch.full_like(room, 0.5), torch.full_like(room, 1.1)
+    for _ in range(12):
+        share = (few + enough) / 2
+        inside = (price * (rest >= share[:, None])).sum(1) <= room
+        few, enough = torch.where(inside, few, share), torch.where(inside, share, enough)
+    level = start + whole + change.sign() * (rest >= enough[:, None])
+    return (level / space.levels).view_as(point)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.report.pages import write_json
-from tests.bench.modern import RACES, Made, run
+from tests.bench.modern import IMAGES, RACES, Made, run
 
 NETWORKS = ("mnist-cnn", "mnist-cnn-h64", "mlperf-resnet8")
 PATH = Path("runs/modern_table.json")
@@ -33,7 +33,7 @@ def main() -> None:
     for key in chosen.attack:
         cells = []
         for name in chosen.network:
-            place = f"{key}, {RACES[key].steps}, {name}"
+            place = f"{key}, {RACES[key].steps} steps, {IMAGES} images, {name}"
             if place not in known:
                 known[place] = {who: _kept(made) for who, made in run(key, name).items()}
                 write_json(known, PATH)
