@@ -184,8 +184,8 @@ $(READERS): $(STAMP)
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
 	@$(PIP) -e '.[dev,blackbox,clients,import,runtimes,rtl,rdl,paper,cluster,docs]'
-	@# torchattacks declares torchvision, which it does not need for the attacks.
-	@$(PIP) --no-deps torchattacks
+	@# Both declare torchvision, and adv-lib visdom: the attacks need neither.
+	@$(PIP) --no-deps torchattacks adv-lib
 	@touch $@
 
 $(STUDIES): $(STAMP)

@@ -1,4 +1,4 @@
-"""What an attack may spend: a largest change (L∞), an L2 radius, or a number of values (L0).
+"""What an attack may spend: a largest change (L∞), an L2 or L1 radius, a number of values (L0).
 
 Every budget is called ε, as in Foolbox, and ``Attack.norm`` says in which norm it is measured.
 """
@@ -12,16 +12,16 @@ from hwsim.attacks.core.checks import as_number
 from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.core.grid import Space
 
-Norm = Literal["linf", "l2", "l0"]
+Norm = Literal["linf", "l2", "l1", "l0"]
 
 #: p of each norm, for torch.linalg.vector_norm.
-ORDERS: dict[Norm, float] = {"linf": math.inf, "l2": 2.0, "l0": 0.0}
+ORDERS: dict[Norm, float] = {"linf": math.inf, "l2": 2.0, "l1": 1.0, "l0": 0.0}
 
 
 def effective(norm: Norm, space: Space, epsilon: float) -> float:
     """The ε that is really applied; AttackError for one that makes no sense in this norm.
 
-    linf: whole steps of the grid, 0 < ε <= 1. l2: any ε > 0. l0: a whole number >= 1 of values
+    linf: whole steps of the grid, 0 < ε <= 1. l2, l1: any ε > 0. l0: a whole number >= 1 of values
     (channels counted apart). A minimizing attack may also be given inf: whatever it found.
     """
     epsilon = as_number(epsilon, "epsilon")

@@ -16,9 +16,16 @@ from hwsim.errors import InputError
 AXIS = {
     "linf": "ε: largest change of a pixel, as a share of its range",
     "l2": "ε: L2 distance from the original, pixels in 0 … 1",
+    "l1": "ε: sum of all changes, pixels in 0 … 1",
     "l0": "ε: number of changed values",
 }
-HEAD = {"linf": "ε", "l2": "L2", "l0": "values"}
+HEAD = {"linf": "ε", "l2": "L2", "l1": "L1", "l0": "values"}
+#: What a budget of an input that is no pixels measures.
+_WHAT = {
+    "linf": "largest change of a value",
+    "l2": "L2 distance from the original",
+    "l1": "sum of all changes",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -45,8 +52,8 @@ class Budget:
 def parse(text: str, norm: str, most: float = 1.0) -> tuple[Budget, ...]:
     """``0.1,16/255``, ``0.5,2,inf`` or ``1%,113``; InputError for what makes no sense in the norm.
 
-    linf: 0 … ``most``, the width of the input's range. l2: above 0. l0: whole numbers of values, or
-    shares of them in %. A minimizing attack refuses or takes inf by itself.
+    linf: 0 … ``most``, the width of the input's range. l2, l1: above 0. l0: whole numbers of
+    values, or shares of them in %. A minimizing attack refuses or takes inf by itself.
     """
     parts = [part.strip() for part in text.split(",")]
     if not any(parts):
@@ -104,8 +111,7 @@ def axis(result: Mapping[str, Any]) -> str:
     words, kind = range_words(result), norm(result)
     if not words or kind == "l0":
         return AXIS[kind]
-    what = "largest change of a value" if kind == "linf" else "L2 distance from the original"
-    return f"ε: {what}, {words}"
+    return f"ε: {_WHAT[kind]}, {words}"
 
 
 def step(result: Mapping[str, Any]) -> str:
@@ -118,7 +124,7 @@ def step(result: Mapping[str, Any]) -> str:
 
 
 def norm(result: Mapping[str, Any]) -> str:
-    """``linf``, ``l2`` or ``l0``."""
+    """``linf``, ``l2``, ``l1`` or ``l0``."""
     return str(result.get("norm") or "linf")
 
 
@@ -136,7 +142,7 @@ def detail(result: Mapping[str, Any], position: int) -> str:
     """What it comes to: ``25/255`` of a pixel's steps, ``14.4%`` of the values; else nothing."""
     if unbounded(result, position):
         return "no bound"
-    if norm(result) == "l2":
+    if norm(result) in ("l2", "l1"):
         return ""
     effective = result["effective_epsilons"][position]
     if norm(result) == "l0":
@@ -161,7 +167,7 @@ def detail_head(result: Mapping[str, Any]) -> str:
     """What stands above ``detail`` in a table whose cells leave its unit out."""
     if norm(result) == "l0":
         return f"of {result['values']:,}" if result.get("values") else ""
-    return "" if norm(result) == "l2" else f"steps\nof {step(result)}"
+    return "" if norm(result) in ("l2", "l1") else f"steps\nof {step(result)}"
 
 
 def phrase(result: Mapping[str, Any], position: int) -> str:
@@ -169,6 +175,7 @@ def phrase(result: Mapping[str, Any], position: int) -> str:
     if unbounded(result, position):
         return "any distance"
     text = label(result, position)
-    return {"linf": f"ε = {text}", "l2": f"L2 ≤ {text}", "l0": f"{text} changed values"}[
-        norm(result)
-    ]
+    kind = norm(result)
+    if kind in ("l2", "l1"):
+        return f"{HEAD[kind]} ≤ {text}"
+    return f"ε = {text}" if kind == "linf" else f"{text} changed values"

@@ -5,13 +5,14 @@ An entry is what ``model_info/DATASET/THREAT/NAME.json`` holds there, for one ma
     dataset, threat_model   Linf or L2
     eps                     as a share of the input's range, k/255 where it is that
     clean_acc               percent, a string of two decimals as there
-    external                likewise: robust accuracy against what was run, which is not AutoAttack
+    external                likewise: robust accuracy against what was run, not autoattack_acc
     number_forward_passes   1: an answer is one inference, and always the same
     unreliable              of an audit: whether a flag is raised
     footnote                what was run, on how many images, and whose labels
     hwsim_machine           float or engine; no key of theirs
 
-``autoattack_acc`` is never among them: AutoAttack was not run. Neither are ``reported``,
+``autoattack_acc`` is never among them: its authors' program was not run, and the attack
+``autoattack`` of this package is another one, on the grid of the input. Neither are ``reported``,
 ``authors`` and ``link``, of which a run knows nothing. Budgets without bound, numbers of changed
 values and targeted attacks have no threat model there and make no entry.
 """

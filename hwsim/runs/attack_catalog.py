@@ -45,7 +45,7 @@ class AttackEntry:
 
     name: str
     title: str
-    norm: Literal["linf", "l2", "l0"]
+    norm: Literal["linf", "l2", "l1", "l0"]
     budgets: str
     samples: int
     batch: int
@@ -63,8 +63,11 @@ class AttackEntry:
 
 _STEPS = "0.1,0.2,0.3,0.4,0.5"
 _UNBOUNDED = "0.5,1,1.5,2,3,inf"
-_OTHERWISE = {"linf": "0.1,0.15,0.2,0.3,0.5,inf", "l2": _UNBOUNDED}
 _VALUES = "1%,2.5%,5%,7.5%,10%,14.5%"
+_FEWEST = "1%,2.5%,5%,7.5%,10%,14.5%,inf"
+_OTHERWISE = {
+    "linf": "0.1,0.15,0.2,0.3,0.5,inf", "l2": _UNBOUNDED, "l1": "2,4,8,16,inf", "l0": _FEWEST,
+}  # fmt: skip
 
 _STEP_SIZE = Option("step_size", "float", None, "Step, 0 … 1 of a pixel's range.")
 _SEED = Option("seed", "int", 0, "Seed of the random draws.")
@@ -118,6 +121,23 @@ def _carlini(step_size: float, initial_const: float, *more: Option) -> tuple[Opt
     )
 
 
+def _gradients(norms: tuple[str, ...], *more: Option) -> tuple[Option, ...]:
+    """Of a minimum-norm attack: gradients in all, and the norm where there is a choice."""
+    steps = Option("steps", "int", 100, "Gradient steps.")
+    norm = Option("norm", norms, norms[0], "Distance that is made small.")
+    return (steps, *((norm,) if len(norms) > 1 else ()), *more)
+
+
+_AUTO = (
+    Option("steps", "int", 100, "Gradient steps from each start."),
+    Option("norm", ("linf", "l2"), "linf", "What a budget measures."),
+    Option("restarts", "int", 1, "Random starts."),
+    Option("rho", "float", 0.75, "Share of steps that must pay, or the step is halved."),
+    _SEED,
+)
+_GAMMA = Option("gamma", "float", 0.05, "How fast the distance shrinks and grows.")
+
+
 ENTRIES: dict[str, AttackEntry] = {
     entry.name: entry
     for entry in (
@@ -143,6 +163,15 @@ ENTRIES: dict[str, AttackEntry] = {
                 _SEED,
                 *_ITERATED,
             ),
+        ),
+        AttackEntry(
+            "apgd", "Auto-PGD: momentum, and steps that halve where they stop paying.",
+            "linf", _STEPS, 100, 50, "loss", _AUTO,
+        ),
+        AttackEntry(
+            "apgd-t", "Auto-PGD towards one class after the other.",
+            "linf", _STEPS, 40, 20, "logits",
+            (*_AUTO, Option("targets", "int", 9, "Classes tried, the likeliest first.")),
         ),
         AttackEntry(
             "mifgsm", "Small steps with momentum, made to transfer.",
@@ -176,7 +205,7 @@ ENTRIES: dict[str, AttackEntry] = {
         ),
         AttackEntry(
             "cw-l0", "Carlini and Wagner: fewest values.", "l0",
-            "1%,2.5%,5%,7.5%,10%,14.5%,inf", 20, 10, "logits",
+            _FEWEST, 20, 10, "logits",
             _carlini(
                 5e-2, 1e-3,
                 Option("largest_const", "float", 2e6, "Weight c at which a search gives up."),
@@ -190,6 +219,64 @@ ENTRIES: dict[str, AttackEntry] = {
                 1e-2, 1e-5,
                 Option("largest_const", "float", 20.0, "Weight c at which a search gives up."),
                 Option("decrease_factor", "float", 0.9, "How the free change shrinks."),
+            ),
+        ),
+        AttackEntry(
+            "fmn", "Fast minimum norm: a ball that shrinks where the attack succeeds.",
+            "l2", _UNBOUNDED, 100, 25, "logits",
+            _gradients(
+                ("l2", "linf", "l1", "l0"),
+                Option("step_size", "float", 1.0, "First step, an L2 length; inputs 0 … 1."),
+                _GAMMA,
+            ),
+        ),
+        AttackEntry(
+            "ddn", "Direction and norm apart: smallest L2 distance in few steps.",
+            "l2", _UNBOUNDED, 100, 25, "loss",
+            _gradients(("l2",), _GAMMA, Option("first", "float", 1.0, "First L2 distance.")),
+        ),
+        AttackEntry(
+            "sigma-zero", "σ-zero: fewest values, by gradients.", "l0", _FEWEST, 100, 25, "logits",
+            _gradients(
+                ("l0",),
+                Option("step_size", "float", 1.0, "Adam's first step."),
+                Option("sigma", "float", 1e-3, "How sharply values are counted."),
+                Option("threshold", "float", 0.3, "Changes below it are dropped, at first."),
+                Option("threshold_step", "float", 0.01, "How fast that threshold moves."),
+            ),
+        ),
+        AttackEntry(
+            "alma", "Augmented Lagrangian: smallest L2 or L1 distance.",
+            "l2", _UNBOUNDED, 100, 25, "logits",
+            _gradients(
+                ("l2", "l1"),
+                Option("first", "float", None, "Length of the first step."),
+                Option("average", "float", None, "Weight of the past in the averages, 0 … 1."),
+            ),
+        ),
+        AttackEntry(
+            "fab", "Fast adaptive boundary: projections onto the boundary.",
+            "linf", _OTHERWISE["linf"], 20, 10, "logits",
+            (
+                Option("steps", "int", 100, "Projections."),
+                Option("norm", ("linf", "l2", "l1"), "linf", "Distance that is made small."),
+                Option("targets", "int", 0, "Classes aimed at one by one; 0: all at once."),
+                Option("restarts", "int", 1, "Runs; all but the first from random points."),
+                Option("alpha", "float", 0.1, "Largest pull towards the original."),
+                Option("beta", "float", 0.9, "How far a success is pulled back."),
+                Option("eta", "float", 1.05, "How far beyond the boundary."),
+                _SEED,
+            ),
+        ),
+        AttackEntry(
+            "autoattack", "APGD-CE, APGD-T, FAB-T and Square on whoever is left.",
+            "linf", "0.1,0.2,0.3", 20, 10, "logits",
+            (
+                Option("steps", "int", 100, "Gradient steps of each run."),
+                Option("norm", ("linf", "l2"), "linf", "What a budget measures."),
+                Option("targets", "int", 9, "Classes tried, the likeliest first."),
+                Option("queries", "int", 5000, "Squares tried, one query each."),
+                _SEED,
             ),
         ),
         AttackEntry(
@@ -227,7 +314,7 @@ ENTRIES: dict[str, AttackEntry] = {
 }  # fmt: skip
 
 
-def norm_of(entry: AttackEntry, options: Mapping[str, Any]) -> Literal["linf", "l2", "l0"]:
+def norm_of(entry: AttackEntry, options: Mapping[str, Any]) -> Literal["linf", "l2", "l1", "l0"]:
     """The norm of its budgets, with these options."""
-    chosen: Literal["linf", "l2", "l0"] = options.get("norm", entry.norm)
+    chosen: Literal["linf", "l2", "l1", "l0"] = options.get("norm", entry.norm)
     return chosen

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from hwsim.report.pages import write_json
-from tests.bench import analysis, cw, faults, flips, forward, hfgsm, imported, iterated, jsma, rtl
+from tests.bench import (
+    analysis,
+    cw,
+    faults,
+    flips,
+    forward,
+    hfgsm,
+    imported,
+    iterated,
+    jsma,
+    modern,
+    rtl,
+)
 
 ALL = {
     "forward-mnist-h16": forward.mnist,
@@ -29,6 +42,17 @@ ALL = {
     "cw-l2-distance": cw.l2_distance,
     "cw-l0-distance": cw.l0_distance,
     "cw-linf-distance": cw.linf_distance,
+    "apgd-ce-linf": partial(modern.line, "APGD-CE linf"),
+    "apgd-t-linf": partial(modern.line, "APGD-T linf"),
+    "fmn-l2": partial(modern.line, "FMN l2", 0.5),
+    "fmn-linf": partial(modern.line, "FMN linf", 0.75),
+    "fmn-l1": partial(modern.line, "FMN l1"),
+    "fmn-l0": partial(modern.line, "FMN l0"),
+    "ddn-l2": partial(modern.line, "DDN l2"),
+    "sigma-zero-l0": partial(modern.line, "σ-zero l0"),
+    "alma-l2": partial(modern.line, "ALMA l2"),
+    "fab-linf": partial(modern.line, "FAB linf"),
+    "fab-l2": partial(modern.line, "FAB l2"),
     "jsma-mnist": jsma.speed,
     "jsma-mnist-every-pair": jsma.speed_every_step,
     "jsma-mnist-published": jsma.speed_published,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hwsim.attacks import cw, cw_linf, greedy
+from hwsim.attacks import apgd, cw, cw_linf, greedy
 from hwsim.attacks.evaluate.classpairs import HARDNESS_LEVELS, HEADLINE
 from hwsim.attacks.evaluate.rates import Rate
 from hwsim.runs.flip_catalog import GUESSING, REACHED
@@ -77,6 +77,11 @@ def _table() -> Iterator[str]:
 def _constants() -> Iterator[str]:
     yield f"has not lowered its loss by {1 - cw.PROGRESS:.0%}"
     yield f"nearer than the last by {1 - cw_linf.NEARER:.0%} or more"
+    first, less = apgd.FIRST, apgd.SHORTER
+    yield (
+        f"After {first:.0%} of the steps, then {first - less:.0%}, {first - 2 * less:.0%} … of "
+        f"them, at least {apgd.LEAST:.0%}"
+    )
     yield f"A value within {greedy.SATURATED:.0%} of the bound"
     least, most = HARDNESS_LEVELS[0], HARDNESS_LEVELS[-1]
     yield f"over Υ = {100 * least:g} … {most:.1%}".replace(" 0.", " .")

@@ -68,7 +68,10 @@ facts["jacobian"] = digest(torch.autograd.functional.jacobian(lambda x: engine(x
 few = {
     "cw-l2": dict(steps=8, binary_search_steps=3), "cw-l0": dict(steps=6),
     "cw-linf": dict(steps=6), "square": dict(steps=6), "noise": dict(draws=3),
-    "decision": dict(steps=1, evaluations=4, tries=4),
+    "decision": dict(steps=1, evaluations=4, tries=4), "apgd": dict(steps=6),
+    "apgd-t": dict(steps=4, targets=2), "fmn": dict(steps=8), "ddn": dict(steps=8),
+    "sigma-zero": dict(steps=8), "alma": dict(steps=8), "fab": dict(steps=4),
+    "autoattack": dict(steps=4, targets=2, queries=5),
 }
 runs = {name: (name, few.get(name, {})) for name in ATTACKS}
 runs["noise sign"] = "noise", dict(draws=3, kind="sign")

@@ -310,7 +310,11 @@ def test_a_margin_loss_that_does_better_is_called_out() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("norm", "epsilons", "shown"),
-    [("l2", (0.5, 1.5, math.inf), "L2"), ("l0", (7, 113, math.inf), "14.4%")],
+    [
+        ("l2", (0.5, 1.5, math.inf), "L2"),
+        ("l1", (2, 8, math.inf), "sum of all changes"),
+        ("l0", (7, 113, math.inf), "14.4%"),
+    ],
 )
 def test_every_output_names_the_budget_by_its_norm(
     tmp_path: Path, norm: str, epsilons: tuple[float, ...], shown: str

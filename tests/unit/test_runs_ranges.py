@@ -79,7 +79,7 @@ def test_every_attack_of_the_catalogue_runs_and_says_the_range(
     if name in ("square", "decision"):
         pytest.importorskip("art")
     entry = ENTRIES[name]
-    quick = {"steps": 3, "tries": 5, "evaluations": 10, "draws": 3, "samples": 1}
+    quick = {"steps": 3, "tries": 5, "evaluations": 10, "draws": 3, "samples": 1, "queries": 5}
     options = {o.name: quick.get(o.name, o.default) for o in entry.options}
     epsilons = {"linf": (0.1, 1.0), "l2": (2.0, math.inf), "l0": (5.0, 20.0)}[entry.norm]
     request = Request(name, "vectors", epsilons, 8, options=options)

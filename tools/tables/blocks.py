@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 #: Tables that a measurement printed, kept in docs/measured, and their pages.
 PRINTED = {
     "attack-table": "docs/attacks.md",
+    "modern-table": "docs/attacks.md",
     "jsma-speed": "docs/attacks.md",
     "jsma-options": "docs/attacks.md",
     "jsma-pairs": "docs/attacks.md",
