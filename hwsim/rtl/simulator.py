@@ -158,7 +158,7 @@ class RtlEngine:
 
         flips: check bits that are stored wrong, where the engine has any (``EngineConfig.ecc``).
         To the engine a word with its check bits, then flipped, is another word with other check
-        bits flipped: ``hwsim.faults.stored`` says which.
+        bits flipped: ``hwsim.faults.protection.stored`` says which.
         """
         self._alive()
         self._own = False

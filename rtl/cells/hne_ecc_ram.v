@@ -8,16 +8,16 @@
 module hne_ecc_ram #(
     // Bits of a word, 1 to 64, without check bits.
     parameter integer WIDTH = 8,
-    // Words: see hne_ram.
+    // Words of the memory: see hne_ram.
     parameter integer DEPTH = 16,
     // 0: no check bits, hne_ram and nothing else; 1: parity; 2: one flipped bit is corrected, two
     // are found. Costs 1, or 4 to 8, more bits a word, and the logic of two hne_code.
     parameter integer ECC = 0,
     // Initial words: see hne_ram. Their check bits stand above them.
     parameter INIT_DIR = "",
-    // See hne_ram.
+    // Name of this memory's file: see hne_ram.
     parameter INIT_NAME = "",
-    // See hne_ram.
+    // Digits behind that name: see hne_ram.
     parameter integer INIT_FIELD = -1,
     // Bits of an address. Follows from DEPTH: leave it.
     parameter integer ADDR_W = (DEPTH > 1) ? $clog2(DEPTH) : 1

@@ -6,7 +6,7 @@
 module hne_late #(
     // 0: no check bits: see hne_ecc_ram.
     parameter integer ECC = 0,
-    // Bits.
+    // Bits of the register: a flip-flop each.
     parameter integer WIDTH = 8
 ) (
     input  wire             clk_i,

@@ -20,7 +20,7 @@ module hne_index_sram #(
 ) (
     input  wire                   clk_i,
     input  wire                   en_i,
-    // The layer counts its addresses; the memory bus reads: the line that is read is not the layer's.
+    // The layer counts its addresses, or the memory bus reads: the line is none of the layer's.
     input  wire                   dense_i,
     input  wire                   bus_i,
     input  wire [     LINE_W-1:0] line_i,

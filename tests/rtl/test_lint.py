@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from hwsim.numbers.config import EngineConfig, config_names, load_config
+from hwsim.numbers.ecc import Ecc
 from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import module_file, modules, search_options
 from tests.rtl.configs import MANY
@@ -15,6 +16,11 @@ from tests.rtl.configs import MANY
 pytestmark = pytest.mark.rtl
 
 MODULES = modules()
+#: Words of 64 bits; no tables; a single row, lane and bank.
+WIDEST = [
+    load_config("tiny").replace(act_w=16, wgt_w=16, acc_w=48),
+    load_config("tiny").replace(rows=1, cols=1, banks=1, lut_tables=0),
+]
 
 
 def lint(top: str, **parameters: int | str) -> str:
@@ -47,6 +53,12 @@ def test_the_smallest_engine_is_clean() -> None:
     assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
+@pytest.mark.parametrize("ecc", ["parity", "secded"])
+@pytest.mark.parametrize("config", [load_config("small"), load_config("tiny"), *WIDEST])
+def test_an_engine_with_check_bits_is_clean(config: EngineConfig, ecc: Ecc) -> None:
+    assert lint("hne_top", **config.replace(ecc=ecc).verilog_parameters()) == ""
+
+
 @pytest.mark.parametrize("mode", ["sram", "hash"])
 def test_an_engine_that_wakes_up_loaded_is_clean(mode: str) -> None:
     config = load_config("tiny").replace(index_mode=mode)
@@ -73,6 +85,7 @@ def test_every_module_elaborates_alone(module: str) -> None:
         ("INDEX_MODE_must_be", {"INDEX_MODE": 2}),
         ("PROG_DEPTH_must_hold", {"PROG_DEPTH": 1}),
         ("SOFTMAX_must_be", {"SOFTMAX": 2}),
+        ("ECC_must_be", {"ECC": 3}),
         ("REQUANTIZATION_must_be", {"REQUANTIZATION": 2}),
         ("REQUANTIZATION_must_be", {"REQUANTIZATION": 1, "ACT_W": 9}),
     ],

@@ -53,7 +53,7 @@ BLOCKS = (
     Block("hne_fifo", 1030, 478, 100, 48, BUS, ("logits",)),
 )  # fmt: skip
 #: A memory of hne_mac_path, which is no module of its own.
-SCALE = Block("scale, bias", 870, 96, 120, 40, MEMORY, ("hne_ram",))
+SCALE = Block("scale, bias", 870, 96, 120, 40, MEMORY, ("hne_ecc_ram",))
 
 #: Steps of an SVG path -> label, its place and anchor.
 FLOWS: tuple[tuple[str, str, float, float, str], ...] = (
