@@ -15,6 +15,7 @@ NO_UNIT = {
     "post_add": "additions: lanes of post with two products, whose twin is post",
     "post_away": "the other rounding of post, whose twin is post",
     "post_vectors": "post in vectors of a processor, whose twin is post",
+    "post_wrap": "post of words that no proof covers, whose twin is post",
     "schedule": "how units take turns within a layer: the recurrences, no hardware",
 }
 
