@@ -125,8 +125,13 @@ def more_waits_than_cycles(one: Truth) -> None:
     one.counters[-1, COUNTERS.index("in_wait")] = one.head["cycles"] + 1
 
 
-@lying("ended with status 6, which there is not")
+@lying("ended with status 7, which there is not")
 def an_unknown_status(one: Truth) -> None:
+    one.head["status"] = 7
+
+
+@lying("ended with status 6, which there is not")
+def a_wrong_word_without_check_bits(one: Truth) -> None:
     one.head["status"] = 6
 
 
