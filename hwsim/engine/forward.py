@@ -101,12 +101,11 @@ class Datapath:
         self.stages = stages_of(program, trusted)
         self._bytes = image_bytes(program, 4), image_bytes(program, 8)
         self._to_codes = ToCodes(program.input, self.config.act_max)
-        self._all_sums = [stage.sums for stage in self.stages if stage.sums]
 
     @property
     def image_bytes(self) -> int:
         """Working memory of one image with the kernels that are in use now."""
-        wide = any(sums.word == 8 for sums in self._all_sums)
+        wide = any(stage.sums is not None and stage.sums.word == 8 for stage in self.stages)
         return self._bytes[wide]
 
     def grid(self, images: NDArray[np.floating]) -> NDArray[Any]:
@@ -124,7 +123,6 @@ class Datapath:
         twin = copy.copy(self)
         twin.program = program
         twin.stages = [replaced.get(index, stage) for index, stage in enumerate(self.stages)]
-        twin._all_sums = [stage.sums for stage in twin.stages if stage.sums]
         return twin
 
     def run(
