@@ -7,16 +7,18 @@ from pathlib import Path
 import click
 
 from hwsim.commands.opening import Opening, opening_options
-from hwsim.commands.options import progress_bar, typed_command
+from hwsim.commands.options import finite, progress_bar, typed_command
 
 
-def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
+        return tuple(dict.fromkeys(float(part) for part in text.split(","))) if text else ()
     except ValueError:
         raise click.BadParameter(f"{text!r}: give probabilities such as 1e-6,1e-5") from None
 
@@ -24,8 +26,9 @@ def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[flo
 @click.command("fault")
 @click.argument("network", metavar="MODEL_OR_IMAGE")
 @click.option(
-    "--memory", "memories", default="weights,index,scale,bias", show_default=True, callback=_names,
-    help="Memories to upset, each for itself: weights, index, scale, bias, program, lut.",
+    "--memory", "memories", callback=_names,
+    help="Memories to upset, each for itself: weights, index, scale, bias, program, lut  [default: "
+    "of the first four those that the network fills]",
 )  # fmt: skip
 @click.option(
     "--model", default="uniform", show_default=True,
@@ -44,7 +47,7 @@ def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[flo
     help="Most trials of each memory and rate.",
 )  # fmt: skip
 @click.option(
-    "--within", type=click.FloatRange(0, 100), default=0.02, show_default=True,
+    "--within", type=click.FloatRange(0, 100), default=0.02, show_default=True, callback=finite,
     help="Stop where the mean accuracy is known to ± so many percentage points; 0: never.",
 )  # fmt: skip
 @click.option(
@@ -69,7 +72,7 @@ def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[flo
 @opening_options
 def command(
     network: str,
-    memories: tuple[str, ...],
+    memories: tuple[str, ...] | None,
     model: str,
     rates: tuple[float, ...],
     flips: int | None,
@@ -108,13 +111,12 @@ def command(
         from hwsim.studies.runner.executors import chosen
         from hwsim.studies.runner.store import Store
         from hwsim.studies.upsets import output
-        from hwsim.studies.upsets.campaign import Plan, campaign
+        from hwsim.studies.upsets.campaign import Plan, campaign, filled
         from hwsim.studies.upsets.rows import Target, bench
 
         (subject,) = opened.subjects
         count = subject.count(images, 1000)
         fixed = flips if rates or flips else 1
-        plan = Plan(memories, model, rates, fixed, trials, within / 100, seed)
         choice = opening.choice
         target = Target(
             network, opening.config, opening.bits,
@@ -123,7 +125,10 @@ def command(
             choice.bounds, count,
         )  # fmt: skip
         ready = bench(subject, count)
-        plan.check(ready.reader)
+        if memories is None:
+            memories = filled(ready.reader)
+        plan = Plan(memories, model, rates, fixed, trials, within / 100, seed)
+        plan.check(ready)
     folder, _ = opening.folder(f"fault-{subject.network.name}-{model}")
     with (
         Store(store) as kept,

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def _attack(_: click.Context, __: click.Parameter, text: str) -> AttackEntry:
-    return ENTRIES[known_attack(text)]
+    name = known_attack(text)
+    if name not in ENTRIES:
+        raise click.ClickException(
+            f"{name} changes memories, not images: run hwsim attack {name}, or hwsim study faults"
+        )
+    return ENTRIES[name]
 
 
 @click.command("sweep")

@@ -74,7 +74,8 @@ def behind_check_bits(program: Program, faults: Sequence[Fault]) -> Protected:
         word = int(values[memory][line, field]) & (1 << file.width) - 1
         check = int(check_of(config.ecc, np.array([word], np.uint64), file.width)[0])
         whole = faulty = word | check << file.width
-        for fault in mine:
+        # As inject has it: flips come before stuck bits.
+        for fault in sorted(mine, key=lambda one: one.kind != "flip"):
             mask = 1 << fault.bit
             faulty = {
                 "flip": faulty ^ mask, "stuck-0": faulty & ~mask, "stuck-1": faulty | mask,

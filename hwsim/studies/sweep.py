@@ -113,6 +113,8 @@ class Sweep:
                 "towards"
             )
         defaults = {option.name: option.default for option in self.entry.options}
+        if len(plan.axes.get("norm", ())) > 1:
+            raise InputError("budgets are in one norm: sweep each norm for itself")
         chosen = defaults | {name: values[0] for name, values in plan.axes.items()}
         norm = norm_of(self.entry, chosen)
         low, high = space_of(subject.network.program).bounds

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import hwsim
 from hwsim.numbers.config import load_config
 from hwsim.rom import image as rom
 from tests.cli.conftest import Run, read
-from tests.images import small_program
+from tests.images import residual_program, small_program
 
 
 @pytest.fixture
@@ -59,12 +62,34 @@ def test_it_counts_by_memory_layer_and_bit(typed: tuple[str, ...], run: Run) -> 
         (("--docs", "page.md", "here"), "page.md does not exist"),
         (("--store", "."), "is a folder, not a file"),
         (("--trials", "1"), "1 is not in the range"),
+        (("--within", "nan"), "nan is not"),
     ],
 )
 def test_bad_input_is_one_line(
     typed: tuple[str, ...], run: Run, more: tuple[str, ...], says: str
 ) -> None:
     assert says in run(*typed, *more).line
+
+
+def test_memories_that_a_network_does_not_fill_are_upset_only_if_asked_for(
+    typed: tuple[str, ...], run: Run
+) -> None:
+    more = ("--trials", "2", "--json", "found.json")
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    rom.save(hwsim.compile(dense, torch.rand(8, 1, 6, 6)), Path("net.hne"), overwrite=True)
+    assert run(*typed, *more).code == 0
+    assert [one["memory"] for one in read(Path("found.json"))["cells"]] == [
+        "weights", "scale", "bias"
+    ]  # fmt: skip
+    assert "the index memory is empty" in run(*typed, "--memory", "index").line
+
+
+def test_tables_behind_check_bits_are_not_counted(typed: tuple[str, ...], run: Run) -> None:
+    program = residual_program(load_config("default").replace(ecc="secded"))
+    rom.save(program, Path("net.hne"), overwrite=True)
+    x = np.zeros((4, *program.input_shape), np.float32)
+    np.savez("test.npz", x=x, y=np.zeros(4, np.int64))
+    assert "depends on the image" in run(*typed, "--memory", "lut").line
 
 
 def test_an_engine_that_computes_its_indices_has_none_to_upset(

@@ -21,7 +21,6 @@ from hwsim.faults.program_memory import run_program_faults
 from hwsim.numbers.config import load_config
 from hwsim.rom import image as rom
 from hwsim.rom.memfile import MemFile
-from hwsim.rom.words import WordReader
 from hwsim.studies.runner.executors import Inline
 from hwsim.studies.runner.store import Store
 from hwsim.studies.upsets.campaign import BLOCK, ROUND, Plan, campaign
@@ -181,12 +180,18 @@ def test_check_bits_stop_or_correct_a_flip_wherever_a_layer_reads_it(
         (dict(memories=("weight",)), "no memory is called 'weight'"),
         (dict(memories=("lut",)), "no lut memory: none of its layers is a table"),
         (dict(memories=()), "no memory was given to upset"),
+        (dict(flips=10**7), r"the weights memory has [\d,]+ bits, not 10,000,000"),
         (dict(model="burst"), "no model of upsets is called 'burst': uniform, mbu, stuck"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(ready: Bench, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        _plan(**changes).check(WordReader(ready.trials.program))
+        _plan(**changes).check(ready)
+
+
+def test_a_rate_or_memory_named_twice_is_one_cell() -> None:
+    plan = _plan(memories=("bias", "bias"), rates=(0.01, 0.01), flips=None)
+    assert len(plan.cells) == 1
 
 
 # ---------------------------------------------------------------- killed

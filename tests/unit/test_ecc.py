@@ -94,6 +94,17 @@ def test_a_bit_that_is_stuck_at_what_was_written_is_no_fault() -> None:
     assert (found.faults, found.stops, found.corrected) == ((), (), ())
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_flips_come_before_stuck_bits_as_inject_has_it(bit: int) -> None:
+    """Whatever the order in which they are given."""
+    program = small_network(engine("none"))
+    word = int(next(memory_values(program, "weights.mem"))[0, 0])
+    stuck = Fault("weights", 0, 0, bit, "stuck-0" if word >> bit & 1 else "stuck-1")
+    flip = Fault("weights", 0, 0, bit)
+    for faults in ([flip, stuck], [stuck, flip]):
+        assert behind_check_bits(program, faults).faults == (flip,)
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [

@@ -19,7 +19,7 @@ from hwsim.studies.runner import code_digest
 from hwsim.studies.runner.runner import run
 from hwsim.studies.runner.store import Store
 from hwsim.studies.runner.task import Row, Task
-from hwsim.studies.upsets.rows import ROWS, Bench, Target, keep
+from hwsim.studies.upsets.rows import ROWS, Bench, Target, keep, stored_file
 
 #: Trials of a row, and those between two looks at the intervals.
 BLOCK, ROUND = 8, 64
@@ -28,6 +28,12 @@ SHARE = 0.05
 _Z95 = 1.959963984540054
 
 Progress = Callable[[str, int, int], None]
+
+
+def filled(reader: WordReader) -> tuple[str, ...]:
+    """Of weights, indices, scales and biases those that the network has words in."""
+    files = {name: reader.files.get(f"{name}.mem") for name in MEMORIES[:4]}
+    return tuple(name for name, file in files.items() if file is not None and file.lines)
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,9 @@ class Plan:
     within: float
     seed: int = 0
 
-    def check(self, reader: WordReader) -> None:
+    def check(self, ready: Bench) -> None:
         """Raises InputError for what cannot be drawn."""
+        reader = ready.reader
         if self.model not in MODELS:
             raise InputError(f"no model of upsets is called {self.model!r}: {', '.join(MODELS)}")
         for rate in self.rates:
@@ -58,14 +65,25 @@ class Plan:
         for memory in self.memories:
             if memory not in MEMORIES:
                 raise InputError(f"no memory is called {memory!r}: {', '.join(MEMORIES)}")
+            file = reader.files.get(f"{memory}.mem")
+            if file is not None and not file.lines:
+                raise InputError(f"the {memory} memory is empty: no layer of the network fills it")
             if memory != "program":
                 place_of(Fault(memory, 0, 0, 0), reader)
+            if memory == "lut" and ready.trials.program.config.ecc != "none":
+                raise InputError(
+                    "which words of a table are looked up depends on the image: campaigns do not "
+                    "know where check bits stop: take an engine without them"
+                )
+            stored = stored_file(ready, memory)
+            if (self.flips or 0) > (bits := stored.lines * stored.fields * stored.width):
+                raise InputError(f"the {memory} memory has {bits:,} bits, not {self.flips:,}")
 
     @property
     def cells(self) -> list[Cell]:
         """Every memory at every rate."""
-        rates = [None] if self.flips is not None else list(self.rates)
-        return [Cell(memory, rate) for memory in self.memories for rate in rates]
+        rates = [None] if self.flips is not None else list(dict.fromkeys(self.rates))
+        return [Cell(memory, rate) for memory in dict.fromkeys(self.memories) for rate in rates]
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,7 @@ def campaign(
     on_progress: Progress,
 ) -> dict[str, Any]:
     """All cells, round by round; finished rows are in the store whatever ends it."""
-    plan.check(ready.reader)
+    plan.check(ready)
     keep(target, ready)
     open_ = plan.cells
     trials: dict[Cell, list[Row]] = {cell: [] for cell in open_}
