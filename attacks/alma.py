@@ -11,7 +11,7 @@ from torch import Tensor
 from hwsim.attacks.core.balls import TINY, lengths, normalized, wide
 from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.checks import check_number
-from hwsim.attacks.core.descent import Descent, Look, Trail
+from hwsim.attacks.core.descent import Descent, DescentLook, Trail
 from hwsim.attacks.core.grid import Space
 
 #: The constraint is looked at every so many steps (M of the paper), and must have fallen to this
@@ -84,7 +84,7 @@ class ALMA(Descent):
             square=torch.ones_like(trail.change), momentum=torch.zeros_like(trail.change),
         )  # fmt: skip
 
-    def move(self, trail: Trail, look: Look) -> None:
+    def move(self, trail: Trail, look: DescentLook) -> None:
         """The multiplier, then a step of RMSProp."""
         assert isinstance(trail, _Lagrangian)
         y, step = look.value + TIE, look.step

@@ -94,7 +94,7 @@ class APGD(FixedBudgetAttack):
         goal.check(len(inputs), logits.shape[1])
 
         def at(epsilon: float) -> Tensor:
-            run = _Run(self, model, inputs, goal, self.effective(epsilon), logits)
+            run = _ApgdRun(self, model, inputs, goal, self.effective(epsilon), logits)
             images = run.images()
             aim.zero_gradient = ~run.moved & (run.backward > 0)
             aim.forward, aim.backward = aim.forward + run.forward, aim.backward + run.backward
@@ -150,7 +150,7 @@ class APGDT(APGD):
         return [(Targeted(order[:, k].clone(), labels), loss) for k in range(count)]
 
 
-class _Run:
+class _ApgdRun:
     """One attack with one ε on one batch."""
 
     def __init__(

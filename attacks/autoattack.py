@@ -72,7 +72,7 @@ class AutoAttack(FixedBudgetAttack):
         done = goal.is_adversarial(logits)
 
         def at(epsilon: float) -> Tensor:
-            run = _Run(self, model, inputs, goal, epsilon, done)
+            run = _MemberRun(self, model, inputs, goal, epsilon, done)
             aim.zero_gradient = run.blind
             aim.forward, aim.backward = aim.forward + run.forward, aim.backward + run.backward
             return run.images
@@ -86,7 +86,7 @@ class AutoAttack(FixedBudgetAttack):
             warnings.warn(said, stacklevel=2)
 
 
-class _Run:
+class _MemberRun:
     """The four attacks with one ε on one batch."""
 
     def __init__(

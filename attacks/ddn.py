@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hwsim.attacks.core.balls import lengths, normalized
 from hwsim.attacks.core.checks import check_number
-from hwsim.attacks.core.descent import Descent, Look, Trail, at_radius
+from hwsim.attacks.core.descent import Descent, DescentLook, Trail, at_radius
 from hwsim.attacks.core.grid import Space
 from hwsim.attacks.core.losses import CrossEntropy, Loss
 
@@ -54,7 +54,7 @@ class DDN(Descent):
         most = lengths(torch.maximum(trail.original, 1.0 - trail.original), "l2")
         return _Sphere(**vars(trail), radius=trail.fill(self.first), most=most)
 
-    def move(self, trail: Trail, look: Look) -> None:
+    def move(self, trail: Trail, look: DescentLook) -> None:
         """A step, and then onto the sphere."""
         assert isinstance(trail, _Sphere)
         alpha = self.annealed(1.0, 0.01, look.step)

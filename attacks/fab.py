@@ -29,7 +29,7 @@ AROUND: dict[Norm, float] = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
 
 
 @dataclass(eq=False)
-class _Walk:
+class _FabWalk:
     """Examples under way, one row each.
 
     point: where, off the grid; image: what is shown of it. classes: (n, k) int64, may be met.
@@ -108,7 +108,7 @@ class FAB(MinimizingAttack):
                     if number:
                         start = self._near(start, noise[row], best.distance[row])
                     image = self.space.snap(start)
-                    walk = _Walk(row, inputs[row], start, image, classes[row])
+                    walk = _FabWalk(row, inputs[row], start, image, classes[row])
                     self._run(model, goal, walk, best)
         return Found(best.images, best.found, logits, best.blind, best.forward, best.backward)
 
@@ -131,7 +131,7 @@ class FAB(MinimizingAttack):
         far = distance.float().clamp(max=AROUND[self.norm]) / 2
         return (original + wide(far, original) * normalized(draw, self.norm)).clamp(0.0, 1.0)
 
-    def _run(self, model: nn.Module, goal: Goal, walk: _Walk, best: _Best) -> None:
+    def _run(self, model: nn.Module, goal: Goal, walk: _FabWalk, best: _Best) -> None:
         for _ in range(self.steps):
             gap, slope = self._plane(model, goal[walk.row], walk.image, walk, best)
             with torch.no_grad():
@@ -147,7 +147,7 @@ class FAB(MinimizingAttack):
             if not len(walk.row):
                 return
 
-    def _back(self, walk: _Walk, reached: Tensor) -> None:
+    def _back(self, walk: _FabWalk, reached: Tensor) -> None:
         """Towards the original where that has been left behind; on a grid by a step at least."""
         change = self.beta * (walk.point - walk.original)
         point = walk.original + change
@@ -160,7 +160,7 @@ class FAB(MinimizingAttack):
         walk.image = torch.where(wide(reached, image), image, walk.image)
 
     def _plane(
-        self, model: nn.Module, goal: Goal, image: Tensor, walk: _Walk, best: _Best
+        self, model: nn.Module, goal: Goal, image: Tensor, walk: _FabWalk, best: _Best
     ) -> tuple[Tensor, Tensor]:
         """(n,) what is missing to the nearest boundary at the image, and its slope."""
         x = image.detach().clone().requires_grad_(True)
@@ -193,7 +193,7 @@ class FAB(MinimizingAttack):
         best.blind[walk.row] &= nearest.isinf()
         return gap, slope
 
-    def _project(self, walk: _Walk, gap: Tensor, slope: Tensor) -> None:
+    def _project(self, walk: _FabWalk, gap: Tensor, slope: Tensor) -> None:
         """Both projections, the point between them, and its image."""
         flat, weight = walk.point.flatten(1), slope.flatten(1)
         start, seen = walk.original.flatten(1), walk.image.flatten(1)

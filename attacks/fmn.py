@@ -10,7 +10,7 @@ from torch import Tensor
 from hwsim.attacks.core.balls import TINY, lengths, normalized, project
 from hwsim.attacks.core.budget import Norm
 from hwsim.attacks.core.checks import check_number
-from hwsim.attacks.core.descent import Descent, Look, Trail, at_radius
+from hwsim.attacks.core.descent import Descent, DescentLook, Trail, at_radius
 from hwsim.attacks.core.grid import Space
 
 #: The norm in which a gradient is measured, to tell how far the boundary is.
@@ -57,7 +57,7 @@ class FMN(Descent):
         most = lengths(torch.maximum(trail.original, 1.0 - trail.original), self.norm)
         return _Ball(**vars(trail), radius=trail.fill(1.0 if self.norm == "l0" else 0.0), most=most)
 
-    def move(self, trail: Trail, look: Look) -> None:
+    def move(self, trail: Trail, look: DescentLook) -> None:
         """The radius first, then a step within it."""
         assert isinstance(trail, _Ball)
         gamma = self.annealed(self.gamma, self.gamma / 50.0, look.step)
@@ -70,7 +70,7 @@ class FMN(Descent):
         else:
             trail.into_box(project(moved, trail.radius, self.norm))
 
-    def _radius(self, trail: _Ball, look: Look, gamma: float) -> Tensor:
+    def _radius(self, trail: _Ball, look: DescentLook, gamma: float) -> Tensor:
         radius = trail.radius
         if self.norm == "l0":
             fewer = torch.minimum(radius - 1.0, (radius * (1.0 - gamma)).floor())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hwsim.attacks.core.balls import normalized, wide
 from hwsim.attacks.core.checks import check_number
-from hwsim.attacks.core.descent import Descent, Look, Trail
+from hwsim.attacks.core.descent import Descent, DescentLook, Trail
 from hwsim.attacks.core.grid import Space
 
 #: Adam with the usual constants (Kingma, Ba 2015).
@@ -61,7 +61,7 @@ class SigmaZero(Descent):
         threshold = trail.fill(self.threshold)
         return _Sparse(**vars(trail), first=zeros, second=zeros, threshold=threshold)
 
-    def move(self, trail: Trail, look: Look) -> None:
+    def move(self, trail: Trail, look: DescentLook) -> None:
         """One step of Adam, then the threshold."""
         assert isinstance(trail, _Sparse)
         # From the step before, as the algorithm has it.

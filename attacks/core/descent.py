@@ -60,7 +60,7 @@ class Trail:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class DescentLook:
     """What one step saw, row by row as in Trail.
 
     step: which. logits: of the image. value: (n,) float32 of the loss, to be descended; gradient:
@@ -97,7 +97,7 @@ class Descent(MinimizingAttack):
         return trail
 
     @abstractmethod
-    def move(self, trail: Trail, look: Look) -> None:
+    def move(self, trail: Trail, look: DescentLook) -> None:
         """Set the changes that are looked at next."""
 
     def annealed(self, first: float, last: float, step: int) -> float:
@@ -135,11 +135,13 @@ class Descent(MinimizingAttack):
                 trail.keep(left)
         return Found(images, found, logits, blind, forward, backward)
 
-    def _look(self, model: nn.Module, trail: Trail, goal: Goal, image: Tensor, step: int) -> Look:
+    def _look(
+        self, model: nn.Module, trail: Trail, goal: Goal, image: Tensor, step: int
+    ) -> DescentLook:
         gradient, logits = input_gradient(model, image, goal, self.loss)
         with torch.no_grad():
             value = -goal.direction * goal_loss(self.loss, logits, goal)
-        return Look(
+        return DescentLook(
             step, logits, value.float(), gradient * -goal.direction,
             margins(logits, goal).reached,
             distances(image, trail.original, self.norm).float(),

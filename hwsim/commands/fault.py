@@ -111,7 +111,7 @@ def command(
         from hwsim.studies.runner.executors import chosen
         from hwsim.studies.runner.store import Store
         from hwsim.studies.upsets import output
-        from hwsim.studies.upsets.campaign import Plan, campaign, filled
+        from hwsim.studies.upsets.campaign import CampaignPlan, campaign, filled
         from hwsim.studies.upsets.rows import Target, bench
 
         (subject,) = opened.subjects
@@ -127,7 +127,7 @@ def command(
         ready = bench(subject, count)
         if memories is None:
             memories = filled(ready.reader)
-        plan = Plan(memories, model, rates, fixed, trials, within / 100, seed)
+        plan = CampaignPlan(memories, model, rates, fixed, trials, within / 100, seed)
         plan.check(ready)
     folder, _ = opening.folder(f"fault-{subject.network.name}-{model}")
     with (

@@ -125,7 +125,7 @@ def command(
         from hwsim.studies.runner.executors import chosen as executors
         from hwsim.studies.runner.store import Store
         from hwsim.studies.study import check_bits
-        from hwsim.studies.sweep import Sweep, SweepPlan
+        from hwsim.studies.sweep import ModelSweep, SweepPlan
 
         if bits is not None:
             check_bits(bits)
@@ -135,7 +135,7 @@ def command(
             None if path is None else str(path) for path in (choice.data, choice.calibration)
         )
         names = dict.fromkeys(models)
-        sweep = Sweep(
+        sweep = ModelSweep(
             SweepPlan(
                 [Choice(name, config, None, data, calibration, choice.bounds) for name in names],
                 bits or (None,), entry.name, eps, axes, samples, loss, target, typed_command(),

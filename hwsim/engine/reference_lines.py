@@ -37,7 +37,7 @@ Line = list[int]  # by field, unsigned
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LineOutcome:
     """What a layer wrote, and how many of its accumulators, and of its p or logits, wrapped."""
 
     output: Map
@@ -55,7 +55,7 @@ def lines_of(program: Program) -> dict[str, list[Line]]:
     return found
 
 
-def execute_lines(program: Program, image: Any) -> list[Outcome]:
+def execute_lines(program: Program, image: Any) -> list[LineOutcome]:
     """One inference, layer by layer. image: [channel][row][column] codes."""
     lines = lines_of(program)
     memory = Memory(program.config)
@@ -87,7 +87,7 @@ class _Unit:
         self.config, self.layer, self.place, self.lines = config, layer, place, lines
         self.sums = self.products = 0
 
-    def compute(self, sources: list[Map]) -> Outcome:
+    def compute(self, sources: list[Map]) -> LineOutcome:
         layer = self.layer
         if isinstance(layer, LutLayer):
             output = [[[self.entry(a) for a in row] for row in plane] for plane in sources[0]]
@@ -113,7 +113,7 @@ class _Unit:
                 else:
                     assert isinstance(layer, AffineLayer)
                     output[c][y][x] = self.finished(sources[0][c][y][x], c)
-        return Outcome(output, self.sums, self.products)
+        return LineOutcome(output, self.sums, self.products)
 
     def blank(self) -> Map:
         channels, height, width = self.layer.out_shape

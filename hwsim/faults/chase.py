@@ -32,7 +32,7 @@ class Rules:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedFlips:
     """Images that say after each step how far the search is.
 
     labels: int64 (N,). target: the class that the search drives ``aimed`` images to, bool (N,);
@@ -79,7 +79,7 @@ class Kept:
 def chase(
     victim: Victim,
     objective: Objective,
-    judged: Judged,
+    judged: JudgedFlips,
     rules: Rules,
     known: Sequence[Kept] = (),
     on_kept: Callable[[list[Kept]], None] = lambda kept: None,

@@ -9,11 +9,11 @@ import numpy as np
 
 from hwsim.faults.instructions import Row, fan_in_of, kind_of
 from hwsim.faults.sharing import addresses, source_of, tiles_of
-from hwsim.faults.words import Words
+from hwsim.faults.words import MemoryWords
 from hwsim.units import act_buffer, expander, index, pool, schedule, sequencer
 
 
-def cycles(words: Words, rows: tuple[Row, ...]) -> int:
+def cycles(words: MemoryWords, rows: tuple[Row, ...]) -> int:
     """From the last pixel to the end of the last instruction of ``rows``."""
     time = sequencer.START
     for row in rows:
@@ -21,7 +21,7 @@ def cycles(words: Words, rows: tuple[Row, ...]) -> int:
     return time
 
 
-def _end(words: Words, row: Row, start: int) -> int:
+def _end(words: MemoryWords, row: Row, start: int) -> int:
     config, kind = words.config, kind_of(row)
     start += sequencer.INSTRUCTION
     stride = row["stride_w"] if kind in ("conv", "pool", "average") else 1

@@ -23,7 +23,7 @@ from hwsim.faults.instructions import (
     row_lines,
 )
 from hwsim.faults.sharing import virtual_weights
-from hwsim.faults.words import Words, wrapped
+from hwsim.faults.words import MemoryWords, wrapped
 from hwsim.numbers.config import EngineConfig
 
 #: (ky, kx, codes (N, C, OH, lanes)) for each place of a window.
@@ -35,7 +35,7 @@ POSITION = 18
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProgramAnswer:
     """logits: int64 (N, classes). defined: whether they follow from memories and images alone.
 
     They do not where an instruction reads lanes of the image's lines behind its width: nobody
@@ -46,7 +46,9 @@ class Answer:
     defined: bool
 
 
-def execute(words: Words, rows: tuple[Row, ...], images: NDArray[np.integer]) -> Answer:
+def execute(
+    words: MemoryWords, rows: tuple[Row, ...], images: NDArray[np.integer]
+) -> ProgramAnswer:
     """All images through the instructions of a walk that ends without an error status.
 
     images: integers (N, …), each in the order in which its codes are sent.
@@ -70,7 +72,7 @@ def execute(words: Words, rows: tuple[Row, ...], images: NDArray[np.integer]) ->
             else:
                 memory.write(row["out_line"], result)
         defined = defined and memory.defined
-    return Answer(np.concatenate(found), defined)
+    return ProgramAnswer(np.concatenate(found), defined)
 
 
 class _Memory:
@@ -107,7 +109,7 @@ class _Memory:
 
 
 def _layer(
-    words: Words, memory: _Memory, row: Row, weights: NDArray[np.int64] | None
+    words: MemoryWords, memory: _Memory, row: Row, weights: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
     """Codes of all lanes (N, C, H, lanes of a row); of the last layer logits (N, F)."""
     config, kind = words.config, kind_of(row)

@@ -13,7 +13,7 @@ from hwsim.faults.clock import cycles
 from hwsim.faults.execute import execute
 from hwsim.faults.fault import Fault
 from hwsim.faults.instructions import Row, walk
-from hwsim.faults.words import Words
+from hwsim.faults.words import MemoryWords
 from hwsim.program.instruction import WORDS_PER_INSTRUCTION
 from hwsim.program.program import Program
 
@@ -41,7 +41,7 @@ def faulty_words(program: Program, faults: Sequence[Fault]) -> list[int]:
 
     Raises InputError for a fault of another memory, or of a bit that this one does not have.
     """
-    words = Words.of(program).program
+    words = MemoryWords.of(program).program
     words += [0] * (WORDS_PER_INSTRUCTION * program.config.prog_depth - len(words))
     for fault in faults:
         if fault.memory != "program":
@@ -84,7 +84,7 @@ def run_program_faults(
     """
     beats = int(np.prod(images.shape[1:]))
     found = walk(program.config, faulty_words(program, faults), beats)
-    words = Words.of(program)
+    words = MemoryWords.of(program)
     time = cycles(words, found.rows)
     if found.cause is not None:
         return ProgramRun(found.cause, found.rows, None, time, True)

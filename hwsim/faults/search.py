@@ -99,7 +99,7 @@ class Victim(ABC):
 
 
 @dataclass(frozen=True)
-class Step:
+class SearchStep:
     """flips: what was kept, of one part. before, after: the objective. trials: passes it took."""
 
     flips: tuple[Flip, ...]
@@ -108,7 +108,7 @@ class Step:
     trials: int
 
 
-def step(victim: Victim, objective: Objective, k_top: int | None, most: int) -> Step | None:
+def step(victim: Victim, objective: Objective, k_top: int | None, most: int) -> SearchStep | None:
     """The flips that raise the objective most, kept; None where none of those tried raise it.
 
     most: how many bits may be flipped at once.
@@ -130,7 +130,7 @@ def step(victim: Victim, objective: Objective, k_top: int | None, most: int) -> 
             return None
         if best[0] > before:
             victim.keep(best[1])
-            return Step(tuple(best[1]), before, best[0], trials)
+            return SearchStep(tuple(best[1]), before, best[0], trials)
     return None
 
 

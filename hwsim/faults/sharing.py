@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.faults.instructions import Row, fan_in_of, groups_of, kind_of, outputs_of
-from hwsim.faults.words import Words
+from hwsim.faults.words import MemoryWords
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import ROTATION_SEED_XOR, xxh32_pair, xxh32_word
 from hwsim.program.instruction import SCHEME_CODES
@@ -30,7 +30,7 @@ def source_of(config: EngineConfig, row: Row) -> Source:
     return "hash" if config.index_mode == "hash" else "sram"
 
 
-def addresses(words: Words, row: Row) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def addresses(words: MemoryWords, row: Row) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(address, negative) of each array row and column, layer-relative, ADDR_W bits.
 
     Of a conv or fc layer, of each virtual weight, (n_out, fan_in).
@@ -59,7 +59,7 @@ def addresses(words: Words, row: Row) -> tuple[NDArray[np.int64], NDArray[np.boo
     return address, (u & 1).astype(np.bool_)
 
 
-def virtual_weights(words: Words, row: Row) -> NDArray[np.int64] | None:
+def virtual_weights(words: MemoryWords, row: Row) -> NDArray[np.int64] | None:
     """Its weights (n_out, fan_in); None where it has none of its own.
 
     The negation of −2^(WGT_W−1) is itself, as WGT_W bits hold it.
@@ -76,7 +76,7 @@ def virtual_weights(words: Words, row: Row) -> NDArray[np.int64] | None:
     return np.where(negative & (found != low), -found, found)
 
 
-def _stored(words: Words, row: Row) -> NDArray[np.int64]:
+def _stored(words: MemoryWords, row: Row) -> NDArray[np.int64]:
     """Entries of the index memory, (n_out, fan_in)."""
     fan_in, found, line = fan_in_of(row), [], row["index_base"]
     for used in tiles_of(words.config, row):

@@ -35,7 +35,7 @@ BUDGET = 1 << 30
 
 
 @dataclass(frozen=True)
-class Answers:
+class TrialAnswers:
     """What faults made of the images.
 
     logits: int64 (N, classes). moved: images whose logits are not what they were, rising.
@@ -72,7 +72,7 @@ class Trials:
         for number in tape.chunks[0].maps if tape.chunks else ():
             self._maps[number] = np.concatenate([chunk.maps[number] for chunk in tape.chunks])
 
-    def run(self, faults: Sequence[Fault]) -> Answers:
+    def run(self, faults: Sequence[Fault]) -> TrialAnswers:
         """The answers with these faults; the program stays as it is.
 
         Raises InputError as ``inject``.
@@ -80,7 +80,7 @@ class Trials:
         words = held_words(self._read, {}, faults)
         memory = FaultyMemory(self.program, words, self._read)
         with no_autocast():
-            return _Run(self, memory).answers()
+            return _TrialRun(self, memory).answers()
 
     # --- what a run asks for ----------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Trials:
         return found
 
 
-class _Run:
+class _TrialRun:
     """One set of faults. rows: images that differ so far; moved: their maps, where they may."""
 
     def __init__(self, trials: Trials, memory: FaultyMemory) -> None:
@@ -129,7 +129,7 @@ class _Run:
         self.moved: Maps = {}
         self._wrapped = np.zeros(2, np.int64)
 
-    def answers(self) -> Answers:
+    def answers(self) -> TrialAnswers:
         trials = self._trials
         for stage in trials.datapath.stages:
             faulty = FaultyStage.of(trials, stage, self._memory)
@@ -204,7 +204,7 @@ class _Run:
             self.rows = self.rows[differs]
             self.moved = {number: one[differs] for number, one in self.moved.items()}
 
-    def _logits(self, stage: Stage, faulty: FaultyStage | None) -> Answers:
+    def _logits(self, stage: Stage, faulty: FaultyStage | None) -> TrialAnswers:
         trials = self._trials
         logits, sources = trials.logits.copy(), self._sources(stage)
         if faulty is not None:
@@ -217,7 +217,7 @@ class _Run:
             each = trials.datapath.logits
             logits[self.rows] = in_pieces(lambda one: each(stage, one), sources)
         moved = np.flatnonzero((logits != trials.logits).any(1))
-        return Answers(logits, moved, *self._wrapped.tolist())
+        return TrialAnswers(logits, moved, *self._wrapped.tolist())
 
 
 def _integers(sums: NDArray[Any]) -> NDArray[Any]:

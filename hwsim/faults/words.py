@@ -21,7 +21,7 @@ from hwsim.rom.memories import (
 )
 
 
-class Words:
+class MemoryWords:
     """Every memory of an engine: numbers as the datapath reads them. Lines that nobody wrote are 0.
 
     config: of the engine. files: by the name of the memory's file the lines that stand there, from
@@ -33,7 +33,7 @@ class Words:
         self._files = dict(files)
 
     @classmethod
-    def of(cls, program: Program) -> Words:
+    def of(cls, program: Program) -> MemoryWords:
         """Those of a program."""
         files = {}
         for name in memory_files(program):

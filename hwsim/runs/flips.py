@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
-from hwsim.faults.chase import Ended, Judged, Kept, Rules, chase, keep_all, random_flips
+from hwsim.faults.chase import Ended, JudgedFlips, Kept, Rules, chase, keep_all, random_flips
 from hwsim.faults.engine_victim import EngineVictim
 from hwsim.faults.float_victim import FloatVictim
 from hwsim.faults.objective import Objective
@@ -121,11 +121,11 @@ class FlipSearch:
     def _inputs(self, data: Samples) -> Tensor:
         return self._grid.snap(self.network.inputs(data))
 
-    def _judged(self) -> Judged:
+    def _judged(self) -> JudgedFlips:
         chosen = self.settings
         inputs, labels = self._inputs(self.test), self.test.labels
         if chosen.target is None:
-            return Judged(inputs, labels)
+            return JudgedFlips(inputs, labels)
         if self._one is not None:
             inputs = torch.cat([self._inputs(self._one), inputs])
             labels = np.concatenate([self._one.labels, labels])
@@ -139,7 +139,7 @@ class FlipSearch:
                 f"none of the {len(labels)} test images is of class {chosen.source}: take more "
                 "--samples"
             )
-        return Judged(inputs, labels, chosen.target, aimed)
+        return JudgedFlips(inputs, labels, chosen.target, aimed)
 
     def _batch(self, number: int) -> tuple[Tensor, int]:
         """The images of a search, and how many of them, the first, are aimed at."""

@@ -68,7 +68,7 @@ class SweepPoint:
     task: Task
 
 
-class Sweep:
+class ModelSweep:
     """The points of a plan, every network opened and everything typed checked before any work.
 
     Raises HwsimError as ``hwsim attack`` would for any of the points.

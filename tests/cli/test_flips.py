@@ -12,7 +12,7 @@ import torch
 
 from hwsim.engine.module import Engine
 from hwsim.faults import Fault, inject
-from hwsim.faults.chase import Judged, chase
+from hwsim.faults.chase import JudgedFlips, chase
 from hwsim.models.datasets.dataset import Dataset, load_dataset
 from hwsim.networks.open import Network
 from hwsim.runs import flips
@@ -122,7 +122,7 @@ def test_an_interrupted_search_goes_on_behind_its_last_flip(
     searched = []
 
     def counting(
-        victim: Any, objective: Any, judged: Judged, rules: Any, known: Any, on: Any
+        victim: Any, objective: Any, judged: JudgedFlips, rules: Any, known: Any, on: Any
     ) -> Any:
         searched.append(len(known))
         return chase(victim, objective, judged, rules, known, on)

@@ -15,7 +15,7 @@ from hwsim.bus.constants import CAUSE_CODES, CAUSES
 from hwsim.faults.clock import cycles
 from hwsim.faults.execute import execute
 from hwsim.faults.instructions import Walk, walk
-from hwsim.faults.words import Words
+from hwsim.faults.words import MemoryWords
 from hwsim.files import markdown
 from hwsim.numbers.config import EngineConfig, load_config
 from tests.rtl.bare import BareEngine, difference
@@ -71,8 +71,8 @@ def flipped(rng: random.Random, memory: np.ndarray, instructions: int) -> np.nda
 
 def foreseen(
     config: EngineConfig, memories: dict[str, np.ndarray], beats: int
-) -> tuple[Words, Walk]:
-    words = Words(config, {name: words.view(np.int64) for name, words in memories.items()})
+) -> tuple[MemoryWords, Walk]:
+    words = MemoryWords(config, {name: words.view(np.int64) for name, words in memories.items()})
     return words, walk(config, words.program, beats)
 
 

@@ -23,7 +23,7 @@ from hwsim.rom import image as rom
 from hwsim.rom.memfile import MemFile
 from hwsim.studies.runner.executors import Inline
 from hwsim.studies.runner.store import Store
-from hwsim.studies.upsets.campaign import BLOCK, ROUND, Plan, campaign
+from hwsim.studies.upsets.campaign import BLOCK, ROUND, CampaignPlan, campaign
 from hwsim.studies.upsets.rows import Bench, Target, bench
 from tests.images import small_program
 from tests.unit.test_studies_runner import rows_in, until
@@ -91,14 +91,14 @@ def ready(target: Target) -> Bench:
     return bench(target.opened(), 24)
 
 
-def _run(target: Target, ready: Bench, plan: Plan, store: Path) -> dict[str, Any]:
+def _run(target: Target, ready: Bench, plan: CampaignPlan, store: Path) -> dict[str, Any]:
     with Store(store) as rows:
         return campaign(target, ready, plan, rows, Inline(), 1, lambda *_: None)
 
 
-def _plan(**changes: Any) -> Plan:
+def _plan(**changes: Any) -> CampaignPlan:
     fields = dict(memories=("weights",), model="uniform", rates=(), flips=1, trials=16, within=0.0)
-    return Plan(**{**fields, **changes})
+    return CampaignPlan(**{**fields, **changes})
 
 
 def test_a_campaign_counts_what_engines_with_the_faults_answer(

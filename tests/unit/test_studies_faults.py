@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from hwsim.studies.grid.plan import Answers, Plan, PointRow
 from hwsim.studies.judge.claims import NOT, PARTLY, REPRODUCED, UNTESTED
 from hwsim.studies.papers import faults
-from hwsim.studies.papers.faults import Line
+from hwsim.studies.papers.faults import FlipLine
 
 QUICK = Plan(quick=True)
 
@@ -24,8 +24,8 @@ def row(*accuracies: float, bits: int = 1, random: float = 0.99) -> dict[str, An
     return {"clean": 0.99, "steps": steps, "ended": ended, "random": random, "bits": 800}
 
 
-def line(*rows: dict[str, Any]) -> Line:
-    return Line("resnet20", "8-bit", "weights", rows)
+def line(*rows: dict[str, Any]) -> FlipLine:
+    return FlipLine("resnet20", "8-bit", "weights", rows)
 
 
 def test_flips_are_counted_in_bits_and_a_search_that_gave_up_needs_one_more() -> None:

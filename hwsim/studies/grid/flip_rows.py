@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.faults.chase import Judged, Rules, chase, keep_all, random_flips
+from hwsim.faults.chase import JudgedFlips, Rules, chase, keep_all, random_flips
 from hwsim.faults.engine_victim import EngineVictim
 from hwsim.faults.float_victim import FloatVictim
 from hwsim.faults.objective import Objective
@@ -45,7 +45,7 @@ def search(
     batch = np.random.default_rng(seed).permutation(len(learn))[:images]
     x = one.grid.snap(pixels(learn.at(batch)))
     test, labels = subjects.images(one, samples, (0, 1))
-    judged = Judged(test, labels.numpy())
+    judged = JudgedFlips(test, labels.numpy())
     program = None if one.side == "float" else subjects.program(one)
 
     def victim() -> Victim:

@@ -76,7 +76,7 @@ def _points(
 
 
 @dataclass(frozen=True)
-class Line:
+class FlipLine:
     """All batches of one network on one machine, one memory flipped."""
 
     network: str
@@ -161,9 +161,9 @@ def _most(plan: Plan) -> int:
     return 10 if plan.quick else MOST
 
 
-def _lines(plan: Plan, present: Sequence[str], answers: Answers) -> list[Line]:
+def _lines(plan: Plan, present: Sequence[str], answers: Answers) -> list[FlipLine]:
     found = [
-        Line(network, machine, memory, rows)
+        FlipLine(network, machine, memory, rows)
         for network in present
         for machine in ["float", *(f"{bits}-bit" for bits in plan.bits)]
         for memory in ("weights", "index")
@@ -172,7 +172,7 @@ def _lines(plan: Plan, present: Sequence[str], answers: Answers) -> list[Line]:
     return found
 
 
-def _verdicts(plan: Plan, lines: Sequence[Line]) -> list[Verdict]:
+def _verdicts(plan: Plan, lines: Sequence[FlipLine]) -> list[Verdict]:
     by_key = {(one.network, one.machine, one.memory): one for one in lines}
     dense = [
         (bits, by_key["resnet20", f"{bits}-bit", "weights"])
@@ -206,7 +206,7 @@ def _verdicts(plan: Plan, lines: Sequence[Line]) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def _apart(claim: str, pairs: Sequence[tuple[Line, Line]]) -> Verdict:
+def _apart(claim: str, pairs: Sequence[tuple[FlipLine, FlipLine]]) -> Verdict:
     """Whether the batches of the first of each pair all need fewer flips than the second's."""
     cases = [(one.what, one.flips(STOP), other.flips(STOP)) for one, other in pairs]
     ours = ", ".join(
@@ -221,7 +221,7 @@ def _dense(network: str) -> str:
     return network.partition("-h")[0]
 
 
-def _draw(figure: Figure, plan: Plan, lines: Sequence[Line]) -> None:
+def _draw(figure: Figure, plan: Plan, lines: Sequence[FlipLine]) -> None:
     names = [f"{bits}-bit" for bits in plan.bits]
     looks = {"weights": (figures.COLORS[0], "o"), "index": (figures.COLORS[1], "s")}
     for axes, machine in zip(figures.panels(figure, names), names, strict=True):

@@ -37,7 +37,7 @@ def filled(reader: WordReader) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CampaignPlan:
     """What is upset how often.
 
     rates: probabilities that a bit is upset; flips: so many upsets a trial instead. within: half of
@@ -97,7 +97,7 @@ class Cell:
 def campaign(
     target: Target,
     ready: Bench,
-    plan: Plan,
+    plan: CampaignPlan,
     store: Store,
     executor: Executor,
     width: int,
@@ -145,7 +145,9 @@ def _firsts(start: int, most: int) -> range:
     return range(start, min(start + ROUND, most), BLOCK)
 
 
-def _task(target: Target, ready: Bench, plan: Plan, cell: Cell, first: int, count: int) -> Task:
+def _task(
+    target: Target, ready: Bench, plan: CampaignPlan, cell: Cell, first: int, count: int
+) -> Task:
     parameters = {
         "target": asdict(target),
         "content": ready.digest,
