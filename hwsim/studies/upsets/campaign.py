@@ -202,8 +202,6 @@ def _cell(cell: Cell, trials: Sequence[Row], ready: Bench) -> dict[str, Any]:
         "harmful_interval": list(harmed.interval),
         "masked": sum(one["moved"] == 0 for one in answered) / count,
         "caught": (count - len(answered)) / count,
-        # Of what program memory holds the engine makes a status or a run that ends, always.
-        "hung": 0,
         "corrected": sum(one["corrected"] for one in trials),
         "sums": sum(one["sums"] for one in trials),
         "products": sum(one["products"] for one in trials),

@@ -15,7 +15,7 @@ from hwsim.report.words import percent
 
 HEADS = (
     "memory", "upsets", "trials", "faults", "accuracy", "worst", "answers changed",
-    "trials with one", "masked", "caught", "hung", "wraps",
+    "trials with one", "masked", "caught", "wraps",
 )  # fmt: skip
 PARTS = ("trials", "answers changed", "worst", "masked", "caught")
 #: Layers and bits that a screen shows of a memory.
@@ -49,7 +49,6 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
             percent(cell["harmful"]),
             percent(cell["masked"]),
             percent(cell["caught"]),
-            f"{cell['hung']:,}",
             f"{cell['sums'] + cell['products']:,}",
         )
         for cell in result["cells"]
