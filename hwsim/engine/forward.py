@@ -20,15 +20,15 @@ from hwsim.engine.chunks import in_chunks
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.pixels import ToCodes
 from hwsim.engine.precision import no_autocast
-from hwsim.engine.requantizing import add, requantize, wrapped
+from hwsim.engine.requantizing import add, requantize, requantize_wrapping
 from hwsim.engine.stages import Stage, stages_of
+from hwsim.numbers import fixedpoint
 from hwsim.program.layers import AddLayer, AffineLayer, AverageLayer, LutLayer, PoolLayer
 from hwsim.program.program import Program
 from hwsim.program.wires import Place
 from hwsim.program.workspace import image_bytes
 from hwsim.units import average as average_unit
 from hwsim.units import pool as pool_unit
-from hwsim.units import post_wrap
 from hwsim.units.post import Words
 
 Maps = dict[int, NDArray[Any]]
@@ -264,7 +264,7 @@ class Datapath:
         assert stage.post is not None
         found = self.sums(stage, source) if sums is None else sums
         logits = found.reshape(len(source), -1).astype(np.int64) + stage.post.bias
-        return post_wrap.wrapped(logits, self.config.acc_w) if stage.post.wraps else logits
+        return fixedpoint.wrapped(logits, self.config.acc_w) if stage.post.wraps else logits
 
     def sums(self, stage: Stage, source: NDArray[Any]) -> NDArray[Any]:
         """What post takes, exact integers (N, OH, OW, C)."""
@@ -312,7 +312,9 @@ class Datapath:
         if stage.post.wraps:
             adds = isinstance(stage.layer, AddLayer)
             known = self.sums(stage, sources[0]) if sums is None and not adds else sums
-            wrapped(self.config, stage.post, sources if known is None else [known], out, state)
+            requantize_wrapping(
+                self.config, stage.post, sources if known is None else [known], out, state
+            )
         elif isinstance(stage.layer, AddLayer):
             add(stage.post, sources, out, state)
         elif sums is not None:

@@ -87,7 +87,7 @@ def add(
     post_add.add_state(one, two, m1, m2, b, s, limit, post.lo, post.hi, out, state)
 
 
-def wrapped(
+def requantize_wrapping(
     config: EngineConfig,
     post: Post,
     sources: list[NDArray[Any]],

@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.numbers.fixedpoint import wrapped
+
 I64 = NDArray[np.int64]
-
-
-def wrapped(values: NDArray[Any], width: int) -> I64:
-    """Integers as a two's-complement word of ``width`` bits holds them."""
-    top = np.int64(1) << (width - 1)
-    found: I64 = (values.astype(np.int64) + top) % (top << 1) - top
-    return found
 
 
 def flipped(words: NDArray[Any], bit: Any, width: int) -> I64:
@@ -22,7 +17,7 @@ def flipped(words: NDArray[Any], bit: Any, width: int) -> I64:
     return wrapped(words.astype(np.int64) ^ (np.int64(1) << np.asarray(bit, np.int64)), width)
 
 
-def signed(words: NDArray[Any], negative: NDArray[np.bool_], width: int) -> I64:
+def handed_out(words: NDArray[Any], negative: NDArray[np.bool_], width: int) -> I64:
     """Words as the expander hands them out: negated where it is told to, within the word.
 
     The negation of -2^(width−1) is itself (rtl/units/hne_expander.v).

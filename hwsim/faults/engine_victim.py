@@ -20,7 +20,7 @@ from hwsim.engine.module import Engine
 from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
-from hwsim.faults.bits import all_flipped, signed
+from hwsim.faults.bits import all_flipped, handed_out
 from hwsim.faults.fault import Fault
 from hwsim.faults.inject import inject
 from hwsim.faults.objective import F64, I64, Objective
@@ -173,7 +173,7 @@ class EngineVictim(Victim):
         every = all_flipped(words, width)
         yes = np.ones(1, np.bool_)
         moves = every - words[:, None]
-        back = signed(every, yes, width) - signed(words, yes, width)[:, None]
+        back = handed_out(every, yes, width) - handed_out(words, yes, width)[:, None]
         gains = plain[chosen][:, None] * moves + negated[chosen][:, None] * back
         return Gains(chosen, gains)
 

@@ -23,8 +23,9 @@ from hwsim.faults.instructions import (
     row_lines,
 )
 from hwsim.faults.sharing import virtual_weights
-from hwsim.faults.words import MemoryWords, wrapped
+from hwsim.faults.words import MemoryWords
 from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.fixedpoint import wrapped
 
 #: (ky, kx, codes (N, C, OH, lanes)) for each place of a window.
 Windows = Iterator[tuple[int, int, NDArray[np.int64]]]

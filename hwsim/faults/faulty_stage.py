@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.requantizing import wrapped
+from hwsim.engine.requantizing import requantize_wrapping
 from hwsim.engine.stages import Post, Stage, post_of
 from hwsim.faults.deltas import I64, Delta
 from hwsim.faults.layers import FaultyMemory
 from hwsim.faults.pieces import in_pieces
+from hwsim.numbers import fixedpoint
 from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer
 from hwsim.units import pool as pool_unit
 from hwsim.units import post_wrap
@@ -135,7 +136,7 @@ class FaultyStage:
         """Of exact accumulators (N, 1, 1, C)."""
         self._count([sums], post)
         wide = sums[:, 0, 0] + post.bias
-        return post_wrap.wrapped(wide, self._config.acc_w)
+        return fixedpoint.wrapped(wide, self._config.acc_w)
 
     def _count(self, sources: list[NDArray[Any]], post: Post) -> None:
         """What wraps of sums, or of the two maps of an addition."""
@@ -152,7 +153,7 @@ class FaultyStage:
         self._count(sources, post)
         kind = self._trials.datapath.map_dtype
         codes = np.empty(sources[0].shape, kind)
-        wrapped(self._config, post, sources, codes, None)
+        requantize_wrapping(self._config, post, sources, codes, None)
         pool = self._stage.pool
         if pool is None:
             return codes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.faults.bits import flipped, signed
+from hwsim.faults.bits import flipped, handed_out
 from hwsim.faults.fault import Fault
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
@@ -128,7 +128,7 @@ class Stored:
             for reader, entries in self.readers(number, address).items():
                 values: I64 = np.full(len(entries), new, np.int64)
                 if reader in self.negative:
-                    values = signed(values, self.negative[reader].reshape(-1)[entries], width)
+                    values = handed_out(values, self.negative[reader].reshape(-1)[entries], width)
                 found.setdefault(reader, []).append((entries, values))
         return {
             reader: (np.concatenate([e for e, _ in some]), np.concatenate([v for _, v in some]))
@@ -150,7 +150,7 @@ class Stored:
         """What indices (sign above address) make of the words that they lead to."""
         above = self.config.addr_w
         words = self.word_of(number, entries & ((1 << above) - 1))
-        return signed(self.values(words), entries >> above != 0, self.config.wgt_w)
+        return handed_out(self.values(words), entries >> above != 0, self.config.wgt_w)
 
     def every_index_flip(self, number: int, entries: I64) -> I64:
         """The weight of each entry with each bit of its index flipped, (k, 1 + addr_w)."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.fixedpoint import wrapped
 from hwsim.program.program import Program
 from hwsim.rom.memories import (
     BIAS,
@@ -43,7 +44,7 @@ class MemoryWords:
 
     def weights(self, bank_line: NDArray[np.int64], bank: NDArray[np.int64]) -> NDArray[np.int64]:
         """Signed words of these lines and banks, of one shape."""
-        return _signed(self._at(WEIGHTS, bank_line, bank), self.config.wgt_w)
+        return wrapped(self._at(WEIGHTS, bank_line, bank), self.config.wgt_w)
 
     def index(self, first: int, count: int) -> NDArray[np.int64]:
         """{sign, address} of ``count`` lines, (count, ROWS); lines count modulo a power of two."""
@@ -58,8 +59,8 @@ class MemoryWords:
         width, lines = self.config.mult_w, np.arange(first, first + count)
         scale, bias = self._at(SCALE, lines, 0 * lines), self._at(BIAS, lines, 0 * lines)
         shifts = (1 << (self.config.acc_w + width - 1).bit_length()) - 1
-        m = _signed(scale, width)
-        return m, (scale >> width) & shifts, _signed(bias, self.config.acc_w + width)
+        m = wrapped(scale, width)
+        return m, (scale >> width) & shifts, wrapped(bias, self.config.acc_w + width)
 
     def table(self, number: int) -> NDArray[np.int64]:
         """The codes of a table, (2^ACT_W,)."""
@@ -82,14 +83,3 @@ class MemoryWords:
         there = line < len(stored)
         found[there] = stored[line[there], field[there]]
         return found
-
-
-def _signed(words: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """The low ``width`` bits in two's complement; arrays, so that 64 bits wrap silently."""
-    room = np.int64(64 - width)
-    return (words << room) >> room
-
-
-def wrapped(sums: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """Sums as an accumulator of ``width`` <= 64 bits holds them."""
-    return _signed(sums, width)

@@ -32,6 +32,13 @@ def nearest(x: Real, frac: int) -> int:
     return math.floor(Fraction(x) * Fraction(2) ** frac + Fraction(1, 2))
 
 
+def wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """The low ``bits`` <= 64 of each as two's complement: what a register of that width holds."""
+    spare = np.int64(64 - bits)
+    found: NDArray[np.int64] = (values << spare) >> spare
+    return found
+
+
 def quantize(x: ArrayLike, frac: int, limit: int) -> NDArray[np.int64]:
     """Round x · 2^frac half up and saturate to the symmetric range ±limit."""
     scaled = np.ldexp(np.asarray(x, np.float64), frac)

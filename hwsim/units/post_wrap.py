@@ -7,11 +7,8 @@ included, one loop for all shapes of the work.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig
 
@@ -111,10 +108,3 @@ def add_overflows(one, two, m1, m2, bias, spare):  # type: ignore[no-untyped-def
 def spare_bits(config: EngineConfig) -> tuple[int, int]:
     """Bits that an int64 has beyond an accumulator, and beyond p."""
     return 64 - config.acc_w, 64 - config.acc_w - config.mult_w
-
-
-def wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """The low ``bits`` of each as two's complement."""
-    spare = np.int64(64 - bits)
-    found: NDArray[Any] = (values << spare) >> spare
-    return found
