@@ -247,6 +247,8 @@ def _run(
         bounds = opened.bounds
         # Budgets that nobody typed are shares of the input's range.
         unit = bounds[1] - bounds[0] if eps is None and norm != "l0" else 1.0
+        if eps is None:
+            spent = budgets.of_default(spent, network.program.input_shape)
         settings = Request(
             attack=entry.name,
             model=model,

@@ -90,6 +90,14 @@ def resolve(
     return tuple(sorted({unit * budget.resolve(math.prod(shape)) for budget in budgets}))
 
 
+def of_default(budgets: Sequence[Budget], shape: Sequence[int]) -> tuple[Budget, ...]:
+    """Budgets that nobody typed, for images of this shape: shares of less than a value are one."""
+    values = math.prod(shape)
+    return tuple(
+        Budget(1.0) if one.percent and values * one.value < 100 else one for one in budgets
+    )
+
+
 # ---------------------------------------------------------------- words for a result
 
 

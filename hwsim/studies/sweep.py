@@ -121,7 +121,10 @@ class ModelSweep:
         typed = plan.eps if plan.eps is not None else self.entry.budgets_in(norm)
         unit = high - low if plan.eps is None and norm != "l0" else 1.0
         spent = budgets.parse(typed, norm, float("inf") if plan.eps else 1.0)
-        self.epsilons = budgets.resolve(spent, subject.network.program.input_shape, unit)
+        shape = subject.network.program.input_shape
+        if plan.eps is None:
+            spent = budgets.of_default(spent, shape)
+        self.epsilons = budgets.resolve(spent, shape, unit)
         self.samples = subject.count(plan.samples, self.entry.samples)
 
     def _alone(self, subject: OpenedNetwork) -> bool:

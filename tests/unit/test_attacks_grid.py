@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwsim.attacks.core.budget import effective
 from hwsim.attacks.core.errors import AttackError
-from hwsim.attacks.core.grid import LSB_TOLERANCE, Continuous, Grid
+from hwsim.attacks.core.grid import LSB_TOLERANCE, CodeGrid, Continuous, Grid
 from hwsim.engine.pixels import _to_grid, _to_grid_double
 
 bits = st.integers(1, 16)
@@ -96,6 +97,17 @@ def test_effective_epsilon_never_exceeds_epsilon_by_more_than_the_tolerance(widt
 def test_an_epsilon_that_is_no_number_between_0_and_1_is_refused(space, epsilon):
     with pytest.raises(AttackError, match="epsilon must"):
         space.effective(epsilon)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_a_budget_below_one_lsb_is_refused_in_every_norm_of_distances(norm):
+    """No image of the grid is so near: 0% of them would be said to be fooled."""
+    for space in (Grid(255), CodeGrid(255, Fraction(1, 2))):
+        lsb = space.span / 255
+        with pytest.raises(AttackError, match="below one step"):
+            effective(norm, space, 0.9 * lsb)
+        assert effective(norm, space, lsb) == pytest.approx(lsb)
+    assert effective(norm, Continuous(), 1e-6) == 1e-6
 
 
 def test_an_epsilon_below_one_lsb_is_refused_with_the_size_of_the_lsb():

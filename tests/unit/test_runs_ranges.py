@@ -197,3 +197,14 @@ def test_only_of_an_image_the_largest_epsilon_is_not_known_before_it_is_loaded()
         budgets.parse("3", "linf", widest("mnist-cnn"))
     with pytest.raises(click.BadParameter, match="epsilon -1 is outside"):
         parse_epsilons("-1")
+
+
+def test_shares_that_nobody_typed_are_a_value_at_least() -> None:
+    """1% of 64 values is none: the default of an attack on few values was refused by itself."""
+    spent = budgets.parse("1%,2.5%,5%,inf", "l0")
+    few = budgets.of_default(spent, (1, 8, 8))
+    assert budgets.resolve(few, (1, 8, 8)) == (1.0, 3.0, float("inf"))
+    many = (1, 28, 28)
+    assert budgets.of_default(spent, many) == spent
+    with pytest.raises(InputError, match="allows no change"):
+        budgets.resolve(spent, (1, 8, 8))
