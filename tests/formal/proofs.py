@@ -728,6 +728,28 @@ _ECC_RAM = Proof(
     ),
 )  # fmt: skip
 
+_WEIGHT_BANK = Proof(
+    name="weight_bank",
+    claim="weight bank of a number of lines that is no power of two: a line that there is not is 0 "
+    "and no wrong word, whatever stands behind the memory; the others are what was written, and "
+    "wrong where their check bit is",
+    top="formal_weight_bank",
+    sources=(
+        "hne_weight_bank", "hne_late", "hne_watch", "hne_ecc_ram", "hne_ram", "hne_code",
+    ),
+    parameters={"WGT_W": 2, "LINES": 3},
+    mode="bmc",
+    depth=10,
+    cover_depth=10,
+    note="bounded: 10 cycles, enough to write and read every line twice",
+    mutations=(
+        Mutation("hne_weight_bank", "wrong_word && !hole_q", "wrong_word", "a hole is wrong"),
+        Mutation("hne_weight_bank", "hole_q ? {WGT_W{1'b0}} : word", "word", "a hole is not 0"),
+        Mutation("hne_weight_bank", ">= LINES[LINE_W-1:0]", "> LINES[LINE_W-1:0]", "a line more"),
+        Mutation("hne_watch", "read_q && wrong_i", "wrong_i", "words that the bus reads stop"),
+    ),
+)  # fmt: skip
+
 _STOP = Proof(
     name="stop",
     claim="sequencer: after a wrong word of any memory no layer starts, no logit leaves and no "
@@ -764,5 +786,5 @@ PROOFS = (
     _POST,
     _POST_VALUES,
     _READER,
-    *_CODE, _PARITY, _ECC_RAM, _STOP,
+    *_CODE, _PARITY, _ECC_RAM, _WEIGHT_BANK, _STOP,
 )  # fmt: skip
