@@ -129,7 +129,10 @@ def command(
             memories = filled(ready.reader)
         plan = CampaignPlan(memories, model, rates, fixed, trials, within / 100, seed)
         plan.check(ready)
-    folder, _ = opening.folder(f"fault-{subject.network.name}-{model}")
+    engine = subject.network.program.config
+    named = ["fault", subject.network.name, engine.name, f"{engine.act_w}bit", engine.ecc, model]
+    # What is as usual has no name, as in the folders of attacks.
+    folder, _ = opening.folder("-".join(word for word in named if word not in ("8bit", "none")))
     with (
         Store(store) as kept,
         chosen(jobs, cluster) as (executor, width),

@@ -17,8 +17,10 @@ def inject(program: Program, faults: Sequence[Fault]) -> Program:
 
     Exact: words are what the memories would hold, those that the format forbids included, and sums
     wrap around (docs/faults.md). Flips come before stuck bits, and two flips of a bit undo each
-    other. The faults of a program that has some already come on top of them. Nothing but
-    simulations take a program with faults: it is not written to an image and not rewritten.
+    other. The faults of a program that has some already come on top of them. Check bits are not
+    looked at: of an engine that has them hand over what ``protection.behind_check_bits`` leaves.
+    Nothing but simulations take a program with faults: it is not written to an image and not
+    rewritten.
 
     Raises InputError for a fault outside the program's memories, or in program.mem: what a changed
     instruction does is another question.

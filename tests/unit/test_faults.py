@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hwsim.cost.timing import analyze
 from hwsim.engine.module import Engine
@@ -14,6 +16,7 @@ from hwsim.engine.reference_lines import execute_lines
 from hwsim.errors import CompileError, InputError
 from hwsim.faults import Fault, inject
 from hwsim.numbers.config import load_config
+from hwsim.program.layers import MacLayer
 from hwsim.rom import image as rom
 from hwsim.rom.memories import memory_files, memory_values
 from tests.fault_corners import CORNERS, Corner
@@ -130,3 +133,24 @@ def test_cycles_follow_the_addresses_that_the_index_memory_holds() -> None:
     apart = forced(program, "index", line, 0, 0) + forced(program, "index", line, 1, 1)
     conflicts = [analyze(inject(program, one)).layers[0].conflict_cycles for one in (faults, apart)]
     assert conflicts[0] == conflicts[1] + 1
+
+
+def test_gradients_of_a_faulty_weight_are_those_of_the_program_that_has_it() -> None:
+    """The oracle has none of programs with faults; a word that the format allows has them."""
+    program = small_program()
+    number, layer = next((n, one) for n, one in enumerate(program.layers) if one.name == "fc0")
+    assert isinstance(layer, MacLayer)
+    place, words = program.placements()[number], layer.weights.copy()
+    words[3] ^= 1 << 4
+    line, bank = divmod(3, program.config.banks)
+    faulty = inject(program, [Fault("weights", place.weight_base + line, bank, 4)])
+    layers = list(program.layers)
+    layers[number] = dataclasses.replace(layer, weights=words)
+    images = torch.rand(6, *program.input_shape, generator=torch.Generator().manual_seed(2))
+    grads = []
+    for one in (faulty, program.replace(layers=tuple(layers)), program):
+        x = images.clone().requires_grad_()
+        (Engine(one)(x) * torch.tensor([1.0, -2.0, 3.0])).sum().backward()
+        grads.append(x.grad)
+    assert torch.equal(grads[0], grads[1])
+    assert not torch.equal(grads[0], grads[2])
