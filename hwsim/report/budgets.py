@@ -12,13 +12,14 @@ from typing import Any
 
 from hwsim.errors import InputError
 
-#: Budget axis and table head by norm.
+#: Budget axis, short name and table head by norm.
 AXIS = {
     "linf": "ε: largest change of a pixel, as a share of its range",
     "l2": "ε: L2 distance from the original, pixels in 0 … 1",
     "l1": "ε: sum of all changes, pixels in 0 … 1",
     "l0": "ε: number of changed values",
 }
+NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "changed values"}
 HEAD = {"linf": "ε", "l2": "L2", "l1": "L1", "l0": "values"}
 #: What a budget of an input that is no pixels measures.
 _WHAT = {

@@ -82,7 +82,7 @@ def headline(result: Mapping[str, Any]) -> str:
     )
     if reached == len(searches):
         return f"{found} until {goal(result)}"
-    return f"{found}; that {goal(result)} was reached by {reached} of {len(searches)} searches"
+    return f"{found}; {reached} of {len(searches)} searches went on until {goal(result)}"
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:

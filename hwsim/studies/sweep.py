@@ -249,7 +249,7 @@ class ModelSweep:
                         label=one if line == "-" else None, **looks[one],
                     )  # fmt: skip
             panel.set_xticks(list(places), [_budget(e) for e in self.epsilons])
-            panel.set_xlabel(f"budget ({self.norm})", fontsize=9)
+            panel.set_xlabel(f"budget, {budgets.NAMES[self.norm]}", fontsize=9)
             style.percents(panel)
         figure.axes[0].set_ylabel("success rate", fontsize=9)
         strokes = [style.stroke("crafted on its judge", linestyle="-"),
