@@ -75,6 +75,24 @@ def test_verdicts_follow_from_the_flips() -> None:
     assert verdicts({}, random=0.5)[1] == NOT
 
 
+def test_searches_that_gave_up_tell_no_more_than_a_least_count() -> None:
+    """A quick study gives up after 10 flips: 28 can neither be reproduced nor missed then."""
+
+    def verdict(*searches: dict[str, Any]) -> str:
+        found = [
+            PointRow(
+                {"network": "resnet20", "machine": "8-bit", "memory": "weights", "seed": n}, one
+            )
+            for n, one in enumerate(searches)
+        ]
+        return faults.find(Plan(), ["resnet20"], Answers(found)).verdicts[0].verdict
+
+    gave_up, late = row(*[0.9] * 10), row(*[0.9] * 60)
+    assert verdict(gave_up, gave_up, gave_up) == UNTESTED
+    assert verdict(row(*[0.9] * 27, 0.1), gave_up, gave_up) == UNTESTED
+    assert verdict(late, late, late) == NOT
+
+
 def test_other_widths_make_other_cases() -> None:
     wide = Plan(bits=(8, 4))
     both = COUNTS | {(n, "4-bit", m): c for (n, b, m), c in COUNTS.items() if b == "8-bit"}
