@@ -20,8 +20,9 @@ from hwsim.attacks.cw_l0 import CWL0
 from hwsim.attacks.cw_l2 import CWL2
 from hwsim.attacks.cw_linf import CWLinf
 from tests.images import small_program
+from tests.linear import CLASSES, gaps, greys, linear_network
 
-CLASSES, PIXELS, N = 4, 18, 8
+N = 8
 ALL = (CWL2, CWL0, CWLinf)
 #: Constants near those that matter to these small networks; the defaults search for longer.
 QUICK: dict[type[CarliniWagner], dict[str, float]] = {
@@ -33,31 +34,17 @@ QUICK: dict[type[CarliniWagner], dict[str, float]] = {
 
 @pytest.fixture(scope="module")
 def linear() -> nn.Module:
-    torch.manual_seed(3)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, CLASSES))
-    with torch.no_grad():
-        model[1].weight.mul_(4.0)
-    return model
+    return linear_network()
 
 
 @pytest.fixture(scope="module")
 def inputs() -> Tensor:
-    """Two channels of greys, so that a small perturbation meets no edge of the box."""
-    draw = torch.Generator().manual_seed(5)
-    return Grid(255).snap(0.3 + 0.4 * torch.rand(N, 2, 3, 3, generator=draw))
+    return greys(N)
 
 
 @pytest.fixture(scope="module")
 def labels(linear: nn.Module, inputs: Tensor) -> Tensor:
     return judge(linear, inputs).argmax(1)
-
-
-def gaps(model: nn.Module, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Z_y − Z_i and w_i − w_y for every class i, (N, classes) and (N, classes, pixels)."""
-    logits, weight = judge(model, x), model[1].weight.detach()  # type: ignore[index, union-attr]
-    gap = logits.gather(1, labels[:, None]) - logits
-    gap.scatter_(1, labels[:, None], math.inf)
-    return gap, weight[None] - weight[labels][:, None]
 
 
 def nearest(model: nn.Module, x: Tensor, labels: Tensor, dual: float) -> Tensor:

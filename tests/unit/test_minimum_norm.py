@@ -22,8 +22,9 @@ from hwsim.attacks.fab import FAB
 from hwsim.attacks.fmn import FMN
 from hwsim.attacks.sigma_zero import SigmaZero
 from tests.images import small_program
+from tests.linear import CLASSES, PIXELS, gaps, greys, linear_network
 
-CLASSES, PIXELS, N = 4, 18, 8
+N = 8
 Made = Callable[..., MinimizingAttack]
 
 
@@ -57,12 +58,7 @@ EXCESS = {"fmn l1": (1.05, 1.3), "fmn l2": (1.01, 1.1), "fmn linf": (1.03, 1.2),
 
 @pytest.fixture(scope="module")
 def linear() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, CLASSES))
-    with torch.no_grad():
-        model[1].weight.mul_(4.0)
-    return model.eval()
+    return linear_network()
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +72,12 @@ def curved() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def inputs() -> Tensor:
-    """Two channels of greys, so that a small perturbation meets no edge of the box."""
-    draw = torch.Generator().manual_seed(5)
-    return Grid(255).snap(0.3 + 0.4 * torch.rand(N, 2, 3, 3, generator=draw))
+    return greys(N)
 
 
 @pytest.fixture(scope="module")
 def labels(linear: nn.Module, inputs: Tensor) -> Tensor:
     return judge(linear, inputs).argmax(1)
-
-
-def gaps(model: nn.Module, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Z_y − Z_i and w_i − w_y for every class i, (N, classes) and (N, classes, pixels)."""
-    logits, weight = judge(model, x), model[1].weight.detach()  # type: ignore[index, union-attr]
-    gap = logits.gather(1, labels[:, None]) - logits
-    gap.scatter_(1, labels[:, None], math.inf)
-    return gap, weight[None] - weight[labels][:, None]
 
 
 def size(attack: MinimizingAttack, x: Tensor, y: Tensor) -> Tensor:
