@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 
+from hwsim.engine.openmp import rest
 from hwsim.program.workspace import at_once
 
 #: Images per chunk: feature maps of the MNIST network then stay inside the L2/L3 caches.
@@ -69,6 +70,8 @@ def in_chunks(
     slices = [slice(start, min(start + size, total)) for start in range(0, total, size)]
     if count == 1 or (not _FORKED and (at_work < count or len(slices) <= 1)):
         return [task(piece) for piece in slices]
+    if not _FORKED:
+        rest()
     if at_work < count:  # forked, and room for one at a time only
         return [_workers(count, os.getpid()).submit(task, piece).result() for piece in slices]
     return list(_workers(count, os.getpid()).map(task, slices))
