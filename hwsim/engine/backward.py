@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.engine.forward import Datapath, Maps, Tape
-from hwsim.engine.pulls import counted, pull_of
+from hwsim.engine.input_gradient import Precision
+from hwsim.engine.pulls import Pull, counted, pull_of
 from hwsim.engine.stages import Stage
 from hwsim.program.wires import Place
 from hwsim.units import post as post_unit
 
-GradientMode = Literal["ste", "ste-unclamped", "finite-difference"]
+GradientMode = Literal["ste", "ste-bfloat16", "ste-unclamped", "finite-difference"]
 F32 = NDArray[np.float32]
 OnLayer = Callable[[int, F32], None]
 GRADIENT_MODES: tuple[str, ...] = get_args(GradientMode)
@@ -33,19 +34,23 @@ class Backward:
 
     def __init__(self, datapath: Datapath, mode: GradientMode) -> None:
         self.datapath = datapath
+        self.precision: Precision = "bfloat16" if mode == "ste-bfloat16" else "float32"
         self.mask = post_unit.POSITIVE
-        if mode == "ste":
+        if mode in ("ste", "ste-bfloat16"):
             self.mask |= post_unit.UNSATURATED
         #: One a stage: its transpose behind the gates.
-        self.pulls = [pull_of(datapath.program, stage.number) for stage in datapath.stages]
+        self.pulls = [self._pull(datapath, stage.number) for stage in datapath.stages]
 
     def of(self, datapath: Datapath, replaced: Collection[int]) -> Backward:
         """A twin for a datapath that has other weights in the stages ``replaced``."""
         twin = copy.copy(self)
         twin.datapath, twin.pulls = datapath, list(self.pulls)
         for index in replaced:
-            twin.pulls[index] = pull_of(datapath.program, datapath.stages[index].number)
+            twin.pulls[index] = self._pull(datapath, datapath.stages[index].number)
         return twin
+
+    def _pull(self, datapath: Datapath, number: int) -> Pull:
+        return pull_of(datapath.program, number, precision=self.precision)
 
     def run(self, seed: F32, tape: Tape) -> F32:
         """∂(Σ seed · logits)/∂x of a batch: seed (N, classes) -> (N, C, H, W), x as the input.

@@ -1,4 +1,4 @@
-"""float32 products of a library, believed for shapes in which they were seen to be right.
+"""Products of a library, believed for shapes in which they were seen to be right.
 
 As ``kernel_proof`` for sums that are rounded: the first product of every shape is compared with
 float64, within the error that float32 sums of so many terms can have.
@@ -32,10 +32,7 @@ def believed(what: str, shape: tuple[int, ...], holds: Callable[[], bool]) -> bo
     key = (what, shape)
     verdict = _verdicts.get(key)
     if verdict is None:
-        try:
-            verdict = holds()
-        except ABSENT:
-            verdict = False
+        verdict = _shown(holds)
         with _lock:
             if not verdict and _verdicts.get(key) is not False:
                 warnings.warn(
@@ -46,6 +43,13 @@ def believed(what: str, shape: tuple[int, ...], holds: Callable[[], bool]) -> bo
                 )
             _verdicts[key] = verdict
     return verdict
+
+
+def _shown(holds: Callable[[], bool]) -> bool:
+    try:
+        return holds()
+    except ABSENT:
+        return False
 
 
 def proved_product(
@@ -61,9 +65,33 @@ def proved_product(
     what: names the shape but for the batch. slow: the same product in float64, linear in both.
     terms: products that are summed into one number, at most. Warns once where ``fast`` is wrong.
     """
-    if believed(what, flow.shape, lambda: _holds(fast, slow, flow, matrix(), terms)):
+    share = ROUNDOFF * (terms + 2)
+    if believed(what, flow.shape, lambda: _holds(fast, slow, flow, matrix(), terms, share)):
         return fast(flow)
     return slow(flow, matrix()).astype(np.float32)
+
+
+def shown_product(
+    what: str,
+    fast: Callable[[F32], F32],
+    slow: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    flow: F32,
+    matrix: Callable[[], NDArray[np.float64]],
+    terms: int,
+    rounding: float,
+) -> F32 | None:
+    """``fast(flow)`` in shapes where it was shown to lose no more than ``rounding``, else None.
+
+    rounding: share of the sum of the sizes of all terms, besides what float32 sums lose. Nobody is
+    warned: whoever asks has something more exact.
+    """
+    key = (what, flow.shape)
+    verdict = _verdicts.get(key)
+    if verdict is None:
+        share = ROUNDOFF * (terms + 2) + rounding
+        verdict = _shown(lambda: _holds(fast, slow, flow, matrix(), terms, share))
+        _verdicts[key] = verdict
+    return fast(flow) if verdict else None
 
 
 def _holds(
@@ -72,6 +100,7 @@ def _holds(
     flow: F32,
     matrix: NDArray[np.float64],
     terms: int,
+    share: float,
 ) -> bool:
     """On noise of the same shape: the first and last image, and one sum of all with random signs.
 
@@ -94,7 +123,7 @@ def _holds(
 
     wanted = slow(looked_at(noise, signs), matrix)
     size = slow(looked_at(np.abs(noise), np.abs(signs)), np.abs(matrix))
-    limit = size * ROUNDOFF * (terms + 2) + TINY * terms * max(1.0, largest) * len(flow)
+    limit = size * share + TINY * terms * max(1.0, largest) * len(flow)
     for _ in range(2):
         poison(wanted.size // 3 * len(flow))
         found = looked_at(fast(noise), signs)

@@ -1,8 +1,9 @@
-"""Gradients of a weighted layer by its input map: proved float32 products, own loops otherwise."""
+"""Gradients of a weighted layer by its input map: proved products, own loops otherwise."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.depthwise import scatter
-from hwsim.engine.float_proof import proved_product
+from hwsim.engine.float_proof import proved_product, shown_product
 from hwsim.engine.forms import even, group_of, inside, is_depthwise, sides
 from hwsim.engine.kernel_proof import geometry
 from hwsim.engine.kernels import is_thin
@@ -20,6 +21,11 @@ from hwsim.engine.precision import full_float32
 from hwsim.program.layers import MacLayer
 
 F32 = NDArray[np.float32]
+#: What the factors of a backward product are rounded to; sums are float32 always.
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+#: Unit roundoff of bfloat16. A product rounds weight, flow and what comes out.
+BFLOAT16_ROUNDOFF = 2.0**-8
 
 
 class InputGradient:
@@ -27,38 +33,40 @@ class InputGradient:
 
     slope: float64 (n_out,), what a step of a sum does to the output, in real units by a step of the
     input. signed: with the weights as they are, else with their sizes. Weight and slope are one
-    factor, because each alone may leave the range of float32 where
-    their product does not.
+    factor, because each alone may leave the range of float32 where their product does not.
+    precision: ``bfloat16`` for convolutions in shapes where that was seen to lose no more than its
+    three roundings (of weight, flow and result); float32 in all others, which costs no time.
     """
 
-    def __init__(self, layer: MacLayer, slope: NDArray[np.float64], signed: bool = True) -> None:
+    def __init__(
+        self,
+        layer: MacLayer,
+        slope: NDArray[np.float64],
+        signed: bool = True,
+        precision: Precision = "float32",
+    ) -> None:
         self._layer, self._form = layer, even(layer)
         self._own: F32 | None = None
-        self._parts: list[tuple[MacLayer, Tensor]] = []
+        self._parts: list[_Part] = []
         if is_depthwise(layer):
             (rows, columns), _, _ = sides(self._form)
-            real = (layer.virtual_weights * slope[:, None]).astype(np.float32)
-            real = real if signed else np.abs(real)
-            own = real.reshape(layer.n_out, rows, columns).transpose(1, 2, 0)
+            own = _real(layer, slope, signed).reshape(layer.n_out, rows, columns).transpose(1, 2, 0)
             self._own = np.ascontiguousarray(own)
         elif layer.groups > 1:
             for number in range(layer.groups):
                 one = group_of(self._form, number)
                 some = slope[number * layer.group_out :][: layer.group_out]
-                self._parts.append((one, _packed(one, some, signed)))
+                self._parts.append(_Part(one, _real(one, some, signed), precision))
         else:
-            self._parts.append((self._form, _packed(self._form, slope, signed)))
-        self._names = [f"input gradient of {geometry(part)}" for part, _ in self._parts]
+            self._parts.append(_Part(self._form, _real(self._form, slope, signed), precision))
 
     def __call__(self, flow: F32) -> F32:
         form = self._form
         if self._own is None:
             pieces = np.split(flow, len(self._parts), 3)
             found = [
-                _product(name, part, weight, np.ascontiguousarray(piece))
-                for name, (part, weight), piece in zip(
-                    self._names, self._parts, pieces, strict=True
-                )
+                part(np.ascontiguousarray(piece))
+                for part, piece in zip(self._parts, pieces, strict=True)
             ]
             whole = found[0] if len(found) == 1 else np.concatenate(found, 3)
             return inside(self._layer, whole)
@@ -71,22 +79,46 @@ class InputGradient:
         return inside(self._layer, out)
 
 
-def _product(name: str, layer: MacLayer, weight: Tensor, flow: F32) -> F32:
-    def exact(some: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
-        return _by_columns(layer, some, matrix)
+class _Part:
+    """A layer of one group, called with a contiguous flow. real: of each of its virtual weights."""
 
-    return proved_product(
-        name,
-        lambda some: _by_library(layer, weight, some),
-        exact,
-        flow,
-        lambda: _matrix(layer, weight),
-        layer.n_out * (layer.window.size if layer.window else 1),
-    )
+    def __init__(self, layer: MacLayer, real: F32, precision: Precision) -> None:
+        self._layer = layer
+        self._name = f"input gradient of {geometry(layer)}"
+        self._terms = layer.n_out * (layer.window.size if layer.window else 1)
+        self._full = _packed(layer, real)
+        self._narrow: Tensor | None = None
+        if precision == "bfloat16" and layer.kind != "fc" and not is_thin(layer):
+            self._narrow = _as_kernel(layer, real).to(torch.bfloat16)
+
+    def __call__(self, flow: F32) -> F32:
+        if self._narrow is not None:
+            found = shown_product(
+                f"{self._name} in bfloat16",
+                partial(_by_library, self._layer, self._narrow),
+                partial(_by_columns, self._layer),
+                flow,
+                partial(_matrix, self._layer, self._narrow),
+                self._terms,
+                # Of the flow and of what comes out: the matrix is of rounded weights.
+                2.01 * BFLOAT16_ROUNDOFF,
+            )
+            if found is not None:
+                return found
+        return proved_product(
+            self._name,
+            partial(_by_library, self._layer, self._full),
+            partial(_by_columns, self._layer),
+            flow,
+            partial(_matrix, self._layer, self._full),
+            self._terms,
+        )
 
 
 def _by_library(layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Flow (N, OH, OW, n_out) back through a layer, (N, H, W, C), in full float32."""
+    """Flow (N, OH, OW, n_out) back through a layer, (N, H, W, C): float32 sums of products in the
+    type of ``weight``.
+    """
     channels, height, width = layer.in_shape
     with full_float32():
         if layer.kind == "fc":
@@ -106,14 +138,14 @@ def _by_library(layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> N
             width - ((out_w - 1) * right - 2 * left + columns),
         )
         back = F.conv_transpose2d(
-            torch.from_numpy(flow).permute(0, 3, 1, 2),
+            torch.from_numpy(flow).to(weight.dtype).permute(0, 3, 1, 2),
             weight,
             None,
             (down, right),
             (top, left),
             extra,
         )
-        return back.permute(0, 2, 3, 1).contiguous().numpy()
+        return back.permute(0, 2, 3, 1).float().contiguous().numpy()
 
 
 def _matrix(layer: MacLayer, weight: Tensor) -> NDArray[np.float64]:
@@ -161,15 +193,24 @@ def _scatter_columns(columns, stride, padding, out):  # type: ignore[no-untyped-
                             out[n, row, column, c] += columns[n, y, x, dy, dx, c]
 
 
-def _packed(layer: MacLayer, slope: NDArray[np.float64], signed: bool) -> Tensor:
-    """∂y/∂x of a layer of one group, float32, laid out for ``_by_library``."""
-    channels, height, width = layer.in_shape
+def _real(layer: MacLayer, slope: NDArray[np.float64], signed: bool) -> F32:
+    """∂y/∂x of each weight, or its size."""
     real = (layer.virtual_weights * slope[:, None]).astype(np.float32)
-    real = real if signed else np.abs(real)
+    return real if signed else np.abs(real)
+
+
+def _packed(layer: MacLayer, real: F32) -> Tensor:
+    """Weights of a layer of one group, laid out for ``_by_library``."""
+    channels, height, width = layer.in_shape
     if layer.kind == "fc":
         matrix = real.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return torch.from_numpy(np.ascontiguousarray(matrix.reshape(len(real), -1)))
-    kernel = torch.from_numpy(real.reshape(-1, channels, *sides(layer)[0]))
     if channels <= FEW_CHANNELS or is_thin(layer):
+        kernel = torch.from_numpy(real.reshape(-1, channels, *sides(layer)[0]))
         return kernel.permute(0, 2, 3, 1).reshape(len(real), -1).contiguous()
+    return _as_kernel(layer, real)
+
+
+def _as_kernel(layer: MacLayer, real: F32) -> Tensor:
+    kernel = torch.from_numpy(real.reshape(-1, layer.in_shape[0], *sides(layer)[0]))
     return kernel.contiguous(memory_format=torch.channels_last)

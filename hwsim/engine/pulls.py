@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.input_gradient import InputGradient
+from hwsim.engine.input_gradient import InputGradient, Precision
 from hwsim.engine.stages import slope
 from hwsim.program.layers import (
     AddLayer,
@@ -44,10 +44,13 @@ def counted(program: Program, scale: float) -> float:
     return 2.0**-config.act_w if pixels and scale == float(program.input.scale) else scale
 
 
-def pull_of(program: Program, number: int, signed: bool = True) -> Pull:
+def pull_of(
+    program: Program, number: int, signed: bool = True, precision: Precision = "float32"
+) -> Pull:
     """The transpose of a layer of a program, by its number there.
 
     signed: as it is; otherwise with the size of every factor, for sums of the sizes of all terms.
+    precision: of the products of convolutions.
     """
     layer = program.layers[number]
     if isinstance(layer, PoolLayer):
@@ -56,7 +59,7 @@ def pull_of(program: Program, number: int, signed: bool = True) -> Pull:
     if not signed:
         factors = [np.abs(each) for each in factors]
     if isinstance(layer, MacLayer):
-        product = InputGradient(layer, factors[0], signed)
+        product = InputGradient(layer, factors[0], signed, precision)
         return lambda flow, _: (product(flow),)
     scaled = [each.astype(np.float32) for each in factors]
     if isinstance(layer, LutLayer):

@@ -71,7 +71,7 @@ class TrainableEngine(nn.Module):
 
     module: as for ``compile``, every layer a module of its own that is used once; it is changed by
     training this one. calibration: images from which binary points are chosen, at once and at
-    every ``refit``. gradient: ``ste`` or ``ste-unclamped``, as for Engine.
+    every ``refit``. gradient: ``ste``, ``ste-bfloat16`` or ``ste-unclamped``, as for Engine.
 
     Weights learn, and so do biases, of the batch norm where one stands behind the layer. The scales
     and the statistics of batch norms stay, dropout is not active: the engine has neither.
@@ -86,7 +86,9 @@ class TrainableEngine(nn.Module):
     ) -> None:
         super().__init__()
         if gradient == "finite-difference":
-            raise InputError("weights learn by ste or ste-unclamped, not by finite differences")
+            raise InputError(
+                "weights learn by ste, ste-bfloat16 or ste-unclamped, not by finite differences"
+            )
         self.config = load_config(config) if isinstance(config, str) else config
         self.gradient = gradient
         self.module = module

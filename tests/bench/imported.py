@@ -67,6 +67,7 @@ def pgd() -> Line:
     model = load_model(path)
     assert model.module is not None
     engine = Engine(model.program)
+    narrow = Engine(model.program, "ste-bfloat16")
     low, high = engine.bounds
     epsilon = 8 / 255 * (high - low)
     x = engine.space.snap(model.images(UserData(_random(model, IMAGES))))
@@ -75,6 +76,7 @@ def pgd() -> Line:
     early = PGD(steps=STEPS, step_size=epsilon / 30, early_exit=True, space=engine.space)
     tasks: dict[str, Callable[[], Any]] = {
         "engine": lambda: attack(engine, x, goal, epsilon=epsilon).adversarial,
+        "ste-bfloat16": lambda: attack(narrow, x, goal, epsilon=epsilon).adversarial,
         "early exit": lambda: early(engine, x, goal, epsilon=epsilon),
     }
     for form, memory in FORMATS.items():

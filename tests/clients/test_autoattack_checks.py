@@ -41,7 +41,7 @@ def functions_called(engine: Engine, images: torch.Tensor) -> Counter[str]:
     return names
 
 
-@pytest.mark.parametrize("mode", ["ste", "ste-unclamped", "finite-difference"])
+@pytest.mark.parametrize("mode", ["ste", "ste-bfloat16", "ste-unclamped", "finite-difference"])
 @pytest.mark.parametrize("differentiable", [False, True])
 def test_no_gradient_function_runs_during_forward(
     target: Target, mode: Any, differentiable: bool

@@ -288,7 +288,9 @@ def test_rounding_just_outside_the_box_is_forgiven(engine: Engine) -> None:
 
 
 def test_an_unknown_gradient_mode_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'exact'.*ste, ste-unclamped, finite-difference"):
+    with pytest.raises(
+        InputError, match=r"'exact'.*ste, ste-bfloat16, ste-unclamped, finite-difference"
+    ):
         Engine(small_program(), gradient="exact")
 
 

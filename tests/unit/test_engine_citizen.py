@@ -78,7 +78,7 @@ def test_a_clamping_engine_saturates_whatever_float64_holds(size: float, bits: i
     assert codes.tolist() == ((signs > 0).long() * (2**bits - 1)).permute(0, 2, 3, 1).tolist()
 
 
-@pytest.mark.parametrize("mode", ["ste", "ste-unclamped", "finite-difference"])
+@pytest.mark.parametrize("mode", ["ste", "ste-bfloat16", "ste-unclamped", "finite-difference"])
 def test_a_clamp_passes_the_gradient_straight_through(
     program: Program, images: Tensor, mode: Any
 ) -> None:

@@ -95,7 +95,7 @@ def test_open_gates_give_the_chain_rule_of_the_decoded_weights(mode: Any) -> Non
     assert_chain_rule(found, SEED)
 
 
-@pytest.mark.parametrize("mode", ["ste", "ste-unclamped", "finite-difference"])
+@pytest.mark.parametrize("mode", ["ste", "ste-bfloat16", "ste-unclamped", "finite-difference"])
 def test_closed_gates_give_a_gradient_of_exactly_zero(mode: Any) -> None:
     found = pulled_back(Engine(two_layers(CLOSED), gradient=mode), IMAGES, SEED)
     assert torch.equal(found, torch.zeros_like(IMAGES))

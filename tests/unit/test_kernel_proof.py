@@ -219,7 +219,7 @@ def test_a_batch_through_thin_maps_is_answered_as_its_images_alone(
 @pytest.mark.parametrize("image", range(5))
 def test_a_wrong_input_gradient_of_any_image_is_named_and_replaced(image: int) -> None:
     layer = layer_of(source=(6, 9, 8))
-    weight = input_gradient._packed(layer, np.ones(layer.n_out), True)
+    weight = input_gradient._packed(layer, layer.virtual_weights.astype(np.float32))
     flow = np.random.default_rng(0).standard_normal((5, 9, 8, 5), np.float32)
     right = _by_library(layer, weight, flow)
 
