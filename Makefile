@@ -13,8 +13,10 @@ READERS := $(VENV)/.installed-import
 PROVERS := $(VENV)/.installed-formal
 SYNTH   := $(VENV)/.installed-synth
 STUDIES := $(VENV)/.installed-paper
-# Tests run side by side, a thread each; what is about threads sets its own number.
-PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal
+# Tests run side by side, a thread each; what is about threads sets its own number. They start
+# hundreds of processes, each of which would compile all modules again where a shell forbids to keep
+# the bytecode.
+PYTEST  = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal
 # Where tests are marked clients; folders of nothing but marked tests need not even be imported.
 CLIENTS := tests/clients tests/test_pages.py
 ELSEWHERE := --ignore=tests/clients --ignore=tests/formal
