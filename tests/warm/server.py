@@ -24,8 +24,8 @@ from typing import Any, NoReturn
 #: What commands import of other people. None of it may leave a thread behind.
 LIBRARIES = (
     "click", "jinja2", "matplotlib.backends.backend_agg", "matplotlib.figure", "numba", "numpy",
-    "platformdirs", "pydantic.main", "rich.console", "rich.progress", "rich.table", "safetensors.torch",
-    "torch", "torch.nn.functional",
+    "platformdirs", "pydantic.main", "rich.console", "rich.progress", "rich.table",
+    "safetensors.torch", "torch", "torch.nn.functional",
 )  # fmt: skip
 #: Variables that Python or a library reads as it starts: those of a command must be the server's.
 READ_AT_START = (
