@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -48,6 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     long = {item.path for item in items if any(map(item.get_closest_marker, LONG))}
     long |= {item.path for item in items if item.path.parent.name == "property"}
     items.sort(key=lambda item: (item.path.parent != HERE, item.path not in long))
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests are there to stay: nobody who looks for garbage need look through them.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
