@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -16,6 +17,8 @@ from tests import examples
 from tests.warm import start
 
 HERE = Path(__file__).parent
+#: Marks of tests that may take long.
+LONG = ("slow", "rtl", "formal", "clients")
 
 # Before any test is imported: all settings build on the profile of that moment.
 examples.use("same")
@@ -38,12 +41,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Documents first: their tests are the longest, and nothing is left to do beside the last one.
+    """Documents first, then files with long tests: what is left beside the last test is short.
 
     xdist gives each worker a part of the list and takes from the ends of parts, so that one worker
-    has all of them, and what they share is made once.
+    has all documents, and what they share is made once.
     """
-    items.sort(key=lambda item: item.path.parent != HERE)
+    long = {item.path for item in items if any(map(item.get_closest_marker, LONG))}
+    long |= {item.path for item in items if item.path.parent.name == "property"}
+    items.sort(key=lambda item: (item.path.parent != HERE, item.path not in long))
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests are there to stay: nobody who looks for garbage need look through them.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -88,6 +88,7 @@ def test_without_a_package_of_that_name_there_is_none(tmp_path: Path) -> None:
     run(tmp_path, ROOT, command=("-c", code))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("installed", ["editable", "checkout"])
 def test_pytest_in_a_project_sees_its_folders(tmp_path: Path, installed: str) -> None:
     folder = users(tmp_path / "mine", packages=True)
@@ -96,6 +97,7 @@ def test_pytest_in_a_project_sees_its_folders(tmp_path: Path, installed: str) ->
     run(folder, *([ROOT] if installed == "checkout" else []), command=command)
 
 
+@pytest.mark.slow
 def test_a_checkout_on_the_path_knows_its_version(tmp_path: Path) -> None:
     code = "import hwsim; from hwsim.networks.open import versions as v; assert v()['hwsim']"
     run(tmp_path, ROOT, command=("-c", code))

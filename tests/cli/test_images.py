@@ -66,6 +66,7 @@ def test_an_image_of_another_width_is_refused(run: Run, image: Path) -> None:
         assert "8-bit weights, not 4" in run(*reader, image, "--bits", "4").line
 
 
+@pytest.mark.slow
 def test_an_image_without_its_float_network_runs_alone_and_is_not_compared(
     run: Run, copy: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_an_image_without_a_float_network_runs_and_says_so(
     assert "names no data set: give images with --data" in run("run", "net.hne").line
 
 
+@pytest.mark.slow
 def test_attack_takes_file_and_data_and_the_note_is_in_the_result(
     run: Run, place: Path, net: str, unlabelled: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_an_attacked_image_has_its_own_arithmetic_for_a_float_network(
     )
 
 
+@pytest.mark.slow
 def test_epsilon_is_in_units_of_the_input_and_the_codes_are_shown(
     run: Run, place: Path, net: str, images: np.ndarray
 ) -> None:

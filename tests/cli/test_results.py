@@ -66,6 +66,7 @@ def check_shape(result: dict[str, Any], samples: int, epsilons: list[float]) -> 
     assert all(type(bits) is int and bits > 0 for bits in result["memory_bits"].values())
 
 
+@pytest.mark.slow
 def test_an_attack_prints_its_result_and_leaves_json_picture_and_page(
     run: Run, place: Path
 ) -> None:

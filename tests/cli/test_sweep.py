@@ -54,6 +54,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_point_counts_what_hwsim_attack_counts(run: Run) -> None:
     own = ("--data", "x.npz", "--samples", "12", "--eps", "0.1,0.3", "--bits", "6")
     assert (
@@ -93,6 +94,7 @@ def test_networks_widths_options_and_budgets_are_all_combined(run: Run) -> None:
     assert "bim on net, wide" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_was_computed_is_kept_and_more_computes_only_what_is_new(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

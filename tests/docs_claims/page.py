@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from tests.docs_claims import prose
 from tools.tables.blocks import ROOT
@@ -64,7 +64,21 @@ class Page:
 
 def _places(words: str, text: str) -> list[tuple[int, int]]:
     """Where a page says so, however its lines are broken and whatever begins a sentence."""
+    pattern, found = _pattern(words), []
+    # A pattern that may not stand behind a letter is tried at every place: here only at good ones.
+    low, first = text.lower(), words.split()[0].lower()
+    begin = low.find(first)
+    while begin >= 0:
+        place = pattern.match(text, begin)
+        if place:
+            found.append(place.span())
+        begin = low.find(first, place.end() if place else begin + 1)
+    return found
+
+
+@cache
+def _pattern(words: str) -> re.Pattern[str]:
     pattern = r"\s+".join(re.escape(word) for word in words.split())
     pattern = rf"(?<![\w.]){pattern}" if words[0].isalnum() else pattern
     pattern = rf"{pattern}(?!\w)" if words[-1].isalnum() else pattern
-    return [found.span() for found in re.finditer(pattern, text, re.IGNORECASE)]
+    return re.compile(pattern, re.IGNORECASE)

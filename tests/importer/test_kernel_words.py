@@ -20,7 +20,13 @@ from tests.importer import tflite_files as files
 
 #: The column of a kernel.
 COLUMNS: dict[Kernel, str] = {"twice-up": "LiteRT built-in", "twice-away": "LiteRT reference"}
-TRAINED = ["pretrainedResnet_quant", "kws_ref_model", "vww_96_int8", "ad01_int8"]
+#: Those with the most multiplications are slow.
+LARGE = ["pretrainedResnet_quant", "kws_ref_model"]
+TRAINED = [
+    *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE),
+    "vww_96_int8",
+    "ad01_int8",
+]
 kernels = pytest.mark.parametrize("kernel", COLUMNS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from tests.property.faults import faults, overflows
 from tests.property.networks import EXAMPLES, Case, cases
 
 
+@pytest.mark.slow
 @settings(max_examples=3 * EXAMPLES, deadline=None)
 @given(cases(), st.data())
 def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
@@ -35,6 +37,7 @@ def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
         assert tape.logits[n].tolist() == [value[0][0] for value in outcomes[-1].output]
 
 
+@pytest.mark.slow
 @settings(max_examples=2 * EXAMPLES, deadline=None)
 @given(cases(), st.data())
 def test_trials_answer_what_an_engine_with_the_faults_answers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hwsim.fpga import synthesis
@@ -12,17 +14,20 @@ from hwsim.numbers.config import load_config
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 
 
-@pytest.fixture(autouse=True)
-def _tools() -> None:
+CONFIG = load_config("tiny")
+
+
+@pytest.fixture(scope="module")
+def cost() -> dict[str, Any]:
+    """Module -> its cells: one synthesis, of which each test asks something else."""
     try:
         fpga.tool("yosys")
     except SynthesisError:
         pytest.skip("make synth installs Yosys")
+    return synthesis.synthesize(CONFIG, lambda stage, seconds: None).by_module()
 
 
-def test_memories_become_block_ram_and_multipliers_dsps() -> None:
-    found = synthesis.synthesize(load_config("tiny"), lambda stage, seconds: None)
-    cost = found.by_module()
+def test_memories_become_block_ram_and_multipliers_dsps(cost: dict[str, Any]) -> None:
     # A product of each cell, two of each post lane; nothing but RAM in a RAM.
     assert cost["hne_mac_row"]["dsps"] == 4
     assert cost["hne_post_lane"]["dsps"] == 4
@@ -30,10 +35,8 @@ def test_memories_become_block_ram_and_multipliers_dsps() -> None:
     assert cost["hne_ram"]["luts"] == cost["hne_ram"]["flip_flops"] == 0
 
 
-def test_the_bits_of_the_memories_are_those_of_the_configuration() -> None:
-    config = load_config("tiny")
-    found = synthesis.synthesize(config, lambda stage, seconds: None)
+def test_the_bits_of_the_memories_are_those_of_the_configuration(cost: dict[str, Any]) -> None:
     # Scale, bias, logit, probability of each channel; the program.
-    channel = (6 + config.mult_w) + (config.acc_w + config.mult_w) + config.acc_w + 17
-    others = config.chan_depth * channel + 16 * config.prog_depth * 32
-    assert found.by_module()["hne_ram"]["memory_bits"] == synthesis.memory_bits(config) + others
+    channel = (6 + CONFIG.mult_w) + (CONFIG.acc_w + CONFIG.mult_w) + CONFIG.acc_w + 17
+    others = CONFIG.chan_depth * channel + 16 * CONFIG.prog_depth * 32
+    assert cost["hne_ram"]["memory_bits"] == synthesis.memory_bits(CONFIG) + others

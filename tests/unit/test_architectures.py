@@ -51,8 +51,11 @@ def randomized(name: str) -> nn.Module:
 
 @pytest.mark.parametrize(
     ("name", "config"),
-    [(name, "wide") for name in CIFAR]
-    + [(name, "default") for name in CIFAR if not name.endswith("-h16")],
+    [
+        pytest.param(name, config, marks=[pytest.mark.slow] * name.startswith("cifar-vgg16"))
+        for name in CIFAR
+        for config in ("wide", *["default"] * (not name.endswith("-h16")))
+    ],
 )
 def test_every_cifar_network_compiles_with_its_batch_norm(name: str, config: str) -> None:
     module = randomized(name)

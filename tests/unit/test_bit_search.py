@@ -72,6 +72,7 @@ def own_answers(victim: Victim) -> Objective:
 # --- trials -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_trial_answers_what_the_program_with_the_flip_answers() -> None:
     """Addresses of every bit among them: to other words, other layers' words, and to nothing."""
     victim = EngineVictim(program(), IMAGES, BOTH)

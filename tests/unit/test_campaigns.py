@@ -210,6 +210,7 @@ def _cells(folder: Path) -> Any:
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))["cells"]
 
 
+@pytest.mark.slow
 def test_a_killed_campaign_goes_on_and_no_trial_is_lost_or_doubled(
     target: Target, ready: Bench, tmp_path: Path
 ) -> None:

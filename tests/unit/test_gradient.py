@@ -322,6 +322,7 @@ def test_ste_predicts_large_steps_of_the_hardware(trained: tuple[Network, Tensor
     assert agreement[-1] > 0.5
 
 
+@pytest.mark.slow
 def test_ste_of_the_engine_points_where_the_float_network_points(
     trained: tuple[Network, Tensor, Tensor],
 ) -> None:

@@ -109,6 +109,7 @@ def test_gradient_refuses_seeds_of_another_number_of_classes() -> None:
         reference.gradient(net(mac((1, 1, 1), [[1]])), column(1), [1, 2])
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(cases(largest=1))
 def test_gradient_is_linear_in_its_seed(case: Case) -> None:

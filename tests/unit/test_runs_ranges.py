@@ -113,6 +113,7 @@ def test_a_budget_is_told_in_whole_steps_of_the_input() -> None:
     assert budgets.axis(result) == budgets.AXIS["linf"]
 
 
+@pytest.mark.slow
 def test_the_audit_runs_on_vectors_of_another_range(
     network: Network, images: Dataset, tmp_path: Path
 ) -> None:

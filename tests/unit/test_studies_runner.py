@@ -174,7 +174,8 @@ def rows_in(path: Path) -> int:
         return 0
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_computed_twice(
     tmp_path: Path, jobs: int
 ) -> None:

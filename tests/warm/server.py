@@ -24,8 +24,8 @@ from typing import Any, NoReturn
 #: What commands import of other people. None of it may leave a thread behind.
 LIBRARIES = (
     "click", "jinja2", "matplotlib.backends.backend_agg", "matplotlib.figure", "numba", "numpy",
-    "platformdirs", "pydantic", "rich.console", "rich.progress", "rich.table", "safetensors.torch",
-    "torch", "torch.nn.functional",
+    "platformdirs", "pydantic.main", "rich.console", "rich.progress", "rich.table",
+    "safetensors.torch", "torch", "torch.nn.functional",
 )  # fmt: skip
 #: Variables that Python or a library reads as it starts: those of a command must be the server's.
 READ_AT_START = (
@@ -143,6 +143,10 @@ def main() -> None:
     script = os.readlink(os.path.join(folder, "fresh"))
     for name in LIBRARIES:
         importlib.import_module(name)
+    # What numba knows of NumPy it loads as it compiles, or finds, the first function of a process.
+    target = importlib.import_module("numba.core.registry").cpu_target
+    target.typing_context.refresh()
+    target.target_context.refresh()
     ours = [name for name in sys.modules if name.partition(".")[0] in ("hwsim", "tests")]
     assert not ours, "what is ours is imported by each command"
     assert threading.active_count() == 1

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hwsim.cost.timing import analyze
 from hwsim.files import markdown
 from hwsim.networks.open import open_program
 from hwsim.numbers.ecc import ECC, check_bits
+from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files
 
 NETWORK, CONFIG = "mnist-cnn-h16", "default"
 
 
+@cache
+def _program() -> Program:
+    return open_program(NETWORK, CONFIG)
+
+
 def words() -> str:
     """Bits of a word of each memory, and its check bits."""
-    program = open_program(NETWORK, CONFIG)
+    program = _program()
     rows = [
         [f"`{name}`", str(file.width), *(str(check_bits(ecc, file.width)) for ecc in ECC[1:])]
         for name, file in memory_files(program).items()
@@ -25,7 +33,7 @@ def words() -> str:
 
 def costs() -> str:
     """Bits of weights and indices, energy and cycles of one inference."""
-    program, rows, first = open_program(NETWORK, CONFIG), [], 0.0
+    program, rows, first = _program(), [], 0.0
     for ecc in ECC:
         report = analyze(program.replace(config=program.config.replace(ecc=ecc)))
         bits, energy = report.allocated_bits, report.energy.nj

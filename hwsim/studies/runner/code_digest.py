@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,8 +62,8 @@ def reached(function: str, find: Find | None = None) -> dict[tuple[str, str], st
         assert source is not None
         # What a module does when it is imported belongs to everything that is taken from it.
         statements = [*source.definitions[home[1]], *source.effects]
-        found[home] = "\n".join(ast.unparse(_Plain().visit(_copy(one))) for one in statements)
         waiting += modules.used(home[0], statements)
+        found[home] = "\n".join(one.text for one in statements)
     return found
 
 
@@ -72,15 +72,49 @@ def covered(module: str) -> bool:
     return any(module == one or module.startswith(f"{one}.") for one in COVERED)
 
 
-@dataclass
-class _Source:
-    """definitions: top-level statements by the name they define. imports: local name -> (module,
-    name there or None for the module itself). effects: statements that define nothing.
+#: Local name -> (module, name there or None for the module itself).
+Imports = dict[str, tuple[str, str | None]]
+
+
+class _Statement:
+    """A statement of a module, read once: effects belong to every definition of their module.
+
+    imports: those inside it. names: what it mentions, (name, attribute or None). paths: (module,
+    name) of definitions named by their path.
     """
 
-    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    effects: list[ast.stmt] = field(default_factory=list)
+    def __init__(self, tree: ast.stmt) -> None:
+        self._tree: ast.stmt | None = tree
+        self.imports: Imports = {}
+        self.names: set[tuple[str, str | None]] = set()
+        self.paths: set[tuple[str, str]] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self.imports |= _imported(node)
+            elif isinstance(node, ast.Name):
+                self.names.add((node.id, None))
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                self.names.add((node.value.id, node.attr))
+            elif isinstance(node, ast.Constant) and (match := _path(node)):
+                self.paths.add((match[1], match[2]))
+
+    @cached_property
+    def text(self) -> str:
+        """Without paths and docstrings."""
+        tree, self._tree = self._tree, None  # which is another after the visit
+        assert tree is not None
+        return ast.unparse(_Plain().visit(tree))
+
+
+@dataclass
+class _Source:
+    """definitions: top-level statements by the name they define. effects: statements that define
+    nothing.
+    """
+
+    definitions: dict[str, list[_Statement]] = field(default_factory=dict)
+    imports: Imports = field(default_factory=dict)
+    effects: list[_Statement] = field(default_factory=list)
 
 
 class _Modules:
@@ -108,27 +142,23 @@ class _Modules:
             return None if inside is None else self.definition(origin, inside)
         return None
 
-    def used(self, module: str, statements: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    def used(self, module: str, statements: list[_Statement]) -> Iterator[tuple[str, str]]:
         """(module, name) of what statements of ``module`` mention; some may define nothing."""
         source = self.known(module)
         assert source is not None
-        nodes = [node for one in statements for node in ast.walk(one)]
         local = dict(source.imports)
-        for node in nodes:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                local |= _imported(node)
-        for node in nodes:
-            if isinstance(node, ast.Name):
-                yield module, node.id
-                origin, inside = local.get(node.id, ("", None))
-                if inside is not None:
-                    yield origin, inside
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id in local:
-                    origin, inside = local[node.value.id]
-                    yield origin if inside is None else f"{origin}.{inside}", node.attr
-            elif isinstance(node, ast.Constant) and (match := _path(node)):
-                yield match[1], match[2]
+        for one in statements:
+            local |= one.imports
+        for one in statements:
+            yield from one.paths
+            for name, attribute in one.names:
+                origin, inside = local.get(name, ("", None))
+                if attribute is None:
+                    yield module, name
+                    if inside is not None:
+                        yield origin, inside
+                elif origin:
+                    yield origin if inside is None else f"{origin}.{inside}", attribute
 
 
 def _read(tree: ast.Module) -> _Source:
@@ -137,10 +167,11 @@ def _read(tree: ast.Module) -> _Source:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             source.imports |= _imported(statement)
         elif names := list(_defined(statement)):
+            read = _Statement(statement)
             for name in names:
-                source.definitions.setdefault(name, []).append(statement)
+                source.definitions.setdefault(name, []).append(read)
         elif not _says_nothing(statement):
-            source.effects.append(statement)
+            source.effects.append(_Statement(statement))
     return source
 
 
@@ -156,7 +187,7 @@ def _unguarded(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str | None]]:
+def _imported(node: ast.Import | ast.ImportFrom) -> Imports:
     if isinstance(node, ast.Import):
         return {a.asname or a.name: (a.name, None) for a in node.names}
     return {a.asname or a.name: (node.module or "", a.name) for a in node.names}
@@ -179,11 +210,6 @@ def _says_nothing(statement: ast.stmt) -> bool:
 
 def _path(node: ast.Constant) -> re.Match[str] | None:
     return _PATH.fullmatch(node.value) if isinstance(node.value, str) else None
-
-
-def _copy(statement: ast.stmt) -> ast.stmt:
-    (copy,) = ast.parse(ast.unparse(statement)).body
-    return copy
 
 
 class _Plain(ast.NodeTransformer):
