@@ -132,7 +132,7 @@ class _TrialRun:
     def answers(self) -> TrialAnswers:
         trials = self._trials
         for stage in trials.datapath.stages:
-            faulty = FaultyStage.of(trials, stage, self._memory)
+            faulty = FaultyStage.of(trials, stage, self._memory, len(self.rows))
             if stage.last:
                 return self._logits(stage, faulty)
             touched = [place.map in self.moved for place in stage.sources]
