@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hwsim.engine.kernels import Kernel
+from hwsim.engine.requantizing import requantize, requantize_wrapping
 from hwsim.engine.stages import Stage
 from hwsim.engine.sums import Sums
 from hwsim.numbers.config import EngineConfig
@@ -154,11 +155,14 @@ class Changed:
         assert layer is not None
         self._config = config
         moved = weights.reshape(-1)[at].astype(np.int64)
-        self._delta = Delta(layer, at, moved - layer.virtual_weights.reshape(-1)[at])
+        delta = Delta(layer, at, moved - layer.virtual_weights.reshape(-1)[at])
+        self._delta, self._act_max = delta, config.act_max
         self._layer = with_weights(layer, weights)
         #: Whether sums may leave their widths now.
         self.wraps = not cannot_wrap(config, self._layer)
         self.stage = clean.with_layer(self._layer, config, self.wraps)
+        assert self.stage.post is not None
+        self._post = self.stage.post.of(delta.rows, self._layer.accumulator_bound(config.act_max))
 
     @property
     def possible(self) -> bool:
@@ -167,7 +171,22 @@ class Changed:
 
     def sums(self, maps: NDArray[Any], clean: NDArray[Any]) -> NDArray[Any]:
         """Exact sums (N, OH, OW, n_out) of maps (N, H, W, C), from those of the clean weights."""
-        return self._delta.added(maps, clean, self._config.act_max)
+        return self._delta.added(maps, clean, self._act_max)
+
+    def output(self, maps: NDArray[Any], clean: NDArray[Any], before: NDArray[Any]) -> NDArray[Any]:
+        """What a stage but the last writes, where sums and output before the change are known."""
+        delta, config = self._delta, self._config
+        kind = delta.kind(self._act_max)
+        sums = np.ascontiguousarray(clean[..., delta.rows]).astype(kind)
+        delta.add(maps, sums, np.arange(len(delta.rows)))
+        codes = np.empty((*before.shape[:3], len(delta.rows)), before.dtype)
+        if self.wraps:
+            requantize_wrapping(config, self._post, [sums], codes, None)
+        else:
+            requantize(self.stage, self._post, sums, codes, None)
+        out = before.copy()
+        out[..., delta.rows] = codes
+        return out
 
     def kept(self, trusted: frozenset[Kernel]) -> Stage:
         """The changed stage with kernels of its own, for whoever goes on with it."""

@@ -227,6 +227,11 @@ class Datapath:
             sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
             if index in changes:
                 change = changes[index]
+                if index == first and not stage.last:
+                    before = chunk.output(stage)
+                    out = change.output(sources[0], chunk.sums[index], before)
+                    self._write(stage, out, maps)
+                    continue
                 assert stage.sums is not None
                 clean = chunk.sums[index] if index == first else stage.sums(sources[0])
                 sums, stage = change.sums(sources[0], clean), change.stage

@@ -132,7 +132,8 @@ class EngineVictim(Victim):
         seed = objective.slope(self.logits())
         # Confident answers leave tiny slopes; float32 holds more of them at the size of 1.
         size = float(np.abs(seed).max()) or 1.0
-        found = gradients(self._backward, self.tape, torch.from_numpy(seed / size))
+        seeds = torch.from_numpy(seed / size)
+        found = gradients(self._backward, self.tape, seeds, rest=False)
         return {
             number: weights.double().numpy() * layer.weight_scale[:, None] * size
             for (number, layer), weights in zip(
