@@ -51,7 +51,7 @@ def many() -> Line:
     mine = found["ours"] / FEW
     return Line(
         "fault-many-mnist-h16", 1 / mine, 1 / found["peer"], "trials/s", found["peer"] / mine,
-        PEER, ">= 1", f"{IMAGES} images a trial; about {SIGNS} faults of ours, as many signs there",
+        PEER, ">= 10", f"{IMAGES} images, about {SIGNS} faults a trial; of the peer, signs",
     )  # fmt: skip
 
 

@@ -127,7 +127,8 @@ def test_pools_of_vectors_are_those_of_the_oracle_at_every_width(
     program = net(conv, pooled, total(pooled.out_shape), act_w=act_w)
     datapath = Datapath(program, frozenset(trusted))
     stage = datapath.stages[0]
-    assert stage.post is not None and pools_vectors(stage, stage.post, LANES)
+    assert stage.post is not None
+    assert pools_vectors(stage, stage.post, LANES)
     images = noise.integers(0, 2**act_w, (3, 1, 6, 6))
     found = datapath.run(images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)).logits
     assert found.tolist() == [list(reference.run(program, image).logits) for image in images]
