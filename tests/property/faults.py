@@ -62,9 +62,11 @@ def crowds(draw: Draw, program: Program, most: int = 300) -> list[Fault]:
     found = []
     for _ in range(count):
         file = files[noise.integers(len(files))]
-        place = (int(noise.integers(size)) for size in (file.lines, file.fields, file.width))
+        line, field, bit = (
+            int(noise.integers(size)) for size in (file.lines, file.fields, file.width)
+        )
         kind = _KINDS[noise.integers(len(_KINDS))]
-        found.append(Fault(file.name.removesuffix(".mem"), *place, kind))
+        found.append(Fault(file.name.removesuffix(".mem"), line, field, bit, kind))
     return found
 
 
