@@ -67,6 +67,22 @@ class Backward:
         on_layer(stage number, flow): sees ∂/∂(output before the clamp and pool) of each weighted
         layer, (N, OH, OW, out_c), last layer first; in steps as ``pulls.counted`` counts them.
         """
+        flows = self._down(seed, states, on_layer, True)
+        program = self.datapath.program
+        count = len(seed)
+        channels, height, width = program.input_shape
+        image = flows.get(0, np.zeros((count, height, width, channels), np.float32))
+        factor = np.float32(
+            Fraction(counted(program, float(program.input.scale))) / program.input.scale
+        )
+        return np.ascontiguousarray(image.transpose(0, 3, 1, 2) * factor)
+
+    def layers(self, seed: F32, states: list[Any], on_layer: OnLayer) -> None:
+        """For ``on_layer`` alone: as far down as to the layers that read nothing but the image."""
+        self._down(seed, states, on_layer, False)
+
+    def _down(self, seed: F32, states: list[Any], on_layer: OnLayer | None, image: bool) -> Maps:
+        """Through all stages; what flows into the image, if that is wanted."""
         flows: Maps = {}
         stages = self.datapath.stages
         for index in range(len(stages) - 1, -1, -1):
@@ -76,16 +92,11 @@ class Backward:
                 flow = self._unpost(stage, flow, states[index])
             if on_layer is not None and stage.mac is not None:
                 on_layer(index, flow)
+            if not image and not any(place.map for place in stage.sources):
+                continue
             for place, back in zip(stage.sources, pull(flow, states[index]), strict=True):
                 self._give(flows, place, back)
-        program = self.datapath.program
-        count = len(seed)
-        channels, height, width = program.input_shape
-        image = flows.get(0, np.zeros((count, height, width, channels), np.float32))
-        factor = np.float32(
-            Fraction(counted(program, float(program.input.scale))) / program.input.scale
-        )
-        return np.ascontiguousarray(image.transpose(0, 3, 1, 2) * factor)
+        return flows
 
     def _taken(self, flows: Maps, stage: Stage) -> F32:
         """The gradient at what a stage wrote; a map that nobody else wrote is done with."""

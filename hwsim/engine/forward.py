@@ -218,22 +218,50 @@ class Datapath:
         only what the weights add or take.
         """
         first = min(changes)
-        maps = {
-            number: found.copy() if number in self._patched else found
-            for number, found in chunk.maps.items()
-        }
+        maps = self._maps_of(chunk)
         for index in range(first, len(self.stages)):
             stage, sums = self.stages[index], None
             sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
+            if index == first and not stage.last:
+                out = changes[index].output(sources[0], chunk.sums[index], chunk.output(stage))
+                self._write(stage, out, maps)
+                continue
             if index in changes:
-                change = changes[index]
                 assert stage.sums is not None
                 clean = chunk.sums[index] if index == first else stage.sums(sources[0])
-                sums, stage = change.sums(sources[0], clean), change.stage
+                sums, stage = changes[index].sums(sources[0], clean), changes[index].stage
             if stage.last:
                 return self.logits(stage, sources[0], sums)
             self._write(stage, self._step(stage, sources, False, sums)[0], maps)
         raise AssertionError("a checked program ends in its output layer")
+
+    def behind(self, chunk: Chunk, first: int, sums: NDArray[Any]) -> Chunk:
+        """What a run of this datapath leaves behind, states, maps and sums, of images again.
+
+        chunk: of a run of one that had the same stages in front of ``first``. sums: those of that
+        one, which has weights.
+        """
+        maps, states = self._maps_of(chunk), chunk.states[:first]
+        found = {index: one for index, one in chunk.sums.items() if index < first} | {first: sums}
+        for index in range(first, len(self.stages)):
+            stage, given = self.stages[index], None
+            sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
+            if stage.sums is not None:
+                given = found[index] = found[index] if index == first else stage.sums(sources[0])
+            if stage.last:
+                logits = self.logits(stage, sources[0], given)
+                return Chunk(chunk.piece, logits, [*states, None], maps, found)
+            out, state = self._step(stage, sources, True, given)
+            self._write(stage, out, maps)
+            states.append(state)
+        raise AssertionError("a checked program ends in its output layer")
+
+    def _maps_of(self, chunk: Chunk) -> Maps:
+        """Its maps, to be written again from any stage on."""
+        return {
+            number: found.copy() if number in self._patched else found
+            for number, found in chunk.maps.items()
+        }
 
     @cached_property
     def _patched(self) -> frozenset[int]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hwsim.engine.stages import Post, Stage
 from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.vectors import LANES
 from hwsim.units import post as post_unit
 from hwsim.units import post_add, post_away, post_vectors, post_wrap
 
@@ -28,7 +29,8 @@ def requantize(
             out, marks,
         )  # fmt: skip
         return
-    if stage.pool is None and sums.dtype in NARROW and out.dtype == np.uint8:
+    narrow = sums.dtype in NARROW
+    if stage.pool is None and narrow and out.dtype == np.uint8:
         acc, codes = sums.reshape(-1), out.reshape(-1)
         if state is None:
             post_vectors.requantize_bytes(acc, post.words, post.lo, post.hi, codes)
@@ -38,7 +40,7 @@ def requantize(
                 acc, post.words, post.lo, post.hi, codes, flat_state
             )
         return
-    if stage.pool is None and sums.dtype in NARROW:
+    if stage.pool is None and narrow:
         channels = out.shape[3]
         flat, target = sums.reshape(-1, channels), out.reshape(-1, channels)
         if state is None:
@@ -50,7 +52,7 @@ def requantize(
         )  # fmt: skip
         return
     bytes_out = out.dtype == np.uint8
-    if state is None and stage.pools_vectors and sums.dtype in NARROW and bytes_out:
+    if state is None and pools_vectors(stage, post, out.shape[3]) and narrow and bytes_out:
         post_vectors.requantize_pool_bytes(
             sums, post.words, post.lo, post.hi, stage.kernel, stage.stride, out
         )
@@ -63,6 +65,11 @@ def requantize(
     post_unit.requantize_pool_state(
         sums, m, b, s, post.threshold, post.lo, post.hi, stage.kernel, stage.stride, out, state
     )
+
+
+def pools_vectors(stage: Stage, post: Post, channels: int) -> bool:
+    """Whether the winners of a stage's windows may be found among vectors of so many channels."""
+    return stage.pool is not None and channels % LANES == 0 and not post.negative
 
 
 def add(

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.sums import Sums
 from hwsim.numbers.config import EngineConfig
-from hwsim.numbers.vectors import LANES
 from hwsim.program.layers import (
     AddLayer,
     AffineLayer,
@@ -61,11 +60,13 @@ class Post:
     away: int | None
     wraps: bool = False
 
-    def of(self, channels: NDArray[np.int64]) -> Post:
-        """The words of some channels, without those for vectors."""
+    def of(self, channels: NDArray[np.int64], bound: NDArray[Any]) -> Post:
+        """The words of some channels of a layer that is no addition; bound: as of ``post_of``."""
+        m, b, s = self.multiplier[channels], self.bias[channels], self.shift[channels]
+        limits = self.threshold[channels]
         return Post(
-            self.multiplier[channels], self.narrow[channels], self.bias[channels],
-            self.shift[channels], self.threshold[channels], self.lo, self.hi, self.negative, None,
+            m, self.narrow[channels], b, s, limits, self.lo, self.hi, bool((m < 0).any()),
+            None if self.wraps else words_of(m, b, s, limits, bound[channels]),
             self.away, self.wraps,
         )  # fmt: skip
 
@@ -124,14 +125,6 @@ class Stage:
     def stride(self) -> tuple[int, int]:
         return self.pool.window.stride if self.pool else ONE
 
-    @cached_property
-    def pools_vectors(self) -> bool:
-        """Whether the winners of its windows may be found among vectors of channels."""
-        post = self.post
-        if self.pool is None or post is None or self.out_shape[0] % LANES:
-            return False
-        return not post.negative
-
 
 def stages_of(program: Program, trusted: frozenset[Kernel]) -> list[Stage]:
     """The stages of a checked program, in execution order."""
@@ -184,8 +177,13 @@ def _fuses(
     )
 
 
-def post_of(layer: Layer, config: EngineConfig, wraps: bool = False) -> Post | None:
-    """The words of a layer, None of one without. wraps: no proof covers them."""
+def post_of(
+    layer: Layer, config: EngineConfig, wraps: bool = False, bound: NDArray[Any] | None = None
+) -> Post | None:
+    """The words of a layer, None of one without. wraps: no proof covers them.
+
+    bound: the largest |accumulator| of each output, where it is not that of the layer's weights.
+    """
     if isinstance(layer, PoolLayer | LutLayer):
         return None
     act_max = config.act_max
@@ -205,7 +203,8 @@ def post_of(layer: Layer, config: EngineConfig, wraps: bool = False) -> Post | N
     elif isinstance(layer, AddLayer):
         words = add_words_of(m, b, s, act_max)
     else:
-        words = words_of(m, b, s, thresholds, layer.accumulator_bound(act_max))
+        reach = layer.accumulator_bound(act_max) if bound is None else bound
+        words = words_of(m, b, s, thresholds, reach)
     return Post(
         m.astype(np.int64), m.astype(np.int32), b.astype(np.int64), s.astype(np.int64),
         thresholds, layer.lo, layer.hi, bool((m < 0).any()), words,

@@ -46,8 +46,12 @@ class Gradients:
     outputs: list[Tensor]
 
 
-def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True) -> Gradients:
+def gradients(
+    backward: Backward, tape: Tape, seed: Tensor, weights: bool = True, rest: bool = True
+) -> Gradients:
     """Gradients of Σ seed · logits of a batch; by the weights and outputs where asked for.
+
+    Without ``rest`` they are those by the weights alone, and cost no more than these.
 
     Parameters
     ----------
@@ -64,6 +68,8 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
     zeros = [program.numbers[stage.number][0].zero for stage in stages]
     units = [unit_of_flow(program, stage.layer) for stage in stages]
 
+    none = np.zeros((0, *program.input_shape), np.float32)
+
     def task(chunk: Chunk) -> Gradients:
         by_weight: list[Tensor] = []
         by_output: list[Tensor] = []
@@ -76,13 +82,16 @@ def gradients(backward: Backward, tape: Tape, seed: Tensor, weights: bool = True
             by_weight.append(
                 weight_gradient(layer, chunk.source(stages[stage]), flow, zeros[stage])
             )
-            by_output.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
+            if rest:
+                by_output.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
 
+        if not rest:
+            backward.layers(flow[chunk.piece], chunk.states, on_layer)
+            return Gradients(none, by_weight[::-1], [])
         images = backward.chunk(flow[chunk.piece], chunk.states, on_layer if weights else None)
         return Gradients(images, by_weight[::-1], by_output[::-1])
 
-    layers = backward.datapath.program.mac_layers if weights else ()
-    none = np.zeros((0, *backward.datapath.program.input_shape), np.float32)
+    layers = program.mac_layers if weights else ()
     zero = Gradients(
         none,
         [torch.zeros(layer.n_out, layer.fan_in, dtype=torch.float32) for layer in layers],
@@ -137,7 +146,9 @@ def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32, zero: int = 
         )
     factor = torch.from_numpy(slopes(layer).astype(np.float32))[:, None]
     # The activations as integers: their step goes into the slope.
-    activations = surround(layer, maps).astype(np.float32) - np.float32(zero)
+    activations = surround(layer, maps).astype(np.float32)
+    if zero:
+        activations -= np.float32(zero)
     layer = even(layer)
     what = f"weight gradient of {geometry(layer)}"
     if believed(what, flow.shape, lambda: _holds(layer, len(flow))):

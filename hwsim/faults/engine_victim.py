@@ -6,7 +6,8 @@ before, and the sums of the layer itself follow from them (``engine.changes``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.changes import Changed
-from hwsim.engine.forward import Tape
+from hwsim.engine.forward import Chunk, Tape
 from hwsim.engine.module import Engine
 from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.weight_gradient import gradients
@@ -58,6 +59,8 @@ class EngineVictim(Victim):
         self._datapath, self._backward = engine.datapath, engine.pullback
         self._stages = {stage.number: n for n, stage in enumerate(self._datapath.stages)}
         self._tape: Tape | None = None
+        #: What makes it of the one before the last flips, where there is one.
+        self._behind: Callable[[], Tape] | None = None
 
     def _parts_of(self, program: Program, memories: Sequence[str]) -> tuple[Part, ...]:
         config = program.config
@@ -96,11 +99,26 @@ class EngineVictim(Victim):
     @property
     def tape(self) -> Tape:
         """What the batch left behind with the words as they are."""
-        if self._tape is None:
+        if self._tape is None and self._behind is not None:
+            self._tape = self._behind()
+        elif self._tape is None:
             self._tape = self._datapath.run(
                 self._codes, states=True, kept_maps=True, kept_sums=True
             )
+        self._behind = None
         return self._tape
+
+    def _tape_behind(self, before: Tape, changes: Mapping[int, Changed]) -> Tape:
+        """The same from the tape before these changes: only stages behind the first are new."""
+        first = min(changes)
+        stage = before.datapath.stages[first]
+
+        def task(chunk: Chunk) -> Chunk:
+            sums = changes[first].sums(chunk.source(stage), chunk.sums[first])
+            return self._datapath.behind(chunk, first, sums)
+
+        chunks = before.each(task)
+        return Tape(self._datapath, chunks, np.concatenate([chunk.logits for chunk in chunks]))
 
     def logits(self) -> F64:
         return self._real(self.tape.logits)
@@ -132,7 +150,8 @@ class EngineVictim(Victim):
         seed = objective.slope(self.logits())
         # Confident answers leave tiny slopes; float32 holds more of them at the size of 1.
         size = float(np.abs(seed).max()) or 1.0
-        found = gradients(self._backward, self.tape, torch.from_numpy(seed / size))
+        seeds = torch.from_numpy(seed / size)
+        found = gradients(self._backward, self.tape, seeds, rest=False)
         return {
             number: weights.double().numpy() * layer.weight_scale[:, None] * size
             for (number, layer), weights in zip(
@@ -216,7 +235,8 @@ class EngineVictim(Victim):
         program = self._datapath.program.replace(layers=tuple(layers))
         self._datapath = self._datapath.with_stages(program, stages)
         self._backward = self._backward.of(self._datapath, stages)
-        self._tape = None
+        before, self._tape = self._tape, None
+        self._behind = None if before is None else partial(self._tape_behind, before, changes)
 
     def _injected(self, flips: Sequence[Flip]) -> Engine:
         """The long way: the engine of the program with everything in its memories."""

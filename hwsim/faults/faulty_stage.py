@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.requantizing import requantize_wrapping
+from hwsim.engine.changes import I64, Delta, cheaper_again, picked, with_weights
+from hwsim.engine.requantizing import requantize, requantize_wrapping
+from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.stages import Post, Stage, post_of
-from hwsim.faults.deltas import I64, Delta
+from hwsim.engine.sums import Sums
 from hwsim.faults.layers import FaultyMemory
 from hwsim.faults.pieces import in_pieces
 from hwsim.numbers import fixedpoint
 from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer
+from hwsim.program.sums_proof import cannot_wrap
 from hwsim.units import pool as pool_unit
 from hwsim.units import post_wrap
 
 if TYPE_CHECKING:
     from hwsim.faults.trials import Trials
 
-#: Images whose accumulators are corrected at a time.
+#: Images whose accumulators are there at a time.
 SLAB = 256
 
 
@@ -43,13 +47,26 @@ class FaultyStage:
         self._trials, self._stage, self._layer, self._delta = trials, stage, layer, delta
         self._config, self._channels = trials.program.config, channels
         self.wrapped = (0, 0)
-        post = post_of(layer, self._config, wraps=True)
+        bound = delta.bound(self._config.act_max) if delta is not None else None
+        #: Whether sums may leave their widths; where not, there is nothing to count.
+        self._wraps = not cannot_wrap(self._config, layer, bound)
+        post = post_of(layer, self._config, self._wraps, bound)
         self._post = post
-        self._some = post if post is None or channels is None else post.of(channels)
+        self._some = post
+        if post is not None and channels is not None:
+            assert isinstance(layer, MacLayer)
+            if bound is None:
+                bound = layer.accumulator_bound(self._config.act_max)
+            self._some = post.of(channels, bound)
 
     @classmethod
-    def of(cls, trials: Trials, stage: Stage, memory: FaultyMemory) -> FaultyStage | None:
-        """None where no fault concerns the stage, or none changes anything."""
+    def of(
+        cls, trials: Trials, stage: Stage, memory: FaultyMemory, moved: int
+    ) -> FaultyStage | None:
+        """None where no fault concerns the stage, or none changes anything.
+
+        moved: images that come here otherwise than they did without faults.
+        """
         place = memory.read.places[stage.number]
         if not memory.concerns(stage.layer, place):
             return None
@@ -64,38 +81,40 @@ class FaultyStage:
                 channels = np.union1d(channels, delta.rows)
         if layer is clean and delta is None:
             return None
+        if delta is not None and cheaper_again(stage, delta, len(trials.images), moved):
+            channels = None
         return cls(trials, stage, layer, delta, channels)
 
     def diverging(self, rows: I64) -> tuple[I64, NDArray[Any]]:
         """(those of the images ``rows``, which came here as ever, whose output is another; it)."""
-        before = self._trials.output(self._stage)
+        before, channels = self._trials.output(self._stage), self._channels
         new, outs = [rows[:0]], [before[:0]]
         for start in range(0, len(rows), SLAB):
             some = rows[start : start + SLAB]
-            there = before[some]
             sources = self._trials.clean(self._stage, some)
-            if self._channels is None:
-                out = whole = self.output(sources)
+            if channels is None:
+                out = self.output(sources)
+                differs = (out != before[some]).any((1, 2, 3))
+                whole = out[differs]
             else:
-                assert self._some is not None
-                out, whole = self._finished([self._sums(some, sources[0])], self._some), there
-                there = there[..., self._channels]
-            differs = (out != there).any((1, 2, 3))
-            whole = whole[differs]
-            if self._channels is not None:
-                whole[..., self._channels] = out[differs]
+                out = self._finished([self._sums(some, sources[0])])
+                there = before[some]
+                differs = (out != there[..., channels]).any((1, 2, 3))
+                whole = there[differs]
+                whole[..., channels] = out[differs]
             new.append(some[differs])
             outs.append(whole)
         return np.concatenate(new), np.concatenate(outs)
 
-    def _sums(self, rows: I64, source: NDArray[Any]) -> I64:
+    def _sums(self, rows: I64, source: NDArray[Any]) -> NDArray[Any]:
         """Accumulators (N, OH, OW, channels) of images that came here as ever."""
         assert self._channels is not None
-        clean = self._trials.sums(self._stage)[self._channels][:, rows]
-        sums = np.ascontiguousarray(clean.transpose(1, 2, 3, 0), np.int64)
-        if self._delta is not None:
-            at = np.asarray(np.searchsorted(self._channels, self._delta.rows), np.int64)
-            self._delta.add(source, at, sums)
+        clean, delta = self._trials.sums(self._stage), self._delta
+        kind = clean.dtype if delta is None else delta.kind(self._config.act_max)
+        sums = picked(clean, self._channels, rows, kind)
+        if delta is not None:
+            at = np.asarray(np.searchsorted(self._channels, delta.rows), np.int64)
+            delta.add(source, sums, at)
         return sums
 
     def output(self, sources: list[NDArray[Any]]) -> NDArray[Any]:
@@ -105,17 +124,32 @@ class FaultyStage:
             table = layer.table.astype(self._trials.datapath.map_dtype)
             found: NDArray[Any] = table[sources[0]]
             return found
-        assert self._post is not None
         if isinstance(layer, AddLayer):
-            return self._finished(sources, self._post)
-        return self._finished([self._all_sums(sources[0])], self._post)
+            return self._finished(sources, every=True)
+        slabs = range(0, max(1, len(sources[0])), SLAB)
+        outs = [
+            self._finished([self._all_sums(sources[0][n : n + SLAB])], every=True) for n in slabs
+        ]
+        return np.concatenate(outs)
 
-    def _all_sums(self, source: NDArray[Any]) -> I64:
+    def _all_sums(self, source: NDArray[Any]) -> NDArray[Any]:
+        if not len(source):  # on none no kernel can be proved
+            channels, height, width = self._layer.out_shape
+            return np.zeros((0, height, width, channels), np.int32)
+        if self._again is not None:
+            return in_pieces(self._again, [source])
         sums = in_pieces(lambda one: self._trials.datapath.sums(self._stage, one), [source])
-        sums = sums.astype(np.int64)
-        if self._delta is not None:
-            self._delta.add(source, self._delta.rows, sums)
-        return sums
+        if self._delta is None:
+            return sums
+        return self._delta.added(source, sums, self._config.act_max)
+
+    @cached_property
+    def _again(self) -> Sums | None:
+        """What computes all accumulators with the changed weights; None where these are few."""
+        if self._delta is None or self._channels is not None:
+            return None
+        changed = with_weights(self._delta.layer, self._delta.weights())
+        return Sums(changed, self._config, trusted_kernels())
 
     def logits(self, source: NDArray[Any]) -> I64:
         """Of a last stage."""
@@ -132,14 +166,16 @@ class FaultyStage:
         found[:, self._channels] = self._logits(self._sums(rows, source), self._some)
         return found
 
-    def _logits(self, sums: I64, post: Post) -> I64:
+    def _logits(self, sums: NDArray[Any], post: Post) -> I64:
         """Of exact accumulators (N, 1, 1, C)."""
-        self._count([sums], post)
-        wide = sums[:, 0, 0] + post.bias
-        return fixedpoint.wrapped(wide, self._config.acc_w)
+        wide = sums.astype(np.int64)
+        self._count([wide], post)
+        return fixedpoint.wrapped(wide[:, 0, 0] + post.bias, self._config.acc_w)
 
     def _count(self, sources: list[NDArray[Any]], post: Post) -> None:
         """What wraps of sums, or of the two maps of an addition."""
+        if not self._wraps:
+            return
         m, b, spare = post.multiplier, post.bias, post_wrap.spare_bits(self._config)
         if len(sources) == 2:
             one, two = sources
@@ -148,16 +184,24 @@ class FaultyStage:
             more = post_wrap.overflows(sources[0].astype(np.int64), m, b, spare, self._stage.last)
         self.wrapped = self.wrapped[0] + more[0], self.wrapped[1] + more[1]
 
-    def _finished(self, sources: list[NDArray[Any]], post: Post) -> NDArray[Any]:
-        """Codes of exact accumulators, or of the two maps of an addition, pooled."""
+    def _finished(self, sources: list[NDArray[Any]], every: bool = False) -> NDArray[Any]:
+        """Codes of exact accumulators, or of the two maps of an addition, pooled.
+
+        every: of all outputs, not of ``channels`` only.
+        """
+        post, kind = self._post if every else self._some, self._trials.datapath.map_dtype
+        assert post is not None
+        count, channels = len(sources[0]), sources[0].shape[3]
+        pooled = np.empty((count, *self._stage.out_shape[1:], channels), kind)
+        if not self._wraps and len(sources) == 1:
+            requantize(self._stage, post, sources[0], pooled, None)
+            return pooled
         self._count(sources, post)
-        kind = self._trials.datapath.map_dtype
         codes = np.empty(sources[0].shape, kind)
         requantize_wrapping(self._config, post, sources, codes, None)
         pool = self._stage.pool
         if pool is None:
             return codes
-        shape = (len(codes), *pool.out_shape[1:], codes.shape[3])
-        out, winner = np.empty(shape, kind), np.empty(shape, np.uint8)
-        pool_unit.max_pool(codes, pool.window.kernel, pool.window.stride, (0, 0), out, winner)
-        return out
+        winner, window = np.empty(pooled.shape, np.uint8), pool.window
+        pool_unit.max_pool(codes, window.kernel, window.stride, (0, 0), pooled, winner)
+        return pooled

@@ -39,13 +39,19 @@ def held_words(reader: WordReader, before: Words, faults: Sequence[Fault]) -> Wo
     Raises InputError as ``inject``.
     """
     words: Words = {name: dict(found) for name, found in before.items()}
+    written: dict[tuple[str, int, int], int] = {}
     for fault in sorted(faults, key=lambda one: one.kind != "flip"):
         name = place_of(fault, reader)
         held, where = words.setdefault(name, {}), (fault.line, fault.field)
-        word = held.get(where)
-        held[where] = changed(reader(name, *where) if word is None else word, fault)
+        if where not in held:
+            # Kept: to look a word up is most of the work where faults are many.
+            written[name, fault.line, fault.field] = held[where] = reader.written(name, *where)
+        held[where] = changed(held[where], fault)
     for name, found in words.items():
-        words[name] = {at: word for at, word in found.items() if word != reader.written(name, *at)}
+        for where, word in list(found.items()):
+            known = (name, *where)
+            if word == (written[known] if known in written else reader.written(*known)):
+                del found[where]
     return {name: found for name, found in words.items() if found}
 
 

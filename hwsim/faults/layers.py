@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from bisect import bisect_left
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.numbers.fixedpoint import wrapped
 from hwsim.program.held import FaultyMacLayer, Words
 from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer, PoolLayer
 from hwsim.program.program import Placement, Program
 from hwsim.rom.memories import BIAS, INDEX, LUT, SCALE, WEIGHTS
-from hwsim.rom.words import WordReader, index_pair, signed
+from hwsim.rom.words import WordReader, index_pairs, signed
 
+I64 = NDArray[np.int64]
 #: Changed words of a layer up to which those who read them are looked for one by one.
 FEW = 16
 
@@ -91,29 +93,33 @@ class FaultyMemory:
     """
 
     def __init__(self, clean: Program, words: Words, read: WordReader | None = None) -> None:
-        self.config, self.words = clean.config, words
+        self.config = clean.config
         self.read = read or WordReader(clean)
         self._weights = words.get(WEIGHTS, {})
+        #: By name of the file: the words, by line.
+        self._words = {
+            name: sorted((*at, word) for at, word in held.items()) for name, held in words.items()
+        }
 
     def concerns(self, layer: Layer, place: Placement) -> bool:
         """Whether a word of the layer has changed, be it read or not."""
         if isinstance(layer, LutLayer):
             first, lines = place.table << self.config.act_w, 1 << self.config.act_w
-            return bool(_inside(self.words.get(LUT, {}), first, lines))
+            return bool(self._inside(LUT, first, lines))
         bases = (
             (WEIGHTS, place.weight_base, place.weight_lines),
             (INDEX, place.index_base, place.index_lines),
             (SCALE, place.channel_base, place.channels),
             (BIAS, place.channel_base, place.channels),
         )
-        return any(_inside(self.words.get(name, {}), *lines) for name, *lines in bases)
+        return any(self._inside(name, *lines) for name, *lines in bases)
 
     def channels(self, place: Placement) -> NDArray[np.int64]:
         """Outputs of a layer with weights whose scale or bias has changed, rising."""
         found = [
             line
             for name in (SCALE, BIAS)
-            for line, _, _ in _inside(self.words.get(name, {}), place.channel_base, place.channels)
+            for line, _, _ in self._inside(name, place.channel_base, place.channels)
         ]
         return np.unique(np.array(found, np.int64))
 
@@ -133,7 +139,7 @@ class FaultyMemory:
 
     def _lut(self, layer: LutLayer, place: Placement) -> LutLayer:
         first = place.table << self.config.act_w
-        found = _inside(self.words.get(LUT, {}), first, 1 << self.config.act_w)
+        found = self._inside(LUT, first, 1 << self.config.act_w)
         if not found:
             return layer
         table = layer.table.copy()
@@ -148,8 +154,8 @@ class FaultyMemory:
 
         Of an addition the second row is the one that is shifted, and the first one that has b.
         """
-        scales = _inside(self.words.get(SCALE, {}), place.channel_base, place.channels)
-        biases = _inside(self.words.get(BIAS, {}), place.channel_base, place.channels)
+        scales = self._inside(SCALE, place.channel_base, place.channels)
+        biases = self._inside(BIAS, place.channel_base, place.channels)
         adds = isinstance(layer, AddLayer)
         fields: dict[str, Any] = {}
         if scales:
@@ -173,12 +179,10 @@ class FaultyMemory:
         for at, word in self._own(layer, place):
             flat, negative = readers(at)
             found.add(flat, np.where(negative, signed(-word, wide), word))
-        for pair, word in self._pairs(layer, place):
-            address, negative_ = self._split(word)
-            value = self._anywhere(place, address)
-            found.add(
-                [pair[0] * layer.fan_in + pair[1]], signed(-value if negative_ else value, wide)
-            )
+        i, j, index = self._pairs(layer, place)
+        address, negative = self._split(index)
+        values = self._anywhere(place, address)
+        found.add(i * layer.fan_in + j, np.where(negative, wrapped(-values, wide), values))
         return found.against(layer.virtual_weights.reshape(-1))
 
     def _own(self, layer: MacLayer, place: Placement) -> list[tuple[int, int]]:
@@ -186,26 +190,24 @@ class FaultyMemory:
         banks = self.config.banks
         mine = [
             (line * banks + bank, signed(word, self.config.wgt_w))
-            for line, bank, word in _inside(self._weights, place.weight_base, place.weight_lines)
+            for line, bank, word in self._inside(WEIGHTS, place.weight_base, place.weight_lines)
         ]
         return [(at, word) for at, word in mine if at < layer.spec.real_weights]
 
-    def _pairs(self, layer: MacLayer, place: Placement) -> list[tuple[tuple[int, int], int]]:
-        """((i, j), word) of its indices with faults."""
-        indices = _inside(self.words.get(INDEX, {}), place.index_base, place.index_lines)
-        return [
-            (pair, word)
-            for line, row, word in indices
-            if (pair := index_pair(layer, self.config.rows, line, row)) is not None
-        ]
+    def _pairs(self, layer: MacLayer, place: Placement) -> tuple[I64, I64, I64]:
+        """i, j and word of its indices with faults."""
+        indices = self._inside(INDEX, place.index_base, place.index_lines)
+        line, row, word = np.array(indices, np.int64).reshape(-1, 3).T
+        (i, j), loaded = index_pairs(layer, self.config.rows, line, row)
+        return i[loaded], j[loaded], word[loaded]
 
-    def _split(self, word: int) -> tuple[int, bool]:
-        """Address and sign of an index."""
-        return word & ((1 << self.config.addr_w) - 1), bool(word >> self.config.addr_w)
+    def _split(self, word: I64) -> tuple[I64, NDArray[np.bool_]]:
+        """Addresses and signs of indices."""
+        return word & ((1 << self.config.addr_w) - 1), word >> self.config.addr_w != 0
 
     def _mac(self, layer: MacLayer, place: Placement) -> MacLayer:
-        mine, pairs = self._own(layer, place), self._pairs(layer, place)
-        if not mine and not pairs:
+        mine, (i, j, index) = self._own(layer, place), self._pairs(layer, place)
+        if not mine and not len(index):
             return layer
         weights = layer.weights
         if mine:
@@ -216,34 +218,35 @@ class FaultyMemory:
         changed = self.virtual(layer, place, Readers(layer, once=len(mine) <= FEW))
         decoded.reshape(-1)[changed.place] = changed.value
         address, negative = layer.hash_table
-        if pairs:
+        if len(index):
             address, negative = address.copy(), negative.copy()
-        for pair, word in pairs:
-            address[pair], negative[pair] = self._split(word)
+            address[i, j], negative[i, j] = self._split(index)
         known = {f.name: getattr(layer, f.name) for f in dataclasses.fields(MacLayer)}
         known["weights"] = weights
         return FaultyMacLayer(**known, address=address, negative=negative, decoded=decoded)
 
-    def _anywhere(self, place: Placement, address: int) -> int:
-        """The word that an address of a layer reads, be it the layer's or not.
+    def _anywhere(self, place: Placement, address: I64) -> I64:
+        """The words that addresses of a layer read, be they the layer's or not.
 
         Lines are counted in as many bits as the memory's need, so that they begin again behind the
         last. What nobody wrote and what no memory holds reads as 0.
         """
         banks, lines = self.config.banks, self.config.wgt_depth // self.config.banks
-        line, bank = divmod(address, banks)
+        line, bank = np.divmod(address, banks)
         line = (place.weight_base + line) % (1 << max(1, (lines - 1).bit_length()))
+        found = [self._word(*at) for at in zip(line.tolist(), bank.tolist(), strict=True)]
+        return wrapped(np.array(found, np.int64), self.config.wgt_w)
+
+    def _word(self, line: int, bank: int) -> int:
+        """What stands in the weight memory; 0 where nobody wrote."""
         word = self._weights.get((line, bank))
         if word is None and line < self.read.files[WEIGHTS].lines:
             word = self.read.written(WEIGHTS, line, bank)
-        return signed(word or 0, self.config.wgt_w)
+        return word or 0
 
-
-def _inside(
-    words: dict[tuple[int, int], int], first: int, count: int
-) -> list[tuple[int, int, int]]:
-    """(line from ``first`` on, field, word) of those within ``count`` lines."""
-    found: Iterable[tuple[int, int, int]] = (
-        (line - first, field, word) for (line, field), word in words.items()
-    )
-    return [one for one in found if 0 <= one[0] < count]
+    def _inside(self, name: str, first: int, count: int) -> list[tuple[int, int, int]]:
+        """(line from ``first`` on, field, word) of those within ``count`` lines of a file."""
+        found = self._words.get(name, [])
+        start = bisect_left(found, (first, 0, 0))
+        end = bisect_left(found, (first + count, 0, 0))
+        return [(line - first, field, word) for line, field, word in found[start:end]]

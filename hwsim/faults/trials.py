@@ -1,9 +1,10 @@
 """Many sets of faults in one program on the same images: only what each can reach is computed.
 
 Layers before the first fault are never run again. In a layer with faults the clean accumulators
-are corrected by what the changed weights add, for the outputs that they belong to. From there on
-only images go through the network whose maps are others than they were, until they are the same
-again. Exact: the answers are those of ``Engine(inject(program, faults))``.
+are corrected by what the changed weights add, for the outputs that they belong to, or where these
+are many all of them computed again. From there on only images go through the network whose maps
+are others than they were, until they are the same again. Exact: the answers are those of
+``Engine(inject(program, faults))``.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class _TrialRun:
     def answers(self) -> TrialAnswers:
         trials = self._trials
         for stage in trials.datapath.stages:
-            faulty = FaultyStage.of(trials, stage, self._memory)
+            faulty = FaultyStage.of(trials, stage, self._memory, len(self.rows))
             if stage.last:
                 return self._logits(stage, faulty)
             touched = [place.map in self.moved for place in stage.sources]

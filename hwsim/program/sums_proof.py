@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig
@@ -57,18 +58,23 @@ def _check_array(layer: Layer, name: str, count: int, low: int, high: int) -> No
             raise CompileError(f"{layer.name}: {name} holds {word}, outside {low} … {high}")
 
 
-def cannot_wrap(config: EngineConfig, layer: Layer) -> bool:
-    """Whether no sum of a layer can leave its width, whatever stands in its memories."""
+def cannot_wrap(config: EngineConfig, layer: Layer, bound: NDArray[np.int64] | None = None) -> bool:
+    """Whether no sum of a layer can leave its width, whatever stands in its memories.
+
+    bound: the largest |accumulator| of each output, where it is not that of the layer's weights.
+    """
     try:
         _check_post(config, layer)
-        check_bounds(config, layer)
+        check_bounds(config, layer, bound)
     except CompileError:
         return False
     return True
 
 
-def check_bounds(config: EngineConfig, layer: Layer) -> None:
-    """Raise CompileError where a sum of a layer could leave its width."""
+def check_bounds(
+    config: EngineConfig, layer: Layer, bound: NDArray[np.int64] | None = None
+) -> None:
+    """Raise CompileError where a sum of a layer could leave its width; bound: see above."""
     if isinstance(layer, PoolLayer | LutLayer):
         return
     if isinstance(layer, AddLayer):
@@ -76,8 +82,8 @@ def check_bounds(config: EngineConfig, layer: Layer) -> None:
         return
     acc_max = (1 << (config.acc_w - 1)) - 1
     post_max = (1 << (config.acc_w + config.mult_w - 1)) - 1
-    bound = layer.accumulator_bound(config.act_max).tolist()
-    rows = zip(bound, layer.multiplier.tolist(), layer.bias.tolist(), strict=True)
+    reaches = layer.accumulator_bound(config.act_max) if bound is None else bound
+    rows = zip(reaches.tolist(), layer.multiplier.tolist(), layer.bias.tolist(), strict=True)
     for neuron, (reach, m, b) in enumerate(rows):
         total = reach + abs(b) if layer.last else reach
         # Of the two that add up the larger is to blame.

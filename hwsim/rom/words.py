@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from typing import Any
 
 from hwsim.program.layers import LutLayer, MacLayer
 from hwsim.program.program import Placement, Program
@@ -19,6 +21,18 @@ class WordReader:
         self._config = program.config
         self.files = memory_files(self._clean)
         self.places = self._clean.placements()
+        self._owners = {name: self._lines_of(name) for name in MEMORIES}
+
+    def _lines_of(self, name: str) -> tuple[list[int], list[int]]:
+        """Where runs of lines of a file end, rising, and the layers that they are of."""
+        found: dict[int, int] = {}
+        layers = zip(self._clean.layers, self.places, strict=True)
+        for number, (layer, place) in enumerate(layers):
+            lines = _lines(name, layer, place, self._config.act_w)
+            if lines:
+                found.setdefault(lines.stop, number)
+        ends = sorted(found)
+        return ends, [found[end] for end in ends]
 
     def __call__(self, name: str, line: int, field: int) -> int:
         """The word of a file that exists, at a place that exists."""
@@ -36,10 +50,10 @@ class WordReader:
 
     def owner(self, name: str, line: int) -> int:
         """Number of the layer whose words stand in a line; of lut.mem, the first of them."""
-        for number, (layer, place) in enumerate(zip(self._clean.layers, self.places, strict=True)):
-            if line in _lines(name, layer, place, self._config.act_w):
-                return number
-        raise AssertionError(f"line {line} of {name} is nobody's")
+        ends, numbers = self._owners[name]
+        at = bisect_right(ends, line)
+        assert at < len(ends), f"line {line} of {name} is nobody's"
+        return numbers[at]
 
     def _of_layer(self, name: str, line: int, field: int) -> int:
         number = self.owner(name, line)
@@ -67,10 +81,16 @@ def index_pair(layer: MacLayer, rows: int, line: int, field: int) -> tuple[int, 
 
     line: counted from the layer's first one.
     """
+    (i, j), loaded = index_pairs(layer, rows, line, field)
+    return (int(i), int(j)) if loaded else None
+
+
+def index_pairs(layer: MacLayer, rows: int, line: Any, field: Any) -> tuple[tuple[Any, Any], Any]:
+    """The same of many: (i, j), and whether there is such a weight, otherwise i is no output."""
     tile, j = divmod(line, layer.fan_in)
     group, tile = divmod(tile, math.ceil(layer.group_out / rows))
     row = tile * rows + field
-    return (group * layer.group_out + row, j) if row < layer.group_out else None
+    return (group * layer.group_out + row, j), row < layer.group_out
 
 
 def _lines(name: str, layer: object, place: Placement, act_w: int) -> range:

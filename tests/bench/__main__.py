@@ -67,6 +67,7 @@ ALL = {
     "bfa-resnet20": flips.residual,
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
+    "fault-many-mnist-h16": faults.many,
     "rtl-one-core": rtl.one_core,
     "rtl-all-cores": rtl.all_cores,
 }

@@ -30,6 +30,8 @@ from tests.bench.measure import Line, seconds
 
 MODEL, IMAGES, FAULTS = "mnist-cnn-h16", 1000, 50
 PEER = "PyTorchFI 0.6.0, float"
+#: Of many faults a trial: upsets a bit, trials in turn, and about as many faults as that makes.
+RATE, FEW, SIGNS = 1e-5, 4, 830
 
 
 def weights() -> Line:
@@ -42,6 +44,17 @@ def index() -> Line:
     return _line("index")
 
 
+def many() -> Line:
+    """Hundreds of faults a trial: the index memory at one upset in 100,000 bits."""
+    ours, peer = _ours("index", RATE, FEW), _peer(SIGNS)
+    found = seconds({"ours": ours, "peer": peer}, rounds=3)
+    mine = found["ours"] / FEW
+    return Line(
+        "fault-many-mnist-h16", 1 / mine, 1 / found["peer"], "trials/s", found["peer"] / mine,
+        PEER, ">= 10", f"{IMAGES} images, about {SIGNS} faults a trial; of the peer, signs",
+    )  # fmt: skip
+
+
 def _line(memory: str) -> Line:
     ours, peer = _ours(memory), _peer()
     found = seconds({"ours": ours, "peer": peer}, rounds=3)
@@ -52,13 +65,16 @@ def _line(memory: str) -> Line:
     )  # fmt: skip
 
 
-def _ours(memory: str) -> Callable[[], Any]:
+def _ours(memory: str, rate: float | None = None, count: int = FAULTS) -> Callable[[], Any]:
     program, images = open_network(MODEL).program, _images()
     engine = Engine(program)
     trials = Trials(program, engine.grid(images))
     clean = trials.logits.argmax(1)
     file = WordReader(program).files[f"{memory}.mem"]
-    faults = [draw(file, "uniform", np.random.default_rng(n), 0.0, 1) for n in range(FAULTS)]
+    flips = 1 if rate is None else None
+    faults = [
+        draw(file, "uniform", np.random.default_rng(n), rate or 0.0, flips) for n in range(count)
+    ]
 
     def task() -> int:
         return sum(int((trials.run(one).logits.argmax(1) != clean).sum()) for one in faults)
@@ -66,7 +82,7 @@ def _ours(memory: str) -> Callable[[], Any]:
     return task
 
 
-def _peer() -> Callable[[], Any]:
+def _peer(signs: int = 1) -> Callable[[], Any]:
     try:
         from pytorchfi.core import fault_injection
         from pytorchfi.weight_error_models import random_weight_location
@@ -80,7 +96,8 @@ def _peer() -> Callable[[], Any]:
     random.seed(0)
 
     def task() -> int:
-        layer, k, c, y, x = random_weight_location(injector)
+        places = [random_weight_location(injector) for _ in range(signs)]
+        layer, k, c, y, x = ([n for part in one for n in part] for one in zip(*places, strict=True))
         faulty = injector.declare_weight_fi(
             function=lambda data, at: -data[at], layer_num=layer, k=k, dim1=c, dim2=y, dim3=x
         )

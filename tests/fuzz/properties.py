@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.fuzz.rounds import Property, Test
 from tests.property import test_engine_equals_oracle as engine
+from tests.property import test_faults as faults
 from tests.property import test_rewrites as rewrites
 from tests.property import test_rom_roundtrip as rom
 from tests.property import test_timing_properties as timing
@@ -39,6 +40,8 @@ def software() -> list[Property]:
         ("values", engine.test_every_kernel_equals_the_oracle, ()),
         ("values", engine.test_the_module_returns_exact_logits, ()),
         ("values", oracle.test_random_networks_pass_the_proof_and_never_overflow_in_the_oracle, ()),
+        ("faults", faults.test_the_fast_path_of_a_program_with_faults_equals_the_oracle, ()),
+        ("faults", faults.test_trials_answer_what_an_engine_with_the_faults_answers, ()),
         ("gradients", engine.test_gradients_equal_the_oracle, ()),
         ("gradients", oracle_gradient.test_gradient_is_linear_in_its_seed, ()),
         ("cycles", timing.test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle, ()),

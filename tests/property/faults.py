@@ -1,10 +1,11 @@
 """Random faults for any program: hypothesis strategies.
 
-What is never drawn: faults in program.mem, and more than six words at once.
+What is never drawn: faults in program.mem, and check bits (``flips_of_lines`` of tests/rtl).
 """
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 
 from hwsim.faults import Fault
@@ -44,6 +45,34 @@ def faults(draw: Draw, program: Program, most: int = 6) -> list[Fault]:
         change = wanted ^ reader(file.name, line, field)
         found += [Fault(memory, line, field, b) for b in range(top + 1) if change >> b & 1]
     return found
+
+
+@st.composite
+def crowds(draw: Draw, program: Program, most: int = 300) -> list[Fault]:
+    """Faults by the hundred, of one memory or of all, anywhere in them, on a bit twice or not.
+
+    By chance and a seed: so many draws of their own would not shrink to anything that says more.
+    """
+    reader = WordReader(program)
+    files = [file for name, file in reader.files.items() if name != PROGRAM and file.lines]
+    if draw(st.booleans()):
+        files = [draw(st.sampled_from(files))]
+    count = draw(st.integers(most // 6, most))
+    noise = np.random.default_rng(draw(st.integers(0, 2**16 - 1)))
+    found = []
+    for _ in range(count):
+        file = files[noise.integers(len(files))]
+        line, field, bit = (
+            int(noise.integers(size)) for size in (file.lines, file.fields, file.width)
+        )
+        kind = _KINDS[noise.integers(len(_KINDS))]
+        found.append(Fault(file.name.removesuffix(".mem"), line, field, bit, kind))
+    return found
+
+
+def any_faults(program: Program) -> st.SearchStrategy[list[Fault]]:
+    """A few peculiar ones, words that make sums wrap around, or hundreds."""
+    return faults(program) | overflows(program) | crowds(program)
 
 
 @st.composite

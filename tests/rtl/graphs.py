@@ -325,12 +325,17 @@ def kinds(config: EngineConfig) -> tuple[str, ...]:
     return tuple(name for name in ALL if name not in out)
 
 
-def draw(seed: int | str, config: EngineConfig, ops: tuple[str, ...] | None = None) -> Machine:
-    """A random program that fits the engine."""
+def draw(
+    seed: int | str,
+    config: EngineConfig,
+    ops: tuple[str, ...] | None = None,
+    blocks: tuple[int, int] = (0, 6),
+) -> Machine:
+    """A random program that fits the engine; blocks: the least and the most that it has."""
     for attempt in range(100):
         rng = random.Random(f"{seed} {attempt}")
         drawing = Drawing(rng, config, ops or kinds(config))
-        machine = drawing.make(rng.randint(0, 6))
+        machine = drawing.make(rng.randint(*blocks))
         room = [
             len(machine.weights) * config.banks <= config.wgt_depth,
             config.index_mode == "hash" or len(machine.index) <= config.idx_depth,

@@ -76,7 +76,13 @@ def foreseen(
     return words, walk(config, words.program, beats)
 
 
-def compare(config: EngineConfig, engine: BareEngine, networks: int, each: int) -> Counter[str]:
+def compare(
+    config: EngineConfig,
+    engine: BareEngine,
+    networks: int,
+    each: int,
+    blocks: tuple[int, int] = (0, 6),
+) -> Counter[str]:
     """Flip bits in random programs, run them, and hold the Verilog against what was foreseen.
 
     Status, instructions that ran, cycles, logits; behind the faulty programs of a network the true
@@ -84,7 +90,8 @@ def compare(config: EngineConfig, engine: BareEngine, networks: int, each: int) 
     """
     seen: Counter[str] = Counter()
     for network in range(networks):
-        rng, machine = random.Random(f"flips {network}"), draw(f"flips {network}", config)
+        rng = random.Random(f"flips {network}")
+        machine = draw(f"flips {network}", config, blocks=blocks)
         memories = whole(config, machine, np.random.default_rng(network))
         image = image_of(machine, network)
         engine.take(machine)

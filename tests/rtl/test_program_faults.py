@@ -15,6 +15,8 @@ pytestmark = pytest.mark.rtl
 
 #: Random networks, and faulty programs of each.
 NETWORKS, PROGRAMS = (WHOLE // EACH, EACH) if FULL else (10, 15)
+#: Networks of many layers.
+LONG = 40 if FULL else 3
 Bench = tuple[EngineConfig, BareEngine]
 
 
@@ -29,3 +31,10 @@ def test_flipped_bits_of_the_program_do_in_verilog_what_python_says(bench: Bench
     seen = compare(*bench, NETWORKS, PROGRAMS)
     assert sum(seen.values()) == NETWORKS * PROGRAMS
     assert min(seen[one] for one in (SAME, OTHER, "opcode or shape", "size", "place")) > 0, seen
+
+
+def test_so_they_do_in_programs_of_many_layers(bench: Bench) -> None:
+    """Up to the depth of program memory, where one bit may skip or repeat a great deal."""
+    config, engine = bench
+    seen = compare(config, engine, LONG, 6, (config.prog_depth // 3, config.prog_depth - 3))
+    assert sum(seen.values()) == LONG * 6

@@ -19,6 +19,7 @@ from hwsim.engine.depthwise_lanes import DepthwiseLanes, fills_vectors
 from hwsim.engine.forms import even, group_of, surround
 from hwsim.engine.forward import Datapath
 from hwsim.engine.kernels import Accumulate
+from hwsim.engine.requantizing import pools_vectors
 from hwsim.numbers.hashing import HashSpec
 from hwsim.numbers.vectors import LANES
 from hwsim.program.layers import Layer, MacLayer, Window
@@ -125,7 +126,9 @@ def test_pools_of_vectors_are_those_of_the_oracle_at_every_width(
     pooled = pool(conv.out_shape, Window.square(2, 2, 0))
     program = net(conv, pooled, total(pooled.out_shape), act_w=act_w)
     datapath = Datapath(program, frozenset(trusted))
-    assert datapath.stages[0].pools_vectors
+    stage = datapath.stages[0]
+    assert stage.post is not None
+    assert pools_vectors(stage, stage.post, LANES)
     images = noise.integers(0, 2**act_w, (3, 1, 6, 6))
     found = datapath.run(images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)).logits
     assert found.tolist() == [list(reference.run(program, image).logits) for image in images]
