@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
 from hwsim.engine.backward import finite_difference
-from hwsim.engine.forward import Tape
 from hwsim.engine.precision import full_float32, no_autocast
+from hwsim.engine.tape import Tape
 
 if TYPE_CHECKING:
     from hwsim.engine.module import Engine

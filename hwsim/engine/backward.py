@@ -16,10 +16,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.forward import Datapath, Maps, Tape
+from hwsim.engine.forward import Datapath
 from hwsim.engine.input_gradient import Precision
 from hwsim.engine.pulls import Pull, counted, pull_of
 from hwsim.engine.stages import Stage
+from hwsim.engine.tape import Maps, Tape
 from hwsim.program.wires import Place
 from hwsim.units import post as post_unit
 

@@ -20,12 +20,12 @@ from torch.nn.grad import conv2d_weight
 from hwsim.engine.backward import Backward
 from hwsim.engine.float_proof import believed
 from hwsim.engine.forms import even, group_of, sides, surround
-from hwsim.engine.forward import Chunk, Tape
 from hwsim.engine.kernel_proof import geometry, poison
 from hwsim.engine.kernels import is_thin, windows
 from hwsim.engine.precision import full_float32
 from hwsim.engine.pulls import counted
 from hwsim.engine.stages import slope
+from hwsim.engine.tape import Chunk, Tape
 from hwsim.program.layers import Layer, MacLayer, PoolLayer, is_last
 from hwsim.program.program import Program
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.changes import Changed
-from hwsim.engine.forward import Chunk, Tape
 from hwsim.engine.module import Engine
 from hwsim.engine.selfcheck import trusted_kernels
+from hwsim.engine.tape import Chunk, Tape
 from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
 from hwsim.faults.bits import all_flipped, handed_out

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.forward import Datapath, part
+from hwsim.engine.forward import Datapath
 from hwsim.engine.precision import no_autocast
 from hwsim.engine.requantizing import NARROW
 from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.stages import Stage
+from hwsim.engine.tape import part
 from hwsim.faults.fault import Fault
 from hwsim.faults.faulty_stage import FaultyStage
 from hwsim.faults.inject import held_words

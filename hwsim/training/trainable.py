@@ -24,8 +24,8 @@ from hwsim.compiler.operations import F64, Affine, Mac, Op, Pool
 from hwsim.compiler.preparing import unwrapped
 from hwsim.compiler.scales import ExactNumbers
 from hwsim.compiler.stages import MacStage, StagePlan
-from hwsim.engine.forward import Tape
 from hwsim.engine.module import Engine
+from hwsim.engine.tape import Tape
 from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
 from hwsim.numbers.config import EngineConfig, load_config

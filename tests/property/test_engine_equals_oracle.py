@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hwsim.engine import reference
-from hwsim.engine.forward import Chunk, Datapath, Maps
+from hwsim.engine.forward import Datapath
 from hwsim.engine.module import Engine
+from hwsim.engine.tape import Chunk, Maps
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.layers import MacLayer, binary_point
