@@ -37,26 +37,20 @@ class Engine(nn.Module):
     Images are as the program's input says: in [0, 1], or in ``bounds``; a network of vectors also
     takes (N, F), one of series (N, C, L). The logits are exact integers times the program's
     ``logit_scale``, a power of two unless the network was quantized elsewhere. Where |v| can exceed
-    2^24, the sample's
-    maximum is subtracted first: argmax stays exact and softmax losses do not see it; what then is
-    still beyond 2^24 loses its lowest bits.
+    2^24, the sample's maximum is subtracted first: argmax stays exact and softmax losses do not see
+    it; what then is still beyond 2^24 loses its lowest bits.
 
     gradient: ``ste`` (Liu et al. 2018 eq. 6 with the fixed-point forward's gates),
-    ``ste-bfloat16`` (the same from convolutions that multiply bfloat16), ``ste-unclamped``
-    (saturation passes gradient) or ``finite-difference`` (the real datapath, 2·C·H·W forward passes
-    an image). With bfloat16 a convolution loses at most 3.1 · 2^-8 of the sum of the sizes of its
-    terms, so that a sign may turn where a gradient is smaller than that; where a processor's kernel
-    was not shown to keep to it, and in other layers, float32 is used. Gradients exist for the input
-    only.
-
-    difference_step: half the width of finite differences in LSB, 1 … 2^A − 1. One LSB is mostly
-    rounding of the layers behind; a wider step averages over it.
+    ``ste-bfloat16`` (the same, rounded: a convolution loses at most 3.1 · 2^-8 of the sum of the
+    sizes of its terms, see InputGradient), ``ste-unclamped`` (saturation passes gradient) or
+    ``finite-difference`` (the real datapath, 2·C·H·W forward passes an image). Gradients exist for
+    the input only. difference_step: half the width of finite differences in LSB, 1 … 2^A − 1. One
+    LSB is mostly rounding of the layers behind; a wider step averages over it.
 
     outside: what becomes of pixels outside ``bounds``, which no pixel pin can carry. ``error``
-    refuses
-    them. ``clamp`` saturates them, as the pin's driver does, and passes their gradient straight
-    through (the clamp's is taken for 1, as in ``ste``), for attacks of other libraries that look
-    beyond the box on their way: what they return is inside it.
+    refuses them. ``clamp`` saturates them, as the pin's driver does, and passes their gradient
+    straight through (the clamp's is taken for 1, as in ``ste``), for attacks of other libraries
+    that look beyond the box on their way: what they return is inside it.
 
     It pickles (also by ``torch.save``) as its program and is built anew where it is loaded, so that
     nothing packed for one processor runs on another. ``state_dict`` holds no weights but a digest
