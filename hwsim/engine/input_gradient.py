@@ -48,7 +48,7 @@ class InputGradient:
     ) -> None:
         self._layer, self._form = layer, even(layer)
         self._own: F32 | None = None
-        self._parts: list[_Part] = []
+        self._parts: list[_GroupProduct] = []
         if is_depthwise(layer):
             (rows, columns), _, _ = sides(self._form)
             own = _real(layer, slope, signed).reshape(layer.n_out, rows, columns).transpose(1, 2, 0)
@@ -57,9 +57,11 @@ class InputGradient:
             for number in range(layer.groups):
                 one = group_of(self._form, number)
                 some = slope[number * layer.group_out :][: layer.group_out]
-                self._parts.append(_Part(one, _real(one, some, signed), precision))
+                self._parts.append(_GroupProduct(one, _real(one, some, signed), precision))
         else:
-            self._parts.append(_Part(self._form, _real(self._form, slope, signed), precision))
+            self._parts.append(
+                _GroupProduct(self._form, _real(self._form, slope, signed), precision)
+            )
 
     def __call__(self, flow: F32) -> F32:
         form = self._form
@@ -80,7 +82,7 @@ class InputGradient:
         return inside(self._layer, out)
 
 
-class _Part:
+class _GroupProduct:
     """A layer of one group, called with a contiguous flow. real: of each of its virtual weights."""
 
     def __init__(self, layer: MacLayer, real: F32, precision: Precision) -> None:
