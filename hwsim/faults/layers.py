@@ -19,9 +19,14 @@ from hwsim.rom.words import WordReader, index_pair, signed
 FEW = 16
 
 
-def faulty_layers(clean: Program, words: Words) -> tuple[Layer, ...]:
-    """The layers of ``clean`` as they are with ``words`` in its memories."""
-    memory = FaultyMemory(clean, words)
+def faulty_layers(
+    clean: Program, words: Words, read: WordReader | None = None
+) -> tuple[Layer, ...]:
+    """The layers of ``clean`` as they are with ``words`` in its memories.
+
+    read: of the clean program, with the bounds of an engine that has some.
+    """
+    memory = FaultyMemory(clean, words, read)
     return tuple(
         memory.layer(layer, place)
         for layer, place in zip(clean.layers, memory.read.places, strict=True)
@@ -185,7 +190,7 @@ class FaultyMemory:
         """(address, word) of the layer's real weights with faults."""
         banks = self.config.banks
         mine = [
-            (line * banks + bank, signed(word, self.config.wgt_w))
+            (line * banks + bank, self._within(place, signed(word, self.config.wgt_w)))
             for line, bank, word in _inside(self._weights, place.weight_base, place.weight_lines)
         ]
         return [(at, word) for at, word in mine if at < layer.spec.real_weights]
@@ -236,7 +241,14 @@ class FaultyMemory:
         word = self._weights.get((line, bank))
         if word is None and line < self.read.files[WEIGHTS].lines:
             word = self.read.written(WEIGHTS, line, bank)
-        return signed(word or 0, self.config.wgt_w)
+        return self._within(place, signed(word or 0, self.config.wgt_w))
+
+    def _within(self, place: Placement, word: int) -> int:
+        """What a layer is handed of a word that it reads: at most its bound, if it has one."""
+        if not self.read.bounds:
+            return word
+        bound = self.read.bounds.get(self.read.places.index(place))
+        return word if bound is None else max(-bound, min(bound, word))
 
 
 def _inside(
