@@ -21,7 +21,7 @@ from hwsim.errors import InputError
 from hwsim.faults.fault import Fault
 from hwsim.faults.inject import held_words
 from hwsim.faults.layers import faulty_layers
-from hwsim.faults.signature import BITS, GROUP, Signatures, SignatureRule, WordPlace
+from hwsim.faults.signature import BITS, GROUP, SignatureRule, Signatures, WordPlace
 from hwsim.numbers.ecc import check_bits, check_of, decoded
 from hwsim.program.held import Held
 from hwsim.program.layers import MacLayer

@@ -36,13 +36,15 @@ class Flip:
 class Part:
     """What the search takes one choice from: the words of one memory that belong to one layer.
 
-    layer: its name. memory: ``weights`` or ``index``. words: how many there are. bits: of each.
+    layer: its name. memory: ``weights`` or ``index``. words: how many there are. bits: of each;
+    check: how many of these, the highest, are check bits.
     """
 
     layer: str
     memory: str
     words: int
     bits: int
+    check: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,7 +109,7 @@ class SignedMemory:
         return sums >> self.width + 1 - self.rule.bits & (1 << self.rule.bits) - 1
 
     def now(self, changes: Mapping[WordPlace, int]) -> I64:
-        """M of every group where words, by the lines of the file, are so much more than they were."""
+        """M of every group where words, by the lines of the file, are so much more than before."""
         if not changes:
             return self._sums
         places = np.array(list(changes), np.int64)
