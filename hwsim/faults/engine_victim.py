@@ -132,12 +132,13 @@ class EngineVictim(Victim):
     # ------------------------------------------------------------ first order
 
     def gains(self, objective: Objective, k_top: int | None) -> list[Gains]:
-        return [
-            self._index_gains(slopes, k_top)
-            if self.parts[slopes.part].memory == "index"
-            else self._word_gains(slopes, k_top)
-            for slopes in self.slopes(objective)
-        ]
+        return [self.gains_along(slopes, k_top) for slopes in self.slopes(objective)]
+
+    def gains_along(self, slopes: Slopes, k_top: int | None) -> Gains:
+        """Of one part."""
+        if self.parts[slopes.part].memory == "index":
+            return self._index_gains(slopes, k_top)
+        return self._word_gains(slopes, k_top)
 
     def slopes(self, objective: Objective) -> list[Slopes]:
         """One a part: the objective's gradient by what its words are handed out as."""

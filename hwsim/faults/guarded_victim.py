@@ -23,7 +23,7 @@ from hwsim.faults.guards import CodeGuard, Guard, GuardChoice, SignatureGuard, w
 from hwsim.faults.objective import F64, I64, Objective
 from hwsim.faults.search import Choice, Flip, Gains, Victim, first_of
 from hwsim.faults.signature import WordPlace
-from hwsim.faults.signed_choices import signed_choices
+from hwsim.faults.signed_choices import GroupedWords, signed_choices
 from hwsim.program.program import Program
 from hwsim.rom.words import index_pair, signed
 
@@ -48,6 +48,8 @@ class GuardedVictim(EngineVictim):
         #: Words that are not what was written, as they stand there and as layers are given them.
         self._raw: dict[str, dict[WordPlace, int]] = {}
         self._given: dict[str, dict[WordPlace, int]] = {}
+        #: By part: which of its words are in which group of a signature.
+        self._groups: dict[int, GroupedWords] = {}
 
     # ------------------------------------------------------------ first order
 
@@ -70,16 +72,19 @@ class GuardedVictim(EngineVictim):
         if not isinstance(self.guard, SignatureGuard):
             return super().choices(objective, k_top)
         found: list[tuple[int, Choice]] = []
-        gains = self.gains(objective, k_top)
-        for slopes, some in zip(self.slopes(objective), gains, strict=True):
-            found += [(slopes.part, one) for one in self._signed(slopes, some)]
+        for slopes in self.slopes(objective):
+            memory = self.parts[slopes.part].memory
+            changes = self.guard.changes(memory, self._raw.get(memory, {}))
+            gains, mine = self.gains_along(slopes, k_top), changes.get(slopes.number, {})
+            choices = signed_choices(self, self._grouped(slopes), slopes, gains, mine)
+            found += [(slopes.part, one) for one in choices]
         return found
 
-    def _signed(self, slopes: Slopes, gains: Gains) -> list[Choice]:
-        assert isinstance(self.guard, SignatureGuard)
-        number, memory = slopes.number, self.parts[slopes.part].memory
-        changes = self.guard.changes(memory, self._raw.get(memory, {}))
-        return signed_choices(self, self.guard, slopes, gains, changes.get(number, {}))
+    def _grouped(self, slopes: Slopes) -> GroupedWords:
+        if slopes.part not in self._groups:
+            assert isinstance(self.guard, SignatureGuard)
+            self._groups[slopes.part] = GroupedWords(self, self.guard, slopes)
+        return self._groups[slopes.part]
 
     # ------------------------------------------------------------ flips
 

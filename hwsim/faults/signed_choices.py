@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hwsim.faults.guarded_victim import GuardedVictim
 
 
+#: Top bits up, and down, that pairs are looked for among: a layer may have millions of indices.
+MOST_LOOKED_AT = 1 << 16
+
+
 @dataclass(frozen=True, eq=False)
 class Bundles:
     """Moves of several flips: gains float64 (m,), and the words whose bit ``bit`` each flips."""
@@ -42,9 +46,20 @@ class Bundles:
         ]
 
 
+class GroupedWords:
+    """The words of a part: group and sign of each, and the groups of the layer."""
+
+    def __init__(self, victim: GuardedVictim, guard: SignatureGuard, slopes: Slopes) -> None:
+        self.memory = victim.parts[slopes.part].memory
+        self.groups = guard.signatures.of(self.memory, slopes.number)
+        line, field = _places(victim, self.memory, slopes)
+        self.which = self.groups.group_of(line, field)
+        self.signs = self.groups.signs(line, field)
+
+
 def signed_choices(
     victim: GuardedVictim,
-    guard: SignatureGuard,
+    grouped: GroupedWords,
     slopes: Slopes,
     gains: Gains,
     changes: Mapping[WordPlace, int],
@@ -54,12 +69,9 @@ def signed_choices(
     gains: of single bits, whatever a signature says. changes: how much more the layer's words are
     now than they were written, as numbers with a sign.
     """
-    memory = victim.parts[slopes.part].memory
-    groups = guard.signatures.of(memory, slopes.number)
+    memory, groups, which, signs = grouped.memory, grouped.groups, grouped.which, grouped.signs
     sums = groups.now(changes)
     sound = groups.signature(sums) == groups.golden
-    line, field = _places(victim, memory, slopes)
-    which, signs = groups.group_of(line, field), groups.signs(line, field)
     words, rises = _top_bits(victim, memory, slopes)
     rises = np.where(sound[which], rises, 0.0)
     # Flipped, a top bit that was 0 makes a word less, one that was 1 more.
@@ -120,14 +132,14 @@ def _unseen(
 
 
 def _pairs(rises: F64, steps: I64, which: I64, groups: int, bit: int) -> Bundles:
-    """Of each group the best flip up and the best flip down."""
+    """Of each group the best flip up and the best flip down, of those that look best at all."""
     best = []
     for way in (1, -1):
         rise = np.where(steps == way, rises, 0.0)
-        order = np.lexsort((rise, which))
-        last = np.flatnonzero(np.diff(which[order], append=-1))
+        # Least first, so that of a group the largest is written last.
+        order = first_of(rise, MOST_LOOKED_AT)[::-1]
         word = np.full(groups, -1, np.int64)
-        word[which[order[last]]] = order[last]
+        word[which[order]] = order
         best.append((word, np.where(word >= 0, rise[word], 0.0)))
     (up, more), (down, less) = best
     return Bundles(np.where((more > 0) & (less > 0), more + less, 0.0), (up, down), bit)
