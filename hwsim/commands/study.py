@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     help="Engine: tiny, small, default, wide or a .toml file.",
 )
 @click.option(
-    "--networks", callback=parse_names,
+    "--networks",
+    callback=lambda ctx, option, text: () if text is None else parse_names(ctx, option, text),
     help="Of the study's networks only these, such as mnist-cnn,mnist-cnn-h16  [default: all]",
 )  # fmt: skip
 @row_options
@@ -61,7 +62,7 @@ def command(
     samples: int | None,
     bits: tuple[int, ...],
     config: str,
-    networks: tuple[str, ...] | None,
+    networks: tuple[str, ...],
     rows: Rows,
     json_path: Path | None,
     docs: Path | None,
@@ -115,7 +116,7 @@ def command(
         if docs is not None:
             output.check_docs(docs, [one.name for one in chosen])
         plan = Plan(quick, samples, bits, config)
-        studies = [Study(one, plan, networks or ()) for one in chosen]
+        studies = [Study(one, plan, networks) for one in chosen]
     words = [word.replace("{", "{{").replace("}", "}}") for word in sys.argv[1:]]
     typed = "hwsim " + " ".join("{}" if word == "all" else shlex.quote(word) for word in words)
     with Store(rows.store) as store, executors(rows.jobs, rows.cluster) as (executor, width):

@@ -1,14 +1,18 @@
-"""What check bits cost, for docs/rtl.md: bits by memory, and a network's bits, energy, cycles."""
+"""What guards of memories cost: check bits for docs/rtl.md, all of them for docs/faults.md."""
 
 from __future__ import annotations
 
 from hwsim.cost.timing import analyze
+from hwsim.faults.guard_costs import guard_cost
+from hwsim.faults.guards import GuardChoice
 from hwsim.files import markdown
 from hwsim.networks.open import open_program
 from hwsim.numbers.ecc import ECC, check_bits
 from hwsim.rom.memories import memory_files
 
 NETWORK, CONFIG = "mnist-cnn-h16", "default"
+#: Networks whose guards docs/faults.md compares.
+GUARDED = ("mnist-cnn-h16", "resnet20-h16")
 
 
 def words() -> str:
@@ -36,4 +40,28 @@ def costs() -> str:
         ])  # fmt: skip
     head = [f"{NETWORK} on `{CONFIG}`", "bits of weights and indices", "of weights alone",
             "energy", "more", "cycles"]  # fmt: skip
+    return markdown.table(head, rows)
+
+
+#: What guards a memory, as docs/faults.md compares it.
+GUARDS = ("parity", "secded", "clip", "signature:64", "signature:512")
+
+
+def guards() -> str:
+    """Bits, cycles and energy of what guards weights and indices, by network."""
+    rows = []
+    for name in GUARDED:
+        program = open_program(name, CONFIG)
+        report = analyze(program)
+        weights = report.allocated_bits["hash"]
+        indices = report.allocated_bits["index_sram"] - weights
+        for guard in GUARDS:
+            cost = guard_cost(program, GuardChoice.of(guard))
+            rows.append([
+                name, f"`{guard}`", f"{cost.weight_bits:,}", f"{cost.weight_bits / weights:.2%}",
+                f"{cost.index_bits:,}", f"{cost.index_bits / indices:.2%}", f"{cost.cycles:,}",
+                f"{cost.cycles / report.cycles:.2%}", f"{cost.nj / report.energy.nj:.2%}",
+            ])  # fmt: skip
+    head = ["network", "guard", "bits more, weights", "share", "bits more, indices", "share",
+            "cycles more", "share", "energy more"]  # fmt: skip
     return markdown.table(head, rows)

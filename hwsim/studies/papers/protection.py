@@ -31,7 +31,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "signature:64": ("blind", "keyless", "adaptive"),
 }
 #: Batches, of a full study and of a quick one, and flips after which a search gives up.
-SEEDS, MOST = (3, 2), (60, 12)
+SEEDS, MOST = (3, 2), (40, 12)
 
 
 def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
@@ -125,7 +125,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             "--bits says otherwise; mean (range) over the batches of bits flipped, check bits "
             f"among them. A search ends at 11%, after {MOST[plan.quick]} flips, where an error "
             "status comes instead of answers (caught), or where nothing that passes raises the "
-            "loss; one that did not get there counts as one flip more than it may make, and – means "
+            "loss; one that did not get there counts as one flip more than it may make, and – says "
             "that none did. left: accuracy in % behind the last flip, of searches that were not "
             "caught. random flips: as many, check bits among them; – where all end in an error "
             "status.",
