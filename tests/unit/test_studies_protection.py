@@ -76,6 +76,11 @@ def test_verdicts_follow_from_the_flips() -> None:
     assert len(found) == 4 + 5
 
 
+def test_a_guard_is_not_put_to_the_test_where_nobody_gets_there_without_one() -> None:
+    found = verdicts(none_adaptive=None, clip_blind=None)
+    assert found["who does not know of it does not break a network behind clip"] == UNTESTED
+
+
 def test_a_guard_that_nobody_was_held_against_is_not_judged() -> None:
     some = Answers([one for one in answers().found if one.fields["guard"] != "clip"])
     found = protection.find(PLAN, ["mnist-cnn-h16"], some)
