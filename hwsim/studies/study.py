@@ -37,7 +37,7 @@ class Study:
     """
 
     def __init__(self, entry: StudyEntry, plan: Plan, only: Sequence[str] = ()) -> None:
-        self.entry, self.plan = entry, plan
+        self.entry, self.plan, self.only = entry, plan, tuple(only)
         self.module = entry.module
         for name in only:
             if name not in self.module.NETWORKS:
@@ -83,6 +83,7 @@ class Study:
             "title": self.entry.title,
             "source": self.entry.source,
             "plan": asdict(self.plan),
+            "only": list(self.only),
             "networks": {
                 name: {"sha256": one.sha256, "accuracy": one.test_accuracy, "seed": one.seed}
                 for name, one in cards.items()

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from hwsim.studies.grid.plan import Answers, Plan, Point
 from hwsim.studies.judge import style as figures
-from hwsim.studies.judge.claims import Verdict, apart, holds
+from hwsim.studies.judge.claims import Verdict, apart, holds, untested
 from hwsim.studies.judge.findings import Findings, share
 from hwsim.studies.papers.faults import HALF, IMAGES, K_TOP, LABELS, STOP, FlipLine
 from hwsim.studies.runner.machines import Subject
@@ -172,11 +172,7 @@ def _verdicts(lines: Sequence[GuardLine]) -> list[Verdict]:
     }
     blind = [one for one in lines if one.who == "blind" and (one.network, one.memory) in broken]
     found = [
-        holds(
-            f"who does not know of it does not break a network behind {guard}",
-            "9.6 of 10 flips found" if guard.startswith("signature") else "nobody has said",
-            [(_what(one), not any(one.reached(STOP))) for one in blind if one.guard == guard],
-        )
+        _withstands(guard, [one for one in blind if one.guard == guard])
         for guard in GUARDS
         if guard != "none"
     ]
@@ -199,6 +195,15 @@ def _verdicts(lines: Sequence[GuardLine]) -> list[Verdict]:
             cases = [(_what(other), one.flips(STOP), other.flips(STOP)) for one, other in pairs]
             found.append(replace(apart(claim, cases), paper="nobody has said", ours=ours))
     return found
+
+
+def _withstands(guard: str, blind: Sequence[GuardLine]) -> Verdict:
+    """Whether nobody who knows nothing of a guard gets there, where that is possible at all."""
+    claim = f"who does not know of it does not break a network behind {guard}"
+    paper = "9.6 of 10 flips found" if guard.startswith("signature") else "nobody has said"
+    if not blind:
+        return untested(claim, paper, "without a guard not every search gets there, either")
+    return holds(claim, paper, [(_what(one), not any(one.reached(STOP))) for one in blind])
 
 
 def _what(one: GuardLine) -> str:
