@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from hwsim.models import zoo
 from hwsim.units.softmax import EXP_LUT
+from tests.docs_claims.faults import cost, guarded
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, spread, study, tables, verdict
+from tests.docs_claims.reproduction import flips
 
 HASHED = ("1/8", "1/16", "1/32", "1/64")
 
@@ -24,6 +26,58 @@ def _claims() -> Iterator[str]:
     yield from _slides()
     yield from _distortions()
     yield from _storage()
+    yield from _broken()
+    yield from _guarded()
+
+
+def _broken() -> Iterator[str]:
+    """What breaks a network by its ROM, and what does not."""
+    yield (
+        f"Behind {flips('ResNet-20, 1/16')} flipped weight bits ResNet-20 at 1/16 answers by "
+        f"guessing, uncompressed behind {flips('ResNet-20, 1')}; half of the MNIST images are lost "
+        f"behind {flips('MNIST, 1/64', to='50%')} flips at 1/64 and behind "
+        f"{flips('MNIST, 1', to='50%')} uncompressed"
+    )
+    by_rate = tables("by-rate", "docs/faults.md")[0]
+    some = [
+        r for r in by_rate if r["upsets"] == "10 a Mbit" and r["memory"] in ("weights", "index")
+    ]
+    assert all(float(r["answers changed"].strip("<%")) < 0.1 for r in some)
+    yield (
+        f"which are {float(some[1]['faults']):.0f} in the index memory of mnist-cnn-h16, fewer "
+        "than 0.1% of the answers change"
+    )
+
+
+def _guarded() -> Iterator[str]:
+    """What guards cost, and what they are worth."""
+    shares = {guard: cost(guard) for guard in ("parity", "secded", "signature:64")}
+    parity, secded, _ = (float(r["share"].strip("%")) for r in shares.values())
+    signature = shares["signature:64"]
+    of_indices = float(shares["secded"]["share'"].strip("%"))
+    yield f"for {parity:g}% and {secded:g}% of the bits of the weights"
+    yield f"which is then {secded:g}% of a small memory"
+    cycles = signature["share''"]
+    yield f"for {signature['share']} of the bits and {cycles} of the cycles"
+    yield f"by SECDED at {of_indices:g}% of the largest memory"
+    left = guarded("weights", "signature:64", "blind")["left"]
+    yield f"behind 12 flips {left}% of the MNIST images are left"
+    behind = {
+        (guard, who): guarded("weights", guard, who)["flips to 50%"].split(" (")[0]
+        for guard, who in (
+            ("none", "–"), ("parity", "adaptive"), ("secded", "adaptive"),
+            ("signature:64", "adaptive"), ("signature:64", "keyless"),
+        )
+    }  # fmt: skip
+    none, two, three, known, unknown = behind.values()
+    yield (
+        f"behind {two} flips of weights and check bits behind parity and behind {three} behind "
+        f"SECDED, instead of {none}"
+    )
+    yield f"knowing its key, {known}; without the key, {unknown}"
+    left = guarded("index", "signature:64", "adaptive")["left"]
+    assert left == guarded("index", "none", "–")["left"]
+    yield f"12 flips of who knows it {left}% of the images are left, as without"
 
 
 def _what_reproduces() -> Iterator[str]:
