@@ -41,7 +41,10 @@ def near(draw: Draw, guard: Guard, memory: str, most: int = 5) -> list[Fault]:
     bits = st.integers(max(0, file.width - 2), file.width - 1) | st.integers(0, width - 1)
     chosen = st.lists(st.tuples(st.sampled_from(places), bits), min_size=1, max_size=most,
                       unique=True)  # fmt: skip
-    return [Fault(memory, *place, bit) for place, bit in draw(chosen)]  # type: ignore[arg-type]
+    return [
+        Fault(memory, line, field, bit)  # type: ignore[arg-type]
+        for (line, field), bit in draw(chosen)
+    ]
 
 
 def plain(case: Case) -> Program:
