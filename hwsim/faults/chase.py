@@ -104,6 +104,8 @@ def chase(
         found = step(victim, objective, rules.k_top, left)
         if found is None:
             return kept, "stuck"
+        if not found.flips:
+            return kept, "most"
         # Asked behind the step, when all flips are in place: one bit is undone for each.
         words = tuple(
             victim.word(flip.part, flip.word) ^ _mask(found.flips, flip) for flip in found.flips

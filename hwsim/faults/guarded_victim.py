@@ -21,7 +21,7 @@ from hwsim.faults.engine_victim import EngineVictim, Slopes
 from hwsim.faults.fault import Fault
 from hwsim.faults.guards import CodeGuard, Guard, GuardChoice, SignatureGuard, without_check_bits
 from hwsim.faults.objective import F64, I64, Objective
-from hwsim.faults.search import Choice, Flip, Gains, Victim, first_of
+from hwsim.faults.search import Flip, Gains, MoveChoice, Victim, first_of
 from hwsim.faults.signature import WordPlace
 from hwsim.faults.signed_choices import GroupedWords, signed_choices
 from hwsim.program.program import Program
@@ -68,10 +68,10 @@ class GuardedVictim(EngineVictim):
                     sizes[word] = 0.0
         return first_of(sizes, k_top)
 
-    def choices(self, objective: Objective, k_top: int | None) -> list[tuple[int, Choice]]:
+    def choices(self, objective: Objective, k_top: int | None) -> list[tuple[int, MoveChoice]]:
         if not isinstance(self.guard, SignatureGuard):
             return super().choices(objective, k_top)
-        found: list[tuple[int, Choice]] = []
+        found: list[tuple[int, MoveChoice]] = []
         for slopes in self.slopes(objective):
             memory = self.parts[slopes.part].memory
             changes = self.guard.changes(memory, self._raw.get(memory, {}))
@@ -195,7 +195,7 @@ class GuessingVictim(Victim):
     def gains(self, objective: Objective, k_top: int | None) -> list[Gains]:
         return self.plan.gains(objective, k_top)
 
-    def choices(self, objective: Objective, k_top: int | None) -> list[tuple[int, Choice]]:
+    def choices(self, objective: Objective, k_top: int | None) -> list[tuple[int, MoveChoice]]:
         return self.plan.choices(objective, k_top)
 
     def trial(self, flips: Sequence[Flip]) -> F64:

@@ -80,7 +80,7 @@ class Gains:
         return found
 
 
-class Choice(Protocol):
+class MoveChoice(Protocol):
     """What flips of a part are taken from."""
 
     def best(self, part: int, count: int) -> list[Flip]:
@@ -106,7 +106,7 @@ class Victim(ABC):
     def gains(self, objective: Objective, k_top: int | None) -> list[Gains]:
         """One a part: of its ``k_top`` words with the largest gradients, of all for None."""
 
-    def choices(self, objective: Objective, k_top: int | None) -> list[tuple[int, Choice]]:
+    def choices(self, objective: Objective, k_top: int | None) -> list[tuple[int, MoveChoice]]:
         """What a step tries, each of a part by its number: first of all one bit of each."""
         return list(enumerate(self.gains(objective, k_top)))
 
@@ -129,7 +129,9 @@ class Victim(ABC):
 
 @dataclass(frozen=True)
 class SearchStep:
-    """flips: what was kept, of one part. before, after: the objective. trials: passes it took."""
+    """flips: what was kept, of one part; none where every move takes more bits than are left.
+    before, after: the objective. trials: passes it took.
+    """
 
     flips: tuple[Flip, ...]
     before: float
@@ -145,11 +147,12 @@ def step(victim: Victim, objective: Objective, k_top: int | None, most: int) -> 
     """
     before = objective.value(victim.logits())
     choices = victim.choices(objective, k_top)
-    trials = 0
+    trials, dear = 0, False
     for together in range(1, min(most, MOST_TOGETHER) + 1):
         best: tuple[float, float, list[Flip]] | None = None
         for number, found in choices:
             flips = found.best(number, together)
+            dear = dear or len(flips) > most
             if not together <= len(flips) <= most:
                 continue
             after = objective.value(victim.trial(flips))
@@ -158,7 +161,7 @@ def step(victim: Victim, objective: Objective, k_top: int | None, most: int) -> 
             if best is None or each > best[0]:  # of equals the first layer, as published
                 best = each, after, flips
         if best is None:
-            return None
+            return SearchStep((), before, before, trials) if dear else None
         if best[1] > before:
             victim.keep(best[2])
             return SearchStep(tuple(best[2]), before, best[1], trials)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hwsim.faults.engine_victim import Slopes
 from hwsim.faults.guards import SignatureGuard
 from hwsim.faults.objective import F64, I64
-from hwsim.faults.search import Choice, Flip, Gains, first_of
+from hwsim.faults.search import Flip, Gains, MoveChoice, first_of
 from hwsim.faults.signature import SignedMemory, WordPlace, index_places
 from hwsim.numbers.fixedpoint import wrapped
 
@@ -63,7 +63,7 @@ def signed_choices(
     slopes: Slopes,
     gains: Gains,
     changes: Mapping[WordPlace, int],
-) -> list[Choice]:
+) -> list[MoveChoice]:
     """What to try of a part.
 
     gains: of single bits, whatever a signature says. changes: how much more the layer's words are
@@ -77,7 +77,7 @@ def signed_choices(
     # Flipped, a top bit that was 0 makes a word less, one that was 1 more.
     steps = signs * np.where(words < 0, 1, -1)
     top = groups.width - 1
-    found: list[Choice] = [
+    found: list[MoveChoice] = [
         _unseen(gains, groups, sums, sound, which, signs, words),
         _pairs(rises, steps, which, groups.groups, top),
     ]

@@ -362,6 +362,13 @@ def test_the_blind_attacker_is_stopped_by_parity_at_once_and_corrected_by_secded
         np.testing.assert_array_equal(found.answers(IMAGES), clean)
 
 
+def test_a_search_with_fewer_flips_left_than_a_move_takes_has_made_the_most_it_may() -> None:
+    for most in (4, 5):
+        _, kept, ended = search("secded", "adaptive", most=most)
+        assert [len(one.flips) for one in kept] == [3]
+        assert ended == "most"
+
+
 def test_flips_are_made_on_the_machine_and_planned_on_another() -> None:
     found, _, _ = search("signature:4", "blind", most=4)
     assert isinstance(found, GuessingVictim)
