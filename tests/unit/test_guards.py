@@ -19,7 +19,7 @@ from hwsim.faults.guarded_victim import KNOWING, GuardedVictim, GuessingVictim, 
 from hwsim.faults.guards import GuardChoice, SignatureGuard, bounds_of
 from hwsim.faults.protection import behind_check_bits
 from hwsim.faults.search import Flip, step
-from hwsim.faults.signature import SignatureRule
+from hwsim.faults.signature import SignatureRule, SignedMemory
 from hwsim.numbers.ecc import ECC, check_bits, check_of, decoded
 from hwsim.program.program import Program
 from hwsim.runs.flip_catalog import KNOWS
@@ -234,6 +234,29 @@ def test_one_top_bit_is_always_noticed_and_two_that_cancel_by_nobody_who_has_thi
     assert 0.25 < caught["guessed"] / tried < 0.75
 
 
+MUTANTS = {
+    "ignores its key": ("signs", lambda self, line, field: np.ones_like(line)),
+    "of the lowest bits": ("signature", lambda self, sums: sums & (1 << self.rule.bits) - 1),
+    "of neighbours": ("group_of", lambda self, line, field: line // self.rule.group * self.fields
+                      + field),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_wrong_signature_fails_these_tests(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SignedMemory, *MUTANTS[mutant])
+    with pytest.raises(AssertionError):
+        test_groups_that_are_found_bad_are_those_of_the_definition(4, 2)
+
+
+def test_a_signature_that_ignores_its_key_keeps_nothing_from_who_lacks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SignedMemory, *MUTANTS["ignores its key"])
+    with pytest.raises(AssertionError):
+        test_one_top_bit_is_always_noticed_and_two_that_cancel_by_nobody_who_has_this_key()
+
+
 # --- victims --------------------------------------------------------------------------------------
 
 
@@ -344,7 +367,7 @@ def search(guard: str, knows: Any, memory: str = "weights", most: int = 12) -> A
     found = victim_of(program(), IMAGES, (memory,), GuardChoice.of(guard), knows, KEY)
     labels = found.answers(IMAGES)
     objective = own_answers(found)
-    rules = Rules(10, most, 0.0)
+    rules = Rules(10, most, -1.0)  # never
     return found, *chase(found, objective, JudgedFlips(IMAGES, labels), rules)
 
 
@@ -393,7 +416,7 @@ def test_a_search_behind_a_guard_that_was_interrupted_goes_on() -> None:
         again = victim_of(program(), IMAGES, ("weights",), GuardChoice.of(guard), knows, KEY)
         judged = JudgedFlips(IMAGES, again.answers(IMAGES))
         objective = own_answers(again)
-        rest, end = chase(again, objective, judged, Rules(10, 12, 0.0), kept[: len(kept) // 2])
+        rest, end = chase(again, objective, judged, Rules(10, 12, -1.0), kept[: len(kept) // 2])
         assert (rest, end) == (kept, ended)
 
 
