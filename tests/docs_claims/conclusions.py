@@ -60,24 +60,34 @@ def _guarded() -> Iterator[str]:
     cycles = signature["share''"]
     yield f"for {signature['share']} of the bits and {cycles} of the cycles"
     yield f"by SECDED at {of_indices:g}% of the largest memory"
-    left = guarded("weights", "signature:64", "blind")["left"]
-    yield f"behind 12 flips {left}% of the MNIST images are left"
-    behind = {
-        (guard, who): guarded("weights", guard, who)["flips to 50%"].split(" (")[0]
+    none, blind, two, three, known, unknown = (
+        _behind("weights", guard, who)
         for guard, who in (
-            ("none", "–"), ("parity", "adaptive"), ("secded", "adaptive"),
-            ("signature:64", "adaptive"), ("signature:64", "keyless"),
+            ("none", "–"), ("signature:64", "blind"), ("parity", "adaptive"),
+            ("secded", "adaptive"), ("signature:64", "adaptive"), ("signature:64", "keyless"),
         )
-    }  # fmt: skip
-    none, two, three, known, unknown = behind.values()
+    )  # fmt: skip
+    reached = guarded("weights", "signature:64", "blind")["reached"]
     yield (
-        f"behind {two} flips of weights and check bits behind parity and behind {three} behind "
-        f"SECDED, instead of {none}"
+        f"lost behind {blind[0]} flips of his instead of {none[0]}, and {reached} searches gets "
+        "down to 11%"
     )
-    yield f"knowing its key, {known}; without the key, {unknown}"
-    left = guarded("index", "signature:64", "adaptive")["left"]
-    assert left == guarded("index", "none", "–")["left"]
-    yield f"12 flips of who knows it {left}% of the images are left, as without"
+    yield (
+        f"behind {two[0]} flips of weights and check bits behind parity and behind {three[0]} "
+        f"behind SECDED, instead of {none[0]}; answers are guesses behind {two[1]} and {three[1]}, "
+        f"instead of {none[1]}"
+    )
+    yield f"knowing its key, it is {known[0]} and {known[1]}; without the key, {unknown[0]} and "
+    yield f"and {unknown[1]}"
+    plain, signed = _behind("index", "none", "–"), _behind("index", "signature:64", "adaptive")
+    yield f"images are lost behind {signed[0]} flips of who knows it, {plain[0]} without"
+
+
+def _behind(memory: str, guard: str, who: str) -> tuple[str, str]:
+    """Mean flips to half of the images, and to 11% of them."""
+    found = guarded(memory, guard, who)
+    half, few = (found[f"flips to {to}"].split(" (")[0] for to in ("50%", "11%"))
+    return half, few
 
 
 def _what_reproduces() -> Iterator[str]:
