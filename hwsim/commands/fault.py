@@ -35,6 +35,10 @@ def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[flo
     help="uniform: single bits; mbu: 2 to 4 neighbouring ones; stuck: at 0 or 1.",
 )  # fmt: skip
 @click.option(
+    "--protect", default="none", show_default=True,
+    help="What guards weights and indices: none, parity, secded, clip, signature[:G[:BITS]].",
+)  # fmt: skip
+@click.option(
     "--rate", "rates", callback=_rates, metavar="R[,R…]",
     help="Probability that a bit is upset, above 0 and up to 1.",
 )  # fmt: skip
@@ -74,6 +78,7 @@ def command(
     network: str,
     memories: tuple[str, ...] | None,
     model: str,
+    protect: str,
     rates: tuple[float, ...],
     flips: int | None,
     trials: int,
@@ -97,6 +102,7 @@ def command(
       hwsim fault mnist-cnn-h16
       hwsim fault mnist-cnn-h64 --memory index --rate 1e-7,1e-6
       hwsim fault net.hne --model mbu --trials 5000 --cluster tcp://head:8786
+      hwsim fault mnist-cnn-h16 --protect signature:128 --flips 20
     """
     source = click.get_current_context().get_parameter_source("jobs")
     if cluster is not None and source is not click.core.ParameterSource.DEFAULT:
@@ -108,6 +114,7 @@ def command(
 
         markdown.get(*docs)
     with opening.networks(network) as opened:
+        from hwsim.faults.guards import GUARDED
         from hwsim.studies.runner.executors import chosen
         from hwsim.studies.runner.store import Store
         from hwsim.studies.upsets import output
@@ -122,15 +129,18 @@ def command(
             network, opening.config, opening.bits,
             None if choice.data is None else str(choice.data),
             None if choice.calibration is None else str(choice.calibration),
-            choice.bounds, count,
+            choice.bounds, count, protect,
         )  # fmt: skip
-        ready = bench(subject, count)
+        ready = bench(subject, count, protect)
         if memories is None:
             memories = filled(ready.reader)
+            if ready.guard is not None:
+                memories = tuple(name for name in memories if name in GUARDED)
         plan = CampaignPlan(memories, model, rates, fixed, trials, within / 100, seed)
         plan.check(ready)
     engine = subject.network.program.config
     named = ["fault", subject.network.name, engine.name, f"{engine.act_w}bit", engine.ecc, model]
+    named.append(protect.replace(":", "-"))
     # What is as usual has no name, as in the folders of attacks.
     folder, _ = opening.folder("-".join(word for word in named if word not in ("8bit", "none")))
     with (

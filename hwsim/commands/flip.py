@@ -10,7 +10,7 @@ import click
 from hwsim.commands.data_options import MODEL
 from hwsim.commands.opening import Opening, opening_options
 from hwsim.commands.options import finite, parse_names, progress_bar, typed_command
-from hwsim.runs.flip_catalog import FLIPS, IMAGES, K_TOP, MOST, REACHED, SAMPLES
+from hwsim.runs.flip_catalog import FLIPS, IMAGES, K_TOP, KNOWS, MOST, REACHED, SAMPLES
 
 _EVERY: list[Callable[[Any], Any]] = [
     click.option(
@@ -20,6 +20,15 @@ _EVERY: list[Callable[[Any], Any]] = [
     click.option(
         "--memory", "memories", default="weights", show_default=True, callback=parse_names,
         help="What is flipped on the engine: weights, index, or both with a comma.",
+    ),
+    click.option(
+        "--protect", default="none", show_default=True,
+        help="What guards them: none, parity, secded, clip, signature[:G[:BITS]].",
+    ),
+    click.option(
+        "--attacker", type=click.Choice(KNOWS),
+        help="What he knows of what guards a memory: adaptive, all; keyless, all but the key of a "
+        "signature; blind, nothing  [default: adaptive]",
     ),
     click.option(
         "--images", type=click.IntRange(1), default=IMAGES, show_default=True,
@@ -77,6 +86,7 @@ def bfa(**chosen: Any) -> None:
       hwsim attack bfa
       hwsim attack bfa --model mnist-cnn-h16 --memory index --batches 5
       hwsim attack bfa --model resnet20 --bits 4 --max-flips 50
+      hwsim attack bfa --model mnist-cnn-h16 --protect secded --attacker blind
     """
     _run("bfa", **chosen)
 

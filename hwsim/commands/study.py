@@ -13,6 +13,7 @@ import click
 from hwsim.commands.options import (
     json_option,
     message_console,
+    parse_names,
     progress_bar,
     result_console,
 )
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Engine: tiny, small, default, wide or a .toml file.",
 )
+@click.option(
+    "--networks",
+    callback=lambda ctx, option, text: () if text is None else parse_names(ctx, option, text),
+    help="Of the study's networks only these, such as mnist-cnn,mnist-cnn-h16  [default: all]",
+)  # fmt: skip
 @row_options
 @json_option
 @click.option(
@@ -56,6 +62,7 @@ def command(
     samples: int | None,
     bits: tuple[int, ...],
     config: str,
+    networks: tuple[str, ...],
     rows: Rows,
     json_path: Path | None,
     docs: Path | None,
@@ -73,6 +80,7 @@ def command(
       hwsim study fig4 --quick
       hwsim study all --jobs 8
       hwsim study fig10a --bits 8,4 --cluster tcp://head:8786
+      hwsim study faults --networks mnist-cnn,mnist-cnn-h8
     """
     from hwsim.studies.index import STUDIES, entry
 
@@ -81,6 +89,8 @@ def command(
         return
     rows.check()
     chosen = list(STUDIES.values()) if name == "all" else [entry(name)]
+    if name == "all" and networks:
+        raise click.UsageError("--networks are those of one study: leave it out of all")
     if name == "all" and (rows.csv or rows.parquet or json_path):
         raise click.UsageError(
             "--csv, --parquet and --json are for one study; of all, each leaves them in its folder"
@@ -106,7 +116,7 @@ def command(
         if docs is not None:
             output.check_docs(docs, [one.name for one in chosen])
         plan = Plan(quick, samples, bits, config)
-        studies = [Study(one, plan) for one in chosen]
+        studies = [Study(one, plan, networks) for one in chosen]
     words = [word.replace("{", "{{").replace("}", "}}") for word in sys.argv[1:]]
     typed = "hwsim " + " ".join("{}" if word == "all" else shlex.quote(word) for word in words)
     with Store(rows.store) as store, executors(rows.jobs, rows.cluster) as (executor, width):

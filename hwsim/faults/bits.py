@@ -23,8 +23,3 @@ def handed_out(words: NDArray[Any], negative: NDArray[np.bool_], width: int) -> 
     The negation of -2^(width−1) is itself (rtl/units/hne_expander.v).
     """
     return np.where(negative, wrapped(-words.astype(np.int64), width), words.astype(np.int64))
-
-
-def all_flipped(words: NDArray[Any], width: int) -> I64:
-    """Every word with each of its bits inverted, (…, width), bit 0 first."""
-    return flipped(words[..., None], np.arange(width), width)

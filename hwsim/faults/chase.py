@@ -14,8 +14,8 @@ from hwsim.faults.objective import Objective
 from hwsim.faults.search import Flip, Victim, step
 
 #: reached: what the search is for. most: the bits that it may flip. stuck: no bit of those looked
-#: at raises the loss.
-Ended = Literal["reached", "most", "stuck"]
+#: at raises the loss. caught: an error status instead of answers.
+Ended = Literal["reached", "most", "stuck", "caught"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ class JudgedFlips:
 
 @dataclass(frozen=True)
 class Kept:
-    """A step: the flips, the words before them, the objective before and after, and the scores."""
+    """A step: the flips, the words before them, the objective before and after, and the scores.
+
+    No accuracy where no image is answered any more.
+    """
 
     flips: tuple[Flip, ...]
     words: tuple[int, ...]
@@ -93,17 +96,21 @@ def chase(
     for one in kept:
         victim.keep(one.flips)
     while not (kept and kept[-1].reaches(rules)):
+        if victim.stopped:
+            return kept, "caught"
         left = rules.most - sum(len(one.flips) for one in kept)
         if left <= 0:
             return kept, "most"
         found = step(victim, objective, rules.k_top, left)
         if found is None:
             return kept, "stuck"
+        if not found.flips:
+            return kept, "most"
         # Asked behind the step, when all flips are in place: one bit is undone for each.
         words = tuple(
             victim.word(flip.part, flip.word) ^ _mask(found.flips, flip) for flip in found.flips
         )
-        scores = judged.scores(victim)
+        scores = (None, None) if victim.stopped else judged.scores(victim)
         kept.append(Kept(found.flips, words, found.before, found.after, *scores))
         on_kept(kept)
     return kept, "reached"

@@ -7,6 +7,7 @@ before, and the sums of the layer itself follow from them (``engine.changes``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,32 +22,52 @@ from hwsim.engine.selfcheck import trusted_kernels
 from hwsim.engine.tape import Chunk, Tape
 from hwsim.engine.weight_gradient import gradients
 from hwsim.errors import InputError
-from hwsim.faults.bits import all_flipped, handed_out
+from hwsim.faults.bits import handed_out
 from hwsim.faults.fault import Fault
 from hwsim.faults.inject import inject
 from hwsim.faults.objective import F64, I64, Objective
 from hwsim.faults.search import Flip, Gains, Part, Victim, first_of
 from hwsim.faults.stored import Stored
+from hwsim.numbers.fixedpoint import wrapped
 from hwsim.program.program import Program
 
 SEARCHED = ("weights", "index")
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """The objective's gradient by the words of a part, float64.
+
+    part, number: of the part, and of its layer. plain, negated: (words,), by those who take a word
+    as it is, and by those who negate it; of indices by the virtual weight of each, and none.
+    """
+
+    part: int
+    number: int
+    plain: F64
+    negated: F64
 
 
 class EngineVictim(Victim):
     """A program whose memories are attacked, on a batch of images.
 
     images: (N, *input shape) as the engine takes them. memories: ``weights``, ``index`` or both.
+    bounds: by layer number, the magnitude that what a layer reads of the weights is saturated to.
 
-    Raises InputError for another memory, for an engine with check bits, which the search knows
-    nothing of, and where a program has no such words: an engine that computes its indices stores
-    none, a dense layer needs none.
+    Raises InputError for another memory, for an engine with check bits, which only
+    ``guarded_victim`` knows, and where a program has no such words: an engine that computes its
+    indices stores none, a dense layer needs none.
     """
 
     def __init__(
-        self, program: Program, images: Tensor, memories: Sequence[str] = ("weights",)
+        self,
+        program: Program,
+        images: Tensor,
+        memories: Sequence[str] = ("weights",),
+        bounds: Mapping[int, int] | None = None,
     ) -> None:
         self.program = program
-        self.stored = Stored(program)
+        self.stored = Stored(program, bounds)
         self._numbers: list[int] = []
         self.parts = self._parts_of(program, memories)
         #: All that was kept, as faults.
@@ -129,18 +150,41 @@ class EngineVictim(Victim):
     # ------------------------------------------------------------ first order
 
     def gains(self, objective: Objective, k_top: int | None) -> list[Gains]:
+        return [self.gains_along(slopes, k_top) for slopes in self.slopes(objective)]
+
+    def gains_along(self, slopes: Slopes, k_top: int | None) -> Gains:
+        """Of one part."""
+        if self.parts[slopes.part].memory == "index":
+            return self._index_gains(slopes, k_top)
+        return self._word_gains(slopes, k_top)
+
+    def slopes(self, objective: Objective) -> list[Slopes]:
+        """One a part: the objective's gradient by what its words are handed out as."""
         by_weight = self._gradient(objective)
         by_word = self._by_word(by_weight) if self._searches("weights") else None
         found = []
-        for part, number in zip(self.parts, self._numbers, strict=True):
+        for at, (part, number) in enumerate(zip(self.parts, self._numbers, strict=True)):
             if part.memory == "index":
-                found.append(self._index_gains(number, by_weight[number].reshape(-1), k_top))
+                plain = by_weight[number].reshape(-1)
+                found.append(Slopes(at, number, plain, np.zeros(0)))
             else:
                 assert by_word is not None
-                base = self.stored.places[number].weight_base * self.program.config.banks
-                here = slice(base, base + part.words)
-                found.append(self._word_gains(by_word[0][here], by_word[1][here], base, k_top))
+                here = self.here(number, part.words)
+                found.append(Slopes(at, number, by_word[0][here], by_word[1][here]))
         return found
+
+    def here(self, number: int, words: int) -> slice:
+        """Where the real weights of a layer stand among the stored words."""
+        base = self.stored.places[number].weight_base * self.program.config.banks
+        return slice(base, base + words)
+
+    def masks(self, memory: str) -> tuple[I64, tuple[tuple[int, ...], ...] | None]:
+        """What a move does to the bits of a word that count: masks (m,), and the bits that the move
+        of each column flips where that is not the bit itself.
+        """
+        config = self.program.config
+        width = config.wgt_w if memory == "weights" else 1 + config.addr_w
+        return np.int64(1) << np.arange(width, dtype=np.int64), None
 
     def _searches(self, memory: str) -> bool:
         return any(part.memory == memory for part in self.parts)
@@ -179,28 +223,32 @@ class EngineVictim(Victim):
                 total += np.bincount(words[which], flat[which], size)
         return plain, negated
 
-    def _word_gains(
-        self,
-        plain: NDArray[np.float64],
-        negated: NDArray[np.float64],
-        base: int,
-        k_top: int | None,
-    ) -> Gains:
-        width = self.program.config.wgt_w
-        chosen = first_of(np.abs(plain - negated), k_top)
-        words = self.stored.words[base + chosen]
-        every = all_flipped(words, width)
-        yes = np.ones(1, np.bool_)
-        moves = every - words[:, None]
-        back = handed_out(every, yes, width) - handed_out(words, yes, width)[:, None]
-        gains = plain[chosen][:, None] * moves + negated[chosen][:, None] * back
-        return Gains(chosen, gains)
+    def _word_gains(self, slopes: Slopes, k_top: int | None) -> Gains:
+        chosen = self.looked_at(slopes, np.abs(slopes.plain - slopes.negated), k_top)
+        masks, columns = self.masks("weights")
+        words = self.stored.words[self.here(slopes.number, len(slopes.plain))][chosen]
+        every = wrapped(words[:, None] ^ masks, self.program.config.wgt_w)
+        return Gains(chosen, self.word_rises(slopes, chosen, words, every), columns)
 
-    def _index_gains(self, number: int, gradient: NDArray[np.float64], k_top: int | None) -> Gains:
-        chosen = first_of(np.abs(gradient), k_top)
-        now = self.stored.weights[number].reshape(-1)[chosen]
-        moves = self.stored.every_index_flip(number, chosen) - now[:, None]
-        return Gains(chosen, gradient[chosen][:, None] * moves)
+    def word_rises(self, slopes: Slopes, at: I64, words: I64, every: I64) -> F64:
+        """What it adds, to first order, that the words ``at`` become ``every`` (k, m)."""
+        width, yes = self.program.config.wgt_w, np.ones(1, np.bool_)
+        now = self.stored.within(slopes.number, words)[:, None]
+        new = self.stored.within(slopes.number, every)
+        back = handed_out(new, yes, width) - handed_out(now, yes, width)
+        plain, negated = slopes.plain[at][:, None], slopes.negated[at][:, None]
+        return plain * (new - now) + negated * back
+
+    def _index_gains(self, slopes: Slopes, k_top: int | None) -> Gains:
+        chosen = self.looked_at(slopes, np.abs(slopes.plain), k_top)
+        masks, columns = self.masks("index")
+        now = self.stored.weights[slopes.number].reshape(-1)[chosen]
+        moves = self.stored.every_index(slopes.number, chosen, masks) - now[:, None]
+        return Gains(chosen, slopes.plain[chosen][:, None] * moves, columns)
+
+    def looked_at(self, slopes: Slopes, sizes: F64, k_top: int | None) -> I64:
+        """The words of a part with the largest gradients."""
+        return first_of(sizes, k_top)
 
     # ------------------------------------------------------------ flips
 
@@ -209,22 +257,18 @@ class EngineVictim(Victim):
         if not changes:
             return self.logits()
         if not all(change.possible for change in changes.values()):
-            return self._real(self._injected(flips).datapath.run(self._codes).logits)
+            faulty = Engine(self.held([*self.faults, *map(self.fault, flips)]))
+            return self._real(faulty.datapath.run(self._codes).logits)
         parts = self.tape.each(lambda chunk: self._datapath.again(chunk, changes))
         return self._real(np.concatenate(list(parts)))
 
     def keep(self, flips: Sequence[Flip]) -> None:
-        number, memory, bits = self._sorted_out(flips)
-        after = self._after(flips)
-        changes = self._changes(after)
-        if memory == "weights":
-            self.stored.keep_word_flips(number, bits)
-        else:
-            self.stored.keep_index_flips(number, bits)
+        changes = self._changes(self._after(flips))
+        self._store(flips)
+        self.faults += [self.fault(flip) for flip in flips]
         possible = all(change.possible for change in changes.values())
         if not possible:
-            self._run_on(self._injected(flips))
-        self.faults += [self.fault(flip) for flip in flips]
+            self._run_on(Engine(self.held(self.faults)))
         if not changes or not possible:
             return
         trusted = trusted_kernels()
@@ -238,9 +282,17 @@ class EngineVictim(Victim):
         before, self._tape = self._tape, None
         self._behind = None if before is None else partial(self._tape_behind, before, changes)
 
-    def _injected(self, flips: Sequence[Flip]) -> Engine:
-        """The long way: the engine of the program with everything in its memories."""
-        return Engine(inject(self.program, [*self.faults, *map(self.fault, flips)]))
+    def _store(self, flips: Sequence[Flip]) -> None:
+        """Flip them in the words, and in what becomes of those."""
+        number, memory, bits = self._sorted_out(flips)
+        if memory == "weights":
+            self.stored.keep_word_flips(number, bits)
+        else:
+            self.stored.keep_index_flips(number, bits)
+
+    def held(self, faults: Sequence[Fault]) -> Program:
+        """The long way: the program with everything in its memories."""
+        return inject(self.program, faults)
 
     def _sorted_out(self, flips: Sequence[Flip]) -> tuple[int, str, list[tuple[int, int]]]:
         """(layer number, memory, words and bits) of flips of one part."""

@@ -21,9 +21,14 @@ I64 = NDArray[np.int64]
 FEW = 16
 
 
-def faulty_layers(clean: Program, words: Words) -> tuple[Layer, ...]:
-    """The layers of ``clean`` as they are with ``words`` in its memories."""
-    memory = FaultyMemory(clean, words)
+def faulty_layers(
+    clean: Program, words: Words, read: WordReader | None = None
+) -> tuple[Layer, ...]:
+    """The layers of ``clean`` as they are with ``words`` in its memories.
+
+    read: of the clean program, with the bounds of an engine that has some.
+    """
+    memory = FaultyMemory(clean, words, read)
     return tuple(
         memory.layer(layer, place)
         for layer, place in zip(clean.layers, memory.read.places, strict=True)
@@ -189,7 +194,7 @@ class FaultyMemory:
         """(address, word) of the layer's real weights with faults."""
         banks = self.config.banks
         mine = [
-            (line * banks + bank, signed(word, self.config.wgt_w))
+            (line * banks + bank, int(self._within(place, signed(word, self.config.wgt_w))))
             for line, bank, word in self._inside(WEIGHTS, place.weight_base, place.weight_lines)
         ]
         return [(at, word) for at, word in mine if at < layer.spec.real_weights]
@@ -235,7 +240,7 @@ class FaultyMemory:
         line, bank = np.divmod(address, banks)
         line = (place.weight_base + line) % (1 << max(1, (lines - 1).bit_length()))
         found = [self._word(*at) for at in zip(line.tolist(), bank.tolist(), strict=True)]
-        return wrapped(np.array(found, np.int64), self.config.wgt_w)
+        return self._within(place, wrapped(np.array(found, np.int64), self.config.wgt_w))
 
     def _word(self, line: int, bank: int) -> int:
         """What stands in the weight memory; 0 where nobody wrote."""
@@ -243,6 +248,13 @@ class FaultyMemory:
         if word is None and line < self.read.files[WEIGHTS].lines:
             word = self.read.written(WEIGHTS, line, bank)
         return word or 0
+
+    def _within(self, place: Placement, words: Any) -> Any:
+        """What a layer is handed of words that it reads: at most its bound, if it has one."""
+        if not self.read.bounds:
+            return words
+        bound = self.read.bounds.get(self.read.places.index(place))
+        return words if bound is None else np.clip(words, -bound, bound)
 
     def _inside(self, name: str, first: int, count: int) -> list[tuple[int, int, int]]:
         """(line from ``first`` on, field, word) of those within ``count`` lines of a file."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.faults.bits import flipped, handed_out
+from hwsim.faults.bits import handed_out
 from hwsim.faults.fault import Fault
+from hwsim.numbers.fixedpoint import wrapped
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
 
@@ -21,11 +22,13 @@ class Stored:
 
     words: int64, all lines that the image fills, bank by bank. negative: by layer number, bool
     (n_out, fan_in). weights: by layer number, int32 (n_out, fan_in), what the expander makes of
-    them. Flips change all three in place.
+    them. Flips change all three in place. bounds: by layer number, the magnitude that what the
+    layer reads is saturated to, before its sign.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, bounds: Mapping[int, int] | None = None) -> None:
         config = program.config
+        self._bounds = bounds or {}
         self.config = config
         self.places = program.placements()
         self.layers = {
@@ -108,25 +111,35 @@ class Stored:
         sign = int(self.negative[number].reshape(-1)[entry])
         return sign << self.config.addr_w | int(self._address[number].reshape(-1)[entry])
 
+    def within(self, number: int, words: I64) -> I64:
+        """What a layer is handed of words that it reads."""
+        bound = self._bounds.get(number)
+        return words if bound is None else np.clip(words, -bound, bound)
+
     # ------------------------------------------------------------ what flips would do
 
     def after_word_flips(
         self, number: int, flips: Iterable[tuple[int, int]]
     ) -> dict[int, tuple[I64, I64]]:
         """(address, bit) of a layer flipped -> by layer number (entries, their new weights)."""
-        width = self.config.wgt_w
+        return self.after_words(number, self._flipped_words(number, flips))
+
+    def _flipped_words(self, number: int, flips: Iterable[tuple[int, int]]) -> dict[int, int]:
+        """Address -> the word with (address, bit) of a layer flipped."""
         masks: dict[int, int] = {}
         for address, bit in flips:
             masks[address] = masks.get(address, 0) ^ 1 << bit
+        words, width = self.words[self.word_of(number, list(masks))], self.config.wgt_w
+        new = wrapped(words ^ np.array(list(masks.values()), np.int64), width)
+        return dict(zip(masks, new.tolist(), strict=True))
+
+    def after_words(self, number: int, words: Mapping[int, int]) -> dict[int, tuple[I64, I64]]:
+        """Address of a layer -> a word, signed: by layer number (entries, their new weights)."""
+        width = self.config.wgt_w
         found: dict[int, list[tuple[I64, I64]]] = {}
-        for address, mask in masks.items():
-            word = self.words[self.word_of(number, address)]
-            new = word
-            for bit in range(width):
-                if mask >> bit & 1:
-                    new = flipped(new, bit, width)
+        for address, new in words.items():
             for reader, entries in self.readers(number, address).items():
-                values: I64 = np.full(len(entries), new, np.int64)
+                values = self.within(reader, np.full(len(entries), new, np.int64))
                 if reader in self.negative:
                     values = handed_out(values, self.negative[reader].reshape(-1)[entries], width)
                 found.setdefault(reader, []).append((entries, values))
@@ -142,46 +155,61 @@ class Stored:
         masks: dict[int, int] = {}
         for entry, bit in flips:
             masks[entry] = masks.get(entry, 0) ^ 1 << bit
-        entries = np.array(sorted(masks), np.int64)
-        new = np.array([self.entry(number, e) ^ masks[e] for e in entries.tolist()], np.int64)
+        return self.after_entries(number, {e: self.entry(number, e) ^ masks[e] for e in masks})
+
+    def after_entries(self, number: int, indices: Mapping[int, int]) -> dict[int, tuple[I64, I64]]:
+        """Entry of a layer -> an index: its layer number, the entries and new weights."""
+        entries = np.array(sorted(indices), np.int64)
+        new = np.array([indices[entry] for entry in entries.tolist()], np.int64)
         return {number: (entries, self._decoded(number, new))}
 
     def _decoded(self, number: int, entries: I64) -> I64:
         """What indices (sign above address) make of the words that they lead to."""
         above = self.config.addr_w
         words = self.word_of(number, entries & ((1 << above) - 1))
-        return handed_out(self.values(words), entries >> above != 0, self.config.wgt_w)
+        read = self.within(number, self.values(words))
+        return handed_out(read, entries >> above != 0, self.config.wgt_w)
 
-    def every_index_flip(self, number: int, entries: I64) -> I64:
-        """The weight of each entry with each bit of its index flipped, (k, 1 + addr_w)."""
-        above = self.config.addr_w
-        flat = self._address[number].reshape(-1)[entries]
-        now = flat | self.negative[number].reshape(-1)[entries].astype(np.int64) << above
-        every = now[:, None] ^ (np.int64(1) << np.arange(above + 1, dtype=np.int64))
-        return self._decoded(number, every)
+    def every_index(self, number: int, entries: I64, masks: I64) -> I64:
+        """The weight of each entry with the bits of each mask of its index flipped, (k, m)."""
+        return self._decoded(number, self.indices(number)[entries][:, None] ^ masks)
+
+    def indices(self, number: int) -> I64:
+        """Every index of a hashed layer, the sign above the address, (n_out · fan_in,)."""
+        negative = self.negative[number].reshape(-1).astype(np.int64)
+        return self._address[number].reshape(-1) | negative << self.config.addr_w
 
     # ------------------------------------------------------------ flips for good
 
     def keep_word_flips(self, number: int, flips: Iterable[tuple[int, int]]) -> None:
         """Flip (address, bit) of a layer."""
-        flips = list(flips)
-        for reader, (entries, values) in self.after_word_flips(number, flips).items():
+        self.keep_words(number, self._flipped_words(number, flips))
+
+    def keep_words(self, number: int, words: Mapping[int, int]) -> None:
+        """Write words, signed, to addresses of a layer."""
+        for reader, (entries, values) in self.after_words(number, words).items():
             self.weights[reader].reshape(-1)[entries] = values
-        for address, bit in flips:
-            word = self.word_of(number, address)
-            self.words[word] = flipped(self.words[word], bit, self.config.wgt_w)
+        for address, word in words.items():
+            self.words[self.word_of(number, address)] = word
 
     def keep_index_flips(self, number: int, flips: Iterable[tuple[int, int]]) -> None:
         """Flip (entry, bit) of a layer."""
-        flips = list(flips)
-        ((_, (entries, values)),) = self.after_index_flips(number, flips).items()
+        masks: dict[int, int] = {}
+        for entry, bit in flips:
+            masks[entry] = masks.get(entry, 0) ^ 1 << bit
+        self.keep_entries(number, {e: self.entry(number, e) ^ masks[e] for e in masks})
+
+    def keep_entries(self, number: int, indices: Mapping[int, int]) -> None:
+        """Write indices to entries of a layer."""
+        ((_, (entries, values)),) = self.after_entries(number, indices).items()
         self.weights[number].reshape(-1)[entries] = values
         above = self.config.addr_w
-        for entry, bit in flips:
-            if bit == above:
-                self.negative[number].reshape(-1)[entry] ^= True
-            else:
-                self._address[number].reshape(-1)[entry] ^= 1 << bit
+        for entry, index in indices.items():
+            address = index & ((1 << above) - 1)
+            moved = self._address[number].reshape(-1)[entry] != address
+            self.negative[number].reshape(-1)[entry] = bool(index >> above)
+            if moved:
+                self._address[number].reshape(-1)[entry] = address
                 read = int(self.read_by(number, np.array([entry]))[0])
                 self._moved[number, entry] = read
 

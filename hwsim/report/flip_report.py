@@ -1,16 +1,18 @@
 """What a search for bits leaves behind: result.json, result.png, report.html, and a screen.
 
 Keys of a result: attack, model, config, bits, dataset, training, versions, command, seconds; what
-was asked for: memories, images, k_top, most, stop, batches, samples, target, source, image, others;
+was asked for: memories, images, k_top, most, stop, batches, samples, target, source, image, others,
+protect, what guards the memories, and attacker, what is known of it, null where nothing does;
 classes; aimed, images that are to become the target, null without one; searched, the words that may
-be flipped, {layer, memory, words, bits}; sides, {engine, float}, each a list of searches:
+be flipped, {layer, memory, words, bits, check}; sides, {engine, float}, each a list of searches:
 
-    batch, ended                 reached, most or stuck (hwsim.faults.chase)
+    batch, ended                 reached, most, stuck or caught (hwsim.faults.chase)
     clean, random                {accuracy, success} before, and after as many random flips
     flips                        bits flipped
     steps                        [{loss_before, loss, accuracy, success, flips}], of these
                                  {layer, memory, word, bit, before, after, fault}; a loss is null
-                                 where answers are no numbers
+                                 where answers are no numbers, accuracy and success where an error
+                                 status comes instead
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import base64
 import io
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +79,29 @@ def headline(result: Mapping[str, Any]) -> str:
     bits = sum(part["words"] * part["bits"] for part in result["searched"])
     where = " and ".join(result["memories"])
     found = (
-        f"{result['model']}, {result['bits']}-bit engine: {flips_needed(result, 'engine')} of "
+        f"{result['model']}, {result['bits']}-bit engine{_guarded(result)}: "
+        f"{flips_needed(result, 'engine')} of "
         f"{bits:,} bits of {where} flipped"
     )
     if reached == len(searches):
         return f"{found} until {goal(result)}"
-    return f"{found}; {reached} of {len(searches)} searches went on until {goal(result)}"
+    caught = sum(search["ended"] == "caught" for search in searches)
+    end = f", {caught} ended in an error status" if caught else ""
+    return f"{found}; {reached} of {len(searches)} searches went on until {goal(result)}{end}"
+
+
+def _guarded(result: Mapping[str, Any]) -> str:
+    if result["protect"] == "none":
+        return ""
+    return f" behind {result['protect']}, attacker {result['attacker']}"
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
     """A line a side, as HEADS."""
     key, found = measure(result), []
     for side, searches in result["sides"].items():
-        ends = [search["steps"][-1][key] for search in searches if search["steps"]]
-        random = [search["random"][key] for search in searches if search["random"]]
+        ends = _there(search["steps"][-1][key] for search in searches if search["steps"])
+        random = _there(search["random"][key] for search in searches if search["random"])
         reached = sum(search["ended"] == "reached" for search in searches)
         found.append([
             side, percent(searches[0]["clean"][key]), flips_needed(result, side),
@@ -156,6 +167,8 @@ def png(result: Mapping[str, Any]) -> bytes:
         for number, search in enumerate(searches):
             flips, scores = [0], [search["clean"][key]]
             for step in search["steps"]:
+                if step[key] is None:  # an error status
+                    break
                 flips.append(flips[-1] + len(step["flips"]))
                 scores.append(step[key])
             axes.plot(
@@ -215,6 +228,11 @@ def _table(heads: tuple[str, ...], lines: list[list[str]]) -> Table:
     for line in lines:
         table.add_row(*map(Text, line))
     return table
+
+
+def _there(values: Iterable[float | None]) -> list[float]:
+    """Of searches whose images were answered."""
+    return [value for value in values if value is not None]
 
 
 def _mean(values: list[Any]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 from hwsim.program.layers import LutLayer, MacLayer
@@ -13,9 +14,15 @@ from hwsim.rom.memories import memory_values as values_of
 
 
 class WordReader:
-    """Reads words of one program, unsigned, wherever they stand; computes no whole memory."""
+    """Reads words of one program, unsigned, wherever they stand; computes no whole memory.
 
-    def __init__(self, program: Program) -> None:
+    bounds: by the number of a layer, the magnitude that its engine saturates what it reads of the
+    weights to (``faults.clipping``); for whoever makes layers of words, as nothing here is read
+    by a layer.
+    """
+
+    def __init__(self, program: Program, bounds: Mapping[int, int] | None = None) -> None:
+        self.bounds = dict(bounds or {})
         self._held = program.held.words if program.held else {}
         self._clean = program.held.clean if program.held else program
         self._config = program.config

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.faults.engine_victim import EngineVictim
+from hwsim.faults.guarded_victim import GuessingVictim
 from hwsim.faults.search import Flip, Victim
 
 
@@ -16,26 +17,28 @@ def described(victim: Victim, flip: Flip, word: int) -> dict[str, Any]:
     """layer, memory, word and bit of a flip; before, after: what the word is worth; fault: of the
     engine, its place in the memories of an image.
 
-    word: its bits before. Words of weights are worth integers or floats, None where they are no
-    number; indices are worth a sign and an address.
+    word: its bits before, check bits above them, which are worth nothing. Words of weights are
+    worth integers or floats, None where they are no number; indices a sign and an address.
     """
-    part = victim.parts[flip.part]
+    part, on_engine = victim.parts[flip.part], isinstance(victim, EngineVictim | GuessingVictim)
+    data = part.bits - part.check
     return {
         "layer": part.layer,
         "memory": part.memory,
         "word": flip.word,
         "bit": flip.bit,
-        "before": _worth(victim, part.memory, part.bits, word),
-        "after": _worth(victim, part.memory, part.bits, word ^ 1 << flip.bit),
-        "fault": asdict(victim.fault(flip)) if isinstance(victim, EngineVictim) else None,
+        "before": _worth(on_engine, part.memory, data, word),
+        "after": _worth(on_engine, part.memory, data, word ^ 1 << flip.bit),
+        "fault": asdict(victim.fault(flip)) if on_engine else None,  # type: ignore[attr-defined]
     }
 
 
-def _worth(victim: Victim, memory: str, bits: int, word: int) -> int | float | str | None:
+def _worth(on_engine: bool, memory: str, bits: int, word: int) -> int | float | str | None:
+    word &= (1 << bits) - 1
     if memory == "index":
         sign, address = divmod(word, 1 << (bits - 1))
         return f"{'-' if sign else '+'}w[{address}]"
-    if isinstance(victim, EngineVictim):
+    if on_engine:
         return word - (1 << bits) if word >> (bits - 1) else word
     value = float(np.array([word], np.uint32).view(np.float32)[0])
     return value if math.isfinite(value) else None

@@ -22,6 +22,8 @@ from hwsim.errors import InputError
 from hwsim.faults.chase import Ended, JudgedFlips, Kept, Rules, chase, keep_all, random_flips
 from hwsim.faults.engine_victim import EngineVictim
 from hwsim.faults.float_victim import FloatVictim
+from hwsim.faults.guarded_victim import KNOWING, Knowing, key_of, victim_of
+from hwsim.faults.guards import GuardChoice
 from hwsim.faults.objective import Objective
 from hwsim.faults.search import Flip, Victim
 from hwsim.files.content import digest
@@ -33,6 +35,8 @@ from hwsim.runs.flip_catalog import FLIPS, GUESSING, IMAGES, K_TOP, MOST, REACHE
 from hwsim.runs.flip_words import described
 from hwsim.runs.unfinished import keep, kept
 
+#: Of a request: what a result says in its own words.
+REWORDED = ("attack", "stop", "protect", "attacker")
 #: (side, batch, flips so far, accuracy or success).
 Progress = Callable[[str, int, int, float | None], None]
 
@@ -46,6 +50,8 @@ class FlipRequest:
     attack's own. batches: how many searches, each from other images. samples: test images that
     judge. target: of a targeted one; source: the class whose images are aimed at, None for all;
     image: the number of one test image instead. others: whether the rest is to stay as it is.
+    protect: what guards the memories, as ``GuardChoice.of`` takes it. attacker: what he knows of
+    it, or of the engine's check bits; None for all there is.
     """
 
     attack: str
@@ -60,6 +66,8 @@ class FlipRequest:
     source: int | None = None
     image: int | None = None
     others: bool = False
+    protect: str = "none"
+    attacker: Knowing | None = None
     command: str = ""
 
     @property
@@ -86,6 +94,15 @@ class FlipSearch:
         self.began = time.perf_counter()
         self.settings, self.network = settings, network
         self.classes = network.program.classes
+        self.choice = GuardChoice.of(settings.protect)
+        ecc = network.program.config.ecc
+        self.guard = self.choice.text if ecc == "none" else ecc
+        self.choice.check(network.program, settings.memories)
+        if self.guard == "none" and settings.attacker is not None:
+            raise InputError(
+                "--attacker is of what guards a memory: choose a --protect, or an engine with "
+                "check bits"
+            )
         stop = GUESSING / self.classes if settings.stop is None else settings.stop
         if FLIPS[settings.attack].targeted:
             self._check_target(len(test))
@@ -102,7 +119,7 @@ class FlipSearch:
         self.judged = self._judged()
         self._training = training
         # Refused before any work: memories that are not there, and too few images.
-        self.parts = self._victim("engine", self._batch(0)[0]).parts
+        self.parts = self._victim("engine", self._batch(0)[0], 0).parts
 
     def _check_target(self, there: int) -> None:
         chosen = self.settings
@@ -169,8 +186,12 @@ class FlipSearch:
 
     @property
     def sides(self) -> list[str]:
-        """Who is attacked: an image without a float network has none, nor has index bits any."""
+        """Who is attacked: an image without a float network has none, nor has index bits any.
+
+        What guards the engine's memories is none of a float network.
+        """
         on_float = "weights" in self.settings.memories and not self.network.alone
+        on_float = on_float and self.guard == "none"
         return ["engine", "float"] if on_float else ["engine"]
 
     @property
@@ -180,6 +201,8 @@ class FlipSearch:
         parts = [chosen.attack, self.network.name, config.name]
         parts += [f"{config.act_w}bit"] if config.act_w != 8 else []
         parts += ["+".join(chosen.memories)] if chosen.memories != ("weights",) else []
+        if self.guard != "none":
+            parts += [self.guard.replace(":", "-"), chosen.attacker or KNOWING[0]]
         plain = FlipRequest(chosen.attack, chosen.samples)
         for name in ("target", "source", "image", "others", "images", "k_top", "most", "stop"):
             value = getattr(chosen, name)
@@ -194,9 +217,16 @@ class FlipSearch:
         facts = [chosen, self.rules.stop, self.test.digest, self._owned.digest]
         return digest([*facts, fingerprint(self.network.program), versions()])
 
-    def _victim(self, side: str, images: Tensor) -> Victim:
+    def _victim(
+        self, side: str, images: Tensor, number: int, knows: Knowing | None = None
+    ) -> Victim:
+        """The network before the attacker; knows: what he knows of what guards it."""
         if side == "engine":
-            return EngineVictim(self.network.program, images, self.settings.memories)
+            program, memories = self.network.program, self.settings.memories
+            if self.guard == "none":
+                return EngineVictim(program, images, memories)
+            knows = knows or self.settings.attacker or KNOWING[0]
+            return victim_of(program, images, memories, self.choice, knows, key_of(number))
         module = copy.deepcopy(self.network.module)
         return FloatVictim(module, self.network.program, images)
 
@@ -234,7 +264,7 @@ class FlipSearch:
         self, side: str, number: int, known: Mapping[str, Any] | None, note: Any
     ) -> dict[str, Any]:
         images, aimed = self._batch(number)
-        victim = self._victim(side, images)
+        victim = self._victim(side, images, number)
         clean = self.judged.scores(victim)
         objective = self._objective(victim, aimed)
         before = [_as_kept(one) for one in known["steps"]] if known else []
@@ -270,9 +300,9 @@ class FlipSearch:
         """What as many random flips do: what they cost says how much the search is worth."""
         if not count:
             return None
-        victim = self._victim(side, images[:1])
+        victim = self._victim(side, images[:1], seed, "adaptive")
         keep_all(victim, random_flips(victim, count, seed))
-        accuracy, success = self.judged.scores(victim)
+        accuracy, success = (None, None) if victim.stopped else self.judged.scores(victim)
         return {"accuracy": accuracy, "success": success}
 
     def _resumed(self, partial: Path) -> dict[str, Any]:
@@ -300,8 +330,10 @@ class FlipSearch:
             "config": program.config.name,
             "bits": program.config.act_w,
             **budgets.input_range(self._grid.bounds),
-            **{k: v for k, v in chosen.facts.items() if k not in ("attack", "stop")},
+            **{k: v for k, v in chosen.facts.items() if k not in REWORDED},
             "stop": self.rules.stop,
+            "protect": self.guard,
+            "attacker": None if self.guard == "none" else chosen.attacker or KNOWING[0],
             "classes": self.classes,
             "aimed": None if self.judged.aimed is None else int(self.judged.aimed.sum()),
             "searched": [asdict(part) for part in self.parts],

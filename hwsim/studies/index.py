@@ -57,6 +57,8 @@ STUDIES = {
         StudyEntry("spread", "The other trends over training and hash seeds",
               f"{LIU}, Figs. 3, 5, 6, 7 and 9", "seed_trends"),
         StudyEntry("faults", "Bit flips that break a network, dense and shared", RAKIN),
+        StudyEntry("protection", "Bit flips behind what guards a memory: blind and adaptive",
+                   "Li et al. 2021 (RADAR)"),
     )
 }  # fmt: skip
 

@@ -183,6 +183,7 @@ def _command(result: Mapping[str, Any]) -> str:
     bits = ",".join(map(str, plan["bits"]))
     words += [f"--bits {bits}"] if bits != "8" else []
     words += [f"--config {plan['config']}"] if plan["config"] != "default" else []
+    words += [f"--networks {','.join(result['only'])}"] if result["only"] else []
     return " ".join(words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,13 +32,20 @@ class StudyResult:
 
 class Study:
     """A study planned for the networks that are there, with their data. Raises HwsimError for
-    damaged ones. missing: the others, and what to do about each.
+    damaged ones. missing: the others, and what to do about each. only: of its networks these,
+    all for none; an InputError where it has no such network.
     """
 
-    def __init__(self, entry: StudyEntry, plan: Plan) -> None:
-        self.entry, self.plan = entry, plan
+    def __init__(self, entry: StudyEntry, plan: Plan, only: Sequence[str] = ()) -> None:
+        self.entry, self.plan, self.only = entry, plan, tuple(only)
         self.module = entry.module
-        lacks = {n: lack(n) for n in self.module.NETWORKS}
+        for name in only:
+            if name not in self.module.NETWORKS:
+                raise InputError(
+                    f"study {entry.name} has no network {name!r}: "
+                    + ", ".join(self.module.NETWORKS)
+                )
+        lacks = {n: lack(n) for n in self.module.NETWORKS if not only or n in only}
         self.present = [n for n, why in lacks.items() if why is None]
         self.missing = {n: why for n, why in lacks.items() if why is not None}
         self.points: list[Point] = self.module.grid(plan, self.present) if self.present else []
@@ -76,6 +83,7 @@ class Study:
             "title": self.entry.title,
             "source": self.entry.source,
             "plan": asdict(self.plan),
+            "only": list(self.only),
             "networks": {
                 name: {"sha256": one.sha256, "accuracy": one.test_accuracy, "seed": one.seed}
                 for name, one in cards.items()

@@ -62,6 +62,9 @@ def test_it_counts_by_memory_layer_and_bit(typed: tuple[str, ...], run: Run) -> 
         (("--docs", "page.md", "here"), "page.md does not exist"),
         (("--store", "."), "is a folder, not a file"),
         (("--trials", "1"), "1 is not in the range"),
+        (("--protect", "ecc"), "no protection is called 'ecc'"),
+        (("--protect", "signature:0"), "groups of 2 … 65,536 words, not 0"),
+        (("--protect", "clip", "--memory", "bias"), "only weights and index are guarded"),
         (("--within", "nan"), "nan is not"),
     ],
 )
@@ -90,6 +93,46 @@ def test_tables_behind_check_bits_are_not_counted(typed: tuple[str, ...], run: R
     x = np.zeros((4, *program.input_shape), np.float32)
     np.savez("test.npz", x=x, y=np.zeros(4, np.int64))
     assert "depends on the image" in run(*typed, "--memory", "lut").line
+
+
+@pytest.mark.parametrize("guard", ["parity", "secded", "clip", "signature:4"])
+def test_it_counts_what_a_guard_notices(typed: tuple[str, ...], run: Run, guard: str) -> None:
+    Path("page.md").write_text("<!-- here: begin -->\n<!-- here: end -->\n", encoding="utf-8")
+    more = ("--memory", "weights,index", "--trials", "32", "--json", "found.json")
+    code, out, err = run(*typed, *more, "--protect", guard, "--docs", "page.md", "here")
+    assert (code, err) == (0, "")
+    found = read(Path("found.json"))
+    assert found["protect"] == guard
+    weights, index = found["cells"]
+    assert "noticed" in out
+    assert f"Behind {guard}; noticed" in Path("page.md").read_text(encoding="utf-8")
+    if guard == "parity":
+        assert index["caught"] == 1
+    if guard == "secded":
+        assert (weights["changed"], index["changed"], index["caught"]) == (0, 0, 0)
+    if guard == "signature:4":
+        assert 0 < index["caught"] < 1, "sign bits, and what carries; not the low address bits"
+        assert weights["caught"] == 0
+        assert weights["zeroed"] > weights["corrected"] > 0
+
+
+def test_an_image_with_check_bits_takes_no_other_guard(typed: tuple[str, ...], run: Run) -> None:
+    rom.save(small_program(load_config("tiny").replace(ecc="secded")), Path("net.hne"),
+             overwrite=True)  # fmt: skip
+    assert "has check bits (ecc = secded) already" in run(*typed, "--protect", "clip").line
+
+
+def test_tables_of_rates_say_upsets_of_a_megabit_and_nothing_of_bits(
+    typed: tuple[str, ...], run: Run
+) -> None:
+    Path("page.md").write_text("<!-- here: begin -->\n<!-- here: end -->\n", encoding="utf-8")
+    more = ("--rate", "1e-2,2e-2", "--trials", "4", "--docs", "page.md", "here")
+    assert run(*typed, "--memory", "weights,bias", *more).code == 0
+    page = Path("page.md").read_text(encoding="utf-8")
+    assert "| weights | 10000 a Mbit | 4 |" in page
+    assert "| bias | 20000 a Mbit | 4 |" in page
+    assert "| memory | upsets | layer | trials |" in page
+    assert ", bit |" not in page
 
 
 def test_an_engine_that_computes_its_indices_has_none_to_upset(

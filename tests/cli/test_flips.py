@@ -13,6 +13,8 @@ import torch
 from hwsim.engine.module import Engine
 from hwsim.faults import Fault, inject
 from hwsim.faults.chase import JudgedFlips, chase
+from hwsim.faults.guarded_victim import key_of
+from hwsim.faults.guards import GuardChoice
 from hwsim.models.datasets.dataset import Dataset, load_dataset
 from hwsim.networks.open import Network
 from hwsim.runs import flips
@@ -94,6 +96,40 @@ def test_one_image_is_driven_to_the_target_and_others_may_stay(
     assert kept["--others"] >= kept["--no-others"]
 
 
+@pytest.mark.parametrize(
+    ("guard", "who", "ended"),
+    [("parity", "blind", "caught"), ("secded", "adaptive", ""), ("signature:8", "keyless", "")],
+)
+def test_bfa_behind_a_guard_says_so_and_its_flips_do_what_it_says(
+    run: Run, place: Path, offered: Network, guard: str, who: str, ended: str
+) -> None:
+    flags = ("--protect", guard, "--attacker", who)
+    code, out, err = run("attack", "bfa", *FEW, "--max-flips", 6, *flags)
+    assert (code, err) == (0, "")
+    result = result_of(place)
+    assert (result["protect"], result["attacker"]) == (guard, who)
+    assert list(result["sides"]) == ["engine"], "no float network has such a memory"
+    assert f"behind {guard}, attacker {who}" in " ".join(out.split())
+    (search,) = result["sides"]["engine"]
+    assert search["flips"] <= 6
+    if ended:
+        assert search["ended"] == ended
+        assert search["steps"][-1]["accuracy"] is None
+        assert "ended in an error status" in " ".join(out.split())
+        return
+    machine = GuardChoice.of(guard).on(offered.program, key_of(0))
+    words: dict[Any, int] = {}
+    for flip in (flip for step in search["steps"] for flip in step["flips"]):
+        at = flip["fault"]["line"], flip["fault"]["field"]
+        words[at] = words.get(at, machine.stored("weights", at)) ^ 1 << flip["fault"]["bit"]
+    seen = machine.seen("weights", words)
+    engine = Engine(machine.with_words({"weights": seen.words}))
+    test = load_dataset("mnist", "test").take(60)
+    answers = engine(offered.inputs(test)).argmax(1)
+    right = (answers == torch.from_numpy(test.labels)).double().mean().item()
+    assert right == search["steps"][-1]["accuracy"]
+
+
 SEARCH = FlipRequest("bfa", 60, images=16, most=6, batches=1)
 
 
@@ -154,6 +190,12 @@ def test_a_damaged_or_foreign_file_of_flips_is_not_used(
         (("bfa", "--images", 65), "leaves the attacker 64: choose fewer --images"),
         (("bfa", "--samples", 601), "601 samples asked for"),
         (("bfa", "--stop", "nan"), "nan"),
+        (("bfa", "--protect", "ecc"), "no protection is called 'ecc'"),
+        (("bfa", "--protect", "signature:0"), "groups of 2 … 65,536 words, not 0"),
+        (("bfa", "--attacker", "blind"), "--attacker is of what guards a memory"),
+        (("bfa", "--images", 9, "--protect", "clip", "--attacker", "keyless"), "of a signature"),
+        (("bfa", "--images", 9, "--protect", "signature", "--memory", "index"), "no stored ind"),
+        (("bfa", "--protect", "signature", "--memory", "bias"), "weights and index, not bias"),
         (("bfa", "--stop", 2), "not in the range"),
         (("tbfa",), "Missing option '--target'"),
         (("tbfa", "--target", 10), "--target 10 is no class: choose one of 0 … 9"),

@@ -270,3 +270,18 @@ def test_ctrl_c_is_one_line_and_costs_nothing_but_time(tmp_path: Path, jobs: str
     assert err.splitlines() == [
         "hwsim: interrupted: nothing is half-written; run the same command to go on"
     ]
+
+
+def test_networks_are_those_of_the_study_and_stand_in_its_command(run: Run) -> None:
+    assert (
+        "study fig3 has no network 'resnet20'"
+        in run("study", "fig3", "--networks", "resnet20").line
+    )
+    assert "leave it out of all" in run("study", "all", "--networks", MODEL).line
+    assert "give at least one" in run("study", "fig3", "--networks", ",").line
+    typed = ("study", "fig6", "--networks", MODEL, "--json", "found.json")
+    assert run(*typed).code == 0
+    found = read(Path("found.json"))
+    assert list(found["networks"]) == [MODEL]
+    assert found["missing"] == {}, "what was not asked for is not missing"
+    assert found["only"] == [MODEL]

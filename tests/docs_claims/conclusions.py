@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from hwsim.models import zoo
 from hwsim.units.softmax import EXP_LUT
+from tests.docs_claims.faults import cost, guarded
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, spread, study, tables, verdict
+from tests.docs_claims.reproduction import flips
 
 HASHED = ("1/8", "1/16", "1/32", "1/64")
 
@@ -24,6 +26,68 @@ def _claims() -> Iterator[str]:
     yield from _slides()
     yield from _distortions()
     yield from _storage()
+    yield from _broken()
+    yield from _guarded()
+
+
+def _broken() -> Iterator[str]:
+    """What breaks a network by its ROM, and what does not."""
+    yield (
+        f"Behind {flips('ResNet-20, 1/16')} flipped weight bits ResNet-20 at 1/16 answers by "
+        f"guessing, uncompressed behind {flips('ResNet-20, 1')}; half of the MNIST images are lost "
+        f"behind {flips('MNIST, 1/64', to='50%')} flips at 1/64 and behind "
+        f"{flips('MNIST, 1', to='50%')} uncompressed"
+    )
+    by_rate = tables("by-rate", "docs/faults.md")[0]
+    some = [
+        r for r in by_rate if r["upsets"] == "10 a Mbit" and r["memory"] in ("weights", "index")
+    ]
+    assert all(float(r["answers changed"].strip("<%")) < 0.1 for r in some)
+    yield (
+        f"which are {float(some[1]['faults']):.0f} in the index memory of mnist-cnn-h16, fewer "
+        "than 0.1% of the answers change"
+    )
+
+
+def _guarded() -> Iterator[str]:
+    """What guards cost, and what they are worth."""
+    shares = {guard: cost(guard) for guard in ("parity", "secded", "signature:64")}
+    parity, secded, _ = (float(r["share"].strip("%")) for r in shares.values())
+    signature = shares["signature:64"]
+    of_indices = float(shares["secded"]["share'"].strip("%"))
+    yield f"for {parity:g}% and {secded:g}% of the bits of the weights"
+    yield f"which is then {secded:g}% of a small memory"
+    cycles = signature["share''"]
+    yield f"for {signature['share']} of the bits and {cycles} of the cycles"
+    yield f"by SECDED at {of_indices:g}% of the largest memory"
+    none, blind, two, three, known, unknown = (
+        _behind("weights", guard, who)
+        for guard, who in (
+            ("none", "–"), ("signature:64", "blind"), ("parity", "adaptive"),
+            ("secded", "adaptive"), ("signature:64", "adaptive"), ("signature:64", "keyless"),
+        )
+    )  # fmt: skip
+    reached = guarded("weights", "signature:64", "blind")["reached"]
+    yield (
+        f"lost behind {blind[0]} flips of his instead of {none[0]}, and {reached} searches gets "
+        "down to 11%"
+    )
+    yield (
+        f"behind {two[0]} flips of weights and check bits behind parity and behind {three[0]} "
+        f"behind SECDED, instead of {none[0]}; answers are guesses behind {two[1]} and {three[1]}, "
+        f"instead of {none[1]}"
+    )
+    yield f"knowing its key, it is {known[0]} and {known[1]}; without the key, {unknown[0]} and "
+    yield f"and {unknown[1]}"
+    plain, signed = _behind("index", "none", "–"), _behind("index", "signature:64", "adaptive")
+    yield f"images are lost behind {signed[0]} flips of who knows it, {plain[0]} without"
+
+
+def _behind(memory: str, guard: str, who: str) -> tuple[str, str]:
+    """Mean flips to half of the images, and to 11% of them."""
+    found = guarded(memory, guard, who)
+    half, few = (found[f"flips to {to}"].split(" (")[0] for to in ("50%", "11%"))
+    return half, few
 
 
 def _what_reproduces() -> Iterator[str]:

@@ -20,10 +20,20 @@ def tables(place: str, page: str = "docs/reproduction.md") -> list[list[Row]]:
         if not line.startswith("|"):
             head = []
         elif not head:
-            head = cells
+            head = _distinct(cells)
             found.append([])
         elif set(cells[0]) != {"-"}:
             found[-1].append(dict(zip(head, cells, strict=True)))
+    return found
+
+
+def _distinct(heads: Sequence[str]) -> list[str]:
+    """Of columns of a name the second gets an apostrophe, the third two."""
+    found: list[str] = []
+    for name in heads:
+        while name in found:
+            name += "'"
+        found.append(name)
     return found
 
 
@@ -49,11 +59,7 @@ def verdict(place: str, begins: str) -> Row:
 def printed(name: str) -> list[Row]:
     """Rows of docs/measured, as printed; of two columns of a name the second gets an apostrophe."""
     kept = measured.read(name)
-    head: list[str] = []
-    for column in kept["head"]:
-        while column in head:
-            column += "'"
-        head.append(column)
+    head = _distinct(kept["head"])
     return [dict(zip(head, cells, strict=True)) for cells in kept["rows"]]
 
 

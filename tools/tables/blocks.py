@@ -39,6 +39,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/rtl.md", "rtl-full"): measured.rtl_full,
     ("docs/rtl.md", "ecc-words"): protection.words,
     ("docs/rtl.md", "ecc-costs"): protection.costs,
+    ("docs/faults.md", "guard-costs"): protection.guards,
     ("docs/networks.md", "mnist"): partial(page_table, "mnist"),
     ("docs/networks.md", "cifar10"): partial(page_table, "cifar10"),
     ("docs/networks.md", "architectures"): networks.architectures,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from hwsim.faults.chase import JudgedFlips, Rules, chase, keep_all, random_flips
 from hwsim.faults.engine_victim import EngineVictim
 from hwsim.faults.float_victim import FloatVictim
+from hwsim.faults.guarded_victim import Knowing, key_of, victim_of
+from hwsim.faults.guards import GuardChoice
 from hwsim.faults.objective import Objective
 from hwsim.faults.search import Victim
 from hwsim.networks.open import pixels
@@ -40,12 +43,7 @@ def search(
     {layer, bit} of each flip; words, bits: of the memory.
     """
     one = Subject.of(subject)
-    described = subjects.card(one.network)
-    learn = subjects.dataset(described.dataset, "train")
-    batch = np.random.default_rng(seed).permutation(len(learn))[:images]
-    x = one.grid.snap(pixels(learn.at(batch)))
-    test, labels = subjects.images(one, samples, (0, 1))
-    judged = JudgedFlips(test, labels.numpy())
+    x, judged = looked_at(one, seed, images), judging(one, samples)
     program = None if one.side == "float" else subjects.program(one)
 
     def victim() -> Victim:
@@ -54,13 +52,62 @@ def search(
         shared = subjects.program(Subject.of(engine))
         return FloatVictim(copy.deepcopy(subjects.module(one)), shared, x)
 
-    found = victim()
+    return searched(victim(), victim, judged, Rules(k_top, most, stop), seed)
+
+
+@version(1)
+def guarded(
+    subject: Mapping[str, Any],
+    protect: str,
+    attacker: Knowing,
+    memory: str,
+    seed: int,
+    images: int,
+    samples: int,
+    k_top: int,
+    most: int,
+    stop: float,
+) -> Row:
+    """The same on an engine behind a guard.
+
+    protect: the guard, as ``GuardChoice.of`` takes it. attacker: what he knows of it. Row: as
+    ``search``; no accuracy behind a step that the engine answers with an error status, and none
+    behind random flips where these do so.
+    """
+    one = Subject.of(subject)
+    x, judged = looked_at(one, seed, images), judging(one, samples)
+    choice, key, program = GuardChoice.of(protect), key_of(seed), subjects.program(one)
+
+    def machine() -> Victim:
+        return victim_of(program, x[:1], (memory,), choice, "adaptive", key)
+
+    found = victim_of(program, x, (memory,), choice, attacker, key)
+    return searched(found, machine, judged, Rules(k_top, most, stop), seed)
+
+
+def looked_at(subject: Subject, seed: int, images: int) -> Tensor:
+    """The training images that an attacker sees."""
+    learn = subjects.dataset(subjects.card(subject.network).dataset, "train")
+    batch = np.random.default_rng(seed).permutation(len(learn))[:images]
+    return subject.grid.snap(pixels(learn.at(batch)))
+
+
+def judging(subject: Subject, samples: int) -> JudgedFlips:
+    """The test images that judge."""
+    test, labels = subjects.images(subject, samples, (0, 1))
+    return JudgedFlips(test, labels.numpy())
+
+
+def searched(
+    found: Victim, other: Callable[[], Victim], judged: JudgedFlips, rules: Rules, seed: int
+) -> Row:
+    """The row of one search. other: what takes as many random flips."""
     clean, _ = judged.scores(found)
     objective = Objective.away(found.logits().argmax(1))
-    kept, ended = chase(found, objective, judged, Rules(k_top, most, stop))
+    kept, ended = chase(found, objective, judged, rules)
     flips = [flip for step in kept for flip in step.flips]
-    other = victim()
-    keep_all(other, random_flips(other, len(flips), seed))
+    upset = other()
+    keep_all(upset, random_flips(upset, len(flips), seed))
     bits = 0
     steps = []
     for step in kept:
@@ -70,7 +117,7 @@ def search(
         "clean": clean,
         "steps": steps,
         "ended": ended,
-        "random": judged.scores(other)[0],
+        "random": None if upset.stopped else judged.scores(upset)[0],
         "places": [{"layer": found.parts[f.part].layer, "bit": f.bit} for f in flips],
         "words": sum(part.words for part in found.parts),
         "bits": sum(part.words * part.bits for part in found.parts),

@@ -13,6 +13,7 @@ from hwsim.attacks.evaluate.rates import Rate
 from hwsim.errors import InputError
 from hwsim.faults import MEMORIES, Fault
 from hwsim.faults.draw import MODELS
+from hwsim.faults.guards import GUARDED
 from hwsim.faults.inject import place_of
 from hwsim.rom.words import WordReader
 from hwsim.studies.runner import code_digest
@@ -60,6 +61,8 @@ class CampaignPlan:
         for rate in self.rates:
             if not 0 < rate <= 1:
                 raise InputError(f"a rate is a probability above 0 and up to 1, not {rate:g}")
+        if ready.guard is not None and not set(self.memories) <= {*GUARDED}:
+            raise InputError(f"only {' and '.join(GUARDED)} are guarded: choose of these")
         if not self.memories:
             raise InputError(f"no memory was given to upset: choose from {', '.join(MEMORIES)}")
         for memory in self.memories:
@@ -134,6 +137,7 @@ def campaign(
     return {
         "kind": "fault",
         "network": target.model,
+        "protect": target.protect,
         "images": len(ready.labels),
         "plan": asdict(plan),
         "clean": {"accuracy": float((ready.clean == ready.labels).mean())},
@@ -203,6 +207,7 @@ def _cell(cell: Cell, trials: Sequence[Row], ready: Bench) -> dict[str, Any]:
         "masked": sum(one["moved"] == 0 for one in answered) / count,
         "caught": (count - len(answered)) / count,
         "corrected": sum(one["corrected"] for one in trials),
+        "zeroed": sum(one["zeroed"] for one in trials),
         "sums": sum(one["sums"] for one in trials),
         "products": sum(one["products"] for one in trials),
         "by_layer": _by(trials, "layers", images),

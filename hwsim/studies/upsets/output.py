@@ -17,30 +17,50 @@ HEADS = (
     "memory", "upsets", "trials", "faults", "accuracy", "worst", "answers changed",
     "trials with one", "masked", "caught", "wraps",
 )  # fmt: skip
+#: Where something guards the memories.
+GUARD_HEADS = ("noticed", "zeroed besides")
 PARTS = ("trials", "answers changed", "worst", "masked", "caught")
+#: Bits of a Mbit.
+MBIT = 10**6
 #: Layers and bits that a screen shows of a memory.
 SHOWN = 12
+
+
+def heads(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of ``rows``."""
+    return HEADS + (GUARD_HEADS if _guarded(result) else ())
+
+
+def _guarded(result: Mapping[str, Any]) -> bool:
+    return bool(result["protect"] != "none")
 
 
 def caption(result: Mapping[str, Any]) -> str:
     """What the columns count."""
     plan = result["plan"]
+    guarded = ""
+    if _guarded(result):
+        guarded = (
+            f" Behind {result['protect']}; noticed: words with a fault that were corrected, "
+            "saturated or zeroed, or that stop the image, a trial; zeroed besides: sound words of "
+            "the same groups, a trial."
+        )
     return (
         f"{result['network']}: {result['images']:,} images a trial, {plan['model']} upsets, seed "
         f"{plan['seed']}; clean accuracy {percent(result['clean']['accuracy'])}. Accuracy: mean "
         "over trials with its 95% interval; answers changed: silently, against those without "
         "faults; trials with one: that change any; masked: trials in which no logit moves; caught: "
         "trials that end in an error status, without an answer; wraps: sums that left their width."
+        + guarded
     )
 
 
 def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """One of each memory and rate."""
-    flips = result["plan"]["flips"]
     return [
         (
             cell["memory"],
-            f"{flips} a trial" if cell["rate"] is None else f"{cell['rate']:g} a bit",
+            upsets(result, cell),
             f"{cell['trials']:,}",
             f"{cell['faults']:,.1f}",
             _accuracy(cell),
@@ -50,9 +70,20 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
             percent(cell["masked"]),
             percent(cell["caught"]),
             f"{cell['sums'] + cell['products']:,}",
+            *(
+                f"{cell[name] / cell['trials']:,.1f}"
+                for name in (("corrected", "zeroed") if _guarded(result) else ())
+            ),
         )
         for cell in result["cells"]
     ]
+
+
+def upsets(result: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    """How many: of a trial, or of a Mbit."""
+    if cell["rate"] is None:
+        return f"{result['plan']['flips']} a trial"
+    return f"{cell['rate'] * MBIT:g} a Mbit"
 
 
 def _accuracy(cell: Mapping[str, Any]) -> str:
@@ -78,14 +109,13 @@ def part_rows(cell: Mapping[str, Any], by: str) -> list[tuple[str, ...]]:
 
 def render(result: Mapping[str, Any], paths: Mapping[str, Path]) -> Group:
     """Everything, for a terminal."""
-    found: list[Any] = [_table(HEADS, rows(result)), Text(caption(result), style="dim")]
+    found: list[Any] = [_table(heads(result), rows(result)), Text(caption(result), style="dim")]
     for cell in result["cells"]:
         for by, title in (("layer", "layer"), ("bit", "bit, 0 the lowest")):
             every = part_rows(cell, by)
             if len(every) > SHOWN:
                 every = [*every[: SHOWN - 1], ("…", "", "", "", "", "")]
-            heads = (f"{cell['memory']}: {title}", *PARTS)
-            found += [Text(""), _table(heads, every)]
+            found += [Text(""), _table((f"{cell['memory']}: {title}", *PARTS), every)]
     several = any(cell["faults"] > 1 for cell in result["cells"])
     if several:
         found.append(Text("A trial counts for every layer and bit that it hit.", style="dim"))
@@ -103,9 +133,20 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
 
 
 def put(result: Mapping[str, Any], path: Path, name: str) -> None:
-    """The tables into a Markdown file, between the comments that carry ``name``."""
-    text = [markdown.table(HEADS, rows(result)), "", caption(result)]
-    for cell in result["cells"]:
+    """The tables into a Markdown file, between the comments that carry ``name``.
+
+    Of rates without those by bit: a trial that hits every bit tells nothing of any.
+    """
+    text = [markdown.table(heads(result), rows(result)), "", caption(result)]
+    if result["plan"]["flips"] is None:
+        by_layer = [
+            (cell["memory"], upsets(result, cell), *row)
+            for cell in result["cells"]
+            for row in part_rows(cell, "layer")
+        ]
+        text += ["", markdown.table(("memory", "upsets", "layer", *PARTS), by_layer)]
+        text += ["", "A trial counts for every layer that it hit."]
+    for cell in result["cells"] if result["plan"]["flips"] is not None else ():
         for by in ("layer", "bit"):
             text += ["", markdown.table((f"{cell['memory']}, {by}", *PARTS), part_rows(cell, by))]
     markdown.put(path, name, "\n".join([f"`{result['command']}`", "", *text]))

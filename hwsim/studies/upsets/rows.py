@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.faults import Fault
+from hwsim.faults.clipped_trials import ClippedTrials
 from hwsim.faults.draw import draw
+from hwsim.faults.guards import Guard, GuardChoice, SeenWords
 from hwsim.faults.program_memory import run_program_faults
 from hwsim.faults.protection import behind_check_bits
 from hwsim.faults.trials import Trials
@@ -29,11 +31,16 @@ from hwsim.rom.words import WordReader
 from hwsim.studies.runner.task import Row, version
 
 ROWS = "hwsim.studies.upsets.rows:block"
+#: Of signatures: upsets do not know it, so that any will do.
+KEY = 0x2545F491
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is upset: a network and the images that it answers meanwhile, as a user named them."""
+    """What is upset: a network and the images that it answers meanwhile, as a user named them.
+
+    protect: what guards its memories, as ``GuardChoice.of`` takes it.
+    """
 
     model: str
     config: str | None = None
@@ -42,6 +49,7 @@ class Target:
     calibration: str | None = None
     bounds: tuple[float, float] | None = None
     images: int = 1000
+    protect: str = "none"
 
     def opened(self) -> OpenedNetwork:
         """The network and all of its images."""
@@ -54,24 +62,34 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A network that is ready for trials: labels of its images, and the classes it answers."""
+    """A network that is ready for trials: labels of its images, and the classes it answers.
+
+    guard: where its engine has no check bits but something else.
+    """
 
     trials: Trials
     reader: WordReader
     labels: NDArray[np.int64]
     clean: NDArray[np.int64]
     digest: str
+    guard: Guard | None = None
 
 
-def bench(opened: OpenedNetwork, images: int) -> Bench:
-    """The network with its clean answers."""
+def bench(opened: OpenedNetwork, images: int, protect: str = "none") -> Bench:
+    """The network with its clean answers. Raises InputError as ``GuardChoice``."""
     network, samples = opened.network, opened.test.take(images)
-    engine = Engine(network.program)
-    trials = Trials(network.program, engine.grid(network.inputs(samples)))
-    facts = [program_digest(network.program).tolist(), _of(samples)]
+    program, choice, guard = network.program, GuardChoice.of(protect), None
+    choice.check(program, ())
+    if choice.kind in ("parity", "secded"):
+        program = program.replace(config=program.config.replace(ecc=choice.kind))
+    elif choice.kind != "none":
+        guard = choice.on(program, KEY)
+    grid = Engine(program).grid(network.inputs(samples))
+    trials = Trials(program, grid) if guard is None else ClippedTrials(guard, grid)
+    facts = [program_digest(program).tolist(), _of(samples)]
     return Bench(
-        trials, WordReader(network.program), np.asarray(samples.labels), trials.logits.argmax(1),
-        digest(facts),
+        trials, WordReader(program), np.asarray(samples.labels), trials.logits.argmax(1),
+        digest(facts), guard,
     )  # fmt: skip
 
 
@@ -94,11 +112,11 @@ def _ready(target: dict[str, Any]) -> Bench:
     if text not in _kept:
         bounds = target["bounds"]
         found = Target(**{**target, "bounds": None if bounds is None else tuple(bounds)})
-        keep(found, bench(found.opened(), found.images))
+        keep(found, bench(found.opened(), found.images, found.protect))
     return _kept[text]
 
 
-@version(2)
+@version(3)
 def block(
     target: dict[str, Any],
     content: str,
@@ -115,7 +133,8 @@ def block(
     content: digest of program and images, which every machine must have. Of each trial: faults,
     whether the engine stopped with an error status (then nobody got an answer), correct and changed
     answers, images whose logits moved, sums and products that wrapped, words that check bits
-    corrected, and how many faults hit which layer and which bit.
+    corrected or a guard noticed, words without a fault that it zeroed besides, and how many faults
+    hit which layer and which bit.
     """
     ready = _ready(target)
     if ready.digest != content:
@@ -145,12 +164,18 @@ def stored_file(ready: Bench, memory: str) -> MemFile:
 
 def _outcome(ready: Bench, memory: str, faults: Sequence[Fault]) -> dict[str, Any]:
     """What becomes of one set of faults in one memory."""
-    program, corrected = ready.trials.program, 0
+    program, corrected, zeroed = ready.trials.program, 0, 0
     if program.config.ecc != "none":
         behind = behind_check_bits(program, faults)
         if any(_read(ready, place) for place in behind.stops):
             return _CAUGHT | {"corrected": len(behind.corrected)}
         faults, corrected = behind.faults, len(behind.corrected)
+    if ready.guard is not None:
+        seen = ready.guard.behind(faults)[memory] if faults else SeenWords({})
+        corrected, zeroed = seen.noticed, seen.zeroed
+        if seen.stops:
+            return _CAUGHT | {"corrected": corrected}
+        faults = _flips(ready, memory, seen)
     sums = products = 0
     if memory == "program":
         run = run_program_faults(program, faults, ready.trials.images.transpose(0, 3, 1, 2))
@@ -171,11 +196,24 @@ def _outcome(ready: Bench, memory: str, faults: Sequence[Fault]) -> dict[str, An
         "sums": sums,
         "products": products,
         "corrected": corrected,
+        "zeroed": zeroed,
     }
 
 
+def _flips(ready: Bench, memory: str, seen: SeenWords) -> list[Fault]:
+    """What a guard gives a layer, as flips."""
+    found = []
+    for (line, field), word in seen.words.items():
+        changed = word ^ ready.reader.written(f"{memory}.mem", line, field)
+        bits = [bit for bit in range(changed.bit_length()) if changed >> bit & 1]
+        found += [Fault(memory, line, field, bit) for bit in bits]  # type: ignore[arg-type]
+    return found
+
+
 #: Of a trial that ends in an error status.
-_CAUGHT: dict[str, Any] = dict(caught=True, correct=0, changed=0, moved=0, sums=0, products=0)
+_CAUGHT: dict[str, Any] = dict(
+    caught=True, correct=0, changed=0, moved=0, sums=0, products=0, zeroed=0
+)
 
 
 def _read(ready: Bench, place: tuple[str, int, int]) -> bool:
