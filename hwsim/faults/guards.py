@@ -31,6 +31,8 @@ from hwsim.rom.words import WordReader, signed
 GuardKind = Literal["none", "parity", "secded", "clip", "signature"]
 #: Memories that ``clip`` and ``signature`` know.
 GUARDED = ("weights", "index")
+#: More than any number of a signature has.
+DIGITS = 20
 SPELLED = "none, parity, secded, clip, signature[:G[:BITS]]"
 
 
@@ -53,7 +55,9 @@ class GuardChoice:
             more and kind != "signature"
         ):
             raise InputError(f"no protection is called {text!r}: {SPELLED}")
-        if len(more) > 2 or not all(one.isascii() and one.isdigit() for one in more):
+        # Python reads no more than 4,300 digits as a number.
+        digits = all(one.isascii() and one.isdigit() and len(one) <= DIGITS for one in more)
+        if len(more) > 2 or not digits:
             raise InputError(f"{text!r}: give a signature as signature[:G[:BITS]], in numbers")
         group, bits = (*map(int, more), *(GROUP, BITS)[len(more) :])
         SignatureRule(group, bits)

@@ -437,7 +437,11 @@ def test_the_command_line_offers_what_attackers_may_know() -> None:
         ("signature:-1", "give a signature as"),
         ("signature:8:2:1", "give a signature as"),
         ("signature:", "give a signature as"),
+        # More digits than Python takes for a number.
+        ("signature:" + "9" * 5000, "give a signature as"),
+        ("signature:8:" + "0" * 5000 + "2", "give a signature as"),
     ],
+    ids=lambda text: text[:40],
 )
 def test_what_is_no_guard_is_refused(text: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
