@@ -29,17 +29,20 @@ def _claims() -> Iterator[str]:
     """What a bound can do, from the network's words."""
     program = open_program(NETWORK, CONFIG)
     bounds = bounds_of(program)
-    beyond, words, rows = 0, 0, []
+    beyond, words, rows = [], [], []
     for number, bound in bounds.items():
         layer = program.layers[number]
         stored = layer.weights.astype(np.int64)  # type: ignore[union-attr]
         half = program.config.wgt_max + 1
         flipped = np.where(stored < 0, stored + half, stored - half)
-        beyond += int((np.abs(flipped) > bound).sum())
-        words += len(stored)
+        beyond.append(int((np.abs(flipped) > bound).sum()))
+        words.append(len(stored))
         virtual = np.abs(layer.virtual_weights.astype(np.int64))  # type: ignore[union-attr]
         rows += (virtual.max(1) / bound).tolist()
-    yield f"only {beyond / words:.1%} of the words"
+    yield f"only {sum(beyond) / sum(words):.1%} of the words"
+    largest = int(np.argmax(words))
+    yield f"{beyond[largest] / words[largest]:.1%} of the largest layer's"
+    yield f"{sum(beyond[:2]) / sum(words[:2]):.0%} of the first\ntwo's"
     yield f"the many words that a row reads is {np.mean(rows):.0%} of the layer's in the mean"
 
 

@@ -200,7 +200,7 @@ def _verdicts(lines: Sequence[GuardLine]) -> list[Verdict]:
 def _withstands(guard: str, blind: Sequence[GuardLine]) -> Verdict:
     """Whether nobody who knows nothing of a guard gets there, where that is possible at all."""
     claim = f"who does not know of it does not break a network behind {guard}"
-    paper = "9.6 of 10 flips found" if guard.startswith("signature") else "nobody has said"
+    paper = "nobody has said"
     if not blind:
         return untested(claim, paper, "without a guard not every search gets there, either")
     return holds(claim, paper, [(_what(one), not any(one.reached(STOP))) for one in blind])
