@@ -24,11 +24,12 @@ def called(name: str) -> nn.Module:
         raise InputError(f"{file}: does not exist")
     spec = importlib.util.spec_from_file_location(f"hwsim_user_{path.stem}", path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look there
     try:
-        spec.loader.exec_module(module)
+        # Not by its loader: bytecode of a second ago would stand for what was written since, and
+        # be left beside the user's file.
+        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
         found = getattr(module, function, None)
         made = found() if callable(found) else None
     except Exception as error:

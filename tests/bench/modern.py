@@ -65,12 +65,22 @@ class Race:
 @lru_cache(maxsize=1)
 def adv_lib() -> Any:
     """The package, with stand-ins for what it declares and these attacks do not use."""
-    for name in ("torchvision", "torchvision.models", "visdom"):
-        sys.modules.setdefault(name, types.ModuleType(name))
-    sys.modules["torchvision"].models = sys.modules["torchvision.models"]  # type: ignore[attr-defined]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import adv_lib.attacks as found
+    made = {
+        name: types.ModuleType(name)
+        for name in ("torchvision", "torchvision.models", "visdom")
+        if name not in sys.modules
+    }
+    if "torchvision" in made:
+        made["torchvision"].models = made["torchvision.models"]  # type: ignore[attr-defined]
+    sys.modules |= made
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import adv_lib.attacks as found
+    finally:
+        # Whoever asks for them later is told that they are not there.
+        for name in made:
+            del sys.modules[name]
     return found
 
 

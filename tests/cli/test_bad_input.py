@@ -71,7 +71,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "target a path": ((*ATTACK, "--target", "../../x"), "unknown target '../../x'"),
     "target negative": ((*ATTACK, "--target", "-1"), "unknown target '-1'"),
     "unknown probabilities": ((*ATTACK, "--probabilities", "exact"), "'exact' is not one of"),
-    "unknown gradient": ((*ATTACK, "--gradient", "none"), "'none' is not one of 'ste', 'ste-un"),
+    "unknown gradient": (
+        (*ATTACK, "--gradient", "none"),
+        "'none' is not one of 'ste', 'ste-bfloat16'",
+    ),
     "train unknown": (("train", "lenet"), "unknown model 'lenet': choose from mnist-cnn,"),
     "train with NaN": (("train", MODEL, "--lr", "nan"), "nan is not a finite number"),
     "train with no step": (("train", MODEL, "--lr", "0"), "0 is not in the range"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from hwsim.importer.python_file import called
 from hwsim.studies.runner import runner
 from tests.cli.conftest import MODEL, Run, read
 
@@ -106,6 +109,20 @@ def test_what_was_computed_is_kept_and_more_computes_only_what_is_new(
     assert len(seen) == 4  # 8 bits that were asked for are another task than the configuration's
     assert run(*typed, BOTH[1], "--bits", "8,4,6").code == 0
     assert len(seen) == 6
+
+
+def test_a_function_of_a_user_is_what_his_file_says_now() -> None:
+    """Same length, same time: bytecode kept beside the file would be that of before."""
+    path = Path("mine.py")
+    path.write_text(SOURCE)
+    before, first = path.stat(), called("mine.py:net")
+    path.write_text(SOURCE.replace("manual_seed(0)", "manual_seed(1)"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    second = called("mine.py:net")
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert not all(torch.equal(one, other) for one, other in pairs)
+    assert not Path("__pycache__").exists()
 
 
 @pytest.mark.parametrize("changed", ["mine.py", "x.npz"])

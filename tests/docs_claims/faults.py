@@ -15,7 +15,7 @@ from tools.tables.protection import CONFIG, NETWORK
 
 def guarded(memory: str, guard: str, attacker: str, network: str = "MNIST, 1/16") -> Row:
     """A row of the study protection."""
-    (rows, _) = tables("protection", "docs/faults.md")
+    (rows, _) = tables("protection")
     return row(rows, network=network, memory=memory, guard=guard, attacker=attacker)
 
 
