@@ -94,7 +94,7 @@ clients: $(TESTENV)
 	$(PYTEST) $(CLIENTS) -m clients
 
 test-fast: $(TESTENV)  ## the tests that take a second or less each, with fewer random examples
-	HWSIM_EXAMPLES=15 $(PYTEST) tests $(ELSEWHERE) -m 'not slow and not clients and not rtl and not formal'
+	HWSIM_EXAMPLES=25 $(PYTEST) tests $(ELSEWHERE) -m 'not slow and not clients and not rtl and not formal'
 
 fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (an area or property)
 	@$(BIN)/python -m tests.fuzz $(call option,MINUTES,minutes) $(call option,SEED,seed) \
