@@ -9,7 +9,7 @@ are others than they were, until they are the same again. Exact: the answers are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,17 @@ class Trials:
         Checked, and without faults.
     images : array (N, H, W, C) of codes
         As ``Engine.grid`` gives them.
+    bounds : mapping, optional
+        By the number of a layer what its engine saturates the weights to that it reads, of which
+        no clean one lies beyond: without faults the answers are those without bounds.
     """
 
-    def __init__(self, program: Program, images: NDArray[Any]) -> None:
+    def __init__(
+        self, program: Program, images: NDArray[Any], bounds: Mapping[int, int] | None = None
+    ) -> None:
         self.program, self.images = program, images
         self.datapath = Datapath(program, trusted_kernels())
-        self._read = WordReader(program)
+        self._read = WordReader(program, bounds)
         self._readers: dict[int, Readers] = {}
         self._sums: dict[int, NDArray[Any]] = {}
         self._kept = 0

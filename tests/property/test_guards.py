@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from hwsim.engine.module import Engine
 from hwsim.faults import Fault, inject
-from hwsim.faults.clipped_trials import ClippedTrials
 from hwsim.faults.guarded_victim import GuardedVictim
 from hwsim.faults.guards import Guard, GuardChoice, SignatureGuard
 from hwsim.faults.protection import behind_check_bits
 from hwsim.faults.search import Flip
+from hwsim.faults.trials import Trials
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
 from tests.property.networks import EXAMPLES, Case, cases
@@ -110,7 +110,7 @@ def test_victims_and_trials_answer_what_the_guarded_program_answers(
     seen = guard.seen(memory, words_of(guard, memory, faults))
     held = guard.with_words({memory: seen.words})
     wanted = Engine(held).integer_logits(images).numpy()
-    trials = ClippedTrials(guard, Engine(program).grid(images))
+    trials = Trials(guard.program, Engine(program).grid(images), guard.bounds)
     flips = [
         Fault(memory, *at, bit)  # type: ignore[arg-type]
         for at, word in seen.words.items()

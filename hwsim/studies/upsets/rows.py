@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.faults import Fault
-from hwsim.faults.clipped_trials import ClippedTrials
 from hwsim.faults.draw import draw
 from hwsim.faults.guards import Guard, GuardChoice, SeenWords
 from hwsim.faults.program_memory import run_program_faults
@@ -85,7 +84,7 @@ def bench(opened: OpenedNetwork, images: int, protect: str = "none") -> Bench:
     elif choice.kind != "none":
         guard = choice.on(program, KEY)
     grid = Engine(program).grid(network.inputs(samples))
-    trials = Trials(program, grid) if guard is None else ClippedTrials(guard, grid)
+    trials = Trials(program, grid, None if guard is None else guard.bounds)
     facts = [program_digest(program).tolist(), _of(samples)]
     return Bench(
         trials, WordReader(program), np.asarray(samples.labels), trials.logits.argmax(1),
