@@ -36,7 +36,8 @@ def _rates(_: click.Context, __: click.Parameter, text: str | None) -> tuple[flo
 )  # fmt: skip
 @click.option(
     "--protect", default="none", show_default=True,
-    help="What guards weights and indices: none, parity, secded, clip, signature[:G[:BITS]].",
+    help="none; of all memories parity, secded; of weights and indices clip, "
+    "signature[:G[:BITS]].",
 )  # fmt: skip
 @click.option(
     "--rate", "rates", callback=_rates, metavar="R[,R…]",
@@ -113,8 +114,10 @@ def command(
         from hwsim.files import markdown
 
         markdown.get(*docs)
+    from hwsim.faults.guards import GUARDED, GuardChoice
+
+    GuardChoice.of(protect)  # before a network and its images are read
     with opening.networks(network) as opened:
-        from hwsim.faults.guards import GUARDED
         from hwsim.studies.runner.executors import chosen
         from hwsim.studies.runner.store import Store
         from hwsim.studies.upsets import output

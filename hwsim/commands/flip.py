@@ -123,6 +123,9 @@ def tbfa(**chosen: Any) -> None:
 
 
 def _run(attack: str, *, model: str, samples: int | None, opening: Opening, **chosen: Any) -> None:
+    from hwsim.faults.guards import GuardChoice
+
+    GuardChoice.of(chosen["protect"])  # before a network and its images are read
     with opening.networks(model) as opened:
         from hwsim.report.flip_report import render_screen, write
         from hwsim.runs.flips import FlipRequest, FlipSearch

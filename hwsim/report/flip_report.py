@@ -144,7 +144,8 @@ def caption(result: Mapping[str, Any]) -> str:
             for search in result["sides"]["engine"]
             if search["steps"] and search["steps"][-1]["accuracy"] is not None
         ]
-        others = f" Of the other images the engine still gets {percent(_mean(left))} right."
+        if left:
+            others = f" Of the other images the engine still gets {percent(_mean(left))} right."
     batch = f"{result['images']} training images"
     if result["image"] is not None:
         batch = f"this image{f' and {batch}' if result['others'] else ''}"

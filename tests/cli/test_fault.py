@@ -142,3 +142,15 @@ def test_an_engine_that_computes_its_indices_has_none_to_upset(
     rom.save(small_program(config), Path("net.hne"), overwrite=True)
     line = run(*typed, "--memory", "index").line
     assert "the program has no index memory: its engine computes the indices" in line
+
+
+@pytest.mark.parametrize(
+    "command", [("fault", "nowhere.hne"), ("attack", "bfa", "--model", "nowhere.hne")]
+)
+def test_a_mistyped_guard_is_refused_before_anything_is_read(
+    run: Run, command: tuple[str, ...]
+) -> None:
+    code, out, err = run(*command, "--protect", "sec-ded")
+    assert (code, out) == (2, "")
+    assert err.startswith("hwsim: no protection is called 'sec-ded'")
+    assert len(err.splitlines()) == 1
