@@ -24,17 +24,23 @@ _lock = threading.Lock()
 _verdicts: dict[tuple[str, tuple[int, ...]], bool] = {}
 
 
-def believed(what: str, shape: tuple[int, ...], holds: Callable[[], bool]) -> bool:
+def believed(
+    what: str, shape: tuple[int, ...], holds: Callable[[], bool], *, warned: bool = True
+) -> bool:
     """Whether products of this name and shape are right on this CPU; ``holds`` is asked once.
 
-    Warns, once a name and shape, where they are wrong. An operator that is absent is wrong too.
+    Warns, once a name and shape, where they are wrong, if whoever asks is to be ``warned``. An
+    operator that is absent is wrong too.
     """
     key = (what, shape)
     verdict = _verdicts.get(key)
     if verdict is None:
-        verdict = _shown(holds)
+        try:
+            verdict = holds()
+        except ABSENT:
+            verdict = False
         with _lock:
-            if not verdict and _verdicts.get(key) is not False:
+            if warned and not verdict and _verdicts.get(key) is not False:
                 warnings.warn(
                     f"the {what} is wrong in float32 on this CPU for a batch of {shape[0]}: "
                     "a slower kernel is used",
@@ -43,13 +49,6 @@ def believed(what: str, shape: tuple[int, ...], holds: Callable[[], bool]) -> bo
                 )
             _verdicts[key] = verdict
     return verdict
-
-
-def _shown(holds: Callable[[], bool]) -> bool:
-    try:
-        return holds()
-    except ABSENT:
-        return False
 
 
 def proved_product(
@@ -85,13 +84,11 @@ def shown_product(
     rounding: share of the sum of the sizes of all terms, besides what float32 sums lose. Nobody is
     warned: whoever asks has something more exact.
     """
-    key = (what, flow.shape)
-    verdict = _verdicts.get(key)
-    if verdict is None:
-        share = ROUNDOFF * (terms + 2) + rounding
-        verdict = _shown(lambda: _holds(fast, slow, flow, matrix(), terms, share))
-        _verdicts[key] = verdict
-    return fast(flow) if verdict else None
+    share = ROUNDOFF * (terms + 2) + rounding
+    holds = believed(
+        what, flow.shape, lambda: _holds(fast, slow, flow, matrix(), terms, share), warned=False
+    )
+    return fast(flow) if holds else None
 
 
 def _holds(
