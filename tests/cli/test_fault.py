@@ -154,3 +154,14 @@ def test_a_mistyped_guard_is_refused_before_anything_is_read(
     assert (code, out) == (2, "")
     assert err.startswith("hwsim: no protection is called 'sec-ded'")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_count_what_one_does(typed: tuple[str, ...], run: Run) -> None:
+    found = []
+    for jobs in ("1", "2"):
+        more = ("--flips", "5", "--trials", "64", "--within", "0", "--jobs", jobs)
+        assert run(*typed, *more, "--store", f"{jobs}.sqlite", "--json", "found.json").code == 0
+        found.append(read(Path("found.json")))
+    assert len({one.pop("command") for one in found}) == 2
+    assert found[0] == found[1]
