@@ -28,8 +28,11 @@ module hne_counters (
     input  wire         out_wait_i,
     // The probability unit works.
     input  wire         softmax_i,
+    // A row-tile is through that has this many columns less than its layer's fan-in.
+    input  wire         skip_i,
+    input  wire [ 31:0] skipped_i,
     // 32 bits each, in the order of hne_constants.vh.
-    output wire [383:0] count_o
+    output wire [415:0] count_o
 );
 
   `include "hne_constants.vh"
@@ -57,6 +60,7 @@ module hne_counters (
   assign occurs[COUNTER_IN_WAIT] = in_wait_i;
   assign occurs[COUNTER_OUT_WAIT] = out_wait_i;
   assign occurs[COUNTER_SOFTMAX] = softmax_i;
+  assign occurs[COUNTER_SKIPPED] = skip_i;
 
   always @(posedge clk_i) begin
     hold_q <= clear_i ? {HOLD{1'b0}} : {hold_q[HOLD-2:0], hold_i};
@@ -69,7 +73,7 @@ module hne_counters (
       assign count_o[n*32+:32] = count_q;
       always @(posedge clk_i) begin
         if (clear_i) count_q <= 32'd0;
-        else if (occurs[n]) count_q <= count_q + 32'd1;
+        else if (occurs[n]) count_q <= count_q + (n == COUNTER_SKIPPED ? skipped_i : 32'd1);
       end
     end
   endgenerate

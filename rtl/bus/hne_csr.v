@@ -47,7 +47,11 @@ module hne_csr #(
     // Roundings that post knows, 0 or 1: a word for the host.
     parameter integer REQUANTIZATION = 0,
     // Check bits of the memories, 0 to 2: a word for the host.
-    parameter integer ECC = 0
+    parameter integer ECC = 0,
+    // Zero skipping, 0 or 1: a word for the host.
+    parameter integer SKIP = 0,
+    // The largest fan-in that is skipped in: a word for the host.
+    parameter integer SKIP_COLUMNS = 8192
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -70,7 +74,7 @@ module hne_csr #(
     input  wire [  2:0] cause_i,
     input  wire [ 31:0] argmax_i,
     input  wire [ 31:0] classes_i,
-    input  wire [383:0] count_i,
+    input  wire [415:0] count_i,
     output wire         mem_we_o,
     output wire         mem_re_o,
     output wire [  2:0] mem_space_o,
@@ -92,7 +96,7 @@ module hne_csr #(
   localparam [1:0] DECERR = 2'b11;
   localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
   localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
-  localparam [5:0] LAST_OPTION = REG_ECC;
+  localparam [5:0] LAST_OPTION = REG_COUNT_SKIPPED;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
@@ -229,11 +233,16 @@ module hne_csr #(
     value = 32'd0;
     response = OKAY;
     counter = 1'b0;
-    for (n = 0; n < COUNTERS; n = n + 1) begin
+    // The last one came when the words behind the others were taken.
+    for (n = 0; n < COUNTER_SKIPPED; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
         value = count_i[n*32+:32];
         counter = 1'b1;
       end
+    end
+    if (read_address_q == REG_COUNT_SKIPPED) begin
+      value = count_i[COUNTER_SKIPPED*32+:32];
+      counter = 1'b1;
     end
     case (read_address_q)
       REG_ID:         value = REGISTER_ID;
@@ -269,6 +278,8 @@ module hne_csr #(
       REG_LUT_TABLES: value = LUT_TABLES;
       REG_REQUANTIZATION: value = REQUANTIZATION;
       REG_ECC:        value = ECC;
+      REG_SKIP:       value = SKIP;
+      REG_SKIP_COLUMNS: value = SKIP_COLUMNS;
       default: if (!counter) response = DECERR;
     endcase
   end

@@ -28,6 +28,8 @@ module hne_tb #(
     parameter integer LUT_TABLES = 4,
     parameter integer REQUANTIZATION = 0,
     parameter integer ECC = 0,
+    parameter integer SKIP = 0,
+    parameter integer SKIP_COLUMNS = 8192,
     parameter INIT_DIR = "rom"
 );
 
@@ -76,6 +78,8 @@ module hne_tb #(
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
       .ECC(ECC),
+      .SKIP(SKIP),
+      .SKIP_COLUMNS(SKIP_COLUMNS),
       .INIT_DIR(INIT_DIR)
   ) u_top (
       .clk_i(clk),

@@ -60,6 +60,11 @@ module hne_core #(
     // image with an error; 2: with 4 to 8 check bits, one is corrected, two stop it. Costs the
     // bits, and logic before and behind each memory; no cycles.
     parameter integer ECC = 0,
+    // 1: fc layers skip the zeros of their input: cycles depend on the image. Costs a list of
+    // SKIP_COLUMNS positions and codes, a product, INDEX_COLUMN cycles a layer. 0: they do not.
+    parameter integer SKIP = 0,
+    // The largest fan-in that is skipped in: entries of the list. Unused with SKIP 0.
+    parameter integer SKIP_COLUMNS = 8192,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -82,7 +87,7 @@ module hne_core #(
     output wire [CHAN_W-1:0] argmax_o,
     // Logits of the last image; more than CHAN_W bits would hold counts as 0.
     output wire [CHAN_W-1:0] classes_o,
-    output wire [     383:0] count_o,
+    output wire [     415:0] count_o,
     // Memory bus: see hne_mem_bus.
     input  wire              mem_we_i,
     input  wire              mem_re_i,
@@ -112,6 +117,7 @@ module hne_core #(
   localparam integer SHIFT_W = $clog2(ACC_W + MULT_W);
   localparam integer SCALE_W = SHIFT_W + MULT_W;
   localparam integer BIAS_W = ACC_W + MULT_W;
+  localparam integer COLUMN_W = (SKIP_COLUMNS > 1) ? $clog2(SKIP_COLUMNS) : 1;
   // Layers whose weights are 1.
   localparam integer ONES = (ADD != 0 || AVERAGE != 0 || LUT_TABLES != 0) ? 1 : 0;
 
@@ -149,6 +155,14 @@ module hne_core #(
   wire [LINE_W-1:0] post_line, pool_line;
   wire [ACC_W-1:0] logit;
   wire softmax;
+
+  // The list of an fc layer that skips.
+  wire list, list_ready, list_last, list_take, list_read, window_ends;
+  wire [COLUMN_W-1:0] list_column;
+  wire [LINE_W-1:0] list_line;
+  wire [COLS*ACT_W-1:0] list_word;
+  wire [ACT_W-1:0] list_code;
+  wire [31:0] in_lines, skipped;
 
   // What a layer writes. A simulation may record it: these signals are kept for it.
   wire map_write  /* verilator public_flat_rd */ = post_write || pool_write;
@@ -302,6 +316,8 @@ module hne_core #(
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
+      .SKIP(SKIP),
+      .SKIP_COLUMNS(SKIP_COLUMNS),
       .LINE_W(LINE_W)
   ) u_instruction (
       .clk_i(clk_i),
@@ -342,6 +358,8 @@ module hne_core #(
       .add_o(add),
       .lut_o(lut),
       .shared_o(shared),
+      .list_o(list),
+      .in_lines_o(in_lines),
       .outputs_o(outputs),
       .groups_o(groups),
       .window_c_o(window_c),
@@ -371,6 +389,8 @@ module hne_core #(
       .ONES(ONES),
       .WGT_DEPTH(WGT_DEPTH),
       .IDX_DEPTH(IDX_DEPTH),
+      .SKIP(SKIP),
+      .COLUMN_W(COLUMN_W),
       .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_weights (
@@ -391,10 +411,15 @@ module hne_core #(
       .seed_i(seed),
       .weight_base_i(weight_base),
       .index_base_i(index_base),
+      .list_i(list),
+      .list_ready_i(list_ready),
+      .list_last_i(list_last),
+      .list_take_o(list_take),
+      .list_column_i(list_column),
       .write_o(expanded),
       .write_last_o(expanded_last),
       .read_i(issue && group_last),
-      .read_last_i(window_last),
+      .read_last_i(window_ends),
       .release_i(release_half),
       .weight_o(weight),
       .conflict_o(conflict),
@@ -423,6 +448,7 @@ module hne_core #(
       .ADD(ADD),
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
+      .SKIP(SKIP),
       .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .LINE_W(LINE_W)
@@ -431,6 +457,7 @@ module hne_core #(
       .rst_i(rst_i),
       .load_i(load_mac),
       .fc_i(fc),
+      .list_i(list),
       .last_layer_i(last_layer),
       .add_i(add),
       .lut_i(lut),
@@ -454,6 +481,7 @@ module hne_core #(
       .group_last_i(group_last),
       .window_first_i(window_first),
       .window_last_i(window_last),
+      .window_last_o(window_ends),
       .map_last_i(map_last),
       .weight_i(weight),
       .lane_i(lane),
@@ -481,7 +509,8 @@ module hne_core #(
   hne_act_path #(
       .COLS(COLS),
       .ACT_W(ACT_W),
-      .ACT_DEPTH(ACT_DEPTH)
+      .ACT_DEPTH(ACT_DEPTH),
+      .SKIP(SKIP)
   ) u_act (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -507,7 +536,7 @@ module hne_core #(
       .out_step_i(out_step),
       .first_line_i(first_line),
       .run_i(run),
-      .step_i(issue || pool_step),
+      .step_i((issue && !list) || pool_step),
       .group_end_i(pool || group_end),
       .group_first_o(group_first),
       .group_last_o(group_last),
@@ -515,6 +544,11 @@ module hne_core #(
       .window_last_o(window_last),
       .map_last_o(map_last),
       .lane_o(lane),
+      .list_i(list),
+      .list_read_i(list_read),
+      .list_line_i(list_line),
+      .list_word_o(list_word),
+      .list_code_i(list_code),
       .write_i(map_write),
       .line_i(map_line),
       .act_i(map_act),
@@ -527,6 +561,49 @@ module hne_core #(
       .in_data_i(in_data_i),
       .in_last_i(in_last_i)
   );
+
+  generate
+    if (SKIP != 0) begin : gen_skip
+      hne_skip #(
+          .COLS(COLS),
+          .ACT_W(ACT_W),
+          .SKIP_COLUMNS(SKIP_COLUMNS),
+          .LINE_W(LINE_W)
+      ) u_skip (
+          .clk_i(clk_i),
+          .rst_i(rst_i),
+          .load_i(load_mac && list),
+          .line_i(in_line),
+          .lines_i(in_lines),
+          .row_lines_i(in_row_lines),
+          .in_w_i(in_w),
+          .fan_in_i(fan_in),
+          .read_o(list_read),
+          .line_o(list_line),
+          .word_i(list_word),
+          .ready_o(list_ready),
+          .last_o(list_last),
+          .take_i(list_take),
+          .position_o(list_column),
+          .issue_i(issue && list),
+          .issue_last_i(window_ends),
+          .code_o(list_code),
+          .skipped_o(skipped)
+      );
+
+      wire [LINE_W+15:0] in_row_wide = {16'd0, in_row};
+      wire [15:0] in_row_lines = in_row_wide[15:0];
+      wire unused_row = &{1'b0, in_row_wide};
+    end else begin : gen_all
+      wire unused_list = &{1'b0, list_take, list_word, in_lines, window_ends};
+
+      assign {list_ready, list_last, list_read} = 3'b000;
+      assign list_column = {COLUMN_W{1'b0}};
+      assign list_line = {LINE_W{1'b0}};
+      assign list_code = {ACT_W{1'b0}};
+      assign skipped = 32'd0;
+    end
+  endgenerate
 
   hne_pool #(
       .COLS  (COLS),
@@ -593,6 +670,8 @@ module hne_core #(
       .in_wait_i(in_ready_o && !in_valid_i),
       .out_wait_i(out_valid_o && !out_ready_i),
       .softmax_i(softmax),
+      .skip_i(issue && list && window_ends),
+      .skipped_i(skipped),
       .count_o(count_o)
   );
 

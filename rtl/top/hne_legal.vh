@@ -47,6 +47,9 @@ generate
   if (ECC < 0 || ECC > 2) begin : gen_ecc
     hne_illegal_ECC_must_be_0_to_2 stop ();
   end
+  if (SKIP != 0 && SKIP != 1) begin : gen_skip
+    hne_illegal_SKIP_must_be_0_or_1 stop ();
+  end
   if (PROG_DEPTH < 2) begin : gen_program
     hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();
   end

@@ -61,6 +61,11 @@ module hne_top #(
     // image with an error; 2: with 4 to 8 check bits, one is corrected, two stop it. Costs the
     // bits, and logic before and behind each memory; no cycles.
     parameter integer ECC = 0,
+    // 1: fc layers skip the zeros of their input: cycles depend on the image. Costs a list of
+    // SKIP_COLUMNS positions and codes, a product, INDEX_COLUMN cycles a layer. 0: they do not.
+    parameter integer SKIP = 0,
+    // The largest fan-in that is skipped in: entries of the list. Unused with SKIP 0.
+    parameter integer SKIP_COLUMNS = 8192,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -116,7 +121,7 @@ module hne_top #(
   wire [2:0] cause, mem_space;
   wire [8:0] mem_field;
   wire [63:0] mem_wdata, mem_rdata;
-  wire [383:0] count;
+  wire [415:0] count;
   wire [CHAN_W-1:0] argmax, classes;
   wire layer_end;
   wire in_expect, in_valid, in_ready, in_last, out_valid, out_ready, out_last;
@@ -177,7 +182,9 @@ module hne_top #(
       .GROUPS(GROUPS),
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
-      .ECC(ECC)
+      .ECC(ECC),
+      .SKIP(SKIP),
+      .SKIP_COLUMNS(SKIP_COLUMNS)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -231,6 +238,8 @@ module hne_top #(
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
       .ECC(ECC),
+      .SKIP(SKIP),
+      .SKIP_COLUMNS(SKIP_COLUMNS),
       .INIT_DIR(INIT_DIR)
   ) u_core (
       .clk_i(clk_i),

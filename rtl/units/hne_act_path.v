@@ -11,6 +11,8 @@ module hne_act_path #(
     parameter integer ACT_W = 8,
     // Lines of all maps: the depth of the memories.
     parameter integer ACT_DEPTH = 8192,
+    // 1: the memories are also read line by line, and a lane's code may come from a list.
+    parameter integer SKIP = 0,
     // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
 ) (
@@ -49,6 +51,12 @@ module hne_act_path #(
     output wire                  window_last_o,
     output wire                  map_last_o,
     output wire [COLS*ACT_W-1:0] lane_o,
+    // The layer's codes come from a list: lines to look at, their words two cycles later; the code.
+    input  wire                  list_i,
+    input  wire                  list_read_i,
+    input  wire [    LINE_W-1:0] list_line_i,
+    output wire [COLS*ACT_W-1:0] list_word_o,
+    input  wire [     ACT_W-1:0] list_code_i,
     // One line of the output map.
     input  wire                  write_i,
     input  wire [    LINE_W-1:0] line_i,
@@ -72,6 +80,13 @@ module hne_act_path #(
   wire [COLS*ACT_W-1:0] bank_word, in_act;
   wire [COLS-1:0] in_write;
   wire read;
+  wire listed = SKIP != 0 && list_i;
+  wire [COLS*ACT_W-1:0] lane;
+  wire unused_list = &{1'b0, list_read_i, list_line_i, list_code_i};
+
+  assign list_word_o = bank_word;
+  // An fc layer uses the first lane.
+  assign lane_o = listed ? {COLS{list_code_i}} : lane;
 
   hne_stream_in #(
       .COLS  (COLS),
@@ -102,8 +117,8 @@ module hne_act_path #(
       .ACT_DEPTH(ACT_DEPTH)
   ) u_maps (
       .clk_i(clk_i),
-      .read_i(read),
-      .read_line_i(bank_line),
+      .read_i(listed ? list_read_i : read),
+      .read_line_i(listed ? {COLS{list_line_i}} : bank_line),
       .word_o(bank_word),
       .write_i(rst_i ? {COLS{1'b0}} : in_write | {COLS{write_i}}),
       .write_line_i(run_i ? line_i : in_line),
@@ -164,7 +179,7 @@ module hne_act_path #(
       .read_o(read),
       .bank_line_o(bank_line),
       .bank_word_i(bank_word),
-      .lane_o(lane_o)
+      .lane_o(lane)
   );
 
 endmodule

@@ -12,6 +12,11 @@ module hne_index #(
     // 0: {negative, address} from the index SRAM; 1: computed by hash units, no index SRAM, a
     // longer pipeline.
     parameter integer INDEX_MODE = 0,
+    // 1: columns may come from a list, so their numbers are multiplied: a pipeline longer by
+    // INDEX_COLUMN, and a product. 0: they are counted up.
+    parameter integer SKIP = 0,
+    // Bits of a column's number in the list.
+    parameter integer COLUMN_W = 13,
     // Bits of a layer-relative real-weight address: of every pair.
     parameter integer ADDR_W = 13,
     // Lines of the index SRAM, one for each row-tile and position of the fan-in.
@@ -38,6 +43,13 @@ module hne_index #(
     input  wire [           31:0] real_weights_i,
     input  wire [           31:0] seed_i,
     input  wire [           31:0] index_base_i,
+    // The layer takes its columns from a list: one may be taken, the last one of a row-tile; a
+    // cycle after it was, its number.
+    input  wire                   list_i,
+    input  wire                   list_ready_i,
+    input  wire                   list_last_i,
+    output wire                   list_take_o,
+    input  wire [   COLUMN_W-1:0] list_column_i,
     // What stands at the output is taken.
     input  wire                   move_i,
     output wire                   valid_o,
@@ -77,8 +89,12 @@ module hne_index #(
   reg [STAGES-1:0] valid_q, last_q;
 
   wire hashed = HASH && scheme_i != SCHEME_DENSE;
-  wire enter = active_q && over_q;
+  wire listed = SKIP != 0 && list_i;
+  wire enter = active_q && over_q && (!listed || list_ready_i);
+  wire enter_last = listed ? list_last_i : enter_last_q;
   wire row = row_q;
+  // What comes to the sources: the same, INDEX_COLUMN moves later on an engine that skips.
+  wire column, column_last, row_late, row_first_late;
   wire [ROWS*ADDR_W-1:0] source_address;
   wire [ROWS-1:0] source_negative;
   wire [7:0] row_end, next_end;
@@ -96,7 +112,7 @@ module hne_index #(
       .load_i(load_i),
       .outputs_i(outputs_i),
       .groups_i(groups_i),
-      .next_i(move_i && enter && enter_last_q),
+      .next_i(move_i && enter && enter_last),
       .end_o(row_end),
       .next_end_o(next_end),
       .group_last_o(group_end),
@@ -116,9 +132,9 @@ module hne_index #(
 
   always @(posedge clk_i) begin
     if (rst_i || load_i) valid_out_q <= 1'b0;
-    else if (move_i) valid_out_q <= dense_q ? enter : valid_q[STAGES-1];
+    else if (move_i) valid_out_q <= dense_q ? column : valid_q[STAGES-1];
     if (move_i) begin
-      last_out_q <= dense_q ? enter_last_q : last_q[STAGES-1];
+      last_out_q <= dense_q ? column_last : last_q[STAGES-1];
       address_q  <= address;
       negative_q <= dense_q ? {ROWS{1'b0}} : source_negative;
     end
@@ -138,13 +154,13 @@ module hne_index #(
       row_q    <= hashed;
       valid_q  <= {STAGES{1'b0}};
     end else if (move_i) begin
-      valid_q <= (valid_q << 1) | {{STAGES - 1{1'b0}}, enter && !dense_q};
+      valid_q <= (valid_q << 1) | {{STAGES - 1{1'b0}}, column && !dense_q};
       if (!over_q) begin
         round_q <= round_q - 10'd1;
         over_q  <= round_q == 10'd1;
         row_q   <= round_q > ROUND + 10'd1;
       end
-      if (enter && enter_last_q) begin
+      if (enter && enter_last) begin
         active_q <= !layer_end;
         if (hashed && !layer_end) begin
           round_q <= next_round_q;
@@ -165,13 +181,13 @@ module hne_index #(
       counter_q    <= {ADDR_W{1'b0}};
       row_first_q  <= 1'b1;
     end else if (move_i) begin
-      last_q <= (last_q << 1) | {{STAGES - 1{1'b0}}, enter_last_q};
+      last_q <= (last_q << 1) | {{STAGES - 1{1'b0}}, column_last};
       if (row) row_first_q <= 1'b0;
       if (enter) begin
         behind_q     <= behind_q - 32'd1;
         enter_last_q <= behind_q == 32'd1;
         counter_q    <= counter_q + n_out_i_addr;
-        if (enter_last_q) begin
+        if (enter_last) begin
           behind_q     <= behind_all_q;
           enter_last_q <= single_q;
           row_first_q  <= 1'b1;
@@ -204,10 +220,59 @@ module hne_index #(
   wire [ADDR_W-1:0] next_row = first_row_q + end_wide[ADDR_W-1:0] + {{ADDR_W - 1{1'b0}}, 1'b1};
   wire unused_wide = &{1'b0, n_out_wide, end_wide};
 
+  // On an engine that skips, the number of a column becomes what its source counts with: addresses
+  // of a dense layer, lines of the index SRAM, multiples of xxHash32's prime. Number, operands,
+  // products, their sum and where the row-tile begins.
+  wire [31:0] key;
+  wire [ADDR_W-1:0] counter;
+
+  generate
+    if (SKIP != 0) begin : gen_keys
+      hne_index_key #(
+          .INDEX_MODE(INDEX_MODE),
+          .COLUMN_W(COLUMN_W)
+      ) u_key (
+          .clk_i(clk_i),
+          .load_i(load_i),
+          .move_i(move_i),
+          .dense_i(scheme_i == SCHEME_DENSE),
+          .n_out_i(n_out_i),
+          .fan_in_i(fan_in_i),
+          .index_base_i(index_base_i),
+          .listed_i(listed),
+          .list_column_i(list_column_i),
+          .enter_i(enter),
+          .enter_last_i(enter_last),
+          .row_end_i(row_end),
+          .row_i(row),
+          .row_first_i(row_first_q),
+          .column_o(column),
+          .column_last_o(column_last),
+          .row_o(row_late),
+          .row_first_o(row_first_late),
+          .key_o(key)
+      );
+
+      wire [ADDR_W+31:0] key_wide = {{ADDR_W{1'b0}}, key};
+      wire unused_key = &{1'b0, key_wide, counter_q};
+
+      assign list_take_o = move_i && enter && listed;
+      assign counter = key_wide[ADDR_W-1:0];
+    end else begin : gen_counted
+      wire unused_list = &{1'b0, list_column_i, key};
+
+      assign list_take_o = 1'b0;
+      assign {column, column_last} = {enter, enter_last};
+      assign {row_late, row_first_late} = {row, row_first_q};
+      assign key = 32'd0;
+      assign counter = counter_q;
+    end
+  endgenerate
+
   genvar r;
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
-      assign address[r*ADDR_W+:ADDR_W] = dense_q ? counter_q + r[ADDR_W-1:0]
+      assign address[r*ADDR_W+:ADDR_W] = dense_q ? counter + r[ADDR_W-1:0]
                                                  : source_address[r*ADDR_W+:ADDR_W];
     end
 
@@ -220,32 +285,37 @@ module hne_index #(
 
       hne_index_hash #(
           .ROWS  (ROWS),
-          .ADDR_W(ADDR_W)
+          .ADDR_W(ADDR_W),
+          .SKIP  (SKIP)
       ) u_source (
           .clk_i(clk_i),
           .en_i(move_i),
           .load_i(load_i),
+          .step_i(key),
           .outputs_i(outputs_i),
           .groups_i(groups_i),
           .banked_i(scheme_i == SCHEME_BANKED),
           .log2_hash_banks_i(log2_hash_banks_i),
           .real_weights_i(real_weights_i),
           .seed_i(seed_i),
-          .row_i(row),
-          .row_first_i(row_first_q),
-          .column_i(enter),
-          .column_last_i(enter_last_q),
+          .row_i(row_late),
+          .row_first_i(row_first_late),
+          .column_i(column),
+          .column_last_i(column_last),
           .out_last_i(valid_q[STAGES-1] && last_q[STAGES-1]),
           .address_o(source_address),
           .negative_o(source_negative)
       );
     end else begin : gen_sram
       reg [LINE_W-1:0] line_q;
-      wire unused_hash = &{1'b0, log2_hash_banks_i, real_weights_i, seed_i, row_first_q};
+      wire [LINE_W+31:0] key_line = {{LINE_W{1'b0}}, key};
+      wire unused_hash = &{
+        1'b0, log2_hash_banks_i, real_weights_i, seed_i, row_late, row_first_late, key_line, line_q
+      };
 
       always @(posedge clk_i) begin
         if (load_i) line_q <= index_base_i[LINE_W-1:0];
-        else if (move_i && enter) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
+        else if (move_i && column) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
       end
 
       hne_index_sram #(
@@ -256,10 +326,10 @@ module hne_index #(
           .INIT_DIR(INIT_DIR)
       ) u_source (
           .clk_i(clk_i),
-          .en_i((move_i && enter) || mem_re_i),
+          .en_i((move_i && column) || mem_re_i),
           .dense_i(dense_q),
           .bus_i(mem_re_i),
-          .line_i(mem_re_i ? mem_line_i : line_q),
+          .line_i(mem_re_i ? mem_line_i : SKIP != 0 ? key_line[LINE_W-1:0] : line_q),
           .we_i(mem_we_i),
           .field_i(mem_field_i),
           .wline_i(mem_line_i),

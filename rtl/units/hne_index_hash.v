@@ -10,12 +10,15 @@ module hne_index_hash #(
     // adders.
     parameter integer ROWS = 2,
     // Bits of a layer-relative real-weight address: of the scale of each row and of its product.
-    parameter integer ADDR_W = 13
+    parameter integer ADDR_W = 13,
+    // 1: the multiple of PRIME3 comes with the column. 0: columns are counted up.
+    parameter integer SKIP = 0
 ) (
     input  wire                   clk_i,
     // The whole pipeline moves.
     input  wire                   en_i,
     input  wire                   load_i,
+    input  wire [           31:0] step_i,
     input  wire [           15:0] outputs_i,
     input  wire [           15:0] groups_i,
     input  wire                   banked_i,
@@ -40,6 +43,7 @@ module hne_index_hash #(
   localparam [31:0] ROTATION = 32'h85EBCA6B;
 
   reg [31:0] step_q, word_state_q;
+  wire [31:0] step = SKIP != 0 ? step_i : step_q;
   // At most 2^ADDR_W: where that has few bits, so have the products.
   reg [ADDR_W:0] scale_q;
   // A copy for each row, one cycle after the row before it: the multipliers stand far apart. A row
@@ -66,7 +70,7 @@ module hne_index_hash #(
       .clk_i(clk_i),
       .en_i(en_i),
       .state_i(word_state_q),
-      .step_i(step_q),
+      .step_i(step),
       .hash_o(rotation)
   );
 
@@ -74,7 +78,8 @@ module hne_index_hash #(
   wire [7:0] row_end, next_end;
   wire group_end, layer_end;
   wire [ADDR_W+7:0] end_wide = {{ADDR_W{1'b0}}, row_end};
-  wire unused_bits = &{1'b0, rotation, scale, end_wide, next_end, group_end, layer_end};
+  wire unused_bits = &{1'b0, rotation, scale, end_wide, next_end, group_end, layer_end,
+                       step_i};
 
   // Of the row-tile at the output: the pipeline may hold two.
   hne_row_tiles #(
@@ -131,7 +136,7 @@ module hne_index_hash #(
           .clk_i(clk_i),
           .en_i(en_i),
           .state_i(state[r*32+:32]),
-          .step_i(step_q),
+          .step_i(step),
           .hash_o(hash)
       );
 

@@ -37,6 +37,9 @@ module hne_instruction #(
     parameter integer LUT_TABLES = 4,
     // 1: layers that round twice, halves away from a code.
     parameter integer REQUANTIZATION = 0,
+    // 1: fc layers skip the zeros of their input, up to a fan-in of SKIP_COLUMNS.
+    parameter integer SKIP = 0,
+    parameter integer SKIP_COLUMNS = 8192,
     // Bits of a line of the activation buffer: strides of lines are as wide.
     parameter integer LINE_W = 12
 ) (
@@ -82,6 +85,9 @@ module hne_instruction #(
     output reg               add_o,
     output reg               lut_o,
     output reg               shared_o,
+    // It skips; lines of its input.
+    output wire              list_o,
+    output wire [      31:0] in_lines_o,
     // Row-tiles: outputs of each group, groups.
     output reg  [      15:0] outputs_o,
     output reg  [      15:0] groups_o,
@@ -319,6 +325,19 @@ module hne_instruction #(
       assign wrong_zero = away_q;
     end
   endgenerate
+
+  generate
+    if (SKIP != 0) begin : gen_list
+      reg list_q;
+
+      always @(posedge clk_i) list_q <= fc && fan_in_q <= SKIP_COLUMNS[31:0];
+      assign list_o = list_q;
+    end else begin : gen_no_list
+      assign list_o = 1'b0;
+    end
+  endgenerate
+
+  assign in_lines_o = in_lines;
 
   always @* pixel_tiles_o = pixel_tiles[LINE_W-1:0];
 

@@ -7,24 +7,31 @@
 // fc layer takes each column in the cycle after it was written.
 module hne_mac_control #(
     // Array rows: outputs of a row-tile. A constant.
-    parameter integer ROWS = 2
+    parameter integer ROWS = 2,
+    // 1: windows of an fc layer may end where its row-tile does, not where its input does.
+    parameter integer SKIP = 0
 ) (
     input  wire        clk_i,
     input  wire        rst_i,
     // The cycle before a conv or fc layer starts.
     input  wire        load_i,
     input  wire        fc_i,
+    input  wire        list_i,
     input  wire [15:0] outputs_i,
     input  wire [15:0] groups_i,
     input  wire [ 8:0] idle_i,
     // Tile buffer: a column is written; the last one of a row-tile.
     input  wire        write_i,
     input  wire        write_last_i,
-    // Activation reader: the current step ends a window, of the last pixel tile.
+    // Activation reader: the current step begins, ends a window, of the last pixel tile.
+    input  wire        window_first_i,
     input  wire        window_last_i,
     input  wire        map_last_i,
     // The row-tile is the last one of its group.
     output wire        group_end_o,
+    // The same, or of the row-tile whose columns come from the list.
+    output wire        window_first_o,
+    output wire        window_last_o,
     // A step is taken; marker behind the last cycle of a slot; the half is left.
     output wire        issue_o,
     output wire        copy_o,
@@ -40,10 +47,19 @@ module hne_mac_control #(
   reg [8:0] idle_q;
   reg idling_q, idle_last_q, idles_q, idle_one_q;
 
+  // The column that was written ends a row-tile; the next one begins one.
+  reg column_last_q, column_first_q;
+  wire listed = SKIP != 0 && list_i;
+  wire window_last = listed ? column_last_q : window_last_i;
+  wire unused_columns = &{1'b0, column_last_q, column_first_q};
+
+  assign window_first_o = listed ? column_first_q : window_first_i;
+  assign window_last_o = window_last;
+
   wire idle = idling_q;
   wire ready = fc_q ? column_q : full_q != 2'd0;
   wire issue = active_q && ready && !idle;
-  wire slot_last = idle ? idle_last_q : issue && window_last_i && (fc_q || !idles_q);
+  wire slot_last = idle ? idle_last_q : issue && window_last && (fc_q || !idles_q);
   wire tile_last = slot_last && (idle ? map_last_q : map_last_i);
   wire layer_last;
   wire [7:0] row_end, next_end;
@@ -82,9 +98,12 @@ module hne_mac_control #(
       end else begin
         if (tile_last && layer_last) active_q <= 1'b0;
         if (idle) idling_q <= !idle_last_q;
-        else if (issue && window_last_i && !fc_q) idling_q <= idles_q;
+        else if (issue && window_last && !fc_q) idling_q <= idles_q;
       end
     end
+    column_last_q <= write_last_i;
+    if (load_i) column_first_q <= 1'b1;
+    else if (issue) column_first_q <= column_last_q;
     // They stand still long before the layer starts.
     idles_q    <= idle_i != 9'd0;
     idle_one_q <= idle_i == 9'd1;

@@ -25,6 +25,8 @@ module hne_mac_path #(
     parameter integer LUT_TABLES = 4,
     // 1: layers that round twice: see hne_post_lane.
     parameter integer REQUANTIZATION = 0,
+    // 1: the columns of an fc layer may come from a list.
+    parameter integer SKIP = 0,
     // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
     parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
@@ -41,6 +43,7 @@ module hne_mac_path #(
     // The cycle before a conv or fc layer starts, and its parameters.
     input  wire                  load_i,
     input  wire                  fc_i,
+    input  wire                  list_i,
     input  wire                  last_layer_i,
     input  wire                  add_i,
     input  wire                  lut_i,
@@ -67,6 +70,7 @@ module hne_mac_path #(
     input  wire                  group_last_i,
     input  wire                  window_first_i,
     input  wire                  window_last_i,
+    output wire                  window_last_o,
     input  wire                  map_last_i,
     input  wire [ROWS*WGT_W-1:0] weight_i,
     input  wire [COLS*ACT_W-1:0] lane_i,
@@ -107,20 +111,27 @@ module hne_mac_path #(
   wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
+  wire window_first;
+
   hne_mac_control #(
-      .ROWS(ROWS)
+      .ROWS(ROWS),
+      .SKIP(SKIP)
   ) u_control (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load_i),
       .fc_i(fc_i),
+      .list_i(list_i),
       .outputs_i(outputs_i),
       .groups_i(groups_i),
       .idle_i(idle_i),
       .write_i(expanded_i),
       .write_last_i(expanded_last_i),
+      .window_first_i(window_first_i),
       .window_last_i(window_last_i),
       .map_last_i(map_last_i),
+      .window_first_o(window_first),
+      .window_last_o(window_last_o),
       .group_end_o(group_end_o),
       .issue_o(issue_o),
       .copy_o(copy),
@@ -139,7 +150,7 @@ module hne_mac_path #(
       .clk_i(clk_i),
       .rst_i(rst_i),
       .issue_i(issue_o && group_last_i),
-      .first_i(window_first_i),
+      .first_i(window_first),
       .copy_i(copy),
       .weight_i(weight_i),
       .act_i(lane_i),

@@ -23,6 +23,10 @@ module hne_weight_path #(
     parameter integer WGT_DEPTH = 8192,
     // Lines of the index SRAM; unused with INDEX_MODE 1.
     parameter integer IDX_DEPTH = 8192,
+    // 1: an fc layer takes its columns from a list: see hne_skip.
+    parameter integer SKIP = 0,
+    // Bits of a column's number in the list.
+    parameter integer COLUMN_W = 13,
     // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
     parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
@@ -48,6 +52,12 @@ module hne_weight_path #(
     input  wire [          31:0] seed_i,
     input  wire [          31:0] weight_base_i,
     input  wire [          31:0] index_base_i,
+    // The list: see hne_index.
+    input  wire                  list_i,
+    input  wire                  list_ready_i,
+    input  wire                  list_last_i,
+    output wire                  list_take_o,
+    input  wire [  COLUMN_W-1:0] list_column_i,
     // MAC control.
     output wire                  write_o,
     output wire                  write_last_o,
@@ -130,6 +140,8 @@ module hne_weight_path #(
   hne_index #(
       .ROWS(ROWS),
       .INDEX_MODE(INDEX_MODE),
+      .SKIP(SKIP),
+      .COLUMN_W(COLUMN_W),
       .ADDR_W(ADDR_W),
       .IDX_DEPTH(IDX_DEPTH),
       .ECC(ECC),
@@ -148,6 +160,11 @@ module hne_weight_path #(
       .real_weights_i(real_weights_i),
       .seed_i(seed_i),
       .index_base_i(index_base_i),
+      .list_i(list_i),
+      .list_ready_i(list_ready_i),
+      .list_last_i(list_last_i),
+      .list_take_o(list_take_o),
+      .list_column_i(list_column_i),
       .move_i(move),
       .valid_o(valid),
       .last_o(last),
