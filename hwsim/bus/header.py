@@ -36,6 +36,7 @@ from hwsim.units import (
     post,
     sequencer,
     skip,
+    slots,
     softmax,
 )
 
@@ -44,6 +45,7 @@ DEPTHS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "sequencer": (sequencer, ("FETCH", "SETUP", "ISSUE")),
     "index": (index, ("ROUND", "SCALE", "COLUMN")),
     "skip": (skip, ("SCAN",)),
+    "slots": (slots, ("SELECT", "GAP", "WINDOW")),
     "expander": (expander, ("TURNS", "FILL")),
     "act_buffer": (act_buffer, ("FILL",)),
     "mac_array": (mac_array, ("BROADCAST", "MULTIPLY", "FILL")),

@@ -21,7 +21,7 @@ ID, VERSION = 0x484E4531, 0x00010002
 #: Parameter words, in the order of their addresses; those of the optional units stand behind the
 #: counters but the last.
 OPTIONS = (
-    "ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC", "SKIP", "SKIP_COLUMNS",
+    "ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC", "SKIP", "SKIP_COLUMNS", "SKIP_MASKS",
 )  # fmt: skip
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
@@ -140,7 +140,7 @@ REGISTERS = (
         for n, name in enumerate(OPTIONS)
     ),
     # Came when the words behind the other counters were taken.
-    Register("COUNT_SKIPPED", 0xD0, "ro", "columns that the last image skipped"),
+    Register("COUNT_SKIPPED", 0xD4, "ro", "columns that the last image skipped"),
 )  # fmt: skip
 
 ADDRESS = {register.name: register.address for register in REGISTERS}

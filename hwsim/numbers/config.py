@@ -31,7 +31,7 @@ PowerOfTwo = Annotated[int, Field(ge=1, le=4096)]
 NAME = r"^[A-Za-z0-9._-]+$"
 Depth = Annotated[int, Field(ge=1, le=2**26)]
 #: Fields that say something only of an engine that skips.
-SKIPPING = {"skip", "skip_columns"}
+SKIPPING = {"skip", "skip_columns", "skip_masks"}
 #: How post rounds, in the order of the Verilog parameter's values.
 Requantization = Literal["up", "twice-away"]
 
@@ -60,7 +60,8 @@ class EngineConfig(BaseModel):
     loads: ``none``; ``parity``, a flipped bit stops the image with an error status; ``secded``, one
     is corrected, two stop it. skip: fc layers leave out the columns whose code is 0, so that
     cycles depend on the image (docs/timing.md). skip_columns: columns that the list of the others
-    holds; an fc layer with a larger fan-in skips nothing. clock_mhz: turns cycles into time; not a
+    holds; an fc layer with a larger fan-in skips nothing. skip_masks: words of 16 columns that say
+    which ones of a convolution's pixel tiles are 0; one that needs more skips nothing. clock_mhz: turns cycles into time; not a
     property of the logic.
     """
 
@@ -90,6 +91,7 @@ class EngineConfig(BaseModel):
     ecc: Ecc = "none"
     skip: bool = False
     skip_columns: Depth = 8192
+    skip_masks: Depth = 4096
     clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")

@@ -19,6 +19,8 @@ module hne_counters (
     // The slot is longer than its columns; an fc column is held in the expander.
     input  wire         idle_i,
     input  wire         hold_i,
+    // A window of columns is passed over that all are 0.
+    input  wire         zeros_i,
     // All columns of the layer are issued.
     input  wire         finished_i,
     input  wire         conflict_i,
@@ -28,7 +30,7 @@ module hne_counters (
     input  wire         out_wait_i,
     // The probability unit works.
     input  wire         softmax_i,
-    // A row-tile is through that has this many columns less than its layer's fan-in.
+    // A row-tile, or one of its slots, is through that has this many columns less than its fan-in.
     input  wire         skip_i,
     input  wire [ 31:0] skipped_i,
     // 32 bits each, in the order of hne_constants.vh.
@@ -43,7 +45,7 @@ module hne_counters (
 
   wire mac = run_i && !pool_i;
   wire compute = (run_i && pool_i) || (issue_i && group_first_i);
-  wire act_stall = issue_i && !group_first_i;
+  wire act_stall = zeros_i || (issue_i && !group_first_i);
   wire post_stall = idle_i || hold_q[HOLD-1];
   wire drain = mac && finished_i;
   wire [COUNTERS-1:0] occurs;
@@ -53,7 +55,7 @@ module hne_counters (
   assign occurs[COUNTER_COMPUTE] = compute;
   assign occurs[COUNTER_ACT_STALL] = act_stall;
   assign occurs[COUNTER_POST_STALL] = post_stall;
-  assign occurs[COUNTER_EXPANDER_STALL] = mac && !finished_i && !issue_i && !post_stall;
+  assign occurs[COUNTER_EXPANDER_STALL] = mac && !finished_i && !issue_i && !zeros_i && !post_stall;
   assign occurs[COUNTER_DRAIN] = drain;
   assign occurs[COUNTER_CONFLICT_CYCLES] = conflict_i;
   assign occurs[COUNTER_EXPANDER_WAIT] = wait_i;

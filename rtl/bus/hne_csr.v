@@ -51,7 +51,9 @@ module hne_csr #(
     // Zero skipping, 0 or 1: a word for the host.
     parameter integer SKIP = 0,
     // The largest fan-in that is skipped in: a word for the host.
-    parameter integer SKIP_COLUMNS = 8192
+    parameter integer SKIP_COLUMNS = 8192,
+    // Words that say which columns of a convolution are zeros: a word for the host.
+    parameter integer SKIP_MASKS = 4096
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -280,6 +282,7 @@ module hne_csr #(
       REG_ECC:        value = ECC;
       REG_SKIP:       value = SKIP;
       REG_SKIP_COLUMNS: value = SKIP_COLUMNS;
+      REG_SKIP_MASKS: value = SKIP_MASKS;
       default: if (!counter) response = DECERR;
     endcase
   end

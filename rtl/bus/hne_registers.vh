@@ -55,6 +55,7 @@ localparam [5:0] REG_REQUANTIZATION = 6'h30;
 localparam [5:0] REG_ECC = 6'h31;
 localparam [5:0] REG_SKIP = 6'h32;
 localparam [5:0] REG_SKIP_COLUMNS = 6'h33;
-localparam [5:0] REG_COUNT_SKIPPED = 6'h34;
+localparam [5:0] REG_SKIP_MASKS = 6'h34;
+localparam [5:0] REG_COUNT_SKIPPED = 6'h35;
 
 /* verilator lint_on UNUSEDPARAM */

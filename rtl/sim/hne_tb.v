@@ -30,6 +30,7 @@ module hne_tb #(
     parameter integer ECC = 0,
     parameter integer SKIP = 0,
     parameter integer SKIP_COLUMNS = 8192,
+    parameter integer SKIP_MASKS = 4096,
     parameter INIT_DIR = "rom"
 );
 
@@ -80,6 +81,7 @@ module hne_tb #(
       .ECC(ECC),
       .SKIP(SKIP),
       .SKIP_COLUMNS(SKIP_COLUMNS),
+      .SKIP_MASKS(SKIP_MASKS),
       .INIT_DIR(INIT_DIR)
   ) u_top (
       .clk_i(clk),

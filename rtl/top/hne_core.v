@@ -60,11 +60,15 @@ module hne_core #(
     // image with an error; 2: with 4 to 8 check bits, one is corrected, two stop it. Costs the
     // bits, and logic before and behind each memory; no cycles.
     parameter integer ECC = 0,
-    // 1: fc layers skip the zeros of their input: cycles depend on the image. Costs a list of
-    // SKIP_COLUMNS positions and codes, a product, INDEX_COLUMN cycles a layer. 0: they do not.
+    // 1: fc layers skip the zeros of their input, convolutions columns of zeros: cycles depend on
+    // the image. Costs a list of SKIP_COLUMNS positions and codes, SKIP_MASKS words of 16 bits, the
+    // places of TILE_DEPTH columns, a product, and some cycles a layer. 0: they do not.
     parameter integer SKIP = 0,
-    // The largest fan-in that is skipped in: entries of the list. Unused with SKIP 0.
+    // The largest fan-in of an fc layer that skips: entries of the list. Unused with SKIP 0.
     parameter integer SKIP_COLUMNS = 8192,
+    // Words that say which columns of a convolution's pixel tiles are zeros, 16 columns each; one
+    // that needs more does not skip. Unused with SKIP 0.
+    parameter integer SKIP_MASKS = 4096,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -155,6 +159,14 @@ module hne_core #(
   wire [LINE_W-1:0] post_line, pool_line;
   wire [ACC_W-1:0] logit;
   wire softmax;
+
+  // Columns of a convolution that skips.
+  localparam integer TILE_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1;
+  wire mac_group_first, mac_group_last, opening, replay, look, wrap, zeros, slot_skip;
+  wire [TILE_W-1:0] column, look_column;
+  wire [3:0] replay_group;
+  wire [15:0] out_w;
+  wire [31:0] slot_skipped;
 
   // The list of an fc layer that skips.
   wire list, list_ready, list_last, list_take, list_read, window_ends;
@@ -360,6 +372,7 @@ module hne_core #(
       .shared_o(shared),
       .list_o(list),
       .in_lines_o(in_lines),
+      .out_w_o(out_w),
       .outputs_o(outputs),
       .groups_o(groups),
       .window_c_o(window_c),
@@ -391,6 +404,7 @@ module hne_core #(
       .IDX_DEPTH(IDX_DEPTH),
       .SKIP(SKIP),
       .COLUMN_W(COLUMN_W),
+      .TILE_W(TILE_W),
       .ECC(ECC),
       .INIT_DIR(INIT_DIR)
   ) u_weights (
@@ -418,9 +432,10 @@ module hne_core #(
       .list_column_i(list_column),
       .write_o(expanded),
       .write_last_o(expanded_last),
-      .read_i(issue && group_last),
+      .read_i(issue && mac_group_last),
       .read_last_i(window_ends),
       .release_i(release_half),
+      .column_i(column),
       .weight_o(weight),
       .conflict_o(conflict),
       .wait_o(waiting),
@@ -449,6 +464,8 @@ module hne_core #(
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
       .SKIP(SKIP),
+      .SKIP_MASKS(SKIP_MASKS),
+      .COLUMN_W(TILE_W),
       .ECC(ECC),
       .INIT_DIR(INIT_DIR),
       .LINE_W(LINE_W)
@@ -458,6 +475,7 @@ module hne_core #(
       .load_i(load_mac),
       .fc_i(fc),
       .list_i(list),
+      .conv_i(op == OP_CONV),
       .last_layer_i(last_layer),
       .add_i(add),
       .lut_i(lut),
@@ -470,6 +488,11 @@ module hne_core #(
       .away_i(away),
       .zero_i(zero),
       .idle_i(idle_cycles),
+      .rows_i(rows),
+      .fan_in_i(fan_in),
+      .log2_groups_i(log2_groups),
+      .x_tiles_i(x_tiles),
+      .out_w_i(out_w),
       .out_line_i(out_line),
       .pixel_tiles_i(pixel_tiles),
       .channel_base_i(channel_base),
@@ -478,7 +501,17 @@ module hne_core #(
       .release_o(release_half),
       .issue_o(issue),
       .group_end_o(group_end),
+      .group_first_i(group_first),
       .group_last_i(group_last),
+      .group_first_o(mac_group_first),
+      .group_last_o(mac_group_last),
+      .column_o(column),
+      .opening_o(opening),
+      .replay_o(replay),
+      .replay_group_o(replay_group),
+      .look_o(look),
+      .look_column_o(look_column),
+      .wrap_o(wrap),
       .window_first_i(window_first),
       .window_last_i(window_last),
       .window_last_o(window_ends),
@@ -493,6 +526,9 @@ module hne_core #(
       .end_o(post_end),
       .idle_o(slot_idle),
       .finished_o(finished),
+      .zeros_o(zeros),
+      .skip_o(slot_skip),
+      .skipped_o(slot_skipped),
       .wrong_o(wrong_post),
       .mem_scale_we_i(mem_scale_we),
       .mem_bias_we_i(mem_bias_we),
@@ -510,7 +546,8 @@ module hne_core #(
       .COLS(COLS),
       .ACT_W(ACT_W),
       .ACT_DEPTH(ACT_DEPTH),
-      .SKIP(SKIP)
+      .SKIP(SKIP),
+      .TILE_DEPTH(TILE_DEPTH)
   ) u_act (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -537,6 +574,13 @@ module hne_core #(
       .first_line_i(first_line),
       .run_i(run),
       .step_i((issue && !list) || pool_step),
+      .wrap_i(wrap),
+      .opening_i(opening),
+      .column_i(column),
+      .look_i(look),
+      .look_column_i(look_column),
+      .replay_i(replay),
+      .replay_group_i(replay_group),
       .group_end_i(pool || group_end),
       .group_first_o(group_first),
       .group_last_o(group_last),
@@ -661,7 +705,8 @@ module hne_core #(
       .run_i(run),
       .pool_i(pool),
       .issue_i(issue),
-      .group_first_i(group_first),
+      .group_first_i(mac_group_first),
+      .zeros_i(zeros),
       .idle_i(slot_idle),
       .hold_i(held),
       .finished_i(finished),
@@ -670,8 +715,8 @@ module hne_core #(
       .in_wait_i(in_ready_o && !in_valid_i),
       .out_wait_i(out_valid_o && !out_ready_i),
       .softmax_i(softmax),
-      .skip_i(issue && list && window_ends),
-      .skipped_i(skipped),
+      .skip_i(slot_skip || (issue && list && window_ends)),
+      .skipped_i(list ? skipped : slot_skipped),
       .count_o(count_o)
   );
 

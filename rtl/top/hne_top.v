@@ -61,11 +61,15 @@ module hne_top #(
     // image with an error; 2: with 4 to 8 check bits, one is corrected, two stop it. Costs the
     // bits, and logic before and behind each memory; no cycles.
     parameter integer ECC = 0,
-    // 1: fc layers skip the zeros of their input: cycles depend on the image. Costs a list of
-    // SKIP_COLUMNS positions and codes, a product, INDEX_COLUMN cycles a layer. 0: they do not.
+    // 1: fc layers skip the zeros of their input, convolutions columns of zeros: cycles depend on
+    // the image. Costs a list of SKIP_COLUMNS positions and codes, SKIP_MASKS words of 16 bits, the
+    // places of TILE_DEPTH columns, a product, and some cycles a layer. 0: they do not.
     parameter integer SKIP = 0,
-    // The largest fan-in that is skipped in: entries of the list. Unused with SKIP 0.
+    // The largest fan-in of an fc layer that skips: entries of the list. Unused with SKIP 0.
     parameter integer SKIP_COLUMNS = 8192,
+    // Words that say which columns of a convolution's pixel tiles are zeros, 16 columns each; one
+    // that needs more does not skip. Unused with SKIP 0.
+    parameter integer SKIP_MASKS = 4096,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -184,7 +188,8 @@ module hne_top #(
       .REQUANTIZATION(REQUANTIZATION),
       .ECC(ECC),
       .SKIP(SKIP),
-      .SKIP_COLUMNS(SKIP_COLUMNS)
+      .SKIP_COLUMNS(SKIP_COLUMNS),
+      .SKIP_MASKS(SKIP_MASKS)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -240,6 +245,7 @@ module hne_top #(
       .ECC(ECC),
       .SKIP(SKIP),
       .SKIP_COLUMNS(SKIP_COLUMNS),
+      .SKIP_MASKS(SKIP_MASKS),
       .INIT_DIR(INIT_DIR)
   ) u_core (
       .clk_i(clk_i),

@@ -11,8 +11,12 @@ module hne_act_path #(
     parameter integer ACT_W = 8,
     // Lines of all maps: the depth of the memories.
     parameter integer ACT_DEPTH = 8192,
-    // 1: the memories are also read line by line, and a lane's code may come from a list.
+    // 1: the memories are also read line by line, a lane's code may come from a list, and columns
+    // of a window may be left out.
     parameter integer SKIP = 0,
+    // Columns of a window, where some may be left out.
+    parameter integer TILE_DEPTH = 256,
+    parameter integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1,
     // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1
 ) (
@@ -44,6 +48,15 @@ module hne_act_path #(
     input  wire                  run_i,
     // Reader: see hne_act_reader.
     input  wire                  step_i,
+    input  wire                  wrap_i,
+    // The step is one of the first window of a layer, and of this column; columns are looked up;
+    // the step is one that was, of this group of lanes.
+    input  wire                  opening_i,
+    input  wire [  COLUMN_W-1:0] column_i,
+    input  wire                  look_i,
+    input  wire [  COLUMN_W-1:0] look_column_i,
+    input  wire                  replay_i,
+    input  wire [           3:0] replay_group_i,
     input  wire                  group_end_i,
     output wire                  group_first_o,
     output wire                  group_last_o,
@@ -72,19 +85,64 @@ module hne_act_path #(
     input  wire                  in_last_i
 );
 
-  wire signed [17:0] x;
-  wire row_valid;
-  wire [3:0] group;
-  wire [LINE_W-1:0] read_line, in_line;
+  wire signed [17:0] x, walked_x, x_first, y, y_first;
+  wire row_valid, walked_valid;
+  wire [3:0] group, walked_group;
+  wire [LINE_W-1:0] read_line, walked_line, line_first, in_line;
   wire [COLS*LINE_W-1:0] bank_line;
   wire [COLS*ACT_W-1:0] bank_word, in_act;
   wire [COLS-1:0] in_write;
   wire read;
   wire listed = SKIP != 0 && list_i;
+  wire replayed = SKIP != 0 && replay_i;
   wire [COLS*ACT_W-1:0] lane;
   wire unused_list = &{1'b0, list_read_i, list_line_i, list_code_i};
 
   assign list_word_o = bank_word;
+  generate
+    if (SKIP != 0) begin : gen_replay
+      wire signed [17:0] found_x;
+      wire found_valid;
+      wire [LINE_W-1:0] found_line;
+
+      hne_replay #(
+          .TILE_DEPTH(TILE_DEPTH),
+          .LINE_W(LINE_W)
+      ) u_replay (
+          .clk_i(clk_i),
+          .write_i(step_i && opening_i),
+          .write_column_i(column_i),
+          .x_i(walked_x),
+          .y_i(y),
+          .line_i(walked_line),
+          .x_first_i(x_first),
+          .y_first_i(y_first),
+          .line_first_i(line_first),
+          .in_h_i(in_h_i),
+          .look_i(look_i),
+          .look_column_i(look_column_i),
+          .x_o(found_x),
+          .row_valid_o(found_valid),
+          .line_o(found_line)
+      );
+
+      assign x = replay_i ? found_x : walked_x;
+      assign row_valid = replay_i ? found_valid : walked_valid;
+      assign read_line = replay_i ? found_line : walked_line;
+      assign group = replay_i ? replay_group_i : walked_group;
+    end else begin : gen_walk
+      wire unused_replay = &{
+        1'b0, opening_i, column_i, look_i, look_column_i, replay_i, replay_group_i, x_first,
+        y_first, y, line_first
+      };
+
+      assign x = walked_x;
+      assign row_valid = walked_valid;
+      assign read_line = walked_line;
+      assign group = walked_group;
+    end
+  endgenerate
+
   // An fc layer uses the first lane.
   assign lane_o = listed ? {COLS{list_code_i}} : lane;
 
@@ -148,11 +206,16 @@ module hne_act_path #(
       .out_step_i(out_step_i),
       .first_line_i(first_line_i),
       .group_end_i(group_end_i),
-      .step_i(step_i),
-      .x_o(x),
-      .row_valid_o(row_valid),
-      .line_o(read_line),
-      .group_o(group),
+      .step_i(step_i && !replayed),
+      .wrap_i(wrap_i),
+      .x_first_o(x_first),
+      .y_first_o(y_first),
+      .y_o(y),
+      .line_first_o(line_first),
+      .x_o(walked_x),
+      .row_valid_o(walked_valid),
+      .line_o(walked_line),
+      .group_o(walked_group),
       .group_first_o(group_first_o),
       .group_last_o(group_last_o),
       .window_first_o(window_first_o),

@@ -37,6 +37,13 @@ module hne_act_reader #(
     // The map that ends is the last one of its group.
     input  wire                    group_end_i,
     input  wire                    step_i,
+    // A window is left whose columns were looked up: there was no step.
+    input  wire                    wrap_i,
+    // Where the window begins.
+    output wire signed [     17:0] x_first_o,
+    output wire signed [     17:0] y_first_o,
+    output wire signed [     17:0] y_o,
+    output wire [      LINE_W-1:0] line_first_o,
     // Where lane 0 reads, and which group of lanes.
     output wire signed [     17:0] x_o,
     output wire                    row_valid_o,
@@ -80,10 +87,10 @@ module hne_act_reader #(
   wire signed [17:0] height = {2'd0, in_h_i};
 
   // What wraps with this step, innermost first. Whether there is one comes late: it only enables.
-  wire column = group_last_q;
+  wire column = step_i && group_last_q;
   wire row = column && kx_last_q;
   wire plane = row && ky_last_q;
-  wire window = window_last_q;
+  wire window = wrap_i || (step_i && window_last_q);
   wire line = window && x_last_q;
   wire map = line && y_last_q;
 
@@ -97,9 +104,14 @@ module hne_act_reader #(
   wire signed [17:0] x_next = x_first_q + tile_step;
   wire [LINE_W-1:0] channel_next = channel_q + (c_last_q ? group_step_i : channel_step_i);
   wire [LINE_W-1:0] output_next = output_q + out_step_i;
-  wire [LINE_W-1:0] behind = top_q ? channel_next : behind_q;
+  // Of a window whose columns were looked up, an earlier row-tile has left it.
+  wire [LINE_W-1:0] behind = top_q && !wrap_i ? channel_next : behind_q;
   wire [LINE_W-1:0] map_next = group_end_i ? behind : map_q;
 
+  assign x_first_o = x_first_q;
+  assign y_first_o = y_first_q;
+  assign y_o = y_q;
+  assign line_first_o = output_q;
   assign x_o = x_q;
   assign row_valid_o = y_q >= 18'sd0 && y_q < height;
   assign line_o = row_q;
@@ -127,14 +139,16 @@ module hne_act_reader #(
       {x_q, x_first_q, y_q, y_first_q} <= {left, left, top, top};
       {row_q, channel_q, output_q, map_q} <= {4{first_line_i}};
       top_q <= 1'b1;
-    end else if (step_i) begin
-      group_first_q <= group_last_q;
-      group_q       <= group_last_q ? 4'd0 : group_q + 4'd1;
-      group_last_q  <= group_last_d;
-      kx_last_q     <= kx_last_d;
-      ky_last_q     <= ky_last_d;
-      c_last_q      <= c_last_d;
-      window_last_q <= group_last_d && kx_last_d && ky_last_d && c_last_d;
+    end else begin
+      if (step_i) begin
+        group_first_q <= group_last_q;
+        group_q       <= group_last_q ? 4'd0 : group_q + 4'd1;
+        group_last_q  <= group_last_d;
+        kx_last_q     <= kx_last_d;
+        ky_last_q     <= ky_last_d;
+        c_last_q      <= c_last_d;
+        window_last_q <= group_last_d && kx_last_d && ky_last_d && c_last_d;
+      end
       if (column) begin
         window_first_q <= window;
         kx_q      <= kx_q - 16'd1;
@@ -162,7 +176,7 @@ module hne_act_reader #(
         x_q       <= x_next;
         channel_q <= output_q;
         row_q     <= output_q;
-        if (top_q) behind_q <= channel_next;
+        if (top_q && !wrap_i) behind_q <= channel_next;
       end
       if (line) begin
         x_tile_q <= x_end_q;

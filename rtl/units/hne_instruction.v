@@ -88,6 +88,8 @@ module hne_instruction #(
     // It skips; lines of its input.
     output wire              list_o,
     output wire [      31:0] in_lines_o,
+    // Width of its output.
+    output wire [      15:0] out_w_o,
     // Row-tiles: outputs of each group, groups.
     output reg  [      15:0] outputs_o,
     output reg  [      15:0] groups_o,
@@ -338,6 +340,7 @@ module hne_instruction #(
   endgenerate
 
   assign in_lines_o = in_lines;
+  assign out_w_o = out_w_q;
 
   always @* pixel_tiles_o = pixel_tiles[LINE_W-1:0];
 

@@ -25,8 +25,12 @@ module hne_mac_path #(
     parameter integer LUT_TABLES = 4,
     // 1: layers that round twice: see hne_post_lane.
     parameter integer REQUANTIZATION = 0,
-    // 1: the columns of an fc layer may come from a list.
+    // 1: the columns of an fc layer may come from a list, and some of a convolution be left out.
     parameter integer SKIP = 0,
+    // Words of which ones: see hne_masks.
+    parameter integer SKIP_MASKS = 4096,
+    // Bits of a column's number in the tile buffer.
+    parameter integer COLUMN_W = 8,
     // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
     parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
@@ -44,6 +48,7 @@ module hne_mac_path #(
     input  wire                  load_i,
     input  wire                  fc_i,
     input  wire                  list_i,
+    input  wire                  conv_i,
     input  wire                  last_layer_i,
     input  wire                  add_i,
     input  wire                  lut_i,
@@ -56,6 +61,11 @@ module hne_mac_path #(
     input  wire                  away_i,
     input  wire [     ACT_W-1:0] zero_i,
     input  wire [           8:0] idle_i,
+    input  wire [           8:0] rows_i,
+    input  wire [          31:0] fan_in_i,
+    input  wire [           3:0] log2_groups_i,
+    input  wire [          15:0] x_tiles_i,
+    input  wire [          15:0] out_w_i,
     input  wire [    LINE_W-1:0] out_line_i,
     input  wire [    LINE_W-1:0] pixel_tiles_i,
     input  wire [          31:0] channel_base_i,
@@ -67,7 +77,19 @@ module hne_mac_path #(
     // row-tile is the last one of its group.
     output wire                  issue_o,
     output wire                  group_end_o,
+    input  wire                  group_first_i,
     input  wire                  group_last_i,
+    output wire                  group_first_o,
+    output wire                  group_last_o,
+    // The column; it is of a layer's first window; it was looked up, and is read for this group of
+    // lanes. A column is looked up two cycles before; a window of such columns is left.
+    output wire [  COLUMN_W-1:0] column_o,
+    output wire                  opening_o,
+    output wire                  replay_o,
+    output wire [           3:0] replay_group_o,
+    output wire                  look_o,
+    output wire [  COLUMN_W-1:0] look_column_o,
+    output wire                  wrap_o,
     input  wire                  window_first_i,
     input  wire                  window_last_i,
     output wire                  window_last_o,
@@ -84,6 +106,9 @@ module hne_mac_path #(
     // For the counters.
     output wire                  idle_o,
     output wire                  finished_o,
+    output wire                  zeros_o,
+    output wire                  skip_o,
+    output wire [          31:0] skipped_o,
     // A word of scale, bias or a table is wrong.
     output wire [           1:0] wrong_o,
     // Memory bus, while idle.
@@ -111,7 +136,9 @@ module hne_mac_path #(
   wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
-  wire window_first;
+  wire window_first, fc_first, fc_issue, fc_copy, fc_release, fc_idle, fc_finished, fc_group_end;
+  // On an engine that skips, hne_slots has all layers but fc.
+  wire control_load = load_i && (SKIP == 0 || fc_i);
 
   hne_mac_control #(
       .ROWS(ROWS),
@@ -119,7 +146,7 @@ module hne_mac_path #(
   ) u_control (
       .clk_i(clk_i),
       .rst_i(rst_i),
-      .load_i(load_i),
+      .load_i(control_load),
       .fc_i(fc_i),
       .list_i(list_i),
       .outputs_i(outputs_i),
@@ -130,15 +157,93 @@ module hne_mac_path #(
       .window_first_i(window_first_i),
       .window_last_i(window_last_i),
       .map_last_i(map_last_i),
-      .window_first_o(window_first),
+      .window_first_o(fc_first),
       .window_last_o(window_last_o),
-      .group_end_o(group_end_o),
-      .issue_o(issue_o),
-      .copy_o(copy),
-      .release_o(release_o),
-      .idle_o(idle_o),
-      .finished_o(finished_o)
+      .group_end_o(fc_group_end),
+      .issue_o(fc_issue),
+      .copy_o(fc_copy),
+      .release_o(fc_release),
+      .idle_o(fc_idle),
+      .finished_o(fc_finished)
   );
+
+  generate
+    if (SKIP != 0) begin : gen_slots
+      wire issue, group_first, group_last, first, group_end, slot_copy, slot_release, idle;
+      wire finished;
+
+      hne_slots #(
+          .ROWS(ROWS),
+          .COLS(COLS),
+          .ACT_W(ACT_W),
+          .SKIP_MASKS(SKIP_MASKS),
+          .COLUMN_W(COLUMN_W),
+          .LINE_W(LINE_W)
+      ) u_slots (
+          .clk_i(clk_i),
+          .rst_i(rst_i),
+          .load_i(load_i && !fc_i),
+          .conv_i(conv_i),
+          .outputs_i(outputs_i),
+          .groups_i(groups_i),
+          .rows_i(rows_i),
+          .fan_in_i(fan_in_i),
+          .log2_groups_i(log2_groups_i),
+          .pixel_tiles_i(pixel_tiles_i),
+          .x_tiles_i(x_tiles_i),
+          .out_w_i(out_w_i),
+          .write_last_i(expanded_i && expanded_last_i),
+          .lane_i(lane_i),
+          .look_o(look_o),
+          .look_column_o(look_column_o),
+          .wrap_o(wrap_o),
+          .issue_o(issue),
+          .replay_o(replay_o),
+          .column_o(column_o),
+          .group_o(replay_group_o),
+          .group_first_o(group_first),
+          .group_last_o(group_last),
+          .window_first_o(first),
+          .opening_o(opening_o),
+          .group_end_o(group_end),
+          .copy_o(slot_copy),
+          .release_o(slot_release),
+          .idle_o(idle),
+          .zeros_o(zeros_o),
+          .finished_o(finished),
+          .skip_o(skip_o),
+          .skipped_o(skipped_o)
+      );
+
+      assign window_first = fc_i ? fc_first : first;
+      assign group_first_o = fc_i ? group_first_i : group_first;
+      assign group_last_o = fc_i ? group_last_i : group_last;
+      assign group_end_o = fc_i ? fc_group_end : group_end;
+      assign issue_o = fc_issue || issue;
+      assign copy = fc_copy || slot_copy;
+      assign release_o = fc_release || slot_release;
+      assign idle_o = fc_idle || idle;
+      assign finished_o = fc_i ? fc_finished : finished;
+    end else begin : gen_all
+      wire unused_slots = &{
+        1'b0, conv_i, rows_i, fan_in_i, log2_groups_i, x_tiles_i, out_w_i
+      };
+
+      assign window_first = fc_first;
+      assign group_first_o = group_first_i;
+      assign group_last_o = group_last_i;
+      assign group_end_o = fc_group_end;
+      assign issue_o = fc_issue;
+      assign copy = fc_copy;
+      assign release_o = fc_release;
+      assign idle_o = fc_idle;
+      assign finished_o = fc_finished;
+      assign {opening_o, replay_o, look_o, wrap_o, zeros_o, skip_o} = 6'd0;
+      assign {column_o, look_column_o} = {2 * COLUMN_W{1'b0}};
+      assign replay_group_o = 4'd0;
+      assign skipped_o = 32'd0;
+    end
+  endgenerate
 
   hne_mac_array #(
       .ROWS (ROWS),
@@ -149,7 +254,7 @@ module hne_mac_path #(
   ) u_array (
       .clk_i(clk_i),
       .rst_i(rst_i),
-      .issue_i(issue_o && group_last_i),
+      .issue_i(issue_o && group_last_o),
       .first_i(window_first),
       .copy_i(copy),
       .weight_i(weight_i),

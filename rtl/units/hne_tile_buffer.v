@@ -12,7 +12,11 @@ module hne_tile_buffer #(
     parameter integer WGT_W = 8,
     // Columns of a half: the largest fan-in of a convolution. The memory holds two halves, each
     // rounded up to a power of two.
-    parameter integer TILE_DEPTH = 256
+    parameter integer TILE_DEPTH = 256,
+    // 1: columns of a convolution may be left out, so each is read by its number.
+    parameter integer SKIP = 0,
+    // Bits of a column's number. Follows from TILE_DEPTH: leave it.
+    parameter integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1
 ) (
     input  wire                  clk_i,
     // The cycle before a conv or fc layer starts.
@@ -25,14 +29,17 @@ module hne_tile_buffer #(
     input  wire                  read_i,
     input  wire                  read_last_i,
     input  wire                  release_i,
+    input  wire [  COLUMN_W-1:0] column_i,
     output wire [ROWS*WGT_W-1:0] weight_o
 );
 
-  localparam integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1;
   localparam [COLUMN_W-1:0] ONE = 1;
 
   reg fc_q, write_half_q, read_half_q;
   reg [COLUMN_W-1:0] write_q, read_q;
+
+  wire [COLUMN_W-1:0] read_column = SKIP != 0 && !fc_q ? column_i : read_q;
+  wire unused_column = &{1'b0, column_i};
 
   wire write_swap = fc_q ? write_i : write_i && write_last_i;
   wire read_swap = fc_q ? read_i : release_i;
@@ -63,7 +70,7 @@ module hne_tile_buffer #(
       .waddr_i({write_half_q, write_q}),
       .wdata_i(weight_i),
       .re_i(read_i),
-      .raddr_i({read_half_q, read_q}),
+      .raddr_i({read_half_q, read_column}),
       .rdata_o(weight_o)
   );
 

@@ -25,8 +25,9 @@ module hne_weight_path #(
     parameter integer IDX_DEPTH = 8192,
     // 1: an fc layer takes its columns from a list: see hne_skip.
     parameter integer SKIP = 0,
-    // Bits of a column's number in the list.
+    // Bits of a column's number in the list; in the tile buffer.
     parameter integer COLUMN_W = 13,
+    parameter integer TILE_W = 8,
     // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
     parameter integer ECC = 0,
     // Folder of initial words, "" for none: see hne_ram.
@@ -64,6 +65,7 @@ module hne_weight_path #(
     input  wire                  read_i,
     input  wire                  read_last_i,
     input  wire                  release_i,
+    input  wire [    TILE_W-1:0] column_i,
     output wire [ROWS*WGT_W-1:0] weight_o,
     // For the counters.
     output wire                  conflict_o,
@@ -265,7 +267,8 @@ module hne_weight_path #(
   hne_tile_buffer #(
       .ROWS(ROWS),
       .WGT_W(WGT_W),
-      .TILE_DEPTH(TILE_DEPTH)
+      .TILE_DEPTH(TILE_DEPTH),
+      .SKIP(SKIP)
   ) u_tile (
       .clk_i(clk_i),
       .load_i(load_i),
@@ -276,6 +279,7 @@ module hne_weight_path #(
       .read_i(read_i),
       .read_last_i(read_last_i),
       .release_i(release_i),
+      .column_i(column_i),
       .weight_o(weight_o)
   );
 
