@@ -86,7 +86,7 @@ _STORED: tuple[index.Source, ...] = ("sram", "hash")
 _EARLY = ("groups", "in_c", "op", "in_h", "out_h", "fan_in", "index_base")
 
 
-def slots() -> dict[str, int]:
+def fetch_slots() -> dict[str, int]:
     """In which cycle of a fetch the word of a field comes, by its name in the Verilog."""
     return {f"SLOT_{name.upper()}": sequencer.ORDER.index(FIELDS[name][0]) for name in _EARLY}
 
@@ -107,7 +107,7 @@ def verilog_header() -> str:
     counters = {f"COUNTER_{name.upper()}": n for n, name in enumerate(COUNTERS)}
     groups = (
         _integers(depths()),
-        [f"localparam [63:0] SEQUENCER_ORDER = 64'h{_order():016X};", *_integers(slots())],
+        [f"localparam [63:0] SEQUENCER_ORDER = 64'h{_order():016X};", *_integers(fetch_slots())],
         [*_integers({"MEMORY_READ": MEMORY_READ}), *_numbers("SPACE", spaces())],
         _numbers("CAUSE", CAUSE_CODES),
         _integers({"COUNTERS": len(COUNTERS), **counters}),

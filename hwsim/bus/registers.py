@@ -21,7 +21,8 @@ ID, VERSION = 0x484E4531, 0x00010002
 #: Parameter words, in the order of their addresses; those of the optional units stand behind the
 #: counters but the last.
 OPTIONS = (
-    "ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC", "SKIP", "SKIP_COLUMNS", "SKIP_MASKS",
+    "ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC", "SKIP", "SKIP_COLUMNS",
+    "SKIP_MASKS",
 )  # fmt: skip
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from hwsim.cost.layer_timing import ArrayWork, products
 from hwsim.cost.skipping import SkippingLayer
+from hwsim.cost.slotted import SlottedLayer
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer, PoolLayer, is_last
+from hwsim.units import slots
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class Activity:
     words. act_reads, act_writes: activations, padding apart. requantized, biased: products of
     hidden layers' results, and logits. channel_reads: lines {s, m} and b. compares: of the pool.
     table_reads: words of a lut. Of an engine that skips: list_writes, list_reads: entries {column,
-    code}; column_products: by which a source finds the words of a column, of all layers.
+    code}; column_products: by which a source finds the words of a column, of all layers;
+    mask_words: written and read, that say which columns of a convolution are 0; place_reads: of
+    columns that are issued out of turn.
     """
 
     macs: int = 0
@@ -42,6 +46,8 @@ class Activity:
     list_writes: int = 0
     list_reads: int = 0
     column_products: int = 0
+    mask_words: int = 0
+    place_reads: int = 0
 
     def __add__(self, other: Activity) -> Activity:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -97,7 +103,30 @@ def array_activity(layer: Layer, array: ArrayWork, skip: bool = False) -> Activi
         table_reads=results if isinstance(layer, LutLayer) else 0,
         column_products=columns if skip else 0,
     )
-    return found if spec is None else found + _indexing(spec, spec.virtual_weights, columns, skip)
+    found = found if spec is None else found + _indexing(spec, spec.virtual_weights, columns, skip)
+    return found if array.slotted is None else found + masks_activity(array.slotted)
+
+
+def masks_activity(slotted: SlottedLayer) -> Activity:
+    """What finding columns of zeros costs a convolution, beside its work."""
+    words = -(-slotted.layer.fan_in // slots.WINDOW) * slotted.pixel_tiles * slotted.layer.groups
+    first = slotted.layer.groups * slotted.pixel_tiles * slotted.layer.fan_in
+    return Activity(mask_words=words * slotted.per_group, place_reads=slotted.columns - first)
+
+
+def left_out(layer: MacLayer, array: ArrayWork) -> Activity:
+    """What does not happen if a convolution leaves out all its columns, for a share of them.
+
+    Columns are taken for equal: one at the end of a row has fewer lanes, and in the padding fewer
+    codes are read.
+    """
+    found = array_activity(layer, array)
+    return Activity(
+        macs=found.macs,
+        tile_reads=found.tile_reads,
+        act_reads=found.act_reads,
+        place_reads=found.tile_reads,
+    )
 
 
 def skipping_activity(

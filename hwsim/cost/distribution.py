@@ -118,7 +118,7 @@ def distribution(program: Program, timing: ImageTiming, found: Arrays) -> Distri
             float(found["bound"][:, number].mean()),
             float(found["columns"][:, number].mean()) / timing.layers[number].columns,
         )
-        for number in timing.skipping
+        for number in sorted(timing.varying)
     )
     return Distribution(
         images=len(found["cycles"]),

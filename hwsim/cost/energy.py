@@ -9,6 +9,8 @@ Where zeros are skipped, a column of a zero is charged for nothing but its code,
 reads; what is listed is written once, and read by each row-tile instead of the activation memory,
 from a macro of SKIP_COLUMNS entries. Telling a zero costs nothing, as no other control does. Every
 column of every layer pays the product that finds its words, 32 bits by those of a column's number.
+A convolution pays for each column that it issues, for the words that say which are zeros, and for
+the place of each column that comes out of turn; its weights are expanded all the same.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 
 from hwsim.cost.activity import Activity
 from hwsim.numbers.config import EngineConfig
+from hwsim.units import slots
 
 HOROWITZ = "Horowitz ISSCC 2014, 45 nm, 0.9 V"
 #: (operation, pJ, source): the published points behind the fits.
@@ -194,6 +197,12 @@ def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
         bits = config.skip_columns * entry
         rows.append(_memory_row("column list writes", activity.list_writes, entry, bits))
         rows.append(_memory_row("column list reads", activity.list_reads, entry, bits))
+    if activity.mask_words:
+        bits = config.skip_masks * slots.WINDOW
+        rows.append(_memory_row("mask words", activity.mask_words, slots.WINDOW, bits))
+        place = (config.act_depth - 1).bit_length() + 8
+        bits = config.tile_depth * place
+        rows.append(_memory_row("place reads", activity.place_reads, place, bits))
     if activity.column_products:
         text = f"32 x {config.column_bits} bits"
         pj = multiply_pj(32, config.column_bits)

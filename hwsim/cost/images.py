@@ -9,21 +9,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.cost.activity import Activity, skipping_activity
+from hwsim.cost.activity import Activity, left_out, skipping_activity
 from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.skipping import VARYING, SkippingLayer
+from hwsim.cost.slotted import SlottedLayer
 from hwsim.cost.timing import TimingReport, energy_rows, walk
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
 from hwsim.units import sequencer
 
 I64 = NDArray[np.int64]
-#: Of each layer that skips, by its number: bool (N, fan_in) in (c, y, x) order, codes not 0.
-Wanted = Mapping[int, NDArray[np.bool_]]
+#: Of each layer that skips, by its number. Fully connected: bool (N, fan_in) in (c, y, x) order,
+#: codes not 0; a convolution: the codes that it reads, (N, H, W, C).
+Wanted = Mapping[int, NDArray[Any]]
 #: Name of a counter of LayerTiming -> int64 (N, layers).
 Counters = dict[str, I64]
 
@@ -41,19 +44,26 @@ class ImageTiming:
     """A program's counters, image by image.
 
     layers: LayerTiming of each layer, of an input without a zero. skipping: what the columns cost
-    of the layers that leave some out, by number of the layer.
+    of the fc layers that leave some out, by number of the layer; slotted: of convolutions.
     """
 
     def __init__(self, program: Program) -> None:
         costs = list(walk(program))
         self.layers = tuple(cost.timing for cost in costs)
         self.skipping: dict[int, SkippingLayer] = {}
+        self.slotted: dict[int, SlottedLayer] = {}
         self._prices: dict[int, LayerPrice] = {}
+        self._columns: dict[int, float] = {}
         always = Activity()
         for number, (layer, cost) in enumerate(zip(program.layers, costs, strict=True)):
             skipping = None if cost.array is None else cost.array.skipping
             if skipping is None:
                 always += cost.activity
+                if cost.array is not None and cost.array.slotted is not None:
+                    assert isinstance(layer, MacLayer)
+                    slotted = self.slotted[number] = cost.array.slotted
+                    nothing = _nj(program, left_out(layer, cost.array))
+                    self._columns[number] = nothing / slotted.columns
                 continue
             assert isinstance(layer, MacLayer)
             self.skipping[number] = skipping
@@ -63,6 +73,17 @@ class ImageTiming:
             )
             self._prices[number] = LayerPrice(none, entry - none, read - none)
         self._always = _nj(program, always)
+
+    @property
+    def varying(self) -> dict[int, SkippingLayer | SlottedLayer]:
+        """All layers whose cycles an image decides, by number."""
+        return {**self.skipping, **self.slotted}
+
+    def nothing(self) -> Wanted:
+        """What the layers read of no image."""
+        fc = {n: np.zeros((0, one.fan_in), np.bool_) for n, one in self.skipping.items()}
+        conv = {n: np.zeros((0, *one.shape), np.uint8) for n, one in self.slotted.items()}
+        return {**fc, **conv}
 
     def _static(self, name: str, count: int) -> I64:
         row = np.array([getattr(layer, name) for layer in self.layers], np.int64)
@@ -74,7 +95,7 @@ class ImageTiming:
         ``cycles`` are a layer's, its instruction included; sequencer.START belongs to none.
         """
         found = {name: self._static(name, count) for name in VARYING}
-        for number, layer in self.skipping.items():
+        for number, layer in self.varying.items():
             counted = layer.counters(wanted[number])
             for name in VARYING:
                 found[name][:, number] = getattr(counted, name)
@@ -83,7 +104,7 @@ class ImageTiming:
     def bound(self, wanted: Wanted, count: int) -> I64:
         """Cycles of each layer, (count, layers), were every list known before its layer starts."""
         found = self._static("cycles", count)
-        for number, layer in self.skipping.items():
+        for number, layer in self.varying.items():
             found[:, number] = layer.bound(wanted[number])
         return found
 
@@ -94,6 +115,9 @@ class ImageTiming:
             price, codes = self._prices[number], wanted[number]
             entries = np.maximum(codes.sum(1), 1)
             found += price.fixed + price.entry * entries + price.read * layer.bank_reads(codes)
+        for number, slotted in self.slotted.items():
+            less = slotted.columns - slotted.issued(wanted[number])
+            found -= self._columns[number] * less
         return found
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from hwsim.cost.skipping import SkippingLayer, skips
+from hwsim.cost.slotted import SlottedLayer, leaves_out, tiles_of_group
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.held import FaultyMacLayer
 from hwsim.program.layers import AddLayer, AverageLayer, Layer, MacLayer, PoolLayer
 from hwsim.program.program import row_tiles
-from hwsim.units import act_buffer, expander, index, mac_array, post, schedule, sequencer
+from hwsim.units import act_buffer, expander, index, mac_array, post, schedule, sequencer, slots
 from hwsim.units.expander import Expansion
 from hwsim.units.pool import cycles_pool
 from hwsim.units.schedule import RowTile, Schedule
@@ -99,7 +100,8 @@ class ArrayWork:
     """What a layer asks of the array. work: row-tiles and their columns. stride: horizontal.
 
     spec: its weights; None where they are ones. share: the part of the array it can use at all.
-    skipping: of a layer that leaves out zeros, what each of its columns costs.
+    skipping: of an fc layer that leaves out zeros, what each of its columns costs; slotted: of a
+    convolution that does. finding: row-tiles of a group of a convolution that may.
     """
 
     work: Expansion
@@ -109,6 +111,8 @@ class ArrayWork:
     spec: HashSpec | None
     share: float
     skipping: SkippingLayer | None = None
+    slotted: SlottedLayer | None = None
+    finding: int = 0
 
     @property
     def streams(self) -> bool:
@@ -132,7 +136,13 @@ def array_work(layer: Layer, config: EngineConfig, spec: HashSpec | None = None)
             return ArrayWork(work, spec.fan_in, 1, 0, spec, 1 / config.cols)
         rows = max(work.tile_rows) if layer.groups > 1 else config.rows
         stride = layer.window.stride[1]
-        return ArrayWork(work, spec.fan_in, stride, pixel_tiles, spec, rows / config.rows)
+        slotted = None
+        if leaves_out(layer, config):
+            slotted = SlottedLayer.of(layer, config, spec, work)
+        return ArrayWork(
+            work, spec.fan_in, stride, pixel_tiles, spec, rows / config.rows,
+            slotted=slotted, finding=tiles_of_group(layer, config),
+        )  # fmt: skip
     fan_in, stride, outputs = 1, 1, 1
     if isinstance(layer, AverageLayer):
         fan_in, stride = layer.window.size, layer.window.stride[1]
@@ -203,6 +213,8 @@ def _plan(array: ArrayWork, config: EngineConfig, start: int) -> tuple[Schedule,
         slot=slot,
         pixel_tiles=array.pixel_tiles,
         start=start,
+        select=slots.SELECT if config.skip else 0,
+        finding=array.finding,
     )
     return plan, act_buffer.cycles_column(array.stride, config.cols), slot
 

@@ -26,8 +26,10 @@ class SkipCounters:
 
     cycles: I64
     compute: I64
+    act_stall: I64
     post_stall: I64
     expander_stall: I64
+    expander_wait: I64
     conflict_cycles: I64
     skipped: I64
     columns: I64
@@ -167,8 +169,10 @@ class SkippingLayer:
         return SkipCounters(
             cycles=cycles,
             compute=compute,
+            act_stall=np.zeros_like(cycles),
             post_stall=run.hold,
             expander_stall=stall,
+            expander_wait=np.zeros_like(cycles),
             conflict_cycles=run.served - compute,
             skipped=tiles * (self.fan_in - run.entries),
             columns=compute,

@@ -39,9 +39,9 @@ def counted(
 ) -> dict[str, NDArray[Any]]:
     """What ``count`` says of gridded images (N, H, W, C), chunk by chunk, one row an image."""
     timing = timing_of(datapath.program)
-    if not timing.skipping:
+    if not timing.varying:
         return count(timing, {}, len(images))
-    readers = [stage for stage in datapath.stages if stage.number in timing.skipping]
+    readers = [stage for stage in datapath.stages if stage.number in timing.varying]
 
     def task(piece: slice) -> dict[str, NDArray[Any]]:
         maps: Maps = {}
@@ -49,11 +49,12 @@ def counted(
         wanted = {}
         for stage in readers:
             read = part(maps, stage.sources[0], stage.layer.in_shape[0])
-            wanted[stage.number] = (read != 0).transpose(0, 3, 1, 2).reshape(len(read), -1)
+            if stage.number in timing.skipping:
+                read = (read != 0).transpose(0, 3, 1, 2).reshape(len(read), -1)
+            wanted[stage.number] = read
         return count(timing, wanted, len(images[piece]))
 
-    nothing = {n: np.zeros((0, layer.fan_in), np.bool_) for n, layer in timing.skipping.items()}
-    none = count(timing, nothing, 0)
+    none = count(timing, timing.nothing(), 0)
     with no_autocast():
         found = in_chunks(len(images), task, each=datapath.image_bytes)
     return {name: np.concatenate([none[name], *(one[name] for one in found)]) for name in none}

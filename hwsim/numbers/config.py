@@ -61,8 +61,8 @@ class EngineConfig(BaseModel):
     is corrected, two stop it. skip: fc layers leave out the columns whose code is 0, so that
     cycles depend on the image (docs/timing.md). skip_columns: columns that the list of the others
     holds; an fc layer with a larger fan-in skips nothing. skip_masks: words of 16 columns that say
-    which ones of a convolution's pixel tiles are 0; one that needs more skips nothing. clock_mhz: turns cycles into time; not a
-    property of the logic.
+    which ones of a convolution's pixel tiles are 0; one that needs more skips nothing.
+    clock_mhz: turns cycles into time; not a property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwsim.units import expander, mac_array, post, sequencer
+from hwsim.units import expander, mac_array, post, sequencer, slots
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,17 @@ def conv_schedule(
     slot: int,
     pixel_tiles: int,
     start: int = 0,
+    select: int = 0,
+    finding: int = 0,
 ) -> Schedule:
     """A convolution from boundary ``start``, where its first index may be read (DESIGN section 5).
 
     Average, affine, lut and add take the same way, with a row-tile for each channel.
 
     tile_rows, tile_cycles: rows in and Σ_j X_j of each row-tile. row_tile_cycles: its i-round.
-    slot: T, cycles of a pixel tile. Per row-tile r:
+    slot: T, cycles of a pixel tile. On an engine that skips, select: cycles from the choice of a
+    column to its issue; finding: row-tiles of a group whose first finds out which columns are 0,
+    slots.GAP before the second begins. Per row-tile r:
 
     E(r) = max(E(r−1) + i-round(r), C(r−2)) + Σ_j X_j: the half that r fills is free once the array
     has left r − 2; C(r) = max(C(r−1), E(r) + expander.FILL) + pixel_tiles · T.
@@ -71,14 +75,17 @@ def conv_schedule(
     released = [start, start]  # C(r−2), C(r−1)
     wait = 0
     tiles: list[RowTile] = []
-    for rows, cycles, i_round in zip(tile_rows, tile_cycles, row_tile_cycles, strict=True):
+    each = zip(tile_rows, tile_cycles, row_tile_cycles, strict=True)
+    for number, (rows, cycles, i_round) in enumerate(each):
         arrived = expanded + i_round
-        granted = max(arrived, released[-2])
+        granted = max(arrived, released[-2] + select)
         wait += granted - arrived
         expanded = granted + cycles
-        begin = max(released[-1], expanded + expander.FILL)
+        gap = slots.GAP if finding > 1 and number % finding == 1 else 0
+        begin = max(released[-1] + gap, expanded + expander.FILL)
         done = begin + pixel_tiles * slot
         released.append(done)
+        begin, done = begin + select, done + select
         drain = begin + slot + mac_array.FILL
         drained = done + mac_array.FILL + rows
         tiles.append(RowTile(rows, granted, expanded, begin, done, drain, drained))

@@ -1,8 +1,8 @@
 """Slots of an engine that skips (twin: rtl/units/hne_slots.v): which columns a pixel tile issues.
 
 Of a convolution whose groups have several row-tiles, the first of them issues every column and
-remembers, pixel tile by pixel tile, which were 0 in all lanes; the others issue the rest. All layers
-of the array but fc choose a column SELECT cycles before it is issued.
+remembers, pixel tile by pixel tile, which were 0 in all lanes; the others issue the rest. All
+layers of the array but fc choose a column SELECT cycles before it is issued.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WINDOW = 16
 def _replays(  # type: ignore[no-untyped-def]
     maps, fill, kernel, stride, padding, out_h, out_w, cols, groups, group, rows, found
 ):
-    """See ``replays``; of maps (N, H, W, C), into found (N, groups, 4)."""
+    """See ``replays``; of maps (N, H, W, C), into found (N, groups, 5)."""
     images, height, width, channels = maps.shape
     kernel_h, kernel_w = kernel
     stride_h, stride_w = stride
@@ -52,7 +52,7 @@ def _replays(  # type: ignore[no-untyped-def]
                     else:
                         row[word] &= ~bit
         for g in range(groups):
-            issued, zeros, cycles, idle = 0, 0, 0, 0
+            issued, zeros, cycles, idle, macs = 0, 0, 0, 0, 0
             for oy in range(out_h):
                 for ox in range(0, out_w, cols):
                     lanes = min(cols, out_w - ox)
@@ -90,10 +90,12 @@ def _replays(  # type: ignore[no-untyped-def]
                     zeros += blank
                     cycles += length
                     idle += length - slot
+                    macs += some * lanes
             found[image, g, 0] = issued
             found[image, g, 1] = zeros
             found[image, g, 2] = cycles
             found[image, g, 3] = idle
+            found[image, g, 4] = macs
 
 
 def replays(
@@ -128,11 +130,11 @@ def replays(
 
     Returns
     -------
-    int64 (N, groups, 4)
+    int64 (N, groups, 5)
         Over all pixel tiles: columns issued, windows of zeros, cycles, those of them that a slot
-        idles for its drain.
+        idles for its drain, products of one array row.
     """
-    found = np.empty((len(maps), groups, 4), np.int64)
+    found = np.empty((len(maps), groups, 5), np.int64)
     _replays(
         np.ascontiguousarray(maps), fill, kernel, stride, padding, *out_sides, cols, groups,
         group, rows, found,
