@@ -54,8 +54,8 @@ MEANINGS = {
     "lo": "all but pool, lut: the least code of the output map",
     "hi": "all but pool: the largest",
     "in_line": "first line of what is read",
-    "in2_line": "add: first line of the second map; conv, fc: the floor of the layer, cycles that it "
-    "takes at least, 24 bits, 0 of an engine that does not skip",
+    "in2_line": "add: first line of the second map; conv, fc: cycles that the layer takes at least, "
+    "24 bits, 0 of an engine that does not skip",
     "out_line": "first line of what is written; 0 in the last layer",
     "groups": "conv",
     "table": "lut: number of its table in lut.mem",
