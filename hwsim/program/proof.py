@@ -236,12 +236,12 @@ def _check_workspace(program: Program) -> None:
 
 
 def _check_instructions(program: Program) -> None:
-    for layer in program.mac_layers:
-        if layer.floor and not program.config.skip:
-            raise CompileError(f"{layer.name}: only an engine that skips has floors")
-        if not 0 <= layer.floor < MOST_FLOOR:
+    for one in program.mac_layers:
+        if one.floor and not program.config.skip:
+            raise CompileError(f"{one.name}: only an engine that skips has floors")
+        if not 0 <= one.floor < MOST_FLOOR:
             raise CompileError(
-                f"{layer.name}: a floor of {layer.floor} cycles is outside 0 … {MOST_FLOOR - 1}"
+                f"{one.name}: a floor of {one.floor} cycles is outside 0 … {MOST_FLOOR - 1}"
             )
     for layer, row in zip(program.layers, program.instructions(), strict=False):
         try:

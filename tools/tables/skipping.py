@@ -16,11 +16,20 @@ from hwsim.networks.subject import open_subject
 
 FILE = Path(__file__).parents[2] / "docs" / "measured" / "skipping.json"
 #: Networks and the array that they run on.
-NETWORKS = ("mnist-cnn-h16-banked", "mnist-cnn", "mnist-cnn-h64", "lenet5", "c0")
+NETWORKS = (
+    "mnist-cnn-h16-banked",
+    "mnist-cnn",
+    "mnist-cnn-h64",
+    "lenet5",
+    "c0",
+    "cifar-dnn1",
+    "resnet20",
+)
 CONFIG, BATCH = "default", 500
 HEAD = [
     "network", "cycles without", "with: mean", "p5 … p95", "gain", "fc: columns", "fc: gain",
-    "fc: of bound", "energy, µJ: stored index", "gain", "hashed index", "gain",
+    "fc: of bound", "conv: columns", "conv: gain", "conv: of bound", "energy, µJ: stored index",
+    "gain", "hashed index", "gain",
 ]  # fmt: skip
 
 
@@ -62,10 +71,13 @@ def read() -> dict[str, Any]:
     return networks
 
 
-def _columns(one: dict[str, Any]) -> float:
-    """Share of the columns of all layers that skip, by the cycles that they take without."""
-    plain = sum(layer["plain"] for layer in one["layers"])
-    return sum(layer["columns"] * layer["plain"] for layer in one["layers"]) / plain
+def _columns(one: dict[str, Any], kind: str) -> str:
+    """Share of the columns of the layers that skip, by the cycles that they take without."""
+    layers = [layer for layer in one["layers"] if layer["kind"] == kind]
+    if not layers:
+        return "none skips"
+    plain = sum(layer["plain"] for layer in layers)
+    return f"{sum(layer['columns'] * layer['plain'] for layer in layers) / plain:.1%}"
 
 
 def table() -> str:
@@ -77,8 +89,10 @@ def table() -> str:
         row = [
             name, f"{stored['plain_cycles']:,}", f"{cycles['mean']:,.0f}",
             f"{cycles['p5']:,.0f} … {cycles['p95']:,.0f}", f"{stored['speed_up']:.2f}",
-            f"{_columns(stored):.1%}", f"{stored['fc_speed_up']:.2f}",
+            _columns(stored, "fc"), f"{stored['fc_speed_up']:.2f}",
             f"{stored['bound_share']:.1%}",
+            _columns(stored, "conv"), f"{stored['conv_speed_up']:.2f}",
+            f"{stored['conv_bound_share']:.1%}",
         ]  # fmt: skip
         for one in (stored, hashed):
             mean, plain = one["energy_nj"]["mean"], one["plain_energy_nj"]
