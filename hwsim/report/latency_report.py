@@ -3,8 +3,8 @@
 Keys of a result: attack, norm, model, config, bits, dataset, versions, command, seconds; what was
 asked for: samples, epsilons, objective, keep_answer, surrogate, density, width, steps, queries,
 step_size, seed; effective_epsilons, in whole steps of the input; layers, those whose cycles depend
-on the image; worst {cycles, varying, energy}, of an image without a zero; and rows, of which each is a list
-of images, the first the clean ones:
+on the image; worst {cycles, varying, energy}, of an image without a zero; and rows, each a list of
+images, the first the clean ones:
 
     made                 clean, black, grey, white, uniform image, noise, float density, gradient or
                          latency
@@ -43,8 +43,7 @@ from hwsim.report.words import percent
 #: Ratios of sparsity attacks, Krithivasan et al. 2020: latency, energy times latency.
 PUBLISHED = ((1.12, 1.59), (1.18, 1.99))
 HEADS = (
-    "images", "ε", "cycles", "ratio", "95%", "most", "skipping layers", "energy", "EDP",
-    "sponge model", "answer kept",
+    "images", "ε", "cycles", "ratio", "most", "skipping", "energy", "EDP", "sponge", "answer kept",
 )  # fmt: skip
 #: 97.5% quantile of the normal distribution.
 _Z95 = 1.959963984540054
@@ -64,13 +63,11 @@ def _values(row: Mapping[str, Any], what: str) -> NDArray[np.float64]:
     return np.asarray(row[what], np.float64)
 
 
-def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean, and the ends of its 95% interval (normal); not-a-numbers of a single value."""
-    mean = float(values.mean())
+def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean, and half its 95% interval (normal), which is not a number of a single value."""
     if len(values) < 2:
-        return mean, math.nan, math.nan
-    half = _Z95 * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
+        return float(values.mean()), math.nan
+    return float(values.mean()), _Z95 * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
@@ -81,7 +78,7 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
     energy = worst["energy"] / _values(clean, "energy")
     bound = [f"{one.mean():.3f}" for one in (cycles, energy, cycles * energy)]
     found.append([
-        "no zero", "", f"{worst['cycles']:,}", bound[0], "", f"{cycles.max():.3f}",
+        "no zero", "", f"{worst['cycles']:,}", bound[0], f"{cycles.max():.3f}",
         f"{(worst['varying'] / _values(clean, 'varying')).mean():.3f}", *bound[1:], "", "",
     ])  # fmt: skip
     return found
@@ -92,21 +89,13 @@ def _line(result: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     cycles = f"{_values(row, 'cycles').mean():,.0f}"
     if row["made"] == "clean":
         return ["clean", "", cycles, *[""] * (len(HEADS) - 3)]
-    mean, low, high = mean_interval(found := ratios(result, row, "cycles"))
-    spread = "" if math.isnan(low) else f"{low:.3f}–{high:.3f}"
+    mean, half = mean_interval(found := ratios(result, row, "cycles"))
+    ratio = f"{mean:.3f}" if math.isnan(half) else f"{mean:.3f} ±{half:.3f}"
     others = [
         f"{ratios(result, row, what).mean():.3f}" for what in ("varying", "energy", "edp", "sponge")
     ]
     kept = percent(float(np.mean(row["kept"]))) if epsilon else ""
-    return [
-        row["made"],
-        epsilon,
-        cycles,
-        f"{mean:.3f}{spread}",
-        f"{found.max():.3f}",
-        *others,
-        kept,
-    ]
+    return [row["made"], epsilon, cycles, ratio, f"{found.max():.3f}", *others, kept]
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -127,14 +116,14 @@ def caption(result: Mapping[str, Any]) -> str:
     search = f"{result['queries']} squares on the counter behind {result['steps']} gradient steps"
     whose = " of the float network" if result["surrogate"] == "float" else ""
     return (
-        f"Ratios to the clean images, image by image: mean, its 95% interval and most of "
-        f"{result['samples']:,} test images of {result['dataset']['name']}. skipping layers: cycles "
-        f"of {layers}, where zeros are skipped. EDP: energy times cycles. latency: {search}{whose}, towards "
+        "Ratios to the clean images, image by image: mean with its 95% interval and most of "
+        f"{result['samples']:,} test images of {result['dataset']['name']}. skipping: cycles of "
+        f"the layers that skip zeros, {layers}, alone. EDP: energy times cycles. sponge: energy as "
+        f"the sponge papers reckon it, all words in DRAM. latency: {search}{whose}, towards "
         f"{result['objective']}; gradient: the steps alone. float density: as many steps on the "
-        "float network, chosen without the counter. no zero: the most that any image can cost. "
-        "sponge model: energy as the sponge papers reckon it, all words in DRAM. Published of "
-        f"sparsity attacks (Krithivasan et al. 2020): latency {_from_to(PUBLISHED[0])}, EDP "
-        f"{_from_to(PUBLISHED[1])}."
+        "float network, chosen without the counter. no zero: the most that an image can cost. "
+        "Published of sparsity attacks (Krithivasan et al. 2020): latency "
+        f"{_from_to(PUBLISHED[0])}, EDP {_from_to(PUBLISHED[1])}."
     )
 
 
@@ -151,13 +140,13 @@ def png(result: Mapping[str, Any]) -> bytes:
     axes = figure.subplots()
     for place, row in enumerate(shown):
         color = _LOOKS.get(row["made"], "#1b1f24")
-        axes.boxplot(
-            ratios(result, row, "cycles"), positions=[-place], orientation="horizontal", widths=0.6,
-            whis=(0, 100), patch_artist=True,
-            boxprops={"facecolor": color, "edgecolor": color, "alpha": 0.55},
-            medianprops={"color": "#1b1f24"}, whiskerprops={"color": color},
-            capprops={"color": color},
-        )  # fmt: skip
+        least, low, middle, high, most = np.percentile(
+            ratios(result, row, "cycles"), (0, 25, 50, 75, 100)
+        )
+        axes.plot([least, most], [-place, -place], color=color, linewidth=1.6)
+        axes.plot([least, most], [-place, -place], "|", color=color, markersize=9)
+        axes.barh(-place, high - low, left=low, height=0.55, color=color, alpha=0.6)
+        axes.plot([middle], [-place], "|", color="#1b1f24", markersize=13, markeredgewidth=1.8)
     names = [
         row["made"] + ("" if row["epsilon"] is None else f", ε = {row['epsilon']:g}")
         for row in shown
