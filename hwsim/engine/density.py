@@ -165,9 +165,11 @@ class Density:
         middle = np.ldexp(stage.post.bias.astype(np.float64), exponent).astype(np.float32)
         codes = chunk.sums[writer].astype(np.float32) * factor + middle
         codes, winner = _pooled(codes, stage)
-        risen = np.float32(0.5) * (1 + np.tanh(codes / (2 * self._width)))
-        value = (read.costs * risen).sum((1, 2, 3))
-        slope = read.costs * risen * (1 - risen) / (self._width * np.float32(read.scale))
+        # Far below 0, where 1 − 1 would be left of it, the slope is still a number.
+        fallen = np.exp(-np.abs(codes) / self._width)
+        below = 1 + fallen
+        value = (read.costs * np.where(codes < 0, fallen, 1) / below).sum((1, 2, 3))
+        slope = read.costs * (fallen / (below * below)) / (self._width * np.float32(read.scale))
         return value, slope, winner
 
 
