@@ -20,6 +20,7 @@ from tests.bench import (
     imported,
     iterated,
     jsma,
+    latency,
     modern,
     rtl,
 )
@@ -65,6 +66,7 @@ ALL = {
     "timing-resnet20": analysis.residual,
     "memory-vgg16": analysis.memory,
     "bfa-resnet20": flips.residual,
+    "latency10-mnist-h16-banked": latency.mnist,
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
     "fault-many-mnist-h16": faults.many,
