@@ -94,7 +94,7 @@ def command() -> None:
       hwsim attack hfgsm --backend rtl --eps 0.3
       hwsim attack pgd --model net.onnx --data test.npz --eps 8/255
       hwsim attack bfa --model mnist-cnn-h64
-      hwsim attack latency
+      hwsim attack latency --skip
     """
 
 

@@ -9,7 +9,7 @@ import click
 
 from hwsim.commands.data_options import MODEL
 from hwsim.commands.opening import Opening, opening_options
-from hwsim.commands.options import finite, progress_bar, typed_command, widest
+from hwsim.commands.options import finite, progress_bar, skip_option, typed_command, widest
 from hwsim.report import budgets
 from hwsim.runs import latency_catalog as known
 
@@ -29,13 +29,7 @@ def _positive(context: click.Context, option: click.Parameter, value: float | No
     type=click.IntRange(1),
     help=f"Test images, spread evenly over all  [default: {known.SAMPLES}]",
 )
-@click.option(
-    "--skip/--no-skip",
-    default=True,
-    show_default=True,
-    help="The network on its engine with zero skipping, whatever its configuration says; "
-    "--no-skip: on its engine as it is, refused where that skips nothing.",
-)
+@skip_option
 @click.option(
     "--objective",
     type=click.Choice(known.OBJECTIVES),
@@ -105,7 +99,7 @@ def latency(
 ) -> None:
     """Images within ε on which an engine that skips zeros takes longest.
 
-    Such an engine leaves out activations that are 0, so its cycles depend on the image. Sign steps
+    An engine with --skip leaves out codes that are 0, so its cycles depend on the image. Sign steps
     climb a smooth density of the layers that skip, then a search on the exact cycle counter goes
     on. Beside it: noise within ε, the float network's density, images of one value or of noise.
 
@@ -113,9 +107,9 @@ def latency(
 
     \b
     Examples:
-      hwsim attack latency
-      hwsim attack latency --model lenet5 --eps 0.3 --keep-answer
-      hwsim attack latency --objective energy --steps 10 --samples 20
+      hwsim attack latency --skip
+      hwsim attack latency --skip --model lenet5 --eps 0.3 --keep-answer
+      hwsim attack latency --skip --objective energy --steps 10 --samples 20
     """  # fmt: skip
     spent = budgets.parse(known.BUDGETS if eps is None else eps, "linf", widest(model))
     with opening.networks(model) as opened:
@@ -123,10 +117,9 @@ def latency(
         from hwsim.runs.latency import LatencyRequest, LatencyRun
 
         (subject,) = opened.subjects
-        network, note = subject.network, ""
-        if skip and not network.program.config.skip:
+        network = subject.network
+        if skip:
             network = replace(network, program=network.program.skipping())
-            note = f"the engine {network.program.config.name!r} was given zero skipping"
         low, high = opened.bounds
         # Budgets that nobody typed are shares of the input's range.
         unit = high - low if eps is None else 1.0
@@ -148,5 +141,3 @@ def latency(
         partial.unlink(missing_ok=True)
     render_screen(result, opening.answer, paths)
     opened.say(opening.answer)
-    if note:
-        opening.answer.print(f"note: {note} (--no-skip leaves it as it is)")

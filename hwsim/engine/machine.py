@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.attacks.latency import Seen
-from hwsim.cost.image_energy import ImageEnergy, sponge_energy
+from hwsim.cost.images import Wanted
+from hwsim.cost.sponge import sponge_energy
 from hwsim.engine.cycles import timing_of
 from hwsim.engine.density import Columns, Density, Smooth
 from hwsim.engine.module import Engine
@@ -23,8 +24,6 @@ from hwsim.units import sequencer
 
 Objective = Literal["cycles", "energy"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-#: By number of a layer that skips: which codes it reads are not 0, (N, fan_in) in (c, y, x) order.
-Wanted = dict[int, NDArray[np.bool_]]
 #: (images) -> densities (N,), gradients shaped as the images; of somebody's stand-in for the cost.
 Climb = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -77,33 +76,25 @@ class SkippingMachine:
         if not program.config.skip:
             raise InputError(
                 f"the engine {program.config.name!r} skips no zeros, so no cycle depends on the "
-                "image: give it skip = true (--config FILE.toml)"
+                "image: add --skip, or skip = true to its configuration"
             )
-        self._timing = timing_of(program)
-        if not self._timing.skipping:
+        self._timing = timing = timing_of(program)
+        if not timing.skipping:
             raise InputError(
                 "no fully connected layer of this network has a fan-in of at most "
                 f"{program.config.skip_columns} (skip_columns), so no cycle depends on the image"
             )
-        self._energy = ImageEnergy(program)
+        energy = objective == "energy"
         self.columns = [
-            Columns(number, self._energy.columns[number] if objective == "energy" else cycles)
-            for number, cycles in self.column_cycles.items()
+            Columns(number, timing.column_nj(number) if energy else layer.cost.sum(0, np.float64))
+            for number, layer in timing.skipping.items()
         ]
         self._density = Density(engine, self.columns, smooth, width)
         self._climb = climb
         self._stages = {
             stage.number: stage
             for stage in engine.datapath.stages
-            if stage.number in self._timing.skipping
-        }
-
-    @property
-    def column_cycles(self) -> dict[int, NDArray[np.float64]]:
-        """By number of a layer that skips: cycles of the expander for each column, in all tiles."""
-        return {
-            number: layer.cost.sum(0, dtype=np.float64)
-            for number, layer in self._timing.skipping.items()
+            if stage.number in timing.skipping
         }
 
     def look(self, x: Tensor, gradient: bool = False) -> Seen:
@@ -118,7 +109,7 @@ class SkippingMachine:
                 uphill = self._climb(x)[1]
         wanted = self._wanted(tape)
         if self.objective == "energy":
-            cost = self._energy(wanted, len(x))
+            cost = self._timing.energy_nj(wanted, len(x))
         else:
             cost = _total(self._cycles(wanted, len(x))).astype(np.float64)
         answers = torch.from_numpy(tape.logits.argmax(1))
@@ -134,7 +125,7 @@ class SkippingMachine:
         return Costs(
             _total(cycles),
             cycles[:, list(wanted)].sum(1),
-            self._energy(wanted, len(x)),
+            self._timing.energy_nj(wanted, len(x)),
             sponge_energy(self.model.program, read, written),
             tape.logits.argmax(1),
         )
@@ -148,7 +139,9 @@ class SkippingMachine:
         none = np.full(1, np.nan)
         cycles = self._cycles(full, 1)
         varying = cycles[:, list(full)].sum(1)
-        return Costs(_total(cycles), varying, self._energy(full, 1), none, np.zeros(1, np.int64))
+        return Costs(
+            _total(cycles), varying, self._timing.energy_nj(full, 1), none, np.zeros(1, np.int64)
+        )
 
     def _cycles(self, wanted: Wanted, count: int) -> NDArray[np.int64]:
         """Of each layer, (N, layers)."""
@@ -156,7 +149,7 @@ class SkippingMachine:
         return found
 
     def _wanted(self, tape: Tape) -> Wanted:
-        found: Wanted = {}
+        found: dict[int, NDArray[np.bool_]] = {}
         for number, stage in self._stages.items():
             none = np.zeros((0, self._timing.skipping[number].fan_in), np.bool_)
             parts = [

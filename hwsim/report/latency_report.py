@@ -11,7 +11,7 @@ images, the first the clean ones:
     epsilon              null where the image owes nothing to the clean one
     cycles, energy       of each image, in its place; energy in nJ
     varying              cycles of the layers that skip
-    sponge               nJ by the sponge papers' model of a machine (hwsim.cost.image_energy)
+    sponge               nJ by the sponge papers' model of a machine (hwsim.cost.sponge)
     kept                 whether the answer is that to the clean image
 
 All ratios are of an image to the clean one in its place.

@@ -16,7 +16,7 @@ from hwsim.numbers.config import load_config
 from hwsim.runs import latency as runs
 from tests.cli.conftest import Run
 
-FEW = ("--model", "small", "--samples", "6", "--steps", "3", "--queries", "4")
+FEW = ("--skip", "--model", "small", "--samples", "6", "--steps", "3", "--queries", "4")
 #: Lines of the table that no ε belongs to, and those of each ε.
 ALONE = ["clean", "black", "grey", "white", "uniform image"]
 WITHIN = ["noise", "float density", "gradient", "latency"]
@@ -34,7 +34,6 @@ def test_a_run_leaves_lines_that_the_engine_agrees_with(
     code, out, err = run("attack", "latency", *FEW, "--json", "out.json")
     assert (code, err) == (0, "")
     assert all(len(line) <= 100 for line in out.splitlines())
-    assert "note: the engine 'tiny' was given zero skipping" in out
     result = result_of(place)
     assert json.loads((place / "out.json").read_text()) == result
     (folder,) = (place / "runs").iterdir()
@@ -118,15 +117,20 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same(
         (("--step-size", "3"), "step_size"),
         (("--step-size", "nan"), "nan is not a finite number"),
         (("--objective", "joy"), "Invalid value for '--objective'"),
-        (("--no-skip",), "the engine 'tiny' skips no zeros, so no cycle depends on the image"),
         (("--samples", "601"), "601"),
     ],
 )
 def test_bad_input_is_one_line(
     run: Run, place: Path, offered: Network, options: tuple[str, ...], message: str
 ) -> None:
-    assert message in run("attack", "latency", "--model", "small", *options).line
+    assert message in run("attack", "latency", "--skip", "--model", "small", *options).line
     assert not (place / "runs").exists()
+
+
+def test_an_engine_that_skips_nothing_is_refused(run: Run, place: Path, offered: Network) -> None:
+    line = run("attack", "latency", "--model", "small").line
+    assert "the engine 'tiny' skips no zeros, so no cycle depends on the image" in line
+    assert "add --skip, or skip = true to its configuration" in line
 
 
 def test_a_network_whose_cycles_no_image_moves_is_refused(

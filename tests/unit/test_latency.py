@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.latency import Latency, LatencyResult, Seen
 from hwsim.compiler.compiler import compile
+from hwsim.engine.cycles import timing_of
+from hwsim.engine.density import Columns
 from hwsim.engine.machine import SkippingMachine
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
@@ -35,6 +37,10 @@ def engine() -> Engine:
 def cost(engine: Engine, x: Tensor) -> np.ndarray:
     """What the engine's counters say, START included."""
     return engine.cycles(x).sum(1) + 1
+
+
+def layers(machine: SkippingMachine) -> dict[int, Columns]:
+    return {one.layer: one for one in machine.columns}
 
 
 def attacked(engine: Engine, x: Tensor, epsilon: float = 0.2, **options: Any) -> LatencyResult:
@@ -153,6 +159,13 @@ def test_energy_is_another_objective(engine: Engine) -> None:
     machine = SkippingMachine(engine, "energy")
     found = Latency(queries=60)(machine, x, epsilon=0.3)
     assert np.array_equal(found.cost.numpy(), machine.costs(found.images).energy)
+    for one in machine.columns:
+        full = {n: np.ones((1, len(c.costs)), np.bool_) for n, c in layers(machine).items()}
+        less = {n: mask.copy() for n, mask in full.items()}
+        less[one.layer][0, 3] = False
+        timing = timing_of(engine.program)
+        saved = timing.energy_nj(full, 1) - timing.energy_nj(less, 1)
+        assert saved[0] == pytest.approx(one.costs[3])
     assert bool((found.cost > found.clean).any())
 
 
