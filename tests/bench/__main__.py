@@ -64,6 +64,7 @@ ALL = {
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "timing-resnet20": analysis.residual,
+    "cycles-mnist-h16-banked": analysis.images,
     "memory-vgg16": analysis.memory,
     "bfa-resnet20": flips.residual,
     "latency10-mnist-h16-banked": latency.mnist,
