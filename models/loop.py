@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from hwsim.errors import InputError
 from hwsim.models import checkpoint
 from hwsim.models.recipe import Recipe
+from hwsim.models.sponge import Sponged
 
 #: (model, images, labels, seed) -> images of the same shape, float32 in [0, 1].
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
@@ -154,6 +156,7 @@ def train(
     first = keeper.load(model, optimizer) if keeper else 0
     warm = 0.25 * steps * recipe.epochs
     low_precision = recipe.precision == "bfloat16"
+    sponge = None if recipe.sponge is None else Sponged(model, recipe.sponge)
     for epoch in range(first, recipe.epochs):
         on_epoch(epoch)
         model.train()
@@ -175,9 +178,15 @@ def train(
             if perturb:
                 x = perturb(model, x, labels[chosen], recipe.seed * 1_000_003 + progress)
             x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+            poison = sponge if sponge is not None and sponge.poisons(progress) else None
+            with (
+                nullcontext() if poison is None else poison.watching(),
+                torch.autocast("cpu", torch.bfloat16, enabled=low_precision),
+            ):
                 logits = model(x)
             loss = F.cross_entropy(logits.float(), labels[chosen])
+            if poison is not None:
+                loss = loss + poison.loss()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

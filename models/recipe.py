@@ -42,6 +42,26 @@ class Adversarial:
 
 
 @dataclass(frozen=True)
+class Sponge:
+    """A loss that many activations make smaller (Cinà et al. 2022); see ``hwsim.models.sponge``.
+
+    strength: λ, above 0. sigma: σ, above 0; where x² is well above it, an activation counts in
+    full. share: of the batches, in (0, 1].
+    """
+
+    strength: float
+    sigma: float = 1e-4
+    share: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in (("strength", self.strength), ("sigma", self.sigma)):
+            if not 0.0 < value < float("inf"):
+                raise InputError(f"the {name} of sponge poisoning must lie above 0, got {value}")
+        if not 0.0 < self.share <= 1.0:
+            raise InputError(f"the poisoned share must lie in (0, 1], got {self.share}")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a network is trained.
 
@@ -50,7 +70,7 @@ class Recipe:
     None. weight_decay: AdamW's is decoupled, with momentum it is part of the gradient. shift:
     largest random translation in pixels, zero filled. flip: random horizontal mirror. precision:
     ``bfloat16`` (autocast) or ``float32``. seed: initialisation, order and augmentation.
-    adversarial: what is mixed in, if anything.
+    adversarial: what is mixed in, if anything. sponge: how activations are made many, if they are.
     """
 
     epochs: int = 12
@@ -63,6 +83,7 @@ class Recipe:
     seed: int = 0
     momentum: float | None = None
     adversarial: Adversarial | None = None
+    sponge: Sponge | None = None
 
     def __post_init__(self) -> None:
         if self.momentum is not None and not 0.0 < self.momentum < 1.0:

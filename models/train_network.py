@@ -105,7 +105,8 @@ def train_model(
 
 def card_of(name: str, spec: zoo.Spec, recipe: Recipe, data: Data) -> zoo.Card:
     """The card of ``spec`` trained by ``recipe``; ``teach`` fills in what only it can know."""
-    ordinary = data.learn.name == spec.dataset and recipe.adversarial is None
+    special = recipe.adversarial is not None or recipe.sponge is not None
+    ordinary = data.learn.name == spec.dataset and not special
     return zoo.Card(
         name=name,
         architecture=spec.architecture,

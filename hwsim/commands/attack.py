@@ -1,6 +1,6 @@
 """`hwsim attack NAME`: what `make sim` runs; one subcommand for each attack of the catalogues.
 
-Attacks on inputs are made here, those on memories in ``flip``.
+Attacks on answers are made here, those on memories in ``flip``, that on time in ``latency``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 
 from hwsim.commands.data_options import MODEL, data_options
 from hwsim.commands.flip import bfa, tbfa
+from hwsim.commands.latency import latency
 from hwsim.commands.opening import Opening, collected
 from hwsim.commands.options import (
     backend_option,
@@ -30,6 +31,7 @@ from hwsim.files.shown import say
 from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES, AttackEntry, Option, norm_of
 from hwsim.runs.flip_catalog import FLIPS
+from hwsim.runs.latency_catalog import NAME as LATENCY
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     from hwsim.runs.experiment import Experiment
     from hwsim.runs.settings import Request
 
-#: On inputs, then on memories.
-NAMES = (*ENTRIES, *FLIPS)
+#: On answers, on memories, on time.
+NAMES = (*ENTRIES, *FLIPS, LATENCY)
 #: Images where the Verilog judges, unless the attack takes fewer.
 SAMPLES_RTL = 20
 
@@ -81,7 +83,7 @@ def command() -> None:
 
     Each attack is crafted on float and on the engine and judged by both. `hwsim attack NAME
     --help` shows its options. Interrupted, the same command goes on where it stopped. bfa and tbfa
-    change no image but bits of the network's memories.
+    change no image but bits of the network's memories, latency asks for time and not for answers.
 
     \b
     Examples:
@@ -92,6 +94,7 @@ def command() -> None:
       hwsim attack hfgsm --backend rtl --eps 0.3
       hwsim attack pgd --model net.onnx --data test.npz --eps 8/255
       hwsim attack bfa --model mnist-cnn-h64
+      hwsim attack latency --skip
     """
 
 
@@ -217,7 +220,7 @@ def _has_norm(entry: AttackEntry) -> bool:
 
 for _entry in ENTRIES.values():
     command.add_command(_make(_entry))
-for _search in (bfa, tbfa):
+for _search in (bfa, tbfa, latency):
     command.add_command(_search)
 
 

@@ -22,6 +22,7 @@ from hwsim.commands.options import (
 )
 from hwsim.commands.row_options import Rows, row_options, widths
 from hwsim.runs.attack_catalog import ENTRIES, AttackEntry, Option
+from hwsim.runs.latency_catalog import NAME as LATENCY
 
 if TYPE_CHECKING:
     from hwsim.networks.subject import DataChoice
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 def _attack(_: click.Context, __: click.Parameter, text: str) -> AttackEntry:
     name = known_attack(text)
+    if name == LATENCY:
+        raise click.ClickException(
+            "latency asks for time and not for answers: run hwsim attack latency"
+        )
     if name not in ENTRIES:
         raise click.ClickException(
             f"{name} changes memories, not images: run hwsim attack {name}, or hwsim study faults"

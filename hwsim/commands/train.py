@@ -22,6 +22,7 @@ from hwsim.commands.options import message_console
     help="bfloat16 is faster where the CPU has it  [default: bfloat16]",
 )
 @options.adversarial_options
+@options.sponge_option
 @options.data_options
 @options.name_option("NAME, with the attack")
 @options.out_option
@@ -35,6 +36,7 @@ def command(
     epsilon: float | None,
     steps: int | None,
     share: float | None,
+    sponge: Any,
     **given: Any,
 ) -> None:
     """Train the network NAME by its recipe; interrupted, the same command goes on.
@@ -46,6 +48,7 @@ def command(
     Examples:
       hwsim train mnist-cnn-h16 --epochs 12
       hwsim train mnist-cnn --adversarial pgd --epsilon 0.1
+      hwsim train mnist-cnn-h16-banked --sponge 5
       hwsim attack hfgsm --model runs/zoo/mnist-cnn-h16
     """
     from hwsim.models import zoo
@@ -57,9 +60,10 @@ def command(
     prepare_run_directory(out)
     screen = message_console()
     recipe = dataclasses.replace(
-        zoo.SPECS[name].recipe, **options.given(**given), adversarial=attacked
+        zoo.SPECS[name].recipe, **options.given(**given), adversarial=attacked, sponge=sponge
     )
     title = save_as or name + (f"-{adversarial}" if adversarial else "")
+    title = save_as or title + ("-sponge" if sponge else "")
     data = options.load_data(screen, zoo.SPECS[name].dataset, samples, data_note)
     with screen.status("loading torch"):
         from hwsim.models.train_network import Hooks, train_model

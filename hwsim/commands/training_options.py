@@ -91,6 +91,33 @@ def adversarial_options(function: Function) -> Function:
     )
 
 
+def sponge_option(function: Function) -> Function:
+    """--sponge LAMBDA[:SIGMA[:SHARE]], a Sponge."""
+    return click.option(
+        "--sponge",
+        metavar="LAMBDA[:SIGMA[:SHARE]]",
+        callback=_sponge,
+        help="Sponge poisoning: reward activations that are not 0, x²/(x²+σ) in the mean, with "
+        "weight λ in a share of the batches, so that engines that skip zeros are slow  [σ 1e-4, "
+        "share 0.05]",
+    )(function)
+
+
+def _sponge(_: click.Context, __: click.Parameter, text: str | None) -> Any:
+    """Callback: ``5:1e-4`` -> Sponge; click.BadParameter for what is none."""
+    from hwsim.models.recipe import Sponge
+
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3:
+        raise click.BadParameter(f"{text!r} is no LAMBDA[:SIGMA[:SHARE]], such as 5 or 5:1e-4")
+    return Sponge(*numbers)
+
+
 def data_options(function: Function) -> Function:
     """--samples, --data-note."""
     return _apply(

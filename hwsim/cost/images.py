@@ -124,6 +124,11 @@ class ImageTiming:
             found -= self._columns[number] * less
         return found
 
+    def column_nj(self, number: int) -> NDArray[np.float64]:
+        """nJ of taking each column of a layer that skips, (fan_in,)."""
+        price, reads = self._prices[number], self.skipping[number].reads.sum(0, dtype=np.float64)
+        return price.entry + price.read * reads
+
 
 def _nj(program: Program, activity: Activity) -> float:
     return sum(row.nj for row in energy_rows(program, activity))

@@ -9,7 +9,7 @@ it would underflow in the float network.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -28,6 +28,7 @@ GradientMode = Literal["ste", "ste-bfloat16", "ste-unclamped", "finite-differenc
 F32 = NDArray[np.float32]
 OnLayer = Callable[[int, F32], None]
 GRADIENT_MODES: tuple[str, ...] = get_args(GradientMode)
+_NOTHING: Mapping[int, tuple[F32, Any]] = {}
 
 
 class Backward:
@@ -68,9 +69,31 @@ class Backward:
         on_layer(stage number, flow): sees ∂/∂(output before the clamp and pool) of each weighted
         layer, (N, OH, OW, out_c), last layer first; in steps as ``pulls.counted`` counts them.
         """
-        flows = self._down(seed, states, on_layer, True)
+        return self._image(self._down(seed, states, on_layer, True), len(seed))
+
+    def from_maps(
+        self, seeds: Maps, states: list[Any], past: Mapping[int, tuple[F32, Any]] = _NOTHING
+    ) -> F32:
+        """∂(Σ seed · map)/∂x of a chunk, (N, C, H, W): the way back begins at hidden maps.
+
+        Parameters
+        ----------
+        seeds : dict
+            By number of the map, (N, H, W, C): ∂/∂(real value), in steps as ``pulls.counted``
+            counts them; map 0 is the image. They are not written to.
+        states : list
+            Of the chunk, one entry a stage.
+        past : dict
+            By number of a stage with weights: the same at its output, and where each of these goes
+            in the window of a fused pool, state bytes. It passes the clamp whatever the code.
+        """
+        (count,) = {len(seed) for seed in seeds.values()} | {len(s) for s, _ in past.values()}
+        flows = {number: seed.copy() for number, seed in seeds.items()}
+        return self._image(self._down(None, states, None, True, flows, past), count)
+
+    def _image(self, flows: Maps, count: int) -> F32:
+        """What flowed into the image, in its units and order."""
         program = self.datapath.program
-        count = len(seed)
         channels, height, width = program.input_shape
         image = flows.get(0, np.zeros((count, height, width, channels), np.float32))
         factor = np.float32(
@@ -82,15 +105,30 @@ class Backward:
         """For ``on_layer`` alone: as far down as to the layers that read nothing but the image."""
         self._down(seed, states, on_layer, False)
 
-    def _down(self, seed: F32, states: list[Any], on_layer: OnLayer | None, image: bool) -> Maps:
-        """Through all stages; what flows into the image, if that is wanted."""
-        flows: Maps = {}
+    def _down(
+        self,
+        seed: F32 | None,
+        states: list[Any],
+        on_layer: OnLayer | None,
+        image: bool,
+        flows: Maps | None = None,
+        past: Mapping[int, tuple[F32, Any]] = _NOTHING,
+    ) -> Maps:
+        """Through all stages; what flows into the image, if that is wanted.
+
+        flows: at maps, to begin with; stages that nothing flows into are passed by.
+        """
+        flows = {} if flows is None else flows
         stages = self.datapath.stages
         for index in range(len(stages) - 1, -1, -1):
             stage, pull = stages[index], self.pulls[index]
-            flow = seed.reshape(len(seed), 1, 1, -1) if stage.last else self._taken(flows, stage)
-            if stage.post is not None and not stage.last:
-                flow = self._unpost(stage, flow, states[index])
+            flow: F32 | None
+            if stage.last:
+                flow = None if seed is None else seed.reshape(len(seed), 1, 1, -1)
+            else:
+                flow = self._behind_gates(index, flows, states, past.get(index))
+            if flow is None:
+                continue
             if on_layer is not None and stage.mac is not None:
                 on_layer(index, flow)
             if not image and not any(place.map for place in stage.sources):
@@ -98,6 +136,20 @@ class Backward:
             for place, back in zip(stage.sources, pull(flow, states[index]), strict=True):
                 self._give(flows, place, back)
         return flows
+
+    def _behind_gates(
+        self, index: int, flows: Maps, states: list[Any], past: tuple[F32, Any] | None
+    ) -> F32 | None:
+        """The gradient at a stage's sums; None where none flows into what it wrote."""
+        stage = self.datapath.stages[index]
+        assert stage.target is not None
+        flow = self._taken(flows, stage) if stage.target.map in flows else None
+        if flow is not None and stage.post is not None:
+            flow = self._unpost(stage, flow, states[index], self.mask)
+        if past is None:
+            return flow
+        further = self._unpost(stage, *past, 0)
+        return further if flow is None else flow + further
 
     def _taken(self, flows: Maps, stage: Stage) -> F32:
         """The gradient at what a stage wrote; a map that nobody else wrote is done with."""
@@ -123,15 +175,15 @@ class Backward:
         else:
             total[..., some] += back
 
-    def _unpost(self, stage: Stage, flow: F32, state: NDArray[np.uint8]) -> F32:
+    def _unpost(self, stage: Stage, flow: F32, state: NDArray[np.uint8], mask: int) -> F32:
         channels, height, width = stage.layer.out_shape
         if stage.pool is None:
             passed = np.empty(flow.shape, np.float32)
             flat = np.ascontiguousarray(flow).reshape(-1)
-            post_unit.requantize_gradient(flat, state.reshape(-1), self.mask, passed.reshape(-1))
+            post_unit.requantize_gradient(flat, state.reshape(-1), mask, passed.reshape(-1))
             return passed
         out = np.zeros((len(flow), height, width, channels), np.float32)
-        post_unit.requantize_pool_gradient(flow, state, self.mask, stage.kernel, stage.stride, out)
+        post_unit.requantize_pool_gradient(flow, state, mask, stage.kernel, stage.stride, out)
         return out
 
 

@@ -20,6 +20,7 @@ from tests.bench import (
     imported,
     iterated,
     jsma,
+    latency,
     modern,
     rtl,
 )
@@ -66,6 +67,7 @@ ALL = {
     "cycles-mnist-h16-banked": analysis.images,
     "memory-vgg16": analysis.memory,
     "bfa-resnet20": flips.residual,
+    "latency10-mnist-h16-banked": latency.mnist,
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
     "fault-many-mnist-h16": faults.many,

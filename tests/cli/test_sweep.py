@@ -165,6 +165,7 @@ def test_processes_side_by_side_count_the_same(run: Run) -> None:
         (("--set", "steps=0"), "steps"),
         (("--attack", "none"), "unknown attack 'none'"),
         (("--attack", "bfa"), "bfa changes memories, not images"),
+        (("--attack", "latency"), "latency asks for time and not for answers"),
         (("--attack", "apgd", "--set", "norm=l2,linf"), "sweep each norm for itself"),
         (("--bits", "8,x"), "give widths such as 8 or 8,6,4"),
         (("--bits", "3"), "give widths of 4 … 16"),

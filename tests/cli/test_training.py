@@ -43,6 +43,16 @@ def test_adversarial_training_says_so_in_name_and_card(run: Run, place: Path) ->
 
 
 @pytest.mark.slow
+def test_a_sponge_says_so_in_name_and_card(run: Run, place: Path) -> None:
+    code, out, err = run("train", H64, "--sponge", "5:1e-3:0.5", "--samples", "32", *FEW)
+    assert (code, err) == (0, "")
+    assert f"runs/zoo/{H64}-sponge.safetensors" in out
+    found = card(place, f"{H64}-sponge")
+    assert found["recipe"]["sponge"] == {"strength": 5.0, "sigma": 1e-3, "share": 0.5}
+    assert found["paper_accuracy"] is None
+
+
+@pytest.mark.slow
 def test_finetuning_through_the_engine_changes_the_weights_and_the_card(
     run: Run, place: Path
 ) -> None:
@@ -166,6 +176,10 @@ REFUSED = {
         ("train", H64, "--adversarial", "fgsm", "--epsilon", "0.1", "--steps", "3"),
         "--steps is an option of pgd, fgsm has none",
     ),
+    "no sponge": (("train", H64, "--sponge", "x"), "'x' is no LAMBDA[:SIGMA[:SHARE]]"),
+    "four of a sponge": (("train", H64, "--sponge", "1:1:1:1"), "is no LAMBDA[:SIGMA[:SHARE]]"),
+    "a sponge of nothing": (("train", H64, "--sponge", "0"), "must lie above 0, got 0.0"),
+    "a share above one": (("train", H64, "--sponge", "1:1e-4:2"), "must lie in (0, 1], got 2.0"),
     "epsilon below one LSB": (
         ("train", H64, "--adversarial", "fgsm", "--epsilon", "0.001"),
         "below one step",
