@@ -1,0 +1,111 @@
+"""Mutual information between what is observed and a class, with its bias and an interval.
+
+The estimator is that of Ross, "Mutual information between discrete and continuous data sets", PLoS
+ONE 2014: how many of all points lie as near as the k-th neighbour of the own class. Numbers of
+cycles repeat, so points at equal distances are counted as Gao, Kannan, Oh and Viswanath do,
+"Estimating mutual information for discrete-continuous mixtures", NeurIPS 2017: all of them. Without
+ties it is scikit-learn's ``mutual_info_classif``, for several columns at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+#: Neighbours of a point in its class: those of Kraskov's and Ross's examples, and of scikit-learn.
+NEIGHBOURS = 3
+_Z95 = 1.959963984540054  # 97.5% quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class Information:
+    """In bits. value: corrected, with its 95% interval, all within 0 … entropy of the class.
+
+    baseline: mean of the estimate over permuted labels, where the truth is 0.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    baseline: float
+    entropy: float
+
+
+def entropy(labels: Labels) -> float:
+    """Of the class, in bits."""
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def local_information(points: Points, labels: Labels, k: int = NEIGHBOURS) -> Points:
+    """What each point contributes, (N,) nats; their mean is the estimate.
+
+    points: (N, D), distances are those of the maximum norm. labels: (N,); a class with one point
+    contributes nothing, as in ``mutual_info_classif``.
+    """
+    from scipy.spatial import cKDTree
+    from scipy.special import digamma
+
+    counts = np.bincount(labels)
+    alone = counts[labels] < 2
+    points, classes = points[~alone], labels[~alone]
+    found = np.zeros(len(labels))
+    if not len(points):
+        return found
+    tree = cKDTree(points)
+    radius, near = np.zeros(len(points)), np.zeros(len(points))
+    for label in np.unique(classes):
+        own = np.flatnonzero(classes == label)
+        inner = cKDTree(points[own])
+        depth = min(k, len(own) - 1)
+        # The nearest neighbour of a point is itself. A hair more than the distance: a tree that
+        # is built of other points may round it another way.
+        far = np.nextafter(inner.query(points[own], [depth + 1], p=np.inf)[0][:, 0], np.inf)
+        radius[own] = far
+        near[own] = inner.query_ball_point(points[own], far, p=np.inf, return_length=True) - 1
+    around = tree.query_ball_point(points, radius, p=np.inf, return_length=True) - 1
+    size = counts[classes]
+    found[~alone] = digamma(len(points)) - digamma(size) + digamma(near) - digamma(around)
+    return found
+
+
+def scaled(observed: Points) -> Points:
+    """(N, D) columns of variance 1, those without any left out: what k-NN measures nearness in."""
+    varying = observed[:, np.ptp(observed, axis=0) > 0]
+    return np.asarray(varying / varying.std(0), np.float64)
+
+
+def information(
+    observed: Points, labels: Labels, random: np.random.Generator, permutations: int = 20
+) -> Information:
+    """Between ``observed`` (N, D) and the class ``labels`` (N,).
+
+    The bias is that of the same estimator on the same numbers with labels permuted, I₀, and is
+    taken off as in the adjusted mutual information of Vinh, Epps and Bailey (JMLR 2010),
+    H · (I − I₀) / (H − I₀): 0 stays 0 and H stays H. The interval is ± 1.96 standard errors: of the
+    local contributions' mean, or, if that is more, the spread over the permutations. A constant
+    tells nothing: exactly 0.
+    """
+    most = entropy(labels)
+    points = scaled(observed)
+    if not points.shape[1] or most == 0:
+        return Information(0.0, (0.0, 0.0), 0.0, most)
+    local = local_information(points, labels) / math.log(2)
+    null = np.array(
+        [
+            local_information(points, random.permutation(labels)).mean() / math.log(2)
+            for _ in range(permutations)
+        ]
+    )
+    baseline = float(null.mean())
+    stretch = most / (most - baseline)
+    value = (min(float(local.mean()), most) - baseline) * stretch
+    error = max(float(local.std(ddof=1)) / math.sqrt(len(local)), float(null.std(ddof=1)))
+    half = _Z95 * error * stretch
+    low, middle, high = (min(max(one, 0.0), most) for one in (value - half, value, value + half))
+    return Information(middle, (low, high), baseline, most)
