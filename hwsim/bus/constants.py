@@ -16,7 +16,7 @@ MEMORY_READ = 4
 #: The counters of hne_counters.v, lowest bits first; LayerTiming has the same names.
 COUNTERS = (
     "total", "instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
-    "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax",
+    "conflict_cycles", "expander_wait", "in_wait", "out_wait", "softmax", "skipped",
 )  # fmt: skip
 #: Why the sequencer refused, by the name it has in the Verilog.
 CAUSE_CODES = {"shape": 1, "size": 2, "end": 3, "packet": 4, "place": 5, "memory": 6}

@@ -26,12 +26,24 @@ from hwsim.bus.constants import (
 )
 from hwsim.numbers.ecc import COLUMNS, MAX_WIDTH
 from hwsim.program.instruction import FIELDS
-from hwsim.units import act_buffer, expander, index, lut, mac_array, pool, post, sequencer, softmax
+from hwsim.units import (
+    act_buffer,
+    expander,
+    index,
+    lut,
+    mac_array,
+    pool,
+    post,
+    sequencer,
+    skip,
+    softmax,
+)
 
 #: What the Verilog needs of each unit; stages that are registers of a name need no number.
 DEPTHS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "sequencer": (sequencer, ("FETCH", "SETUP", "ISSUE")),
-    "index": (index, ("ROUND", "SCALE")),
+    "index": (index, ("ROUND", "SCALE", "COLUMN")),
+    "skip": (skip, ("SCAN",)),
     "expander": (expander, ("TURNS", "FILL")),
     "act_buffer": (act_buffer, ("FILL",)),
     "mac_array": (mac_array, ("BROADCAST", "MULTIPLY", "FILL")),

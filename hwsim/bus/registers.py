@@ -19,8 +19,10 @@ from hwsim.bus.constants import CAUSE_CODES, CAUSES, COUNTERS, PROBABILITIES, SP
 ID, VERSION = 0x484E4531, 0x00010002
 
 #: Parameter words, in the order of their addresses; those of the optional units stand behind the
-#: counters.
-OPTIONS = ("ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC")
+#: counters but the last.
+OPTIONS = (
+    "ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC", "SKIP", "SKIP_COLUMNS",
+)  # fmt: skip
 PARAMETERS = (
     "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
     "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH",
@@ -131,12 +133,14 @@ REGISTERS = (
     ),
     *(
         Register(f"COUNT_{name.upper()}", 0x80 + 4 * n, "ro", f"cycles of the last image: {name}")
-        for n, name in enumerate(COUNTERS)
+        for n, name in enumerate(COUNTERS[:-1])
     ),
     *(
         Register(name, 0xB0 + 4 * n, "ro", f"parameter {name}")
         for n, name in enumerate(OPTIONS)
     ),
+    # Came when the words behind the other counters were taken.
+    Register("COUNT_SKIPPED", 0xD0, "ro", "columns that the last image skipped"),
 )  # fmt: skip
 
 ADDRESS = {register.name: register.address for register in REGISTERS}

@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from hwsim.cost.skipping import SkippingLayer, skips
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.held import FaultyMacLayer
@@ -37,12 +40,13 @@ class LayerTiming:
     waits for weights: conflicts, i-rounds and the fill of the pipeline. drain: from the last issue
     to the last write.
 
-    columns: columns expanded (row-tiles x fan-in). conflict_cycles: Σ(X_j − 1). expander_wait:
-    cycles in which the expander waited for the array to free half of the tile buffer; they overlap
-    with the parts above. macs: products of the array, those with weights of one included.
-    utilization: macs / (cycles · ROWS · COLS). array_share: part of the array that the layer can
-    use at all: 1/COLS for fc; rows of a group of ROWS for a grouped convolution, 1/ROWS where
-    every channel stands alone. Bits: see ``TimingReport.memory_bits``.
+    columns: columns expanded (row-tiles x fan-in). skipped: columns that were not, on an engine
+    that skips; there all this is about an input without a zero, the slowest. conflict_cycles:
+    Σ(X_j − 1). expander_wait: cycles in which the expander waited for the array to free half of the
+    tile buffer; they overlap with the parts above. macs: products of the array, those with weights
+    of one included. utilization: macs / (cycles · ROWS · COLS). array_share: part of the array that
+    the layer can use at all: 1/COLS for fc; rows of a group of ROWS for a grouped convolution,
+    1/ROWS where every channel stands alone. Bits: see ``TimingReport.memory_bits``.
     """
 
     name: str
@@ -59,6 +63,7 @@ class LayerTiming:
     columns: int = 0
     conflict_cycles: int = 0
     expander_wait: int = 0
+    skipped: int = 0
     macs: int = 0
     utilization: float = 0.0
     array_share: float = 0.0
@@ -94,6 +99,7 @@ class ArrayWork:
     """What a layer asks of the array. work: row-tiles and their columns. stride: horizontal.
 
     spec: its weights; None where they are ones. share: the part of the array it can use at all.
+    skipping: of a layer that leaves out zeros, what each of its columns costs.
     """
 
     work: Expansion
@@ -102,6 +108,7 @@ class ArrayWork:
     pixel_tiles: int
     spec: HashSpec | None
     share: float
+    skipping: SkippingLayer | None = None
 
     @property
     def streams(self) -> bool:
@@ -117,6 +124,9 @@ def array_work(layer: Layer, config: EngineConfig, spec: HashSpec | None = None)
     if isinstance(layer, MacLayer):
         stored = layer.address if spec is None and isinstance(layer, FaultyMacLayer) else None
         spec = spec or layer.spec
+        if skips(layer, config):
+            found = SkippingLayer.of(layer, config, spec, stored)
+            return ArrayWork(found.work, spec.fan_in, 1, 0, spec, 1 / config.cols, found)
         work = expander.expansion(spec, config.rows, config.banks, layer.groups, stored)
         if layer.window is None:
             return ArrayWork(work, spec.fan_in, 1, 0, spec, 1 / config.cols)
@@ -172,7 +182,7 @@ def _plan(array: ArrayWork, config: EngineConfig, start: int) -> tuple[Schedule,
     """(row-tiles over time, cycles of a column, cycles of a slot); the latter 1, 0 of an fc."""
     spec, work = array.spec, array.work
     source = "counter" if spec is None else index.source_of(spec, config.index_mode)
-    latency = index.LATENCY[source] + expander.TURNS
+    latency = index.latency(source, config.skip) + expander.TURNS
     i_rounds = [index.cycles_row_tile(source, rows) for rows in work.tile_rows]
     if array.streams:
         plan = schedule.fc_schedule(
@@ -181,6 +191,7 @@ def _plan(array: ArrayWork, config: EngineConfig, start: int) -> tuple[Schedule,
             index_latency=latency,
             row_tile_cycles=i_rounds,
             start=start,
+            first=None if array.skipping is None else _first(array.skipping, start),
         )
         return plan, 1, 0
     slot = mac_array.cycles_slot(array.fan_in, array.stride, max(work.tile_rows), config.cols)
@@ -194,6 +205,12 @@ def _plan(array: ArrayWork, config: EngineConfig, start: int) -> tuple[Schedule,
         start=start,
     )
     return plan, act_buffer.cycles_column(array.stride, config.cols), slot
+
+
+def _first(layer: SkippingLayer, start: int) -> tuple[int, int]:
+    """Begin and end of the first row-tile of an input without a zero."""
+    found = layer.first_tile(np.ones((1, layer.fan_in), np.bool_))
+    return start + int(found.start[0]), start + int(found.end[0])
 
 
 def array_timing(layer: Layer, array: ArrayWork, config: EngineConfig, start: int) -> LayerTiming:

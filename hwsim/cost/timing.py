@@ -7,6 +7,7 @@ equal those of the RTL. docs/timing.md describes the pipeline cycle by cycle.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from hwsim.cost.activity import Activity, array_activity, pool_activity
 from hwsim.cost.energy import EnergyReport
 from hwsim.cost.layer_timing import (
     STORAGE,
+    ArrayWork,
     LayerTiming,
     array_timing,
     array_work,
@@ -136,25 +138,37 @@ class TimingReport:
         }
 
 
-def _walk(program: Program, dense: bool = False) -> tuple[tuple[LayerTiming, ...], Activity]:
-    """Time and events of all layers, one after the other; ``dense``: as if uncompressed."""
-    config = program.config
-    layers: list[LayerTiming] = []
-    activity = Activity()
-    time = sequencer.START
+@dataclass(frozen=True)
+class LayerCost:
+    """A layer over time, what it does, and what it asks of the array (None of a max-pool)."""
+
+    timing: LayerTiming
+    activity: Activity
+    array: ArrayWork | None
+
+
+def walk(program: Program, dense: bool = False) -> Iterator[LayerCost]:
+    """All layers, one after the other; ``dense``: as if uncompressed."""
+    config, time = program.config, sequencer.START
     for layer in program.layers:
         if isinstance(layer, PoolLayer):
-            layers.append(pool_timing(layer, config, time))
-            activity += pool_activity(layer)
+            cost = LayerCost(pool_timing(layer, config, time), pool_activity(layer), None)
         else:
             spec = None
             if dense and isinstance(layer, MacLayer):
                 spec = HashSpec.for_rate("dense", layer.n_out, layer.fan_in, 1.0)
             array = array_work(layer, config, spec)
-            layers.append(array_timing(layer, array, config, time))
-            activity += array_activity(layer, array)
-        time = layers[-1].end
-    return tuple(layers), activity
+            timing = array_timing(layer, array, config, time)
+            cost = LayerCost(timing, array_activity(layer, array), array)
+        yield cost
+        time = cost.timing.end
+
+
+def _walk(program: Program, dense: bool = False) -> tuple[tuple[LayerTiming, ...], Activity]:
+    """Time of all layers, and what they do together."""
+    costs = list(walk(program, dense))
+    activity = sum((cost.activity for cost in costs), Activity())
+    return tuple(cost.timing for cost in costs), activity
 
 
 def _energy(program: Program, activity: Activity, dense: Activity) -> EnergyReport:

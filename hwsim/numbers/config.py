@@ -30,6 +30,8 @@ PowerOfTwo = Annotated[int, Field(ge=1, le=4096)]
 #: What is printed as a name is one: no control characters, no spaces, no folder.
 NAME = r"^[A-Za-z0-9._-]+$"
 Depth = Annotated[int, Field(ge=1, le=2**26)]
+#: Fields that say something only of an engine that skips.
+SKIPPING = {"skip", "skip_columns"}
 #: How post rounds, in the order of the Verilog parameter's values.
 Requantization = Literal["up", "twice-away"]
 
@@ -56,7 +58,10 @@ class EngineConfig(BaseModel):
     up; ``twice-away`` also as TFLite's reference kernels do, for codes of up to 8 bits, 32-bit
     accumulators and 32-bit multipliers. ecc: check bits of every word of the memories that a host
     loads: ``none``; ``parity``, a flipped bit stops the image with an error status; ``secded``, one
-    is corrected, two stop it. clock_mhz: turns cycles into time; not a property of the logic.
+    is corrected, two stop it. skip: fc layers leave out the columns whose code is 0, so that
+    cycles depend on the image (docs/timing.md). skip_columns: columns that the list of the others
+    holds; an fc layer with a larger fan-in skips nothing. clock_mhz: turns cycles into time; not a
+    property of the logic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -83,6 +88,8 @@ class EngineConfig(BaseModel):
     lut_tables: Annotated[int, Field(ge=0, le=64)] = 4
     requantization: Requantization = "up"
     ecc: Ecc = "none"
+    skip: bool = False
+    skip_columns: Depth = 8192
     clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")
@@ -123,6 +130,9 @@ class EngineConfig(BaseModel):
         for name in ("requantization", "ecc"):
             if data.get(name) == self.__class__.model_fields[name].default:
                 del data[name]
+        if not self.skip:
+            for name in SKIPPING & data.keys():
+                del data[name]
         return data
 
     @property
@@ -146,7 +156,7 @@ class EngineConfig(BaseModel):
 
     def replace(self, **changes: Any) -> EngineConfig:
         """A validated copy; changing a width re-derives ``acc_w`` unless it is given too."""
-        data = self.model_dump()
+        data = dict(self)
         if ({"act_w", "wgt_w"} & changes.keys()) and "acc_w" not in changes:
             del data["acc_w"]
         return _validated({**data, **changes}, "configuration")
@@ -159,9 +169,8 @@ class EngineConfig(BaseModel):
         """Parameter name and integer value as the RTL spells them; INDEX_MODE 0 is sram, 1 hash;
         REQUANTIZATION 0 is up, 1 twice-away; ECC 0 is none, 1 parity, 2 secded.
         """
-        skip = {"name", "clock_mhz"}
-        values = {k.upper(): v for k, v in self.model_dump().items() if k not in skip}
-        for name in ("SOFTMAX", "ADD", "AVERAGE", "GROUPS"):
+        values = {k.upper(): v for k, v in self if k not in ("name", "clock_mhz")}
+        for name in ("SOFTMAX", "ADD", "AVERAGE", "GROUPS", "SKIP"):
             values[name] = int(values[name])
         values["INDEX_MODE"] = ("sram", "hash").index(self.index_mode)
         values["REQUANTIZATION"] = get_args(Requantization).index(self.requantization)

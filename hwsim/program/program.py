@@ -159,6 +159,10 @@ class Program:
     def replace(self, **changes: Any) -> Program:
         return dataclasses.replace(self, **changes)
 
+    def skipping(self, skip: bool = True) -> Program:
+        """The same words on an engine that skips zeros, or on one that does not: no new compile."""
+        return self.replace(config=self.config.replace(skip=skip))
+
     @cached_property
     def numbers(self) -> tuple[tuple[Numbers, ...], ...]:
         """What the codes that each layer reads stand for, one entry a source.

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from hwsim.errors import ImageError
 from hwsim.files.content import digest
 from hwsim.files.reading import parse_json
-from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.config import SKIPPING, EngineConfig
 from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap, Input
 from hwsim.rom.entries import AnyEntry, Code, Entry, Shape, Word, entry_of
@@ -72,13 +72,17 @@ class Manifest(Entry):
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
         written = self.config.model_fields_set
-        missing = sorted(EngineConfig.model_fields.keys() - written - {"requantization", "ecc"})
+        optional = {"requantization", "ecc"} | (set() if self.config.skip else SKIPPING)
+        missing = sorted(EngineConfig.model_fields.keys() - written - optional)
         if missing:
             raise ValueError(f"config.{missing[0]}: Field required")
         if "requantization" in written and self.config.requantization == "up":
             raise ValueError("config.requantization: is absent where it is up")
         if "ecc" in written and self.config.ecc == "none":
             raise ValueError("config.ecc: is absent where it is none")
+        idle = set() if self.config.skip else SKIPPING & written
+        if idle:
+            raise ValueError(f"config.{min(idle)}: is absent where nothing is skipped")
         low, high = self.input.codes
         if low != 0 or not 1 <= high <= self.config.act_max:
             raise ValueError(f"input: codes must be [0, 1 … {self.config.act_max}]")

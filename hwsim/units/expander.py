@@ -9,6 +9,7 @@ in which each row is served, its turn, before the column arrives (rtl/units/hne_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,17 +122,40 @@ def expansion(
     columns = len(in_tile) * spec.fan_in
     if spec.scheme == "dense":
         return Expansion(in_tile, (spec.fan_in,) * len(in_tile), spec.virtual_weights, columns)
-    cost, reads, first = [], 0, 0
+    cost, reads = [], 0
+    for tile_cycles, tile_reads in _costs(spec, in_tile, banks, stored):
+        cost.append(int(tile_cycles.sum()))
+        reads += int(tile_reads.sum())
+    return Expansion(in_tile, tuple(cost), reads, columns)
+
+
+def column_costs(
+    spec: HashSpec, rows: int, banks: int, stored: NDArray[np.integer] | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(X_j, bank reads) of every column of an fc layer, each int32 (row-tiles, fan_in).
+
+    Parameters as of ``expansion``, whose sums over columns are those of these.
+    """
+    in_tile = tile_rows(1, spec.n_out, rows)
+    if spec.scheme == "dense":
+        reads = np.repeat(np.array(in_tile, np.int32)[:, None], spec.fan_in, 1)
+        return np.ones_like(reads), reads
+    costs = list(_costs(spec, in_tile, banks, stored))
+    return np.stack([one for one, _ in costs]), np.stack([one for _, one in costs])
+
+
+def _costs(
+    spec: HashSpec, in_tile: tuple[int, ...], banks: int, stored: NDArray[np.integer] | None
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """``cycles_columns`` of each row-tile."""
+    first = 0
     for used in in_tile:
         if stored is None:
             address, _ = index.columns(spec, first, used)
         else:
             address = stored[first : first + used].T.astype(np.uint32)
-        tile_cycles, tile_reads = cycles_columns(address, banks)
-        cost.append(int(tile_cycles.sum()))
-        reads += int(tile_reads.sum())
+        yield cycles_columns(address, banks)
         first += used
-    return Expansion(in_tile, tuple(cost), reads, columns)
 
 
 def expansion_of_ones(channels: int, outputs: int, fan_in: int) -> Expansion:

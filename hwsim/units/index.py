@@ -25,6 +25,9 @@ ROUND = 4  # · PRIME4
 MIX = 4 + 4  # ^ >> 15, · PRIME2; ^ >> 13, · PRIME3
 SCALE = 4  # ^ >> 16, then the high half of u · K or u · (K/H): four products, their sum in two
 ROTATE = 1  # banked: · H + ((i + rotation) mod H); the others just pass
+#: On an engine that skips, in front of any source: the column's number from a counter or from the
+#: list, and its product with the constant of the source, which follows no order then.
+COLUMN = 1 + 3
 #: Cycles from the entry of a column to the output register, where hne_turns takes it.
 LATENCY: dict[Source, int] = {
     "counter": 1,
@@ -38,6 +41,11 @@ def source_of(spec: HashSpec, index_mode: str) -> Source:
     if spec.scheme == "dense":
         return "counter"
     return "hash" if index_mode == "hash" else "sram"
+
+
+def latency(source: Source, skip: bool) -> int:
+    """LATENCY of a source on an engine that skips, or on one that does not."""
+    return LATENCY[source] + (COLUMN if skip else 0)
 
 
 def cycles_row_tile(source: Source, rows: int) -> int:

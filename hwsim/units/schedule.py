@@ -92,12 +92,16 @@ def fc_schedule(
     index_latency: int,
     row_tile_cycles: Sequence[int],
     start: int = 0,
+    first: tuple[int, int] | None = None,
 ) -> Schedule:
     """A fully connected layer: columns stream through the tile buffer into one array column.
 
     The array never lags, so the expander sets the pace. The last column of a row-tile is held
     until the shadow bank is certain to be free: row-tile ends lie at least a full drain apart,
     E(r) = max(E(r−1) + i-round(r) + Σ_j X_j, E(r−1) + min(ROWS, outputs)).
+
+    first: of a layer that skips, when the first row-tile's columns begin and end to be served,
+    which follows from the scan (units/skip.py); tile_cycles are Σ X_j of the listed columns then.
     """
     expanded, last_end = start + index_latency, start
     shortest = max(tile_rows)
@@ -107,6 +111,8 @@ def fc_schedule(
     for rows, cycles, i_round in zip(tile_rows, tile_cycles, row_tile_cycles, strict=True):
         granted = expanded + i_round
         served = granted + cycles
+        if first is not None and not tiles:
+            granted, served = first
         expanded = max(served, last_end + shortest)
         last_end = expanded
         hold += expanded - served

@@ -53,5 +53,8 @@ localparam [5:0] REG_GROUPS = 6'h2E;
 localparam [5:0] REG_LUT_TABLES = 6'h2F;
 localparam [5:0] REG_REQUANTIZATION = 6'h30;
 localparam [5:0] REG_ECC = 6'h31;
+localparam [5:0] REG_SKIP = 6'h32;
+localparam [5:0] REG_SKIP_COLUMNS = 6'h33;
+localparam [5:0] REG_COUNT_SKIPPED = 6'h34;
 
 /* verilator lint_on UNUSEDPARAM */

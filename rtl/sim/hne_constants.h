@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-constexpr uint32_t kCounters = 12;
+constexpr uint32_t kCounters = 13;
 constexpr uint32_t kProbabilities = 5;
 constexpr uint32_t kMemoryTicks = 4;
 constexpr uint32_t kOutOfCycles = 255;

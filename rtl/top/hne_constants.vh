@@ -11,6 +11,8 @@ localparam integer SEQUENCER_SETUP = 3;
 localparam integer SEQUENCER_ISSUE = 1;
 localparam integer INDEX_ROUND = 4;
 localparam integer INDEX_SCALE = 4;
+localparam integer INDEX_COLUMN = 4;
+localparam integer SKIP_SCAN = 5;
 localparam integer EXPANDER_TURNS = 4;
 localparam integer EXPANDER_FILL = 4;
 localparam integer ACT_BUFFER_FILL = 4;
@@ -55,7 +57,7 @@ localparam [2:0] CAUSE_PACKET = 3'd4;
 localparam [2:0] CAUSE_PLACE = 3'd5;
 localparam [2:0] CAUSE_MEMORY = 3'd6;
 
-localparam integer COUNTERS = 12;
+localparam integer COUNTERS = 13;
 localparam integer COUNTER_TOTAL = 0;
 localparam integer COUNTER_INSTRUCTION = 1;
 localparam integer COUNTER_COMPUTE = 2;
@@ -68,6 +70,7 @@ localparam integer COUNTER_EXPANDER_WAIT = 8;
 localparam integer COUNTER_IN_WAIT = 9;
 localparam integer COUNTER_OUT_WAIT = 10;
 localparam integer COUNTER_SOFTMAX = 11;
+localparam integer COUNTER_SKIPPED = 12;
 
 localparam [511:0] ECC_COLUMNS = 512'h8F8C8A898685837F7C7A79767573706E6D6B68676462615E5D5B58575452514F4C4A494645433E3D3B38373432312F2C2A292625231F1C1A191615130E0D0B07;
 

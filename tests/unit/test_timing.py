@@ -22,7 +22,17 @@ from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.numbers.hashing import HashSpec, Scheme
 from hwsim.program.layers import Layer, MacLayer, PoolLayer, Shape, Window
 from hwsim.program.program import Program
-from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
+from hwsim.units import (
+    act_buffer,
+    expander,
+    index,
+    mac_array,
+    pool,
+    post,
+    sequencer,
+    skip,
+    softmax,
+)
 
 PARTS = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain")
 
@@ -328,7 +338,8 @@ def test_the_document_states_every_pipeline_constant() -> None:
     }
     units = {
         "sequencer": (sequencer, "START FETCH SETUP ISSUE"),
-        "index": (index, "LANE ROUND MIX SCALE ROTATE"),
+        "skip": (skip, "SCAN"),
+        "index": (index, "COLUMN LANE ROUND MIX SCALE ROTATE"),
         "expander": (expander, "COMPARE FIRST COUNT TURN ROUTE READ SIGN WRITE"),
         "act_buffer": (act_buffer, "ADDRESS READ ALIGN"),
         "mac_array": (mac_array, "BROADCAST MULTIPLY ACCUMULATE SHADOW"),

@@ -11,7 +11,17 @@ from hwsim.program.layers import LutLayer
 from hwsim.program.program import Program
 from hwsim.rom.memfile import MemFile
 from hwsim.rom.memories import MEMORIES, memory_files
-from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
+from hwsim.units import (
+    act_buffer,
+    expander,
+    index,
+    mac_array,
+    pool,
+    post,
+    sequencer,
+    skip,
+    softmax,
+)
 
 #: What the fields of an instruction say, and which layers have them.
 MEANINGS = {
@@ -60,7 +70,13 @@ STAGES = {
         "all units, registered",
         "ISSUE": "fc only: the array issues a column in the cycle after its tile-buffer write",
     },
+    skip: {
+        "SCAN": "fc of an engine that skips: the address of a line; read (2); which codes are not "
+        "0; the first of them",
+    },
     index: {
+        "COLUMN": "on an engine that skips: the column's number, from a counter or the list; its "
+        "product with the constant of the source (3)",
         "LANE": "state_i + j·PRIME3, rotate by 17",
         "ROUND": "· PRIME4: the words of the digits, three levels of sums",
         "MIX": "^ >> 15, · PRIME2 (4); ^ >> 13, · PRIME3 (4)",

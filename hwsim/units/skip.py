@@ -1,0 +1,121 @@
+"""Zero skipping (twin: rtl/units/hne_skip.v): which columns of an fc layer are expanded, and when.
+
+The array sums w · a over unsigned codes (zero points stand in the bias), so a column whose code is
+0 adds nothing, whatever the code means. A scanner looks at the input map a line of COLS codes at a
+time and lists the columns that are not 0. The first row-tile takes them as they come, the others
+from the full list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+#: Cycles from the start of the unit to the cycle that enters the first code of the first line.
+SCAN = 1 + 2 + 1 + 1  # address; read; which codes are not 0; the first of them
+
+
+@njit(nogil=True, cache=True)
+def _scan(wanted, width, cols, column, known):  # type: ignore[no-untyped-def]
+    """List the columns of one image: fill both arrays; returns how many, and when it is over.
+
+    A line takes a cycle for each of its columns, and at least one. known: the boundary from which
+    on an entry of the list can be seen, the unit starting at boundary 0.
+    """
+    count, begin, entered, x = 0, SCAN, 0, 0
+    for j in range(len(wanted)):
+        if wanted[j]:
+            column[count] = j
+            known[count] = begin + entered + 1
+            count += 1
+            entered += 1
+        x += 1
+        if x == width or x % cols == 0:  # the last lane of a line
+            begin += max(1, entered)
+            entered = 0
+            x = 0 if x == width else x
+    if count:
+        return count, begin + 1
+    column[0], known[0] = 0, begin + 1  # with its code of 0, so that there is a sum
+    return 1, begin + 2
+
+
+@njit(nogil=True, cache=True)
+def _first_tile(  # type: ignore[no-untyped-def]
+    wanted, cost, width, cols, depth, bubbles, entries, start, end
+):
+    """See ``first_tile``; per image: how many columns, first one at the expander, last served."""
+    images, fan_in = wanted.shape
+    column = np.empty(fan_in, np.int64)
+    known = np.empty(fan_in, np.int64)
+    stands = np.empty(depth, np.int64)  # cycles at the expander, of what entered with a move
+    for image in range(images):
+        count, over = _scan(wanted[image], width, cols, column, known)
+        now, move, taken, first, last = -1, 0, 0, -1, -1
+        while taken < count or move <= last + depth:
+            # Until the first item stands at the expander, the pipeline moves in every cycle.
+            now += stands[move % depth] if move >= depth else 1
+            stands[move % depth] = 1
+            # It must be known whether a column is the last one.
+            if (
+                move >= bubbles
+                and taken < count
+                and (over <= now or (taken + 1 < count and known[taken + 1] <= now))
+            ):
+                stands[move % depth] = cost[column[taken]]
+                first = move if taken == 0 else first
+                last = move
+                taken += 1
+            if first >= 0 and move == first + depth - 1:
+                start[image] = now + 1
+            move += 1
+        entries[image] = count
+        end[image] = now + 1
+
+
+@dataclass(frozen=True)
+class FirstTile:
+    """How the first row-tile went, image by image; int64 (N,) each, times from the unit's start on.
+
+    entries: columns in the list, at least 1. start: the boundary at which the first one stands at
+    the expander. end: the boundary behind the cycle that serves the last one.
+    """
+
+    entries: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+
+def first_tile(
+    wanted: NDArray[np.bool_],
+    cost: NDArray[np.int32],
+    *,
+    width: int,
+    cols: int,
+    depth: int,
+    bubbles: int,
+) -> FirstTile:
+    """Scan the input of each image and step the pipeline, which is rigid, move by move.
+
+    Parameters
+    ----------
+    wanted : bool (N, fan_in)
+        Which codes are not 0, in (c, y, x) order.
+    cost : int32 (fan_in,)
+        X_j of the first row-tile.
+    width, cols : int
+        Of the input map and of the array: lines are COLS codes of a row, the last one the rest.
+    depth : int
+        Stages from the list to the column register of the expander, index.latency + TURNS.
+    bubbles : int
+        Cycles of the i-round, which go before the first column.
+    """
+    found = FirstTile(*(np.empty(len(wanted), np.int64) for _ in range(3)))
+    _first_tile(
+        np.ascontiguousarray(wanted), cost, width, cols, depth, bubbles,
+        found.entries, found.start, found.end,
+    )  # fmt: skip
+    return found
