@@ -140,7 +140,7 @@ def command(
 
         (subject,) = opened.subjects
         network = skipping(subject.network, opening.config is not None or is_image(model))
-        samples = subject.count(samples, 2000, spare=True)
+        samples = subject.count(samples, min(2000, len(subject.test)), spare=True)
         test = subject.test.take(samples)
         settings = LeakSettings(observe, noises, Padding.of(pad, scope), seed, curve)  # type: ignore[arg-type]
         study = LeakStudy(network, test, subject.training(samples, opened.on_progress), settings)

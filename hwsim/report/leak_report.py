@@ -83,7 +83,7 @@ def layer_rows(result: Mapping[str, Any]) -> list[Row]:
 
 
 CURVE_HEADS = (
-    "floor", "of", "seen", "cycles", "× unpadded", "× no skip", "class, bits", "accuracy",
+    "floor", "of", "seen", "above", "cycles", "× unpadded", "× no skip", "class, bits", "accuracy",
 )  # fmt: skip
 
 
@@ -94,6 +94,7 @@ def curve_rows(result: Mapping[str, Any]) -> list[Row]:
             point["pad"],
             point["scope"],
             point["observer"],
+            percent(point["above"]),
             f"{point['mean']:,.0f}",
             f"{point['of_unpadded']:.3f}",
             f"{point['of_unskipped']:.3f}",
@@ -141,7 +142,8 @@ def caption(result: Mapping[str, Any]) -> str:
         "k-NN estimate (Ross 2014) less that of permuted labels, 95% interval, of the secret's "
         "entropy. accuracy: of the classifier that cross-validation on one half of the images "
         "chose, on the other half; chance: of who always says the most frequent class. |t| > 4.5: "
-        "pairs that Welch's t-test separates, as TVLA does. σ: standard deviation of Gaussian "
+        "pairs that Welch's t-test separates, as TVLA does. above: images that "
+        "take longer than a floor, and show it. σ: standard deviation of Gaussian "
         "noise in cycles."
     )
 

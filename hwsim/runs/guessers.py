@@ -105,19 +105,25 @@ def halves(labels: Labels, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp
     return np.sort(np.concatenate(taught)), np.sort(np.concatenate(asked))
 
 
-def guessing(observed: Points, labels: Labels, seed: int) -> Guessing:
-    """How well ``labels`` (N,) are guessed from ``observed`` (N, D).
-
-    A constant is guessed from like nothing: always the most frequent class. The same seed gives the
-    same numbers. Raises InputError where the attacker's half has too few images to choose by.
-    """
-    taught, asked = halves(labels, seed)
-    classes, counts = np.unique(labels[taught], return_counts=True)
-    if len(classes) < 2 or np.sort(counts)[-2] < FOLDS:
+def check(labels: Labels, seed: int) -> None:
+    """Raises InputError where the attacker's half has too few images to choose a classifier by."""
+    counts = np.unique(labels[halves(labels, seed)[0]], return_counts=True)[1]
+    if len(counts) < 2 or np.sort(counts)[-2] < FOLDS:
         raise InputError(
             f"{len(labels)} images are too few to guess from: an attacker needs {FOLDS} of two "
             "classes at least, and as many to be judged by"
         )
+
+
+def guessing(observed: Points, labels: Labels, seed: int) -> Guessing:
+    """How well ``labels`` (N,) are guessed from ``observed`` (N, D).
+
+    A constant is guessed from like nothing: always the most frequent class. The same seed gives the
+    same numbers. Raises InputError as ``check``.
+    """
+    check(labels, seed)
+    taught, asked = halves(labels, seed)
+    classes, counts = np.unique(labels[taught], return_counts=True)
     frequent = classes[counts.argmax()]
     chance = Rate(int((labels[asked] == frequent).sum()), len(asked))
     two = len(classes) == 2 and set(classes) == {0, 1}

@@ -63,9 +63,8 @@ def local_information(points: Points, labels: Labels, k: int = NEIGHBOURS) -> Po
         own = np.flatnonzero(classes == label)
         inner = cKDTree(points[own])
         depth = min(k, len(own) - 1)
-        # The nearest neighbour of a point is itself. A hair more than the distance: a tree that
-        # is built of other points may round it another way.
-        far = np.nextafter(inner.query(points[own], [depth + 1], p=np.inf)[0][:, 0], np.inf)
+        # The nearest neighbour of a point is itself.
+        far = inner.query(points[own], [depth + 1], p=np.inf)[0][:, 0]
         radius[own] = far
         near[own] = inner.query_ball_point(points[own], far, p=np.inf, return_length=True) - 1
     around = tree.query_ball_point(points, radius, p=np.inf, return_length=True) - 1
@@ -75,9 +74,12 @@ def local_information(points: Points, labels: Labels, k: int = NEIGHBOURS) -> Po
 
 
 def scaled(observed: Points) -> Points:
-    """(N, D) columns of variance 1, those without any left out: what k-NN measures nearness in."""
-    varying = observed[:, np.ptp(observed, axis=0) > 0]
-    return np.asarray(varying / varying.std(0), np.float64)
+    """(N, D) columns of a deviation between 0.7 and 1.5, those without any left out.
+
+    By powers of two: whole numbers that are equally far apart stay so, to the last bit.
+    """
+    varying = observed[:, np.ptp(observed, axis=0) > 0].astype(np.float64)
+    return np.ldexp(varying, -np.rint(np.log2(varying.std(0))).astype(np.int64))
 
 
 def information(
@@ -87,9 +89,9 @@ def information(
 
     The bias is that of the same estimator on the same numbers with labels permuted, I₀, and is
     taken off as in the adjusted mutual information of Vinh, Epps and Bailey (JMLR 2010),
-    H · (I − I₀) / (H − I₀): 0 stays 0 and H stays H. The interval is ± 1.96 standard errors: of the
-    local contributions' mean, or, if that is more, the spread over the permutations. A constant
-    tells nothing: exactly 0.
+    H · (I − I₀) / (H − I₀): 0 stays 0 and H stays H. The interval is ± 1.96 standard errors: that
+    of the local contributions' mean, and, since neighbours share points, the spread over the
+    permutations, as if the two were independent. A constant tells nothing: exactly 0.
     """
     most = entropy(labels)
     points = scaled(observed)
@@ -105,7 +107,7 @@ def information(
     baseline = float(null.mean())
     stretch = most / (most - baseline)
     value = (min(float(local.mean()), most) - baseline) * stretch
-    error = max(float(local.std(ddof=1)) / math.sqrt(len(local)), float(null.std(ddof=1)))
+    error = math.hypot(float(local.std(ddof=1)) / math.sqrt(len(local)), float(null.std(ddof=1)))
     half = _Z95 * error * stretch
     low, middle, high = (min(max(one, 0.0), most) for one in (value - half, value, value + half))
     return Information(middle, (low, high), baseline, most)

@@ -8,6 +8,7 @@ them; then it pads, layer by layer or the whole, and asks again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,6 +102,7 @@ class LeakStudy:
                 f"{len(test)} images are fewer than the {program.classes} classes: choose more "
                 "--samples"
             )
+        guessers.check(test.labels, settings.seed)
         own = isinstance(test, OwnData)
         several = training.take(min(len(training), len(test) * (1 if own else 2)))
         numbers = np.arange(len(several))
@@ -232,6 +234,10 @@ class LeakStudy:
         chosen, seed = self.settings, self.settings.seed
         pad, floors = chosen.pad, chosen.pad.floors(calibration, self.worst)
         jobs: list[tuple[str, str, Callable[[], dict[str, Any]]]] = []
+        secrets = {"class": self.test.labels}
+        with suppress(InputError):  # who always answers the same has no secret
+            guessers.check(test.answers, seed)
+            secrets["answer"] = test.answers
         for number, who in enumerate(chosen.observers):
 
             def sees(cycles: Cycles, who: Observer = who, number: int = number) -> Any:
@@ -241,10 +247,7 @@ class LeakStudy:
             def of(labels: NDArray[np.int64], sees: Any = sees) -> Callable[[], dict[str, Any]]:
                 return lambda: judged(sees(test.cycles), labels, seed)
 
-            jobs += [
-                ("class", who.name, of(self.test.labels)),
-                ("answer", who.name, of(test.answers)),
-            ]
+            jobs += [(what, who.name, of(labels)) for what, labels in secrets.items()]
             if members is not None:
                 jobs.append(("membership", who.name, self._membership(sees, test, members)))
         if chosen.curve:
@@ -281,13 +284,16 @@ class LeakStudy:
         self, pad: Padding, who: Observer, test: Timed, calibration: Cycles
     ) -> Callable[[], dict[str, Any]]:
         def make() -> dict[str, Any]:
-            layers, total = pad.apply(test.cycles, pad.floors(calibration, self.worst))
+            floors = pad.floors(calibration, self.worst)
+            layers, total = pad.apply(test.cycles, floors)
+            compared = test.cycles if pad.scope == "layers" else test.cycles.sum(1, keepdims=True)
             seen = who.observe(layers, total, np.random.default_rng(self.settings.seed))
             found = judged(seen, self.test.labels, self.settings.seed, FEWER)
             kept = ("information", "information_interval", "entropy", "accuracy", "interval",
                     "chance", "guesser", "pairs", "separated", "verdict")  # fmt: skip
             return {
                 "pad": pad.name, "scope": pad.scope, "observer": who.name,
+                "above": float((compared > floors).any(1).mean()),
                 **self._price(test.cycles, total), **{key: found[key] for key in kept},
             }  # fmt: skip
 
