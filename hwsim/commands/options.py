@@ -53,6 +53,16 @@ def bits_option(function: Function) -> Function:
     )(function)
 
 
+def skip_option(function: Function) -> Function:
+    """--skip."""
+    return click.option(
+        "--skip",
+        is_flag=True,
+        help="On the same engine with zero skipping (skip = true of a configuration): fc layers "
+        "leave out columns of a code 0.",
+    )(function)
+
+
 def json_option(function: Function) -> Function:
     """--json PATH."""
     return click.option(

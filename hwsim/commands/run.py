@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from hwsim.commands.options import (
     loading,
     message_console,
     progress_bar,
+    skip_option,
     typed_command,
 )
 from hwsim.files.shown import say
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @data_options
 @config_option
 @bits_option
+@skip_option
 @click.option(
     "--samples",
     type=click.IntRange(1),
@@ -51,6 +54,7 @@ def command(
     image: str,
     config: str | None,
     bits: int | None,
+    skip: bool,
     samples: int | None,
     backend: str,
     json_path: Path | None,
@@ -82,6 +86,8 @@ def command(
 
         subject = open_subject(image, config, bits, on_progress, choice, alone=True)
         network = subject.network
+        if skip:
+            network = replace(network, program=network.program.skipping())
         samples = subject.count(samples, 20 if backend == "rtl" else 1000)
         test = subject.test.take(samples)
         inputs, labels = network.inputs(test), torch.from_numpy(test.labels)
@@ -128,7 +134,7 @@ def _result(
     machines = {"float": "float", "fixed point": "engine", "Verilog": "engine"}
     found: dict[str, Any] = {
         "model": model, "config": config.name, "bits": config.act_w, "samples": len(test),
-        "backend": "rtl" if "Verilog" in shares else "python",
+        "backend": "rtl" if "Verilog" in shares else "python", "skip": config.skip,
         "accuracy": {machines[name]: share for name, share in shares.items()},
         "dataset": test.about,
         "versions": versions(), "command": typed_command(),

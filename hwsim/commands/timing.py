@@ -14,12 +14,19 @@ from hwsim.commands.options import (
     json_option,
     loading,
     message_console,
+    progress_bar,
     result_console,
+    skip_option,
 )
 from hwsim.files.shown import say
 
 if TYPE_CHECKING:
-    from hwsim.networks.subject import DataChoice
+    from hwsim.cost.distribution import Distribution
+    from hwsim.networks.subject import DataChoice, OpenedNetwork
+    from hwsim.program.program import Program
+
+#: Images at a time.
+BATCH = 500
 
 
 @click.command("timing")
@@ -27,6 +34,13 @@ if TYPE_CHECKING:
 @data_options
 @config_option
 @bits_option
+@skip_option
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(1),
+    help="Also run so many test images: how cycles and energy spread. Needs an engine that skips.",
+)
 @click.option(
     "--trace",
     type=click.Path(path_type=Path),
@@ -44,6 +58,8 @@ def command(
     image: str,
     config: str | None,
     bits: int | None,
+    skip: bool,
+    count: int | None,
     trace: Path | None,
     backend: str,
     json_path: Path | None,
@@ -52,12 +68,14 @@ def command(
     """Cycles, stalls, utilization, energy and memory of IMAGE, an .hne folder or a trained network.
 
     Also of .onnx, .tflite, .pt2 and file.py:function, which is executed; float ones need --data.
+    With --skip it is about an image without a zero, the slowest.
 
     \b
     Examples:
       hwsim timing h16.hne --trace trace.json
       hwsim timing mnist-cnn-h16 --config wide
       hwsim timing mnist-cnn-h16-banked --backend rtl
+      hwsim timing mnist-cnn-h16-banked --skip --images 10000
       hwsim timing net.tflite
     """
     from hwsim.files.output import prepare_json_path
@@ -70,20 +88,33 @@ def command(
         from hwsim.cost.perfetto import write_trace
         from hwsim.cost.timing import analyze
         from hwsim.cost.timing_table import render
-        from hwsim.networks.subject import open_program
+        from hwsim.networks.subject import open_program, open_subject
 
-        program = open_program(image, config, bits, on_progress, choice)
+        subject = None
+        if count is None:
+            program = open_program(image, config, bits, on_progress, choice)
+        else:
+            subject = open_subject(image, config, bits, on_progress, choice, alone=True)
+            program = subject.network.program
+        program = program.skipping() if skip else program
         found = analyze(program)
         if trace is not None:
             write_trace(found, trace)
     result = found.to_dict()
     console = result_console()
     console.print(render(found))
+    if subject is not None and count is not None:
+        from hwsim.cost import distribution_table
+
+        spread = _spread(program, subject, count)
+        console.print()
+        console.print(distribution_table.render(spread))
+        result["images"] = spread.to_dict()
     if backend == "rtl":
         from hwsim.rtl import counters, rtl_table
 
         with loading(message_console(), "compiling the RTL (once a configuration) and running it"):
-            run = rtl_table.count(program)
+            found, run = rtl_table.count(program, found)
         console.print()
         console.print(rtl_table.render(found, run))
         counters.check(found, run)
@@ -92,3 +123,29 @@ def command(
         write_json(result, json_path)
     if trace is not None:
         say(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")
+
+
+def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distribution:
+    """Of the first ``count`` test images."""
+    import numpy as np
+
+    from hwsim.cost.distribution import costs, distribution
+    from hwsim.engine.cycles import counted, timing_of
+    from hwsim.engine.module import Engine
+    from hwsim.errors import InputError
+
+    timing = timing_of(program)
+    if not timing.skipping:
+        raise InputError(
+            f"--images {count}: all images take the same cycles here: add --skip, for a network "
+            "with an fc layer that is not wider than skip_columns"
+        )
+    images = subject.network.inputs(subject.test.take(count))
+    engine, found = Engine(program), []
+    with progress_bar(message_console()) as bar:
+        task = bar.add_task("counting cycles", total=count)
+        for batch in images.split(BATCH):
+            found.append(counted(engine.datapath, engine.grid(batch), costs))
+            bar.advance(task, len(batch))
+    whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    return distribution(program, timing, whole)

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 
 from hwsim.cost.layer_timing import ArrayWork, products
+from hwsim.cost.skipping import SkippingLayer
+from hwsim.numbers.hashing import HashSpec
 from hwsim.program.layers import AddLayer, Layer, LutLayer, MacLayer, PoolLayer, is_last
 
 
@@ -19,7 +21,8 @@ class Activity:
     hash_multiplies, hash_adds: of 32 bits. tile_writes, tile_reads: tile-buffer columns of ROWS
     words. act_reads, act_writes: activations, padding apart. requantized, biased: products of
     hidden layers' results, and logits. channel_reads: lines {s, m} and b. compares: of the pool.
-    table_reads: words of a lut.
+    table_reads: words of a lut. Of an engine that skips: list_writes, list_reads: entries {column,
+    code}; column_products: by which a source finds the words of a column, of all layers.
     """
 
     macs: int = 0
@@ -36,6 +39,9 @@ class Activity:
     channel_reads: int = 0
     compares: int = 0
     table_reads: int = 0
+    list_writes: int = 0
+    list_reads: int = 0
+    column_products: int = 0
 
     def __add__(self, other: Activity) -> Activity:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -59,12 +65,16 @@ def _reads(layer: Layer) -> int:
     return math.prod(_taps(*axis) for axis in axes)
 
 
-def array_activity(layer: Layer, array: ArrayWork) -> Activity:
+def array_activity(layer: Layer, array: ArrayWork, skip: bool = False) -> Activity:
     """Events of a layer that sums on the array, with weights that are shared as ``array`` says.
 
-    Index lines and hash operations are both counted; the index mode decides which are priced.
+    skip: the engine does, if not in this layer. Index lines and hash operations are both counted;
+    the index mode decides which are priced.
     """
     assert not isinstance(layer, PoolLayer)
+    if array.skipping is not None:
+        assert isinstance(layer, MacLayer)
+        return skipping_activity(layer, array.skipping, array.fan_in, array.work.reads)
     spec, work, last = array.spec, array.work, is_last(layer)
     pixel_tiles, columns = max(array.pixel_tiles, 1), work.columns
     results = math.prod(layer.out_shape)
@@ -85,17 +95,48 @@ def array_activity(layer: Layer, array: ArrayWork) -> Activity:
         biased=results if last else 0,
         channel_reads=sum(work.tile_rows) * pixel_tiles,
         table_reads=results if isinstance(layer, LutLayer) else 0,
+        column_products=columns if skip else 0,
     )
-    if spec is None or spec.scheme == "dense":
-        return found
+    return found if spec is None else found + _indexing(spec, spec.virtual_weights, columns, skip)
+
+
+def skipping_activity(
+    layer: MacLayer, skipping: SkippingLayer, entries: int, reads: int
+) -> Activity:
+    """Events of an fc layer that takes ``entries`` columns, which cost ``reads`` bank reads.
+
+    The scan reads every code of the map once; then each row-tile reads the list, and no code from
+    the map.
+    """
+    columns, last = entries * len(skipping.tile_rows), is_last(layer)
+    found = Activity(
+        macs=layer.n_out * entries,
+        weight_reads=reads,
+        tile_writes=columns,
+        tile_reads=columns,
+        act_reads=skipping.fan_in,
+        act_writes=0 if last else layer.n_out,
+        requantized=0 if last else layer.n_out,
+        biased=layer.n_out if last else 0,
+        channel_reads=layer.n_out,
+        list_writes=entries,
+        list_reads=columns,
+        column_products=columns,
+    )
+    return found + _indexing(skipping.spec, layer.n_out * entries, columns, True)
+
+
+def _indexing(spec: HashSpec, weights: int, columns: int, skip: bool) -> Activity:
+    """Events of finding ``weights`` in ``columns``."""
+    if spec.scheme == "dense":
+        return Activity()
     banked = spec.scheme == "banked"
-    n = spec.virtual_weights
     # Per expanded weight: · PRIME4, PRIME2, PRIME3, K and one add (banked: one more for the bank).
-    # Per column: j · PRIME3 by an adder, and for banked the shared rotation hash (3 multiplies).
-    # Per row of a row-tile: the i-round.
-    multiplies = 4 * n + (3 * columns if banked else 0) + spec.n_out
-    adds = n * (2 if banked else 1) + columns * (2 if banked else 1) + 2 * spec.n_out
-    return found + Activity(index_lines=columns, hash_multiplies=multiplies, hash_adds=adds)
+    # Per column: j · PRIME3 by an adder (where zeros are skipped, a product counted elsewhere), and
+    # for banked the shared rotation hash (3 multiplies). Per row of a row-tile: the i-round.
+    multiplies = 4 * weights + (3 * columns if banked else 0) + spec.n_out
+    adds = weights * (2 if banked else 1) + columns * (banked + (not skip)) + 2 * spec.n_out
+    return Activity(index_lines=columns, hash_multiplies=multiplies, hash_adds=adds)
 
 
 def pool_activity(layer: PoolLayer) -> Activity:

@@ -4,6 +4,11 @@ Arithmetic and SRAM at 45 nm, 0.9 V: Horowitz, "Computing's energy problem", ISS
 tree, registers, control, the gates of check bits, leakage and the streams are not included. Weight
 and index memories are priced as macros of the size that the network needs, the other memories as
 configured.
+
+Where zeros are skipped, a column of a zero is charged for nothing but its code, which the scan
+reads; what is listed is written once, and read by each row-tile instead of the activation memory,
+from a macro of SKIP_COLUMNS entries. Telling a zero costs nothing, as no other control does. Every
+column of every layer pays the product that finds its words, 32 bits by those of a column's number.
 """
 
 from __future__ import annotations
@@ -143,7 +148,7 @@ def weight_rows(
         line = config.rows * config.stored_bits(1 + config.addr_w)
         count = activity.index_lines
         rows.append(_memory_row("index reads", count, line, index_lines * line, "index" in dram))
-    elif activity.index_lines:
+    elif index_mode == "hash" and activity.hash_multiplies:
         rows.append(
             EnergyRow("hash multiplies", activity.hash_multiplies, multiply_pj(32, 32), "32 bits")
         )
@@ -184,6 +189,15 @@ def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
         code = config.stored_bits(a)
         bits = (config.lut_tables << a) * code
         rows.append(_memory_row("table reads", activity.table_reads, code, bits))
+    if activity.list_writes or activity.list_reads:
+        entry = config.column_bits + a
+        bits = config.skip_columns * entry
+        rows.append(_memory_row("column list writes", activity.list_writes, entry, bits))
+        rows.append(_memory_row("column list reads", activity.list_reads, entry, bits))
+    if activity.column_products:
+        text = f"32 x {config.column_bits} bits"
+        pj = multiply_pj(32, config.column_bits)
+        rows.append(EnergyRow("column products", activity.column_products, pj, text))
     return rows
 
 

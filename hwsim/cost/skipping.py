@@ -31,6 +31,7 @@ class SkipCounters:
     conflict_cycles: I64
     skipped: I64
     columns: I64
+    macs: I64
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ def skips(layer: Layer, config: EngineConfig) -> bool:
 class SkippingLayer:
     """What a layer that ``skips`` costs, column by column.
 
-    tile_rows: rows of each row-tile. cost, reads: X_j and bank reads, int32 (row-tiles, fan_in).
+    spec: its weights. tile_rows: rows of each row-tile. cost, reads: X_j and bank reads, int32
+    (row-tiles, fan_in).
     i_rounds: bubbles before each row-tile. width: of the input map. depth: stages in front of the
     expander.
     """
 
+    spec: HashSpec
     tile_rows: tuple[int, ...]
     cost: NDArray[np.int32]
     reads: NDArray[np.int32]
@@ -86,7 +89,7 @@ class SkippingLayer:
         source = index.source_of(spec, config.index_mode)
         i_rounds = tuple(index.cycles_row_tile(source, one) for one in rows)
         depth = index.latency(source, config.skip) + expander.TURNS
-        return cls(rows, cost, reads, i_rounds, layer.in_shape[2], config.cols, depth)
+        return cls(spec, rows, cost, reads, i_rounds, layer.in_shape[2], config.cols, depth)
 
     @property
     def fan_in(self) -> int:
@@ -110,15 +113,25 @@ class SkippingLayer:
         """Row-tile by row-tile; wanted: bool (N, fan_in), which codes are not 0."""
         first = self.first_tile(wanted)
         sums = self._sums(wanted)
+        ends, hold = self._ends(first.end, sums)
+        return SkipRun(first.entries, ends, sums.sum(1), hold)
+
+    def _ends(self, first: I64, sums: I64) -> tuple[I64, I64]:
+        """(E(r) of all row-tiles, cycles of last columns held); first: E(0), were it not held."""
         shortest = max(self.tile_rows)
         ends = np.empty_like(sums)
-        hold = np.zeros_like(first.end)
-        before = np.zeros_like(first.end)
+        hold, before = np.zeros_like(first), np.zeros_like(first)
         for tile, i_round in enumerate(self.i_rounds):
-            served = first.end if tile == 0 else before + i_round + sums[:, tile]
+            served = first if tile == 0 else before + i_round + sums[:, tile]
             before = ends[:, tile] = np.maximum(served, before + shortest)
             hold += before - served
-        return SkipRun(first.entries, ends, sums.sum(1), hold)
+        return ends, hold
+
+    def bound(self, wanted: NDArray[np.bool_]) -> I64:
+        """Cycles of each image, (N,), were its list known before the layer starts."""
+        sums = self._sums(wanted)
+        ends, _ = self._ends(self.depth + self.i_rounds[0] + sums[:, 0], sums)
+        return sequencer.INSTRUCTION + self._written(ends)
 
     def _sums(self, wanted: NDArray[np.bool_]) -> I64:
         """Σ X_j over the listed columns of each row-tile, int64 (N, row-tiles)."""
@@ -134,9 +147,10 @@ class SkippingLayer:
         sums[~wanted.any(1)] = self.cost[:, 0]
         return sums
 
-    def end(self, run: SkipRun) -> I64:
+    def _written(self, ends: I64) -> I64:
         """Boundary at which the last result is written, from the start of the unit on; (N,)."""
-        return run.ends[:, -1] + expander.FILL + sequencer.ISSUE + self.drain
+        written: I64 = ends[:, -1] + expander.FILL + sequencer.ISSUE + self.drain
+        return written
 
     @property
     def drain(self) -> int:
@@ -148,7 +162,7 @@ class SkippingLayer:
         run = self.run(wanted)
         tiles = len(self.tile_rows)
         compute = tiles * run.entries
-        cycles = sequencer.INSTRUCTION + self.end(run)
+        cycles = sequencer.INSTRUCTION + self._written(run.ends)
         stall = cycles - sequencer.INSTRUCTION - compute - run.hold - self.drain
         return SkipCounters(
             cycles=cycles,
@@ -158,7 +172,16 @@ class SkippingLayer:
             conflict_cycles=run.served - compute,
             skipped=tiles * (self.fan_in - run.entries),
             columns=compute,
+            macs=sum(self.tile_rows) * run.entries,
         )
+
+    def bank_reads(self, wanted: NDArray[np.bool_]) -> I64:
+        """Words read for the listed columns of each image, (N,)."""
+        listed = wanted.copy()
+        listed[~wanted.any(1), 0] = True
+        # Sums of a layer stay below 2^53.
+        reads = listed @ self.reads.sum(0, dtype=np.float64)
+        return reads.astype(np.int64)
 
 
 #: Counters of a layer that an image decides.

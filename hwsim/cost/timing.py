@@ -13,7 +13,7 @@ from typing import Any
 
 from hwsim.cost import energy
 from hwsim.cost.activity import Activity, array_activity, pool_activity
-from hwsim.cost.energy import EnergyReport
+from hwsim.cost.energy import EnergyReport, EnergyRow
 from hwsim.cost.layer_timing import (
     STORAGE,
     ArrayWork,
@@ -159,7 +159,7 @@ def walk(program: Program, dense: bool = False) -> Iterator[LayerCost]:
                 spec = HashSpec.for_rate("dense", layer.n_out, layer.fan_in, 1.0)
             array = array_work(layer, config, spec)
             timing = array_timing(layer, array, config, time)
-            cost = LayerCost(timing, array_activity(layer, array), array)
+            cost = LayerCost(timing, array_activity(layer, array, config.skip), array)
         yield cost
         time = cost.timing.end
 
@@ -171,15 +171,27 @@ def _walk(program: Program, dense: bool = False) -> tuple[tuple[LayerTiming, ...
     return tuple(cost.timing for cost in costs), activity
 
 
-def _energy(program: Program, activity: Activity, dense: Activity) -> EnergyReport:
-    config = program.config
-    macs = program.mac_layers
+def _lines(program: Program) -> tuple[int, int]:
+    """Lines of the weight memory, and of the index memory were all indices stored."""
+    config, macs = program.config, program.mac_layers
     weights = sum(weight_lines(layer.spec, config) for layer in macs)
-    indices = sum(index_lines(layer, layer.spec, config) for layer in macs)
-    plain = sum(math.ceil(layer.spec.virtual_weights / config.banks) for layer in macs)
+    return weights, sum(index_lines(layer, layer.spec, config) for layer in macs)
+
+
+def energy_rows(program: Program, activity: Activity) -> tuple[EnergyRow, ...]:
+    """``activity`` priced on the engine of ``program``, with memories as large as it needs."""
+    config, (weights, indices) = program.config, _lines(program)
     mode = config.index_mode
     outside = energy.in_dram(config, weights, indices, mode)
     rows = energy.weight_rows(activity, config, weights, indices, mode, outside)
+    return (*rows, *energy.datapath_rows(activity, config))
+
+
+def _energy(program: Program, activity: Activity, dense: Activity) -> EnergyReport:
+    config, mode = program.config, program.config.index_mode
+    weights, indices = _lines(program)
+    macs = program.mac_layers
+    plain = sum(math.ceil(layer.spec.virtual_weights / config.banks) for layer in macs)
     price = energy.alternative
     hashed = (
         price("this network, stored index", activity, config, weights, indices, "sram"),
@@ -190,7 +202,7 @@ def _energy(program: Program, activity: Activity, dense: Activity) -> EnergyRepo
         price("dense network, weights in DRAM", dense, config, plain, 0, mode, ("weights",)),
     )
     alternatives = (hashed if indices else ()) + uncompressed
-    return EnergyReport(tuple(rows + energy.datapath_rows(activity, config)), alternatives)
+    return EnergyReport(energy_rows(program, activity), alternatives)
 
 
 def analyze(program: Program) -> TimingReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwsim.cost.images import Counters, ImageTiming
+from hwsim.cost.images import Counters, ImageTiming, Wanted, report_of
+from hwsim.cost.timing import TimingReport
 from hwsim.engine.chunks import in_chunks
 from hwsim.engine.precision import no_autocast
 from hwsim.engine.tape import Maps, part
@@ -17,6 +19,7 @@ from hwsim.program.program import Program
 
 if TYPE_CHECKING:
     from hwsim.engine.forward import Datapath
+
 
 #: Counting conflicts takes longer than an image: once a program.
 _TIMINGS: WeakKeyDictionary[Program, ImageTiming] = WeakKeyDictionary()
@@ -29,26 +32,30 @@ def timing_of(program: Program) -> ImageTiming:
     return _TIMINGS[program]
 
 
-def counters_of(datapath: Datapath, images: NDArray[Any]) -> Counters:
-    """``ImageTiming.counters`` of gridded images (N, H, W, C)."""
+def counted(
+    datapath: Datapath,
+    images: NDArray[Any],
+    count: Callable[[ImageTiming, Wanted, int], dict[str, NDArray[Any]]],
+) -> dict[str, NDArray[Any]]:
+    """What ``count`` says of gridded images (N, H, W, C), chunk by chunk, one row an image."""
     timing = timing_of(datapath.program)
     if not timing.skipping:
-        return timing.counters({}, len(images))
+        return count(timing, {}, len(images))
     readers = [stage for stage in datapath.stages if stage.number in timing.skipping]
 
-    def task(piece: slice) -> Counters:
+    def task(piece: slice) -> dict[str, NDArray[Any]]:
         maps: Maps = {}
         datapath.chunk(images[piece], kept=maps)
         wanted = {}
         for stage in readers:
             read = part(maps, stage.sources[0], stage.layer.in_shape[0])
             wanted[stage.number] = (read != 0).transpose(0, 3, 1, 2).reshape(len(read), -1)
-        return timing.counters(wanted, len(images[piece]))
+        return count(timing, wanted, len(images[piece]))
 
+    nothing = {n: np.zeros((0, layer.fan_in), np.bool_) for n, layer in timing.skipping.items()}
+    none = count(timing, nothing, 0)
     with no_autocast():
         found = in_chunks(len(images), task, each=datapath.image_bytes)
-    none = timing.counters({number: np.zeros((0, one.fan_in), np.bool_)
-                            for number, one in timing.skipping.items()}, 0)  # fmt: skip
     return {name: np.concatenate([none[name], *(one[name] for one in found)]) for name in none}
 
 
@@ -64,15 +71,29 @@ class Timed:
     def cycles(self, x: Tensor) -> NDArray[np.int64]:
         """Cycles of each layer, its instruction included, int64 (N, layers), as the Verilog counts.
 
-        x: as of ``forward``. An image takes their sum and one, sequencer.START. Only
-        on an engine that skips zeros (``EngineConfig.skip``) do images differ.
+        x: as of ``forward``. An image takes their sum and one, sequencer.START. Only on an engine
+        that skips zeros (``EngineConfig.skip``) do images differ.
         """
         return self.cycles_of_codes(self.grid(x))
 
     def cycles_of_codes(self, maps: NDArray[Any]) -> NDArray[np.int64]:
         """The same of gridded images (N, H, W, C)."""
-        return counters_of(self.datapath, maps)["cycles"]
+        return self.counters_of_codes(maps)["cycles"]
 
     def counters(self, x: Tensor) -> Counters:
         """Counters of each layer by name, int64 (N, layers): those that an image decides."""
-        return counters_of(self.datapath, self.grid(x))
+        return self.counters_of_codes(self.grid(x))
+
+    def counters_of_codes(self, maps: NDArray[Any]) -> Counters:
+        """The same of gridded images (N, H, W, C)."""
+        codes = np.ascontiguousarray(maps, self.datapath.map_dtype)
+        return counted(self.datapath, codes, ImageTiming.counters)
+
+    def image_report(self, report: TimingReport, image: NDArray[Any]) -> TimingReport:
+        """``report``, of ``analyze``, with the cycles and counters of one image.
+
+        image: integers (C, H, W) in 0 … 2^ACT_W − 1, as of RtlEngine.
+        """
+        if not self.datapath.config.skip:
+            return report
+        return report_of(report, self.counters_of_codes(image.transpose(1, 2, 0)[None]), 0)

@@ -16,6 +16,7 @@ from hwsim.engine.reference_units import (
     Map,
     first_maximum,
     members,
+    summed,
     taps,
     window_at,
 )
@@ -186,8 +187,9 @@ class _Unit:
                         layer.fill if tap is None else source[tap[0]][tap[1]][tap[2]]
                         for tap in taps(layer, group, y, x)
                     ]
+                    chosen = summed(self.config, layer, codes)
                     for i in members(layer, group):
-                        acc = sum(w * a for w, a in zip(weights[i], codes, strict=True))
+                        acc = sum(weights[i][j] * codes[j] for j in chosen)
                         output[i][y][x] = self.finished(acc, i)
         return output
 

@@ -123,6 +123,17 @@ def first_maximum(layer: PoolLayer, plane: list[list[int]], y: int, x: int) -> S
 # --- sums -----------------------------------------------------------------------------------------
 
 
+def summed(config: EngineConfig, layer: MacLayer, codes: Sequence[int]) -> list[int]:
+    """Fan-in positions that are summed: an engine that skips leaves zeros of an fc layer out.
+
+    Where all are 0, it sums the first.
+    """
+    everything = list(range(len(codes)))
+    if not config.skip or layer.window is not None or len(codes) > config.skip_columns:
+        return everything
+    return [j for j in everything if codes[j]] or [0]
+
+
 def _mac(config: EngineConfig, layer: MacLayer, source: Map) -> Map:
     weights, posts = virtual_weights(layer), words(layer)
     wide = _blank(layer)
@@ -133,8 +144,10 @@ def _mac(config: EngineConfig, layer: MacLayer, source: Map) -> Map:
                     layer.fill if tap is None else source[tap[0]][tap[1]][tap[2]]
                     for tap in taps(layer, group, y, x)
                 ]
+                chosen = summed(config, layer, codes)
+                codes = [codes[j] for j in chosen]
                 for i in members(layer, group):
-                    acc = _sum(config, layer, i, weights[i], codes)
+                    acc = _sum(config, layer, i, [weights[i][j] for j in chosen], codes)
                     wide[i][y][x] = _widened(config, layer, i, acc, posts[i])
     return wide
 

@@ -150,6 +150,11 @@ class EngineConfig(BaseModel):
         """Bits of a layer-relative real-weight address."""
         return max(1, math.ceil(math.log2(self.wgt_depth)))
 
+    @property
+    def column_bits(self) -> int:
+        """Bits of a column's number in the list of an engine that skips."""
+        return max(1, (self.skip_columns - 1).bit_length())
+
     def stored_bits(self, width: int) -> int:
         """Bits that a word of ``width`` bits takes in a memory, its check bits included."""
         return width + check_bits(self.ecc, width)

@@ -141,10 +141,11 @@ class RtlBackend(Engine):
         start, cycles, rows = time.perf_counter(), 0, []
         limit = cycle_limit(self.program, self._expected.cycles)
         for image in maps:
-            run = engine.run(image.transpose(2, 0, 1), limit=limit)  # the fast path: channels last
+            pixels = image.transpose(2, 0, 1)  # the fast path: channels last
+            run = engine.run(pixels, limit=limit)
             if run.status:
                 raise RtlError(refusal(run.status, limit))
-            counters.check(self._expected, run)
+            counters.check(self.image_report(self._expected, pixels), run)
             rows.append(run.logits)
             cycles += run.simulated
         return np.stack(rows), cycles, time.perf_counter() - start

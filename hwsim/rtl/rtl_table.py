@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.cost.timing import TimingReport
+from hwsim.engine.module import Engine
 from hwsim.program.program import Program
 from hwsim.rtl.counters import differences
 from hwsim.rtl.errors import RtlError
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from hwsim.rtl.simulator import RtlRun
 
 
-def count(program: Program) -> RtlRun:
-    """Run one image of random pixels: no counter depends on what an image shows."""
+def count(program: Program, report: TimingReport) -> tuple[TimingReport, RtlRun]:
+    """Run one image of random pixels; and ``report`` of it, where counters depend on the image."""
     limits = program.config.act_max + 1
     image = np.random.default_rng(0).integers(0, limits, program.input_shape)
     with RtlEngine(program) as engine:
         run = engine.run(image)
     if run.status:
         raise RtlError(refusal(run.status))
-    return run
+    return Engine(program).image_report(report, image), run
 
 
 def as_dict(report: TimingReport, run: RtlRun) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hwsim.cost.timing import TimingReport
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import load_dataset
@@ -282,10 +283,10 @@ def test_a_counter_that_differs_is_named(
 ) -> None:
     count = rtl_table.count
 
-    def wrong(program: Program) -> RtlRun:
-        found = count(program)
+    def wrong(program: Program, report: TimingReport) -> tuple[TimingReport, RtlRun]:
+        expected, found = count(program, report)
         found.layers[0]["drain"] += 3
-        return found
+        return expected, found
 
     monkeypatch.setattr(rtl_table, "count", wrong)
     answer = run("timing", traced, "--backend", "rtl", "--json", "out.json")

@@ -46,7 +46,7 @@ def measure() -> None:
     found: dict[str, Any] = {"command": "python -m tools.tables --measure rtl", "config": CONFIG}
     for name in NETWORKS:
         program = open_program(name, CONFIG)
-        report, run = analyze(program), rtl_table.count(program)
+        report, run = rtl_table.count(program, analyze(program))
         rows = simulated(program, report)
         for row, counters in zip(rows, run.layers, strict=True):
             row["rtl"] = {key: counters[key] for key in ("total", "compute", "conflict_cycles")}
