@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import click
 
 from hwsim.commands.opening import Opening, opening_options
-from hwsim.commands.options import progress_bar, typed_command
+from hwsim.commands.options import progress_bar, skip_option, typed_command
 from hwsim.importer.names import is_image
-
-if TYPE_CHECKING:
-    from hwsim.networks.open import Network
 
 
 def parse_noises(_: click.Context, __: click.Parameter, text: str) -> tuple[float, ...]:
@@ -38,16 +36,6 @@ def check_pad(_: click.Context, __: click.Parameter, text: str) -> str:
         return Padding.of(text).name
     except InputError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def skipping(network: Network, chosen: bool) -> Network:
-    """The network on an engine that skips, where the engine was not ``chosen``."""
-    from dataclasses import replace
-
-    program = network.program
-    if chosen or program.config.skip:
-        return network
-    return replace(network, program=program.replace(config=program.config.replace(skip=True)))
 
 
 @click.command("leak")
@@ -103,6 +91,7 @@ def skipping(network: Network, chosen: bool) -> Network:
     show_default=True,
     help="Of noise, of who learns from which images, and of classifiers.",
 )
+@skip_option
 @opening_options
 def command(
     model: str,
@@ -113,13 +102,14 @@ def command(
     curve: bool,
     samples: int | None,
     seed: int,
+    skip: bool,
     opening: Opening,
 ) -> None:
     """Tell the class of an image from the cycles of an engine that skips zeros.
 
     MODEL: network of the zoo, path of a trained one, image .hne, .onnx, .tflite, .pt2, or
-    file.py:function, which is executed; mnist-cnn-h64 unless given. A configuration and an image
-    must have skip = true; without --config it is set.
+    file.py:function, which is executed; mnist-cnn-h64 unless given. An engine of your own choice,
+    by --config or as an image, must skip zeros, or --skip makes it; any other does.
     Secrets: the class, the engine's answer, and whether an image was trained on. For each: mutual
     information, classifiers of scikit-learn, and Welch's t-test.
 
@@ -139,7 +129,9 @@ def command(
         from hwsim.runs.leak import LeakSettings, LeakStudy
 
         (subject,) = opened.subjects
-        network = skipping(subject.network, opening.config is not None or is_image(model))
+        network = subject.network
+        if skip or (opening.config is None and not is_image(model)):
+            network = replace(network, program=network.program.skipping())
         samples = subject.count(samples, min(2000, len(subject.test)), spare=True)
         test = subject.test.take(samples)
         settings = LeakSettings(observe, noises, Padding.of(pad, scope), seed, curve)  # type: ignore[arg-type]

@@ -89,7 +89,7 @@ class LeakStudy:
         if not program.config.skip:
             raise InputError(
                 f"{network.name}: the engine {program.config.name} does not skip zeros, so its "
-                "time is the same for all images: give a configuration with skip = true"
+                "time is the same for all images: give --skip, or a configuration with skip = true"
             )
         present = np.unique(test.labels)
         if len(present) < 2:
@@ -116,8 +116,7 @@ class LeakStudy:
         static = analyze(program)
         self.worst = np.array([layer.cycles for layer in static.layers], np.int64)
         self.layers = [(layer.name, layer.kind) for layer in static.layers]
-        unskipped = program.replace(config=program.config.replace(skip=False))
-        self.unskipped = analyze(unskipped).cycles
+        self.unskipped = analyze(program.skipping(False)).cycles
 
     def run(self) -> dict[str, Any]:
         """Everything: see ``hwsim.report.leak_report`` for how it is shown."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwsim.numbers.config import load_config
 from tests.cli.conftest import MODEL, Run, read
-
-
-def config_file(folder: Path, **changes: Any) -> Path:
-    """A configuration like ``tiny``."""
-    values = load_config("tiny").model_dump() | changes
-    path = folder / "mine.toml"
-    path.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items()))
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +96,17 @@ def test_images_of_one_class_are_refused(run: Run, place: Path, offered: Any) ->
     assert [path.name for path in place.iterdir()] == ["ones.npz"]
 
 
-def test_an_image_must_skip_itself(run: Run, place: Path, image: Path) -> None:
+def test_an_image_must_skip_itself_or_be_made_to(run: Run, place: Path, image: Path) -> None:
     assert "the engine default does not skip zeros" in run("leak", image).line
+    answer = run("leak", image, "--skip", "--samples", "60", "--no-curve", "--observe", "layers")
+    assert answer.code == 0, answer.err
+    assert "standard deviation 0)" not in answer.out
+
+
+def test_an_engine_of_ones_own_choice_is_made_to_skip(run: Run, place: Path, offered: Any) -> None:
+    answer = run("leak", "small", "--config", "tiny", "--skip", "--samples", "60", "--no-curve",
+                 "--observe", "layers")  # fmt: skip
+    assert answer.code == 0, answer.err
 
 
 def test_without_scikit_learn_a_line_says_what_to_install(

@@ -107,8 +107,7 @@ def test_cycles_are_those_of_the_engine(network: Network, result: dict[str, Any]
     assert (told["least"], told["most"]) == (whole.min(), whole.max())
     assert told["unpadded"] == told["mean"] == whole.mean()
     assert [layer["mean"] for layer in result["layers"]] == counted.mean(0).tolist()
-    plain = network.program.replace(config=network.program.config.replace(skip=False))
-    assert told["unskipped"] == analyze(plain).cycles
+    assert told["unskipped"] == analyze(network.program.skipping(False)).cycles
     assert told["worst"] == analyze(network.program).cycles
     for row in result["by_class"]:
         assert row["mean"] == whole[test.labels == row["class"]].mean()
@@ -209,7 +208,7 @@ def test_the_study_leaves_json_picture_and_page(result: dict[str, Any], tmp_path
 
 
 def test_an_engine_that_does_not_skip_is_refused(network: Network) -> None:
-    program = network.program.replace(config=network.program.config.replace(skip=False))
+    program = network.program.skipping(False)
     with pytest.raises(InputError, match="the engine tiny does not skip zeros"):
         study(dataclasses.replace(network, program=program))
 
