@@ -42,34 +42,81 @@ def entropy(labels: Labels) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
+class _Line:
+    """Points of one column, sorted: distances and counts without a tree."""
+
+    def __init__(self, points: Points) -> None:
+        self.points = points[:, 0]
+        self.ordered = np.sort(self.points)
+
+    def reach(self, k: int) -> Points:
+        """(N,) distance to the k-th other point."""
+        many = len(self.ordered)
+        padded = np.concatenate([np.full(k, -np.inf), self.ordered, np.full(k, np.inf)])
+        # Of the k + 1 windows of k + 1 sorted points around a point, that which ends nearest.
+        ends = [
+            np.maximum(
+                self.ordered - padded[k - left : k - left + many],
+                padded[2 * k - left : 2 * k - left + many] - self.ordered,
+            )
+            for left in range(k + 1)
+        ]
+        found = np.empty(many)
+        found[np.argsort(self.points, kind="stable")] = np.minimum.reduce(ends)
+        return found
+
+    def within(self, centres: Points, radius: Points) -> NDArray[np.int64]:
+        """How many points are not further from each centre (M, 1) than its radius (M,)."""
+        # Centre plus radius may miss the point that the radius was measured to by a last bit.
+        middle = centres[:, 0]
+        far = radius + 2 * np.spacing(np.maximum(np.abs(middle), radius))
+        low, high = middle - far, middle + far
+        found = np.searchsorted(self.ordered, high, "right")
+        return np.asarray(found - np.searchsorted(self.ordered, low, "left"), np.int64)
+
+
+class _Space:
+    """The same of several columns, in the maximum norm."""
+
+    def __init__(self, points: Points) -> None:
+        # SciPy's tree goes to every point that it counts, and half of all may wait for one floor.
+        from sklearn.neighbors import KDTree
+
+        self.points = points
+        self.tree = KDTree(points, metric="chebyshev")
+
+    def reach(self, k: int) -> Points:
+        # The nearest neighbour of a point is itself.
+        return np.asarray(self.tree.query(self.points, k + 1)[0][:, k], np.float64)
+
+    def within(self, centres: Points, radius: Points) -> NDArray[np.int64]:
+        return np.asarray(self.tree.query_radius(centres, radius, count_only=True), np.int64)
+
+
 def local_information(points: Points, labels: Labels, k: int = NEIGHBOURS) -> Points:
     """What each point contributes, (N,) nats; their mean is the estimate.
 
     points: (N, D), distances are those of the maximum norm. labels: (N,); a class with one point
     contributes nothing, as in ``mutual_info_classif``.
     """
-    from scipy.spatial import cKDTree
     from scipy.special import digamma
 
     counts = np.bincount(labels)
-    alone = counts[labels] < 2
-    points, classes = points[~alone], labels[~alone]
+    several = counts[labels] > 1
+    points, classes = points[several], labels[several]
     found = np.zeros(len(labels))
     if not len(points):
         return found
-    tree = cKDTree(points)
+    kind = _Line if points.shape[1] == 1 else _Space
     radius, near = np.zeros(len(points)), np.zeros(len(points))
     for label in np.unique(classes):
         own = np.flatnonzero(classes == label)
-        inner = cKDTree(points[own])
-        depth = min(k, len(own) - 1)
-        # The nearest neighbour of a point is itself.
-        far = inner.query(points[own], [depth + 1], p=np.inf)[0][:, 0]
-        radius[own] = far
-        near[own] = inner.query_ball_point(points[own], far, p=np.inf, return_length=True) - 1
-    around = tree.query_ball_point(points, radius, p=np.inf, return_length=True) - 1
+        inner = kind(points[own])
+        radius[own] = inner.reach(min(k, len(own) - 1))
+        near[own] = inner.within(points[own], radius[own]) - 1
+    around = kind(points).within(points, radius) - 1
     size = counts[classes]
-    found[~alone] = digamma(len(points)) - digamma(size) + digamma(near) - digamma(around)
+    found[several] = digamma(len(points)) - digamma(size) + digamma(near) - digamma(around)
     return found
 
 

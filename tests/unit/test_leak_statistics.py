@@ -55,25 +55,39 @@ def test_a_constant_tells_exactly_nothing() -> None:
 def test_without_ties_the_estimate_is_that_of_scikit_learn() -> None:
     from sklearn.feature_selection import mutual_info_classif
 
-    draw = np.random.default_rng(3)
-    labels = draw.integers(0, 5, 500)
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 5, 600)
     seen = draw.normal(0.7 * labels, 1)[:, None]
     (expected,) = mutual_info_classif(seen, labels, discrete_features=False, random_state=0)
     assert local_information(scaled(seen), labels).mean() == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_estimate_counts_neighbours_as_a_plain_loop_does() -> None:
+@pytest.mark.parametrize("columns", [1, 2, 3])
+@pytest.mark.parametrize("levels", [3, 30, 3000])
+def test_the_estimate_counts_neighbours_as_a_plain_loop_does(columns: int, levels: int) -> None:
     from scipy.special import digamma
 
     draw = np.random.default_rng(4)
-    labels, points = draw.integers(0, 3, 60), draw.integers(0, 6, (60, 2)) * 1.0
+    labels, points = draw.integers(0, 3, 60), draw.integers(0, levels, (60, columns)) * 0.5
+    found = local_information(points, labels)
     for n, point in enumerate(points):
         apart = np.abs(points - point).max(1)
         own = labels == labels[n]
         radius = np.sort(apart[own])[3]  # the first is itself
         near, around = ((apart <= radius) & own).sum() - 1, (apart <= radius).sum() - 1
         expected = digamma(60) - digamma(own.sum()) + digamma(near) - digamma(around)
-        assert local_information(points, labels)[n] == pytest.approx(expected)
+        assert found[n] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_class_with_few_points_has_fewer_neighbours(columns: int) -> None:
+    points = np.array([[0.0], [1.0], [5.0], [6.0], [7.0], [9.0]]) * np.ones(columns)
+    labels = np.array([0, 0, 1, 1, 1, 2])
+    found = local_information(points, labels)
+    assert found[5] == 0
+    # One neighbour for class 0, none of another class as near; two for class 1.
+    assert found[:2] == pytest.approx(local_information(points[:5], labels[:5])[:2])
+    assert found[0] > found[2] > 0
 
 
 def noisy_channel(width: float, apart: float) -> float:
