@@ -13,6 +13,7 @@ READERS := $(VENV)/.installed-import
 PROVERS := $(VENV)/.installed-formal
 SYNTH   := $(VENV)/.installed-synth
 STUDIES := $(VENV)/.installed-paper
+TIMERS  := $(VENV)/.installed-leak
 # Tests run side by side, a thread each; what is about threads sets its own number. They start
 # hundreds of processes, each of which would compile all modules again where a shell forbids to keep
 # the bytecode.
@@ -36,6 +37,8 @@ PROBABILITIES ?=
 TARGET        ?=
 LOSS          ?=
 OPTIONS       ?=
+PAD           ?=
+NOISE         ?=
 BACKEND       ?=
 IMAGES        ?=
 DRAWS         ?=
@@ -52,7 +55,7 @@ JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 READERS_OF_MODEL = $(if $(filter %.onnx %.tflite,$(MODEL)),$(READERS))
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit wave paper test test-fast fuzz hostile lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
+.PHONY: sim audit leak wave paper test test-fast fuzz hostile lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -75,6 +78,12 @@ audit: $(STAMP) $(READERS_OF_MODEL)  ## robust, or hiding its gradients? MODEL (
 	  $(call option,CALIBRATION,calibration) $(call option,IMAGES,images) \
 	  $(call option,DRAWS,draws) $(call option,EPS,eps) $(call option,CONFIG,config) \
 	  $(call option,BITS,bits) $(call option,JSON,json)
+
+leak: $(TIMERS) $(READERS_OF_MODEL)  ## what does the time of an engine that skips zeros tell? MODEL, DATA, SAMPLES, PAD, NOISE, CONFIG
+	@$(BIN)/hwsim leak '$(or $(MODEL),mnist-cnn-h64)' $(call option,DATA,data) \
+	  $(call option,CALIBRATION,calibration) $(call option,SAMPLES,samples) \
+	  $(call option,PAD,pad) $(call option,NOISE,noise) $(call option,SEED,seed) \
+	  $(call option,CONFIG,config) $(call option,BITS,bits) $(call option,JSON,json)
 
 wave: $(RTLENV)  ## FST trace of the Verilog: MODEL (network or .hne), IMAGE (number of a test image), CYCLES
 	@$(BIN)/hwsim wave '$(or $(MODEL),mnist-cnn-h64)' $(call option,IMAGE,index) \
@@ -185,7 +194,7 @@ $(READERS): $(STAMP)
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(PIP) -e '.[dev,blackbox,clients,import,runtimes,rtl,rdl,paper,cluster,docs]'
+	@$(PIP) -e '.[dev,blackbox,clients,import,runtimes,rtl,rdl,paper,cluster,docs,leak]'
 	@# Both declare torchvision, and adv-lib visdom: the attacks need neither.
 	@$(PIP) --no-deps torchattacks adv-lib
 	@touch $@
@@ -193,6 +202,11 @@ $(TESTENV): $(STAMP)
 $(STUDIES): $(STAMP)
 	@echo 'installing pyarrow (once) ...'
 	@$(PIP) -e '.[paper]'
+	@touch $@
+
+$(TIMERS): $(STAMP)
+	@echo 'installing scikit-learn (once) ...'
+	@$(PIP) -e '.[leak]'
 	@touch $@
 
 $(SITE): $(STAMP)

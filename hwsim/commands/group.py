@@ -18,6 +18,7 @@ COMMANDS = {
     "finetune": "Train a network on, through its engine or against attacks.",
     "import": "Read an .onnx, .tflite or .pt2 file, and judge the engine.",
     "jsma-study": "Drive every class to every other with JSMA.",
+    "leak": "What the time of a zero-skipping engine tells.",
     "pnr": "Place and route the Verilog: clock and limiting path.",
     "prune": "Prune a network round by round, training in between.",
     "registers": "The register map as SystemRDL, C header or HTML.",

@@ -1,0 +1,73 @@
+"""How much an observation of time tells about a class: information, guesses, t-tests, a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.runs.guessers import guessing
+from hwsim.runs.information import information
+from hwsim.runs.welch import separation
+
+#: Permutations of labels from which the bias of information is known, and fewer on the curve.
+PERMUTATIONS, FEWER = 20, 5
+
+
+def judged(
+    observed: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    seed: int,
+    permutations: int = PERMUTATIONS,
+) -> dict[str, Any]:
+    """All that is said of ``observed`` (N, D) about ``labels`` (N,); JSON-serialisable.
+
+    information: bits, corrected, with interval, baseline and entropy of the class. accuracy:
+    of the classifier chosen by cross-validation, with Wilson's interval, beside ``chance``.
+    guesses: of all classifiers. separated of pairs, and largest |t|: Welch. area: of the ROC curve,
+    of two classes only. verdict: see ``verdict``.
+    """
+    random = np.random.default_rng([seed, 1])
+    told = information(observed, labels, random, permutations)
+    guess, apart = guessing(observed, labels, seed), separation(observed, labels)
+    found: dict[str, Any] = {
+        "images": len(labels),
+        "information": told.value,
+        "information_interval": told.interval,
+        "baseline": told.baseline,
+        "entropy": told.entropy,
+        "accuracy": guess.best.rate.value,
+        "interval": guess.best.rate.interval,
+        "judged_on": guess.best.rate.total,
+        "chance": guess.chance.value,
+        "guesser": guess.chosen,
+        "guesses": {
+            name: {
+                "cross_validated": one.cross_validated,
+                "accuracy": one.rate.value,
+                "interval": one.rate.interval,
+            }
+            for name, one in guess.guesses.items()
+        },
+        "pairs": apart.pairs,
+        "separated": apart.separated,
+        # Two different constants are infinitely apart, which JSON has no number for.
+        "largest_t": apart.largest if np.isfinite(apart.largest) else None,
+    }
+    if guess.area is not None:
+        found |= {"area": guess.area.value, "area_interval": guess.area.interval}
+    return found | {"verdict": verdict(found)}
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """One of four, by rule.
+
+    ``constant``: time never varies. ``leaks``: the accuracy's interval lies above chance and that
+    of the information above 0. ``nothing found``: neither does. ``in doubt``: one of them.
+    """
+    if found["guesser"] == "constant":
+        return "constant"
+    signs = (found["interval"][0] > found["chance"]) + (found["information_interval"][0] > 0)
+    return ("nothing found", "in doubt", "leaks")[signs]
