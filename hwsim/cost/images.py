@@ -80,6 +80,17 @@ class ImageTiming:
         """All layers whose cycles an image decides, by number."""
         return {**self.skipping, **self.slotted}
 
+    def read(self, number: int, codes: NDArray[Any]) -> NDArray[Any]:
+        """``Wanted`` of one layer: of the codes (N, H, W, C) that it reads."""
+        if number in self.slotted:
+            return codes
+        flags: NDArray[np.bool_] = (codes != 0).transpose(0, 3, 1, 2).reshape(len(codes), -1)
+        return flags
+
+    def full(self) -> Wanted:
+        """What the layers read of one image without a zero."""
+        return {n: np.ones((1, *one.shape[1:]), one.dtype) for n, one in self.nothing().items()}
+
     def nothing(self) -> Wanted:
         """What the layers read of no image."""
         fc = {n: np.zeros((0, one.fan_in), np.bool_) for n, one in self.skipping.items()}
@@ -125,9 +136,18 @@ class ImageTiming:
         return found
 
     def column_nj(self, number: int) -> NDArray[np.float64]:
-        """nJ of taking each column of a layer that skips, (fan_in,)."""
+        """nJ of each code of a layer that skips if it is not 0, (C·H·W,)."""
+        if number in self.slotted:
+            return self._columns[number] * self.slotted[number].element_columns()
         price, reads = self._prices[number], self.skipping[number].reads.sum(0, dtype=np.float64)
         return price.entry + price.read * reads
+
+    def column_cycles(self, number: int) -> NDArray[np.float64]:
+        """Cycles that each code costs a layer that skips if it is not 0, all lanes alone."""
+        if number in self.slotted:
+            one = self.slotted[number]
+            return one.column * one.element_columns()
+        return self.skipping[number].cost.sum(0, dtype=np.float64)
 
 
 def _nj(program: Program, activity: Activity) -> float:

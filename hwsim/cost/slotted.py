@@ -88,6 +88,30 @@ class SlottedLayer:
             groups=layer.groups, group=self.column, rows=max(self.work.tile_rows),
         )  # fmt: skip
 
+    def element_columns(self) -> NDArray[np.float64]:
+        """Columns that a code can keep from being left out, (C·H·W,): all that it stands in.
+
+        Of one pixel tile and kernel column it may be any lane, and counts once.
+        """
+        layer = self.layer
+        assert layer.window is not None
+        channels, height, width = layer.in_shape
+        _, out_h, out_w = layer.out_shape
+        (kernel_h, kernel_w), (stride_h, stride_w) = layer.window.kernel, layer.window.stride
+        top, left = layer.window.padding[:2]
+        rows = np.zeros(height)
+        for oy in range(out_h):
+            for ky in range(kernel_h):
+                if 0 <= (y := oy * stride_h - top + ky) < height:
+                    rows[y] += 1
+        places = np.zeros(width)
+        for first in range(0, out_w, self.cols):
+            for kx in range(kernel_w):
+                x = np.arange(first, min(first + self.cols, out_w)) * stride_w - left + kx
+                places[x[(x >= 0) & (x < width)]] += 1
+        found = np.outer(rows, places) * (self.per_group - 1)
+        return np.tile(found.reshape(-1), channels)
+
     def issued(self, maps: NDArray[np.integer]) -> I64:
         """Columns issued, (N,)."""
         first = self.layer.groups * self.pixel_tiles * self.layer.fan_in

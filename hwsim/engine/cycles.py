@@ -49,9 +49,7 @@ def counted(
         wanted = {}
         for stage in readers:
             read = part(maps, stage.sources[0], stage.layer.in_shape[0])
-            if stage.number in timing.skipping:
-                read = (read != 0).transpose(0, 3, 1, 2).reshape(len(read), -1)
-            wanted[stage.number] = read
+            wanted[stage.number] = timing.read(stage.number, read)
         return count(timing, wanted, len(images[piece]))
 
     none = count(timing, timing.nothing(), 0)

@@ -32,9 +32,9 @@ SMOOTHS: tuple[str, ...] = get_args(Smooth)
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What the columns of a layer cost. layer: its number in the program, one of kind ``fc``.
+    """What the codes that a layer reads cost if they are not 0. layer: its number in the program.
 
-    costs: float64 (fan_in,) >= 0, in the order of the weights, (c, y, x).
+    costs: float64 (C·H·W,) >= 0, in the order (c, y, x).
     """
 
     layer: int

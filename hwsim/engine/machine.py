@@ -79,22 +79,23 @@ class SkippingMachine:
                 "image: add --skip, or skip = true to its configuration"
             )
         self._timing = timing = timing_of(program)
-        if not timing.skipping:
+        if not timing.varying:
             raise InputError(
                 "no fully connected layer of this network has a fan-in of at most "
-                f"{program.config.skip_columns} (skip_columns), so no cycle depends on the image"
+                f"{program.config.skip_columns} (skip_columns), and no convolution leaves out "
+                "columns, so no cycle depends on the image"
             )
         energy = objective == "energy"
         self.columns = [
-            Columns(number, timing.column_nj(number) if energy else layer.cost.sum(0, np.float64))
-            for number, layer in timing.skipping.items()
+            Columns(number, timing.column_nj(number) if energy else timing.column_cycles(number))
+            for number in timing.varying
         ]
         self._density = Density(engine, self.columns, smooth, width)
         self._climb = climb
         self._stages = {
             stage.number: stage
             for stage in engine.datapath.stages
-            if stage.number in timing.skipping
+            if stage.number in timing.varying
         }
 
     def look(self, x: Tensor, gradient: bool = False) -> Seen:
@@ -133,9 +134,7 @@ class SkippingMachine:
     @property
     def worst(self) -> Costs:
         """What an image without a zero would cost, (1,) each; the sponge papers' is not told."""
-        full: Wanted = {
-            n: np.ones((1, one.fan_in), np.bool_) for n, one in self._timing.skipping.items()
-        }
+        full = self._timing.full()
         none = np.full(1, np.nan)
         cycles = self._cycles(full, 1)
         varying = cycles[:, list(full)].sum(1)
@@ -149,15 +148,16 @@ class SkippingMachine:
         return found
 
     def _wanted(self, tape: Tape) -> Wanted:
-        found: dict[int, NDArray[np.bool_]] = {}
-        for number, stage in self._stages.items():
-            none = np.zeros((0, self._timing.skipping[number].fan_in), np.bool_)
-            parts = [
-                (chunk.source(stage) != 0).transpose(0, 3, 1, 2).reshape(len(chunk.logits), -1)
-                for chunk in tape.chunks
-            ]
-            found[number] = np.concatenate([none, *parts])
-        return found
+        nothing = self._timing.nothing()
+        return {
+            number: np.concatenate(
+                [
+                    nothing[number],
+                    *(self._timing.read(number, chunk.source(stage)) for chunk in tape.chunks),
+                ]
+            )
+            for number, stage in self._stages.items()
+        }
 
     def _moved(self, chunk: Chunk) -> NDArray[np.int64]:
         """Values that are not 0 in what the layers read, and in what they write: (2, N)."""
