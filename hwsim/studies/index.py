@@ -59,6 +59,8 @@ STUDIES = {
         StudyEntry("faults", "Bit flips that break a network, dense and shared", RAKIN),
         StudyEntry("protection", "Bit flips behind what guards a memory: blind and adaptive",
                    "Li et al. 2021 (RADAR)"),
+        StudyEntry("skip", "Zero skipping: what it saves, what its time tells, what attacks gain",
+                   "SparseLeakyNets, IEEE CAL 2024"),
     )
 }  # fmt: skip
 
