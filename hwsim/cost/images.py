@@ -84,8 +84,10 @@ class ImageTiming:
         """``Wanted`` of one layer: of the codes (N, H, W, C) that it reads."""
         if number in self.slotted:
             return codes
-        flags: NDArray[np.bool_] = (codes != 0).transpose(0, 3, 1, 2).reshape(len(codes), -1)
-        return flags
+        turned = codes.transpose(0, 3, 1, 2)
+        flags = np.empty(turned.shape, np.bool_)
+        np.not_equal(turned, 0, out=flags)
+        return flags.reshape(len(codes), -1)
 
     def full(self) -> Wanted:
         """What the layers read of one image without a zero."""

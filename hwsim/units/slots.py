@@ -21,6 +21,36 @@ WINDOW = 16
 
 
 @njit(nogil=True, cache=True)
+def _row_bits(maps, left, fill, bits):  # type: ignore[no-untyped-def]
+    """Which codes of a map (H, W, C) are not 0, as bits from the left padding on.
+
+    Into bits (words, C, H); what lies outside the row is padding.
+    """
+    height, width, channels = maps.shape
+    one = np.uint64(1)
+    bits[:] = ~np.uint64(0) if fill else np.uint64(0)
+    for y in range(height):
+        for x in range(width):
+            word = (x + left) >> 6
+            bit = one << np.uint64((x + left) & 63)
+            for c in range(channels):
+                if maps[y, x, c] != 0:
+                    bits[word, c, y] |= bit
+                else:
+                    bits[word, c, y] &= ~bit
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _any_lane(bits, c, y, first, lanes, stride):  # type: ignore[no-untyped-def]
+    """Whether one of the lanes of a row, from bit ``first`` on, is set."""
+    for lane in range(lanes):
+        at = first + lane * stride
+        if bits[at >> 6, c, y] >> np.uint64(at & 63) & np.uint64(1):
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
 def _replays(  # type: ignore[no-untyped-def]
     maps, fill, kernel, stride, padding, out_h, out_w, cols, groups, group, rows, found
 ):
@@ -30,61 +60,53 @@ def _replays(  # type: ignore[no-untyped-def]
     stride_h, stride_w = stride
     top, left = padding
     each = channels // groups
-    fan_in = each * kernel_h * kernel_w
-    # A row of flags as bits, padding among them: what a lane reads beyond the row is padding, too.
-    reach = (out_w - 1) * stride_w + kernel_w
-    words = (max(reach, left + width) + 63) // 64 + 1
-    one = np.uint64(1)
-    outside = np.zeros(words, np.uint64)
-    if fill:
-        outside[:] = ~np.uint64(0)
-    bits = np.empty((channels, height, words), np.uint64)
+    reach = max((out_w - 1) * stride_w + kernel_w, left + width)
+    one, none = np.uint64(1), np.uint64(0)
+    outside = ~none if fill else none
+    bits = np.empty(((reach + 63) >> 6, channels, height), np.uint64)
+    narrow = reach <= 64
     for image in range(images):
-        for c in range(channels):
-            for y in range(height):
-                row = bits[c, y]
-                row[:] = outside
-                for x in range(width):
-                    place = np.uint64(x + left)
-                    word, bit = place >> np.uint64(6), one << (place & np.uint64(63))
-                    if maps[image, y, x, c] != 0:
-                        row[word] |= bit
-                    else:
-                        row[word] &= ~bit
+        _row_bits(maps[image], left, fill, bits)
         for g in range(groups):
             issued, zeros, cycles, idle, macs = 0, 0, 0, 0, 0
             for oy in range(out_h):
                 for ox in range(0, out_w, cols):
                     lanes = min(cols, out_w - ox)
-                    slot, blank, some, count, j = 0, 0, 0, 0, 0
+                    first = ox * stride_w
+                    mask = none
+                    if narrow:
+                        for lane in range(lanes):
+                            mask |= one << np.uint64(first + lane * stride_w)
+                    slot, blank, some, count, room = 0, 0, 0, 0, WINDOW
                     for c in range(g * each, g * each + each):
                         for ky in range(kernel_h):
                             y = oy * stride_h - top + ky
-                            row = bits[c, y] if 0 <= y < height else outside
+                            inside = 0 <= y < height
+                            row = outside
+                            if inside and narrow:
+                                row = bits[0, c, y]
                             for kx in range(kernel_w):
-                                hit = False
-                                place = ox * stride_w + kx
-                                if stride_w == 1 and lanes < 64:
-                                    word, bit = place >> 6, np.uint64(place & 63)
-                                    seen = row[word] >> bit
-                                    if bit:
-                                        seen |= row[word + 1] << (np.uint64(64) - bit)
-                                    hit = seen & ((one << np.uint64(lanes)) - one) != 0
+                                if narrow or not inside:
+                                    hit = (row >> np.uint64(kx)) & mask != none
+                                    if not narrow:
+                                        hit = fill
                                 else:
-                                    for lane in range(lanes):
-                                        at = np.uint64(place + lane * stride_w)
-                                        word = row[at >> np.uint64(6)]
-                                        if word >> (at & np.uint64(63)) & one:
-                                            hit = True
-                                            break
-                                j += 1
-                                if hit or (j == fan_in and some == 0):
-                                    count += 1
-                                    some += 1
-                                if j % WINDOW == 0 or j == fan_in:
+                                    hit = _any_lane(bits, c, y, first + kx, lanes, stride_w)
+                                count += hit
+                                room -= 1
+                                if room == 0:
                                     blank += count == 0
                                     slot += max(1, group * count)
-                                    count = 0
+                                    some += count
+                                    count, room = 0, WINDOW
+                    if room < WINDOW:
+                        blank += count == 0
+                        slot += max(1, group * count)
+                        some += count
+                    if some == 0:  # the last column stays, so that there is a sum
+                        some = 1
+                        blank -= 1
+                        slot += group - 1
                     length = max(slot, rows)
                     issued += some
                     zeros += blank
