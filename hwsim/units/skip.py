@@ -27,10 +27,10 @@ def _scan(wanted, width, cols, column, known):  # type: ignore[no-untyped-def]
     """
     count, begin = 0, SCAN
     for row in range(0, len(wanted), width):
-        for line in range(row, row + width, cols):
+        for left in range(row, row + width, cols):
             before = count
-            for j in range(line, min(line + cols, row + width)):
-                # Without a branch: nobody can foretell it. What is no entry is overwritten.
+            for j in range(left, min(left + cols, row + width)):
+                # Written without a branch, and again where the code was 0: nobody can foresee it.
                 column[count] = j
                 known[count] = begin + count - before + 1
                 count += wanted[j]
@@ -52,26 +52,26 @@ def _first_tile(  # type: ignore[no-untyped-def]
     stands = np.empty(depth, np.int64)  # cycles at the expander, of what entered with a move
     for image in range(images):
         count, over = _scan(wanted[image], width, cols, column, known)
-        # Until the first item stands at the expander, the pipeline moves in every cycle.
-        stands[:] = 1
-        now, move, place, taken, first, last = -1, 0, -1, 0, -1, -1
+        now, move, taken, first, last = -1, 0, 0, -1, -1
+        stands[:] = 1  # until the first item is at the expander, a move takes a cycle
+        slot = 0  # move modulo depth
         while taken < count or move <= last + depth:
-            place = 0 if place == depth - 1 else place + 1
-            now += stands[place]
-            stands[place] = 1
+            now += stands[slot]
+            stands[slot] = 1
             # It must be known whether a column is the last one.
             if (
                 move >= bubbles
                 and taken < count
                 and (over <= now or (taken + 1 < count and known[taken + 1] <= now))
             ):
-                stands[place] = cost[column[taken]]
+                stands[slot] = cost[column[taken]]
                 first = move if taken == 0 else first
                 last = move
                 taken += 1
             if first >= 0 and move == first + depth - 1:
                 start[image] = now + 1
             move += 1
+            slot = slot + 1 if slot + 1 < depth else 0
         entries[image] = count
         end[image] = now + 1
 
