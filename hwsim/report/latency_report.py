@@ -85,7 +85,7 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _line(result: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    epsilon = "" if row["epsilon"] is None else f"{row['epsilon']:g}"
+    epsilon = "" if row["epsilon"] is None else f"{row['epsilon']:.3g}"
     cycles = f"{_values(row, 'cycles').mean():,.0f}"
     if row["made"] == "clean":
         return ["clean", "", cycles, *[""] * (len(HEADS) - 3)]
@@ -105,7 +105,7 @@ def headline(result: Mapping[str, Any]) -> str:
     kept = ", answers kept" if result["keep_answer"] else ""
     return (
         f"{result['model']}, engine “{result['config']}” with zero skipping: within ε = "
-        f"{row['epsilon']:g}{kept} images take {cycles:.3f} times the cycles and {energy:.3f} "
+        f"{row['epsilon']:.3g}{kept} images take {cycles:.3f} times the cycles and {energy:.3f} "
         "times the energy"
     )
 
@@ -148,7 +148,7 @@ def png(result: Mapping[str, Any]) -> bytes:
         axes.barh(-place, high - low, left=low, height=0.55, color=color, alpha=0.6)
         axes.plot([middle], [-place], "|", color="#1b1f24", markersize=13, markeredgewidth=1.8)
     names = [
-        row["made"] + ("" if row["epsilon"] is None else f", ε = {row['epsilon']:g}")
+        row["made"] + ("" if row["epsilon"] is None else f", ε = {row['epsilon']:.3g}")
         for row in shown
     ]
     axes.set_yticks([-place for place in range(len(shown))], names)

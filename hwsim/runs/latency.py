@@ -177,9 +177,10 @@ class LatencyRun:
         noise = Noise(x, self.settings.seed)
         noise.shape = tuple(self._seen(x).shape[1:])
         yield counted(("uniform image", None), self._unit(noise.uniform(0.0, 1.0), x))
+        share = noise.uniform()
         for epsilon, effective in zip(self.settings.epsilons, self.effective, strict=True):
             radius = unit_budget("linf", self.space, effective) if effective else 0.0
-            drawn = (self._seen(x) + radius * noise.uniform()).clamp(0.0, 1.0)
+            drawn = (self._seen(x) + radius * share).clamp(0.0, 1.0)
             yield counted(("noise", epsilon), self._unit(drawn, x))
             if self._float is not None:
                 blind = self._attack(False)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from hwsim.attacks import apgd, cw, cw_linf, greedy
 from hwsim.attacks.evaluate.classpairs import HARDNESS_LEVELS, HEADLINE
 from hwsim.attacks.evaluate.rates import Rate
+from hwsim.report.latency_report import PUBLISHED
 from hwsim.runs.flip_catalog import GUESSING, REACHED
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, printed
+from tests.docs_claims.rendered import row as row_of
 from tests.docs_claims.reproduction import flips
 from tools.tables import measured
 
@@ -22,6 +24,7 @@ MINIMIZING = ("`cw-l2`", "`cw-l0`", "`cw-linf`")
 
 def _claims() -> Iterator[str]:
     yield from _table()
+    yield from _latency()
     yield from _constants()
     yield from _cw_speed()
     yield from _jsma()
@@ -32,6 +35,34 @@ def _claims() -> Iterator[str]:
         f"behind {flips(shared)} flipped weight bits in the mean or {flips(shared, 'index')} index "
         f"bits, the dense one behind {flips('ResNet-20, 1')}."
     )
+
+
+def _latency() -> Iterator[str]:
+    rows = printed("latency-mnist")
+    wide = row_of(rows, images="latency", eps="0.3")
+    yield f"inference takes {wide['ratio'].partition(' ')[0]} times as long"
+    assert 1.6 < float(wide["skipping"]) < 1.7
+    yield f"the same images cost {wide['sponge']} times the energy"
+    (low, high), (least, most) = PUBLISHED
+    yield f"{low:g}–{high:g} times in latency and {least:g}–{most:g} times in EDP"
+    assert least < float(wide["EDP"]) < most
+    uniform, narrow = (
+        row_of(rows, images="uniform image"),
+        row_of(rows, images="latency", eps="0.1"),
+    )
+    assert uniform["ratio"] > narrow["ratio"]
+    tanh = printed("latency-lenet5")
+    black, worst = (row_of(tanh, images=name)["cycles"] for name in ("black", "no zero"))
+    yield f"{_count(worst) - _count(black)} cycles from the worst"
+    clean, first, second = printed("sponge-training")
+    lost = [float(clean["accuracy"][:-1]) - float(one["accuracy"][:-1]) for one in (first, second)]
+    yield f"The first loses {lost[0]:.1f} points of accuracy"
+    yield f"The second gives up {lost[1]:.1f} points"
+    yield f"its mean one {_count(first['cycles']) / _count(clean['cycles']):.1f} times as long"
+
+
+def _count(cell: str) -> int:
+    return int(cell.replace(",", ""))
 
 
 def _pairs(cell: str) -> list[tuple[float, float]]:
@@ -165,6 +196,11 @@ SAMPLING = (
     "--eps 16/255,0.2"
 )
 
+KEPT = "hwsim attack latency --skip --samples 200 --eps 0.3 --keep-answer"
+UNBOUND = "hwsim attack latency --skip --samples 100 --eps 1"
+CODES = "hwsim attack latency --skip --density codes --samples 100 --eps 0.3"
+POISON = "hwsim train mnist-cnn-h16-banked --samples 6000 --epochs 4 --batch 128"
+
 PAGE = Page(
     "docs/attacks.md",
     _claims,
@@ -172,6 +208,7 @@ PAGE = Page(
         "cancel to rounding (below 0.1%; same test)": "the test's bound",
         "The goal of 50 times ART": "a goal",
         "Wilson's 95% interval": "the method's level",
+        "mean\nwith its 95% interval": "the level",
     },
     history={
         "are 97% of our time": OUR_SPEED,
@@ -185,5 +222,9 @@ PAGE = Page(
         "its own network on 64% against 97%": SAMPLING,
         "0.3% and 0.0%": SAMPLING,
         "it took\n5.7 times as long": "python -m tests.bench bfa-resnet20",
+        "keeps all\n  and loses nothing, 1.118 times": KEPT,
+        "it is 1.278 times, 2.584 in the layers": UNBOUND,
+        "it is 1.094 times": CODES,
+        "(242,480 against 226,062 cycles)": POISON,
     },
 )
