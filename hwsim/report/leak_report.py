@@ -48,7 +48,7 @@ HEADS = ("seen", "secret", "information, bits", "of", "accuracy", "chance", "|t|
 
 
 def rows(result: Mapping[str, Any]) -> list[Row]:
-    """A row for every observer and secret, under ``HEADS``."""
+    """A row for every observer, and the image alone, and secret, under ``HEADS``."""
     return [
         (
             name,
@@ -60,7 +60,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
             pairs(found),
             found["verdict"],
         )
-        for name, secrets in result["observers"].items()
+        for name, secrets in {**result["observers"], "(image)": result["image_alone"]}.items()
         for secret, found in secrets.items()
     ]
 
@@ -144,7 +144,8 @@ def caption(result: Mapping[str, Any]) -> str:
         "chose, on the other half; chance: of who always says the most frequent class. |t| > 4.5: "
         "pairs that Welch's t-test separates, as TVLA does. above: images that "
         "take longer than a floor, and show it. σ: standard deviation of Gaussian "
-        "noise in cycles."
+        "noise in cycles. (image): no time, but how many "
+        "values of the image are not 0, and their mean."
     )
 
 
@@ -157,7 +158,8 @@ def membership(result: Mapping[str, Any]) -> str:
     )
     return (
         f"Membership, {result['members']:,} training images against as many test images, area "
-        f"under the ROC curve: {told}. 0.5 is guessing."
+        f"under the ROC curve: {told}. 0.5 is guessing; the image alone gives "
+        f"{area(result['image_alone']['membership'])}."
     )
 
 

@@ -71,3 +71,15 @@ def verdict(found: Mapping[str, Any]) -> str:
         return "constant"
     signs = (found["interval"][0] > found["chance"]) + (found["information_interval"][0] > 0)
     return ("nothing found", "in doubt", "leaks")[signs]
+
+
+def membership_verdict(found: Mapping[str, Any], alone: Mapping[str, Any]) -> str:
+    """That of ``verdict``, but for a leak that is no more than the images' own.
+
+    Training images may look other than test images (MNIST's do), and then time tells them apart
+    without any memory of them. ``as images differ``: the area under the ROC curve is not above that
+    of the image ``alone``, interval against interval.
+    """
+    said: str = found["verdict"]
+    more = found["area_interval"][0] > alone["area_interval"][1]
+    return "as images differ" if said == "leaks" and not more else said
