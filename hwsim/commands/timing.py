@@ -97,6 +97,8 @@ def command(
             subject = open_subject(image, config, bits, on_progress, choice, alone=True)
             program = subject.network.program
         program = program.skipping() if skip else program
+        if count is not None:
+            _check_images(program, count)
         found = analyze(program)
         if trace is not None:
             write_trace(found, trace)
@@ -125,6 +127,18 @@ def command(
         say(f"trace: {trace} (open in ui.perfetto.dev or chrome://tracing)")
 
 
+def _check_images(program: Program, count: int) -> None:
+    """InputError where no layer skips, so that images have nothing to tell."""
+    from hwsim.engine.cycles import timing_of
+    from hwsim.errors import InputError
+
+    if not timing_of(program).skipping:
+        raise InputError(
+            f"--images {count}: all images take the same cycles here: add --skip, for a network "
+            "with an fc layer that is not wider than skip_columns"
+        )
+
+
 def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distribution:
     """Of the first ``count`` test images."""
     import numpy as np
@@ -132,14 +146,7 @@ def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distributio
     from hwsim.cost.distribution import costs, distribution
     from hwsim.engine.cycles import counted, timing_of
     from hwsim.engine.module import Engine
-    from hwsim.errors import InputError
 
-    timing = timing_of(program)
-    if not timing.skipping:
-        raise InputError(
-            f"--images {count}: all images take the same cycles here: add --skip, for a network "
-            "with an fc layer that is not wider than skip_columns"
-        )
     images = subject.network.inputs(subject.test.take(count))
     engine, found = Engine(program), []
     with progress_bar(message_console()) as bar:
@@ -148,4 +155,4 @@ def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distributio
             found.append(counted(engine.datapath, engine.grid(batch), costs))
             bar.advance(task, len(batch))
     whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-    return distribution(program, timing, whole)
+    return distribution(program, timing_of(program), whole)

@@ -25,18 +25,16 @@ def _scan(wanted, width, cols, column, known):  # type: ignore[no-untyped-def]
     A line takes a cycle for each of its columns, and at least one. known: the boundary from which
     on an entry of the list can be seen, the unit starting at boundary 0.
     """
-    count, begin, entered, x = 0, SCAN, 0, 0
-    for j in range(len(wanted)):
-        if wanted[j]:
-            column[count] = j
-            known[count] = begin + entered + 1
-            count += 1
-            entered += 1
-        x += 1
-        if x == width or x % cols == 0:  # the last lane of a line
-            begin += max(1, entered)
-            entered = 0
-            x = 0 if x == width else x
+    count, begin = 0, SCAN
+    for row in range(0, len(wanted), width):
+        for left in range(row, row + width, cols):
+            before = count
+            for j in range(left, min(left + cols, row + width)):
+                # Written without a branch, and again where the code was 0: nobody can foresee it.
+                column[count] = j
+                known[count] = begin + count - before + 1
+                count += wanted[j]
+            begin += max(1, count - before)
     if count:
         return count, begin + 1
     column[0], known[0] = 0, begin + 1  # with its code of 0, so that there is a sum
@@ -49,29 +47,31 @@ def _first_tile(  # type: ignore[no-untyped-def]
 ):
     """See ``first_tile``; per image: how many columns, first one at the expander, last served."""
     images, fan_in = wanted.shape
-    column = np.empty(fan_in, np.int64)
-    known = np.empty(fan_in, np.int64)
+    column = np.empty(fan_in + 1, np.int64)
+    known = np.empty(fan_in + 1, np.int64)
     stands = np.empty(depth, np.int64)  # cycles at the expander, of what entered with a move
     for image in range(images):
         count, over = _scan(wanted[image], width, cols, column, known)
         now, move, taken, first, last = -1, 0, 0, -1, -1
+        stands[:] = 1  # until the first item is at the expander, a move takes a cycle
+        slot = 0  # move modulo depth
         while taken < count or move <= last + depth:
-            # Until the first item stands at the expander, the pipeline moves in every cycle.
-            now += stands[move % depth] if move >= depth else 1
-            stands[move % depth] = 1
+            now += stands[slot]
+            stands[slot] = 1
             # It must be known whether a column is the last one.
             if (
                 move >= bubbles
                 and taken < count
                 and (over <= now or (taken + 1 < count and known[taken + 1] <= now))
             ):
-                stands[move % depth] = cost[column[taken]]
+                stands[slot] = cost[column[taken]]
                 first = move if taken == 0 else first
                 last = move
                 taken += 1
             if first >= 0 and move == first + depth - 1:
                 start[image] = now + 1
             move += 1
+            slot = slot + 1 if slot + 1 < depth else 0
         entries[image] = count
         end[image] = now + 1
 
