@@ -26,7 +26,7 @@ from hwsim.networks.open import Network, versions
 from hwsim.networks.own_data import OwnData
 from hwsim.runs import guessers
 from hwsim.runs.information import information
-from hwsim.runs.leak_judge import FEWER, judged, membership_verdict
+from hwsim.runs.leak_judge import FEWER, Judge, membership_verdict
 from hwsim.runs.observers import Observed, Observer, observers
 from hwsim.runs.timed import Timed, class_of, membership_of, timed_images
 from hwsim.units import sequencer
@@ -125,7 +125,7 @@ class LeakStudy:
                 self.on_progress("counting cycles", before + done, total)
 
             x = space_of(self.network.program).snap(self.network.inputs(part))
-            timed.append(self._bounded(timed_images(engine, x, show)))
+            timed.append(self._bounded(timed_images(engine, x, show, asked=part is self.test)))
         test, calibration = timed[:2]
         return self._result(test, calibration.cycles, timed[2] if self.members else None)
 
@@ -143,7 +143,7 @@ class LeakStudy:
         chosen, config = self.settings, self.network.program.config
         floors = chosen.pad.floors(calibration, self.worst)
         layers, total = chosen.pad.apply(test.cycles, floors)
-        jobs = self._jobs(test, calibration, members)
+        jobs = self._jobs(Judge(chosen.seed), test, calibration, members)
         rows: dict[str, dict[str, Any]] = {
             name: {} for name in (*(one.name for one in chosen.observers), ALONE)
         }
@@ -227,7 +227,7 @@ class LeakStudy:
         return found
 
     def _jobs(
-        self, test: Timed, calibration: Cycles, members: Timed | None
+        self, judge: Judge, test: Timed, calibration: Cycles, members: Timed | None
     ) -> list[tuple[str, str, Callable[[], dict[str, Any]]]]:
         """(what, whose or which pad, how), in the order of the result."""
         chosen, seed = self.settings, self.settings.seed
@@ -240,9 +240,11 @@ class LeakStudy:
 
         def by(name: str, seen: Callable[[Timed], NDArray[np.float64]]) -> None:
             for what, labels in secrets.items():
-                jobs.append((what, name, partial(class_of, seen, test, labels, seed)))
+                jobs.append((what, name, partial(class_of, judge, seen, test, labels)))
             if members is not None:
-                jobs.append(("membership", name, partial(membership_of, seen, test, members, seed)))
+                jobs.append(
+                    ("membership", name, partial(membership_of, judge, seen, test, members))
+                )
 
         for number, who in enumerate(chosen.observers):
 
@@ -253,11 +255,11 @@ class LeakStudy:
             by(who.name, sees)
         by(ALONE, lambda timed: timed.looks)
         if chosen.curve:
-            jobs += self._curve(test, calibration)
+            jobs += self._curve(judge, test, calibration)
         return jobs
 
     def _curve(
-        self, test: Timed, calibration: Cycles
+        self, judge: Judge, test: Timed, calibration: Cycles
     ) -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
         """Every floor, of layers and of the whole; a floor of the whole is for who sees only it."""
         scopes: tuple[Scope, ...] = ("layers", "total")
@@ -270,18 +272,18 @@ class LeakStudy:
                     yield (
                         f"pad {text} of {scope}",
                         who.name,
-                        self._point(pad, who, test, calibration),
+                        self._point(judge, pad, who, test, calibration),
                     )
 
     def _point(
-        self, pad: Padding, who: Observer, test: Timed, calibration: Cycles
+        self, judge: Judge, pad: Padding, who: Observer, test: Timed, calibration: Cycles
     ) -> Callable[[], dict[str, Any]]:
         def make() -> dict[str, Any]:
             floors = pad.floors(calibration, self.worst)
             layers, total = pad.apply(test.cycles, floors)
             compared = test.cycles if pad.scope == "layers" else test.cycles.sum(1, keepdims=True)
             seen = who.observe(layers, total, np.random.default_rng(self.settings.seed))
-            found = judged(seen, self.test.labels, self.settings.seed, FEWER)
+            found = judge(seen, self.test.labels, FEWER)
             kept = ("information", "information_interval", "entropy", "accuracy", "interval",
                     "chance", "guesser", "pairs", "separated", "verdict")  # fmt: skip
             return {

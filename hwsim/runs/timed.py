@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.cost.padding import Cycles
 from hwsim.engine.module import Engine
-from hwsim.runs.leak_judge import judged
+from hwsim.runs.leak_judge import Judge
 
 #: Images whose cycles are counted together.
 CHUNK = 250
@@ -50,16 +49,22 @@ class Timed:
 Sight = Callable[[Timed], NDArray[np.float64]]
 
 
-def timed_images(engine: Engine, x: Tensor, show: Callable[[int], None]) -> Timed:
-    """Time images (N, …) on the engine's grid, N > 0; show(images done) before each piece."""
+def timed_images(
+    engine: Engine, x: Tensor, show: Callable[[int], None], *, asked: bool = True
+) -> Timed:
+    """Time images (N, …) on the engine's grid, N > 0; show(images done) before each piece.
+
+    asked: whether anybody wants to know the answers; else they are -1.
+    """
     found: list[Timed] = []
     for start in range(0, len(x), CHUNK):
         show(start)
         piece = x[start : start + CHUNK]
         codes = engine.grid(piece)
         flat = codes.reshape(len(codes), -1)
-        with torch.inference_mode():
-            answers = engine(piece).argmax(1).numpy()
+        answers = np.full(len(piece), -1)
+        if asked:
+            answers = engine.answer(codes).argmax(1)
         looks = np.stack([(flat != 0).sum(1), flat.mean(1)], 1)
         found.append(Timed(engine.cycles_of_codes(codes), answers, looks))
     return Timed(
@@ -69,13 +74,13 @@ def timed_images(engine: Engine, x: Tensor, show: Callable[[int], None]) -> Time
     )
 
 
-def class_of(seen: Sight, test: Timed, labels: NDArray[np.int64], seed: int) -> dict[str, Any]:
+def class_of(judge: Judge, seen: Sight, test: Timed, labels: NDArray[np.int64]) -> dict[str, Any]:
     """How well labels (N,) of the test images are told from what is seen of them."""
-    return judged(seen(test), labels, seed)
+    return judge(seen(test), labels)
 
 
-def membership_of(seen: Sight, test: Timed, members: Timed, seed: int) -> dict[str, Any]:
+def membership_of(judge: Judge, seen: Sight, test: Timed, members: Timed) -> dict[str, Any]:
     """The same of who was trained on, class 1, and as many others, class 0."""
     count = min(len(members.cycles), len(test.cycles))
     together = members.spread(count).behind(test.spread(count))
-    return judged(seen(together), np.repeat([0, 1], count), seed)
+    return judge(seen(together), np.repeat([0, 1], count))
