@@ -34,8 +34,8 @@ def share(found: Mapping[str, Any]) -> str:
 
 
 def pairs(found: Mapping[str, Any]) -> str:
-    """``44 of 45``."""
-    return f"{found['separated']} of {found['pairs']}"
+    """``44/45``."""
+    return f"{found['separated']}/{found['pairs']}"
 
 
 def area(found: Mapping[str, Any]) -> str:
@@ -44,7 +44,7 @@ def area(found: Mapping[str, Any]) -> str:
     return f"{found['area']:.3f} [{low:.3f}–{high:.3f}]"
 
 
-HEADS = ("seen", "secret", "information, bits", "of", "accuracy", "chance", "|t| > 4.5", "verdict")
+HEADS = ("seen", "secret", "information, bits", "of", "accuracy", "chance", "t-test", "verdict")
 
 
 def rows(result: Mapping[str, Any]) -> list[Row]:
@@ -141,8 +141,8 @@ def caption(result: Mapping[str, Any]) -> str:
         f"{result['samples']:,} images of {result['dataset']['name']}. information: mutual, "
         "k-NN estimate (Ross 2014) less that of permuted labels, 95% interval, of the secret's "
         "entropy. accuracy: of the classifier that cross-validation on one half of the images "
-        "chose, on the other half; chance: of who always says the most frequent class. |t| > 4.5: "
-        "pairs that Welch's t-test separates, as TVLA does. above: images that "
+        "chose, on the other half; chance: of who always says the most frequent class. t-test: "
+        "pairs of classes that Welch's separates, |t| > 4.5. above: images that "
         "take longer than a floor, and show it. σ: standard deviation of Gaussian "
         "noise in cycles. (image): no time, but how many "
         "values of the image are not 0, and their mean."
