@@ -74,10 +74,9 @@ def check_pad(_: click.Context, __: click.Parameter, text: str) -> str:
     help="What waits: every layer, or the whole.",
 )
 @click.option(
-    "--curve/--no-curve",
-    default=True,
-    show_default=True,
-    help="Also the leak under a row of paddings, against what they cost.",
+    "--no-curve",
+    is_flag=True,
+    help="Without the leak under a row of paddings, against what they cost.",
 )
 @click.option(
     "--samples",
@@ -99,7 +98,7 @@ def command(
     noises: tuple[float, ...],
     pad: str,
     scope: str,
-    curve: bool,
+    no_curve: bool,
     samples: int | None,
     seed: int,
     skip: bool,
@@ -122,6 +121,9 @@ def command(
     """  # fmt: skip
     from hwsim.runs.guessers import require
 
+    source = click.get_current_context().get_parameter_source("noises")
+    if observe == "layers" and source is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--noise is on the whole, which --observe layers leaves out")
     require()
     with opening.networks(model) as opened:
         from hwsim.cost.padding import Padding
@@ -134,7 +136,7 @@ def command(
             network = replace(network, program=network.program.skipping())
         samples = subject.count(samples, min(2000, len(subject.test)), spare=True)
         test = subject.test.take(samples)
-        settings = LeakSettings(observe, noises, Padding.of(pad, scope), seed, curve)  # type: ignore[arg-type]
+        settings = LeakSettings(observe, noises, Padding.of(pad, scope), seed, not no_curve)  # type: ignore[arg-type]
         study = LeakStudy(network, test, subject.training(samples, opened.on_progress), settings)
     config = network.program.config
     parts = ["leak", network.name, config.name, f"{config.act_w}bit"]

@@ -34,8 +34,8 @@ def share(found: Mapping[str, Any]) -> str:
 
 
 def pairs(found: Mapping[str, Any]) -> str:
-    """``44 of 45``."""
-    return f"{found['separated']} of {found['pairs']}"
+    """``44/45``."""
+    return f"{found['separated']}/{found['pairs']}"
 
 
 def area(found: Mapping[str, Any]) -> str:
@@ -44,11 +44,11 @@ def area(found: Mapping[str, Any]) -> str:
     return f"{found['area']:.3f} [{low:.3f}–{high:.3f}]"
 
 
-HEADS = ("seen", "secret", "information, bits", "of", "accuracy", "chance", "|t| > 4.5", "verdict")
+HEADS = ("seen", "secret", "information, bits", "of", "accuracy", "chance", "t-test", "verdict")
 
 
 def rows(result: Mapping[str, Any]) -> list[Row]:
-    """A row for every observer and secret, under ``HEADS``."""
+    """A row for every observer, and the image alone, and secret, under ``HEADS``."""
     return [
         (
             name,
@@ -60,7 +60,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
             pairs(found),
             found["verdict"],
         )
-        for name, secrets in result["observers"].items()
+        for name, secrets in {**result["observers"], "(image)": result["image_alone"]}.items()
         for secret, found in secrets.items()
     ]
 
@@ -141,10 +141,11 @@ def caption(result: Mapping[str, Any]) -> str:
         f"{result['samples']:,} images of {result['dataset']['name']}. information: mutual, "
         "k-NN estimate (Ross 2014) less that of permuted labels, 95% interval, of the secret's "
         "entropy. accuracy: of the classifier that cross-validation on one half of the images "
-        "chose, on the other half; chance: of who always says the most frequent class. |t| > 4.5: "
-        "pairs that Welch's t-test separates, as TVLA does. above: images that "
+        "chose, on the other half; chance: of who always says the most frequent class. t-test: "
+        "pairs of classes that Welch's separates, |t| > 4.5. above: images that "
         "take longer than a floor, and show it. σ: standard deviation of Gaussian "
-        "noise in cycles."
+        "noise in cycles. (image): no time, but how many "
+        "values of the image are not 0, and their mean."
     )
 
 
@@ -157,7 +158,8 @@ def membership(result: Mapping[str, Any]) -> str:
     )
     return (
         f"Membership, {result['members']:,} training images against as many test images, area "
-        f"under the ROC curve: {told}. 0.5 is guessing."
+        f"under the ROC curve: {told}. 0.5 is guessing; the image alone gives "
+        f"{area(result['image_alone']['membership'])}."
     )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hwsim.cost.padding import Cycles, Padding, Scope
@@ -26,14 +26,16 @@ from hwsim.networks.open import Network, versions
 from hwsim.networks.own_data import OwnData
 from hwsim.runs import guessers
 from hwsim.runs.information import information
-from hwsim.runs.leak_judge import FEWER, judged
+from hwsim.runs.leak_judge import FEWER, Judge, membership_verdict
 from hwsim.runs.observers import Observed, Observer, observers
+from hwsim.runs.timed import Timed, class_of, membership_of, timed_images
 from hwsim.units import sequencer
 
 #: Floors of the curve of leak against cost.
 CURVE = ("q0", "q50", "q75", "q90", "q95", "q99", "q100", "worst")
-#: Images whose cycles are counted together.
-CHUNK = 250
+
+#: Who sees no time at all, but the image, a little: what any leak is to be compared with.
+ALONE = "(image)"
 
 Progress = Callable[[str, int, int], None]
 
@@ -54,14 +56,6 @@ class LeakSettings:
     @property
     def observers(self) -> tuple[Observer, ...]:
         return observers(self.observed, self.noises)
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Cycles (N, layers) of some images and what the engine answered, (N,)."""
-
-    cycles: Cycles
-    answers: NDArray[np.int64]
 
 
 class LeakStudy:
@@ -111,7 +105,7 @@ class LeakStudy:
         self.why_not = (
             "" if not own else "which images a user's network was trained on is not known"
         )
-        if self.members is not None and not len(self.members):
+        if self.members is not None and len(self.members) < 2 * guessers.FOLDS:
             self.members, self.why_not = None, "there are too few training images"
         static = analyze(program)
         self.worst = np.array([layer.cycles for layer in static.layers], np.int64)
@@ -125,20 +119,18 @@ class LeakStudy:
         total = sum(len(part) for part in parts)
         timed: list[Timed] = []
         for part in parts:
-            timed.append(self._timed(engine, part, sum(len(one.answers) for one in timed), total))
-        test, calibration = timed[:2]
-        return self._result(test, calibration.cycles, timed[2].cycles if self.members else None)
+            before = sum(len(one.answers) for one in timed)
 
-    def _timed(self, engine: Engine, images: Samples, before: int, total: int) -> Timed:
-        x = space_of(self.network.program).snap(self.network.inputs(images))
-        cycles, answers = [], []
-        for start in range(0, len(x), CHUNK):
-            self.on_progress("counting cycles", before + start, total)
-            piece = x[start : start + CHUNK]
-            cycles.append(np.asarray(engine.cycles(piece), np.int64))
-            with torch.inference_mode():
-                answers.append(engine(piece).argmax(1).numpy())
-        found = Timed(np.concatenate(cycles), np.concatenate(answers))
+            def show(done: int, before: int = before) -> None:
+                self.on_progress("counting cycles", before + done, total)
+
+            x = space_of(self.network.program).snap(self.network.inputs(part))
+            timed.append(self._bounded(timed_images(engine, x, show, asked=part is self.test)))
+        test, calibration = timed[:2]
+        return self._result(test, calibration.cycles, timed[2] if self.members else None)
+
+    def _bounded(self, found: Timed) -> Timed:
+        """The same; a layer that takes longer than its static bound is a bug of one of them."""
         if (found.cycles > self.worst).any():
             late = int((found.cycles > self.worst).any(0).argmax())
             raise ArithmeticError(
@@ -147,12 +139,14 @@ class LeakStudy:
             )
         return found
 
-    def _result(self, test: Timed, calibration: Cycles, members: Cycles | None) -> dict[str, Any]:
+    def _result(self, test: Timed, calibration: Cycles, members: Timed | None) -> dict[str, Any]:
         chosen, config = self.settings, self.network.program.config
         floors = chosen.pad.floors(calibration, self.worst)
         layers, total = chosen.pad.apply(test.cycles, floors)
-        jobs = self._jobs(test, calibration, members)
-        rows: dict[str, dict[str, Any]] = {one.name: {} for one in chosen.observers}
+        jobs = self._jobs(Judge(chosen.seed), test, calibration, members)
+        rows: dict[str, dict[str, Any]] = {
+            name: {} for name in (*(one.name for one in chosen.observers), ALONE)
+        }
         curve: list[dict[str, Any]] = []
         for done, (what, name, make) in enumerate(jobs):
             self.on_progress(f"{what}, {name}", done, len(jobs))
@@ -161,6 +155,11 @@ class LeakStudy:
             else:
                 curve.append(make())
         self.on_progress("done", len(jobs), len(jobs))
+        alone = rows.pop(ALONE)
+        for secrets in rows.values():
+            if "membership" in secrets:
+                found = secrets["membership"]
+                found["verdict"] = membership_verdict(found, alone["membership"])
         return {
             "kind": "leak",
             "model": self.network.name,
@@ -169,7 +168,7 @@ class LeakStudy:
             "classes": self.network.program.classes,
             "samples": len(self.test),
             "calibration": len(calibration),
-            "members": 0 if members is None else len(members),
+            "members": 0 if members is None else len(members.cycles),
             "why_no_members": self.why_not,
             "seed": chosen.seed,
             "right": int((test.answers == self.test.labels).sum()),
@@ -179,6 +178,7 @@ class LeakStudy:
             "by_class": self._by_class(total),
             "layers": self._layers(test.cycles, layers, floors),
             "observers": rows,
+            "image_alone": alone,
             "curve": curve,
             "versions": versions(),
         }  # fmt: skip
@@ -227,7 +227,7 @@ class LeakStudy:
         return found
 
     def _jobs(
-        self, test: Timed, calibration: Cycles, members: Cycles | None
+        self, judge: Judge, test: Timed, calibration: Cycles, members: Timed | None
     ) -> list[tuple[str, str, Callable[[], dict[str, Any]]]]:
         """(what, whose or which pad, how), in the order of the result."""
         chosen, seed = self.settings, self.settings.seed
@@ -237,33 +237,29 @@ class LeakStudy:
         with suppress(InputError):  # who always answers the same has no secret
             guessers.check(test.answers, seed)
             secrets["answer"] = test.answers
+
+        def by(name: str, seen: Callable[[Timed], NDArray[np.float64]]) -> None:
+            for what, labels in secrets.items():
+                jobs.append((what, name, partial(class_of, judge, seen, test, labels)))
+            if members is not None:
+                jobs.append(
+                    ("membership", name, partial(membership_of, judge, seen, test, members))
+                )
+
         for number, who in enumerate(chosen.observers):
 
-            def sees(cycles: Cycles, who: Observer = who, number: int = number) -> Any:
+            def sees(timed: Timed, who: Observer = who, number: int = number) -> Any:
                 random = np.random.default_rng([seed, 0, number])
-                return who.observe(*pad.apply(cycles, floors), random)
+                return who.observe(*pad.apply(timed.cycles, floors), random)
 
-            def of(labels: NDArray[np.int64], sees: Any = sees) -> Callable[[], dict[str, Any]]:
-                return lambda: judged(sees(test.cycles), labels, seed)
-
-            jobs += [(what, who.name, of(labels)) for what, labels in secrets.items()]
-            if members is not None:
-                jobs.append(("membership", who.name, self._membership(sees, test, members)))
+            by(who.name, sees)
+        by(ALONE, lambda timed: timed.looks)
         if chosen.curve:
-            jobs += self._curve(test, calibration)
+            jobs += self._curve(judge, test, calibration)
         return jobs
 
-    def _membership(
-        self, sees: Callable[[Cycles], Any], test: Timed, members: Cycles
-    ) -> Callable[[], dict[str, Any]]:
-        """As many images that were trained on, class 1, as others, class 0."""
-        count = min(len(members), len(test.cycles))
-        spread = [np.arange(count) * len(part) // count for part in (test.cycles, members)]
-        both = np.concatenate([test.cycles[spread[0]], members[spread[1]]])
-        return lambda: judged(sees(both), np.repeat([0, 1], count), self.settings.seed)
-
     def _curve(
-        self, test: Timed, calibration: Cycles
+        self, judge: Judge, test: Timed, calibration: Cycles
     ) -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
         """Every floor, of layers and of the whole; a floor of the whole is for who sees only it."""
         scopes: tuple[Scope, ...] = ("layers", "total")
@@ -276,18 +272,18 @@ class LeakStudy:
                     yield (
                         f"pad {text} of {scope}",
                         who.name,
-                        self._point(pad, who, test, calibration),
+                        self._point(judge, pad, who, test, calibration),
                     )
 
     def _point(
-        self, pad: Padding, who: Observer, test: Timed, calibration: Cycles
+        self, judge: Judge, pad: Padding, who: Observer, test: Timed, calibration: Cycles
     ) -> Callable[[], dict[str, Any]]:
         def make() -> dict[str, Any]:
             floors = pad.floors(calibration, self.worst)
             layers, total = pad.apply(test.cycles, floors)
             compared = test.cycles if pad.scope == "layers" else test.cycles.sum(1, keepdims=True)
             seen = who.observe(layers, total, np.random.default_rng(self.settings.seed))
-            found = judged(seen, self.test.labels, self.settings.seed, FEWER)
+            found = judge(seen, self.test.labels, FEWER)
             kept = ("information", "information_interval", "entropy", "accuracy", "interval",
                     "chance", "guesser", "pairs", "separated", "verdict")  # fmt: skip
             return {

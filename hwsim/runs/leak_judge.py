@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.files.content import digest
+from hwsim.importer.load import array_digest
 from hwsim.runs.guessers import guessing
 from hwsim.runs.information import information
 from hwsim.runs.welch import separation
@@ -61,6 +63,33 @@ def judged(
     return found | {"verdict": verdict(found)}
 
 
+class Judge:
+    """``judged`` by one seed, of what varies alone, each observation once.
+
+    Where one layer varies, who sees layers and who sees the whole see the same, up to a constant:
+    they are told the same.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def __call__(
+        self,
+        observed: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        permutations: int = PERMUTATIONS,
+    ) -> dict[str, Any]:
+        """As ``judged``: observed (N, D), labels (N,)."""
+        varying = observed[:, np.ptp(observed, axis=0) > 0]
+        varying = varying - varying.min(0)
+        parts = [array_digest(np.ascontiguousarray(one)) for one in (varying, labels)]
+        key = digest([*parts, varying.shape[1], permutations])
+        if key not in self._known:
+            self._known[key] = judged(varying, labels, self.seed, permutations)
+        return dict(self._known[key])
+
+
 def verdict(found: Mapping[str, Any]) -> str:
     """One of four, by rule.
 
@@ -71,3 +100,15 @@ def verdict(found: Mapping[str, Any]) -> str:
         return "constant"
     signs = (found["interval"][0] > found["chance"]) + (found["information_interval"][0] > 0)
     return ("nothing found", "in doubt", "leaks")[signs]
+
+
+def membership_verdict(found: Mapping[str, Any], alone: Mapping[str, Any]) -> str:
+    """That of ``verdict``, but for a leak that is no more than the images' own.
+
+    Training images may look other than test images (MNIST's do), and then time tells them apart
+    without any memory of them. ``as images differ``: the area under the ROC curve is not above that
+    of the image ``alone``, interval against interval.
+    """
+    said: str = found["verdict"]
+    more = found["area_interval"][0] > alone["area_interval"][1]
+    return "as images differ" if said == "leaks" and not more else said

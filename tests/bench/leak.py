@@ -53,7 +53,8 @@ def told(results: dict[str, Result]) -> list[list[str]]:
     """What time tells, by observer."""
     rows = []
     for network, result in results.items():
-        for seen, secrets in result["observers"].items():
+        every = {**result["observers"], "(image)": result["image_alone"]}
+        for seen, secrets in every.items():
             found, answer, member = (secrets[name] for name in ("class", "answer", "membership"))
             rows.append([
                 network, seen, bits(found), share(found), percent(found["chance"]), pairs(found),

@@ -67,6 +67,7 @@ BAD = {
     "noise NaN": (("--noise", "nan"), "nan is no number of cycles of at least 0"),
     "noise a word": (("--noise", "100,much"), "'much' is no number of cycles"),
     "unknown observer": (("--observe", "power"), "'power' is not one of 'both', 'layers'"),
+    "noise on nothing": (("--observe", "layers", "--noise", "5"), "--noise is on the whole, which"),
     "negative seed": (("--seed", "-1"), "-1 is not in the range"),
     "1 sample": (("--samples", "1"), "1 is not in the range x>=2"),
     "fewer images than classes": (("--samples", "7"), "7 images are fewer than the 10 classes"),

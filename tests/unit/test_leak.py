@@ -26,6 +26,7 @@ from hwsim.numbers.config import load_config
 from hwsim.report.leak_report import curve_rows, layer_rows, membership, render, rows, write
 from hwsim.runs import guessers
 from hwsim.runs.leak import CURVE, LeakSettings, LeakStudy
+from hwsim.runs.leak_judge import membership_verdict
 from hwsim.units import sequencer
 
 CLASSES = 4
@@ -97,6 +98,25 @@ def test_who_was_trained_on_is_not_seen_where_both_are_drawn_alike(result: dict[
     assert found["images"] == 240
     assert found["area_interval"][0] < 0.5 < found["area_interval"][1]
     assert found["verdict"] != "leaks"
+
+
+def test_images_that_differ_by_themselves_are_not_called_members(network: Network) -> None:
+    labels = np.arange(400) % CLASSES
+    members = dataclasses.replace(data(400, "train", 2), images=lit(0 * labels, 3), labels=labels)
+    found = LeakStudy(network, data(120, "test", 1), members, LESS).run()
+    for seen in ("layers", "total"):
+        told = found["observers"][seen]["membership"]
+        assert told["area_interval"][0] > 0.5
+        assert told["verdict"] == "as images differ"
+    assert found["image_alone"]["membership"]["verdict"] == "leaks"
+
+
+def test_who_is_told_better_than_by_looks_is_a_member() -> None:
+    told = {"verdict": "leaks", "area_interval": (0.6, 0.7)}
+    assert membership_verdict(told, {"area_interval": (0.5, 0.59)}) == "leaks"
+    assert membership_verdict(told, {"area_interval": (0.5, 0.61)}) == "as images differ"
+    doubt = {"verdict": "in doubt", "area_interval": (0.5, 0.7)}
+    assert membership_verdict(doubt, {"area_interval": (0.5, 0.9)}) == "in doubt"
 
 
 def test_cycles_are_those_of_the_engine(network: Network, result: dict[str, Any]) -> None:

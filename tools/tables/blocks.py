@@ -38,6 +38,9 @@ PRINTED = {
     "audit-one-step": "docs/audit.md",
     "audit-worst-case": "docs/audit.md",
     "detection": "docs/detection.md",
+    "leak-cycles": "docs/leak.md",
+    "leak": "docs/leak.md",
+    "leak-padding": "docs/leak.md",
     "fault-speed": "docs/faults.md",
     "program-faults": "docs/rtl.md",
 }

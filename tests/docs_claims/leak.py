@@ -1,0 +1,129 @@
+"""docs/leak.md: what its measured tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hwsim.runs.welch import THRESHOLD
+from tests.bench.leak import ARGUMENTS, NETWORKS
+from tests.docs_claims.page import Page
+from tests.docs_claims.rendered import Row, printed, row
+
+DIGITS = tuple(name for name in NETWORKS if name != "c0")
+#: One architecture: dense, 1/16 in banks, 1/64.
+COMPRESSED = ("mnist-cnn", "mnist-cnn-h16-banked", "mnist-cnn-h64")
+BITS, GUESSED, ANSWER = "class, bits", "class guessed", "answer guessed"
+
+
+def _number(cell: str) -> float:
+    """``27.7% [26.4–28.9]`` -> 27.7."""
+    return float(cell.split(" ")[0].replace(",", "").rstrip("%×"))
+
+
+def _ends(cell: str) -> tuple[float, float]:
+    low, high = cell.partition("[")[2].rstrip("]").split("–")
+    return float(low), float(high)
+
+
+def _apart(one: str, other: str) -> bool:
+    """Whether two intervals have nothing in common."""
+    (low, high), (least, most) = _ends(one), _ends(other)
+    return high < least or most < low
+
+
+def _seen(network: str, seen: str) -> Row:
+    return row(printed("leak"), network=network, seen=seen)
+
+
+def _range(cells: Sequence[str]) -> tuple[float, float]:
+    values = [_number(cell) for cell in cells]
+    return min(values), max(values)
+
+
+def _claims() -> Iterator[str]:
+    yield f"|t| > {THRESHOLD:g} says that the two take different times"
+    assert ARGUMENTS[:2] == ("--samples", "10000")
+    yield from _class()
+    yield from _looks()
+    yield from _compression()
+    yield from _noise()
+    yield from _members()
+    yield from _padding()
+
+
+def _class() -> Iterator[str]:
+    rows = [_seen(name, seen) for name in NETWORKS for seen in ("layers", "total")]
+    assert {found["class"] for found in rows} == {"leaks"}
+    totals = [_seen(name, "total") for name in DIGITS]
+    low, high = _range([found[BITS] for found in totals])
+    least, most = _range([found[GUESSED] for found in totals])
+    (chance,) = {found["chance"] for found in totals}
+    yield f"From the total alone {low:.2f} to {high:.2f} bits of a digit's class"
+    yield f"{least:.0f} to {most:.0f}% of the digits are guessed where chance is {chance}"
+    image = _seen("c0", "total")
+    yield (
+        f"of c0's images {_number(image[GUESSED]):.0f}% where it is {_number(image['chance']):g}%"
+    )
+    for name in ("lenet5", "c0"):
+        whole, layers = _seen(name, "total"), _seen(name, "layers")
+        assert _apart(whole[BITS], layers[BITS])
+        yield (
+            f"{name} gives {_number(layers[BITS]):.2f} bits instead of {_number(whole[BITS]):.2f}"
+        )
+    answers = [abs(_number(found[ANSWER]) - _number(found[GUESSED])) for found in rows]
+    assert max(answers) < 2
+    assert not any(_apart(found[ANSWER], found[GUESSED]) for found in rows)
+
+
+def _looks() -> Iterator[str]:
+    for name in COMPRESSED:
+        alone, layers = _seen(name, "(image)"), _seen(name, "layers")
+        yield f"{_number(layers[BITS]):.2f} against {_number(alone[BITS]):.2f} bits on {name}"
+
+
+def _compression() -> Iterator[str]:
+    dense, *others = (_seen(name, "layers")[BITS] for name in COMPRESSED)
+    yield f"{_number(dense):.2f} bits dense"
+    for cell, words in zip(others, ("at 1/16", "at 1/64"), strict=True):
+        yield f"{_number(cell):.2f} {words}"
+
+
+def _noise() -> Iterator[str]:
+    spread = {found["network"]: found for found in printed("leak-cycles")}
+    lenet = _seen("lenet5", "total, σ 1000")
+    assert lenet["class"] == "nothing found"
+    yield f"lenet5's total spreads by {spread['lenet5']['standard deviation']} cycles"
+
+
+def _members() -> Iterator[str]:
+    rows = [found for found in printed("leak") if found["seen"] != "(image)"]
+    assert "leaks" not in {found["trained on"] for found in rows}
+    alone = _seen("lenet5", "(image)")["trained on, AUC"]
+    yield f"an area of {_number(alone):.2f}"
+
+
+def _padding() -> Iterator[str]:
+    rows = printed("leak-padding")
+    most = [found for found in rows if found["floor"] == "q100"]
+    low, high = _range([found["more cycles"] for found in most])
+    yield f"q100 costs {low:g} to {high:g}% more cycles"
+    worst = [found for found in rows if found["floor"] == "worst"]
+    assert {_number(found["layers seen, bits"]) for found in worst} == {0}
+    low, high = _range([found["more cycles"] for found in worst])
+    yield f"worst costs {low:g} to {high:g}%"
+    none, half = (row(rows, network="c0", floor=floor) for floor in ("q0", "q50"))
+    assert _apart(none["total seen, bits"], half["total seen, bits"])
+    yield (
+        f"from {_number(none['total seen, bits']):.2f} to "
+        f"{_number(half['total seen, bits']):.2f} bits at q50"
+    )
+
+
+PAGE = Page(
+    "docs/leak.md",
+    _claims,
+    fixed={
+        "the number of cycles that 95% of other images": "what q95 means",
+        "Wilson's 95% interval": "the method's level",
+    },
+)
