@@ -35,6 +35,7 @@ module formal_hash #(
       .clk_i(clk),
       .en_i(en),
       .load_i(load),
+      .step_i(32'd0),
       .outputs_i(outputs),
       .groups_i(groups),
       .banked_i(banked),

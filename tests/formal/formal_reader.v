@@ -65,6 +65,7 @@ module formal_reader #(
       .first_line_i(in_line - row * pad_top),
       .group_end_i(group_end),
       .step_i(step),
+      .wrap_i(1'b0),
       .x_o(x),
       .row_valid_o(row_valid),
       .line_o(line),

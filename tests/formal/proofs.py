@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.formal import skipping
 from tests.formal.sby import Mutation, Proof
 
 _ARBITER = tuple(
@@ -787,4 +788,5 @@ PROOFS = (
     _POST_VALUES,
     _READER,
     *_CODE, _PARITY, _ECC_RAM, _WEIGHT_BANK, _STOP,
+    *skipping.PROOFS,
 )  # fmt: skip

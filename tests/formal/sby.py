@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -54,6 +55,8 @@ class Proof:
     steps: tuple[str, ...] = ()
     #: z3 where it is a matter of whole products, which Yices takes bit by bit; else Yices if there.
     solver: str = ""
+    #: Other values of constants of hne_constants.vh.
+    constants: dict[str, int] = field(default_factory=dict)
     #: Why a bounded proof suffices, or what it leaves out.
     note: str = ""
 
@@ -88,6 +91,16 @@ def script(proof: Proof, mode: str, depth: int, solver: str) -> str:
     )  # fmt: skip
 
 
+def replaced(header: str, constants: dict[str, int]) -> str:
+    """The header with other values of these constants, each of which it must have once."""
+    for name, value in constants.items():
+        line = rf"(?m)^(localparam integer {name} =) \d+;"
+        header, found = re.subn(line, rf"\1 {value};", header)
+        if found != 1:
+            raise ValueError(f"hne_constants.vh has {name} {found} times, not once")
+    return header
+
+
 def run(proof: Proof, task: str, where: Path, mutation: Mutation | None = None) -> Result:
     """Run task "prove", "cover" or "mutant" in the empty directory `where`.
 
@@ -103,7 +116,10 @@ def run(proof: Proof, task: str, where: Path, mutation: Mutation | None = None) 
             text = mutation.apply(text)
         (where / file.name).write_text(text, encoding="utf-8")
     for file in includes():
-        (where / file.name).write_bytes(file.read_bytes())
+        text = file.read_text(encoding="utf-8")
+        if file.name == "hne_constants.vh":
+            text = replaced(text, proof.constants)
+        (where / file.name).write_text(text, encoding="utf-8")
     mode = {"prove": proof.mode, "cover": "cover", "mutant": "bmc"}[task]
     depth = proof.cover_depth if task == "cover" else proof.depth
     if task == "mutant":
