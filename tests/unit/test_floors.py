@@ -20,10 +20,17 @@ from tests.rtl.samples import small_network
 
 PROGRAM = small_network(load_config("tiny").replace(skip=True))
 WORST = [layer.cycles for layer in analyze(PROGRAM).layers]
-#: Full, sparse and empty images.
-IMAGES = torch.from_numpy(
-    (np.random.default_rng(0).random((30, 1, 6, 6)) * np.repeat([1.0, 0.4, 0.0], 10)[:, None, None, None]).astype(np.float32)
-).where(torch.from_numpy(np.random.default_rng(1).random((30, 1, 6, 6)) < 0.6), torch.tensor(0.0))  # fmt: skip
+
+
+def _images() -> torch.Tensor:
+    """Ten full ones, ten sparse ones, ten of zeros."""
+    random = np.random.default_rng(0)
+    kept = np.repeat([1.0, 0.4, 0.0], 10)[:, None, None, None]
+    shape = (30, 1, 6, 6)
+    return torch.from_numpy((random.random(shape) * (random.random(shape) < kept)).astype("f4"))
+
+
+IMAGES = _images()
 
 
 def test_behind_the_worst_case_no_cycle_depends_on_the_image() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hwsim.attacks.core.grid import Grid
@@ -100,7 +101,7 @@ def _attacked(engine: Engine, x: Tensor, grid: Grid, epsilon: float, seed: int) 
     found = Latency(seed=seed, space=grid)(machine, x, epsilon=epsilon)
     clean = found.clean.numpy()
     noise = np.random.default_rng(seed).uniform(-epsilon, epsilon, tuple(x.shape))
-    noisy = grid.snap((x + noise.astype(np.float32)).clamp(0, 1))
+    noisy = grid.snap((x + torch.from_numpy(noise.astype(np.float32))).clamp(0, 1))
     return {
         "attack": (found.cost.numpy() / clean).tolist(),
         "uniform": ((engine.cycles(noisy).sum(1) + 1) / clean).tolist(),
