@@ -39,11 +39,12 @@ class Spread:
 class LayerSpread:
     """A layer that skips. plain: its cycles where nothing is skipped.
 
-    bound: mean cycles were its list known before it starts. columns: mean share of the columns
-    that were expanded.
+    bound: mean cycles were its list known before it starts, or were a convolution's columns of
+    zeros known and free. columns: mean share of the columns that were issued.
     """
 
     name: str
+    kind: str
     cycles: Spread
     plain: int
     bound: float
@@ -68,22 +69,26 @@ class Distribution:
 
     @property
     def fc_speed_up(self) -> float:
-        """Of the mean image, in the layers that skip."""
-        return sum(one.plain for one in self.layers) / self._fc_cycles
+        """Of the mean image, in the fc layers that skip."""
+        return self.of_kind("fc")[0]
 
     @property
     def bound_share(self) -> float:
-        """Mean cycles of the layers that skip, were the scan free, over what they take."""
-        return sum(one.bound for one in self.layers) / self._fc_cycles
+        """Mean cycles of the fc layers that skip, were the scan free, over what they take."""
+        return self.of_kind("fc")[1]
+
+    def of_kind(self, kind: str) -> tuple[float, float]:
+        """(speed-up, bound over what they take) of the layers of a kind that skip; 1 of none."""
+        layers = [one for one in self.layers if one.kind == kind]
+        if not layers:
+            return 1.0, 1.0
+        taken = sum(one.cycles.mean for one in layers)
+        return sum(one.plain for one in layers) / taken, sum(one.bound for one in layers) / taken
 
     @property
     def energy_gain(self) -> float:
         """Of the mean image."""
         return self.plain_energy_nj / self.energy_nj.mean
-
-    @property
-    def _fc_cycles(self) -> float:
-        return sum(one.cycles.mean for one in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -92,6 +97,8 @@ class Distribution:
             "speed_up": self.speed_up,
             "fc_speed_up": self.fc_speed_up,
             "bound_share": self.bound_share,
+            "conv_speed_up": self.of_kind("conv")[0],
+            "conv_bound_share": self.of_kind("conv")[1],
             "energy_gain": self.energy_gain,
         }
 
@@ -101,7 +108,7 @@ def costs(timing: ImageTiming, wanted: Wanted, count: int) -> Arrays:
     counters = timing.counters(wanted, count)
     return {
         "cycles": counters["cycles"],
-        "columns": counters["columns"],
+        "compute": counters["compute"],
         "bound": timing.bound(wanted, count),
         "energy_nj": timing.energy_nj(wanted, count),
     }
@@ -113,10 +120,11 @@ def distribution(program: Program, timing: ImageTiming, found: Arrays) -> Distri
     layers = tuple(
         LayerSpread(
             timing.layers[number].name,
+            timing.layers[number].kind,
             Spread.of(found["cycles"][:, number]),
             plain.layers[number].cycles,
             float(found["bound"][:, number].mean()),
-            float(found["columns"][:, number].mean()) / timing.layers[number].columns,
+            float(found["compute"][:, number].mean()) / timing.layers[number].compute,
         )
         for number in sorted(timing.varying)
     )

@@ -36,7 +36,7 @@ def render(found: Distribution) -> Group:
             f"{layer.plain / mean:.2f}x", f"{layer.columns:.1%}", f"{layer.bound / mean:.1%}",
         )  # fmt: skip
     note = (
-        "without: the same network where nothing is skipped. columns: expanded, of all. of bound: "
+        "without: the same network where nothing is skipped. columns: issued, of all. of bound: "
         "cycles of the layer were the places of its zeros known before it starts, over its cycles."
     )
     return Group(table, Text(note, style="dim"))

@@ -54,6 +54,7 @@ class ImageTiming:
         self.slotted: dict[int, SlottedLayer] = {}
         self._prices: dict[int, LayerPrice] = {}
         self._columns: dict[int, float] = {}
+        self._floors = [getattr(layer, "floor", 0) for layer in program.layers]
         always = Activity()
         for number, (layer, cost) in enumerate(zip(program.layers, costs, strict=True)):
             skipping = None if cost.array is None else cost.array.skipping
@@ -99,6 +100,9 @@ class ImageTiming:
             counted = layer.counters(wanted[number])
             for name in VARYING:
                 found[name][:, number] = getattr(counted, name)
+            wait = np.maximum(self._floors[number] - counted.cycles, 0)
+            for name in ("cycles", "drain"):
+                found[name][:, number] += wait
         return found
 
     def bound(self, wanted: Wanted, count: int) -> I64:

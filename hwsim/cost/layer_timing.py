@@ -242,6 +242,9 @@ def array_timing(layer: Layer, array: ArrayWork, config: EngineConfig, start: in
     if isinstance(layer, MacLayer) and spec is not None:
         needed, allocated = _memory(layer, spec, config)
     macs = products(layer, array)
+    stall = cycles - sequencer.INSTRUCTION - compute - act_stall - post_stall - drain
+    if isinstance(layer, MacLayer) and layer.floor > cycles:
+        cycles, drain = layer.floor, drain + layer.floor - cycles
     return LayerTiming(
         name=layer.name,
         kind=layer.kind,
@@ -252,7 +255,7 @@ def array_timing(layer: Layer, array: ArrayWork, config: EngineConfig, start: in
         compute=compute,
         act_stall=act_stall,
         post_stall=post_stall,
-        expander_stall=cycles - sequencer.INSTRUCTION - compute - act_stall - post_stall - drain,
+        expander_stall=stall,
         drain=drain,
         columns=work.columns,
         conflict_cycles=work.conflict_cycles,

@@ -29,6 +29,7 @@ class SkipCounters:
     act_stall: I64
     post_stall: I64
     expander_stall: I64
+    drain: I64
     expander_wait: I64
     conflict_cycles: I64
     skipped: I64
@@ -172,6 +173,7 @@ class SkippingLayer:
             act_stall=np.zeros_like(cycles),
             post_stall=run.hold,
             expander_stall=stall,
+            drain=np.full_like(cycles, self.drain),
             expander_wait=np.zeros_like(cycles),
             conflict_cycles=run.served - compute,
             skipped=tiles * (self.fan_in - run.entries),

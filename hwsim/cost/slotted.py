@@ -131,6 +131,7 @@ class SlottedLayer:
             act_stall=act_stall,
             post_stall=post_stall,
             expander_stall=cycles - parts,
+            drain=none + drain,
             expander_wait=wait,
             conflict_cycles=none + self.work.conflict_cycles,
             skipped=self.columns - compute,

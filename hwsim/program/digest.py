@@ -66,6 +66,8 @@ def _add(found: Any, value: Any) -> None:
         for field in dataclasses.fields(value):
             if field.name == "top" and isinstance(value, Input) and value.top is None:
                 continue  # as before there was one: states of engines without it still fit
+            if field.name == "floor" and getattr(value, field.name) == 0:
+                continue  # the same
             found.update(f"|{field.name}=".encode())
             _add(found, getattr(value, field.name))
     elif isinstance(value, tuple | list):

@@ -67,7 +67,8 @@ class MacLayer:
     groups: of a conv, each with out_c/groups outputs that see in_c/groups channels. fill: the code
     that padding reads, that of real 0 in the input map. weight_scale: float64, (1,) or (out_c,),
     what a step of a word is worth, for all rows or row by row. lo, hi: codes 0 <= lo <= hi. scale,
-    zero: of the output map; of the last layer, a logit v is worth v · scale.
+    zero: of the output map; of the last layer, a logit v is worth v · scale. floor: cycles that it
+    takes at least, its instruction included, on an engine that skips; below 2^24.
     """
 
     name: str
@@ -89,6 +90,7 @@ class MacLayer:
     zero: int = 0
     fill: int = 0
     groups: int = 1
+    floor: int = 0
 
     @property
     def fan_in(self) -> int:

@@ -163,6 +163,22 @@ class Program:
         """The same words on an engine that skips zeros, or on one that does not: no new compile."""
         return self.replace(config=self.config.replace(skip=skip))
 
+    def with_floors(self, floors: Sequence[int]) -> Program:
+        """The same, each layer taking at least so many cycles, its instruction included.
+
+        One number a layer, 0 for none. Only conv and fc layers have one, on an engine that skips;
+        others are ready at the same time for every image, and take theirs for nothing.
+        """
+        pairs = zip(self.layers, floors, strict=True)
+        return self.replace(
+            layers=tuple(
+                dataclasses.replace(layer, floor=int(floor))
+                if isinstance(layer, MacLayer)
+                else layer
+                for layer, floor in pairs
+            )
+        )
+
     @cached_property
     def numbers(self) -> tuple[tuple[Numbers, ...], ...]:
         """What the codes that each layer reads stand for, one entry a source.
@@ -252,7 +268,7 @@ class Program:
             row |= dict(
                 scheme=SCHEME_CODES[spec.scheme],
                 log2_hash_banks=spec.hash_banks.bit_length() - 1, fan_in=layer.fan_in,
-                real_weights=spec.real_weights, seed=spec.seed,
+                real_weights=spec.real_weights, seed=spec.seed, in2_line=layer.floor,
             )  # fmt: skip
             if layer.kind == "conv":
                 row |= dict(groups=layer.groups, fill=layer.fill)

@@ -35,6 +35,8 @@ from hwsim.program.workspace import MAX_IMAGE_BYTES, image_bytes, layer_bytes
 MAX_VIRTUAL_WEIGHTS = 1 << 27
 #: What a step of a code or word may be worth.
 SMALLEST, LARGEST = 2.0**-64, 2.0**64
+#: Cycles that no layer waits for: a counter of 24 bits.
+MOST_FLOOR = 1 << 24
 #: What makes a network need less of a memory.
 LESS = {
     "WGT_DEPTH": "let layers share weights (hwsim.models.layers.compress, or a lower rate)",
@@ -234,6 +236,13 @@ def _check_workspace(program: Program) -> None:
 
 
 def _check_instructions(program: Program) -> None:
+    for one in program.mac_layers:
+        if one.floor and not program.config.skip:
+            raise CompileError(f"{one.name}: only an engine that skips has floors")
+        if not 0 <= one.floor < MOST_FLOOR:
+            raise CompileError(
+                f"{one.name}: a floor of {one.floor} cycles is outside 0 … {MOST_FLOOR - 1}"
+            )
     for layer, row in zip(program.layers, program.instructions(), strict=False):
         try:
             encode(row)

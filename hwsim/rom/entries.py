@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hwsim.errors import ImageError
 from hwsim.numbers.hashing import HashSpec, Scheme
@@ -126,6 +133,21 @@ class MacEntry(_PostEntry):
     last: bool
     weight_base: Word
     index_base: Word
+    floor: Word = 0
+
+    @model_serializer(mode="wrap")
+    def _without_floor(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Digests of images without one are what they were before there were any.
+        data: dict[str, Any] = dump(self)
+        if not self.floor:
+            del data["floor"]
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> MacEntry:
+        if not self.floor and "floor" in self.model_fields_set:
+            raise ValueError("floor: is absent where there is none")
+        return self
 
     def bases(self) -> dict[str, int]:
         names = ("weight_base", "index_base", "channel_base")
@@ -137,7 +159,7 @@ class MacEntry(_PostEntry):
             **self._numbers(), kind=self.kind, out_shape=self.out_shape,
             window=self.window.window() if self.window else None, spec=spec_of(self),
             weights=np.zeros(0, np.int32), last=self.last, fill=self.fill, groups=self.groups,
-            weight_scale=np.array(self.weight_scale),
+            weight_scale=np.array(self.weight_scale), floor=self.floor,
         )  # fmt: skip
 
 
@@ -233,6 +255,8 @@ def entry_of(layer: Layer, wire: Wire, at: Placement) -> dict[str, Any]:
             weight_scale=[float(step) for step in layer.weight_scale],
             weight_base=at.weight_base, index_base=at.index_base,
         )  # fmt: skip
+        if layer.floor:
+            row |= dict(floor=int(layer.floor))
     return row
 
 

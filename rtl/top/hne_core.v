@@ -167,6 +167,7 @@ module hne_core #(
   wire [3:0] replay_group;
   wire [15:0] out_w;
   wire [31:0] slot_skipped;
+  wire [23:0] floor_cycles;
 
   // The list of an fc layer that skips.
   wire list, list_ready, list_last, list_take, list_read, window_ends;
@@ -202,7 +203,6 @@ module hne_core #(
   assign idle_o = idle;
   assign in_expect_o = input_load;
   assign layer_end_o = layer_end;
-  assign layer_end = post_end || pool_end;
 
   always @(posedge clk_i) program_q <= program_word;
 
@@ -373,6 +373,7 @@ module hne_core #(
       .list_o(list),
       .in_lines_o(in_lines),
       .out_w_o(out_w),
+      .floor_o(floor_cycles),
       .outputs_o(outputs),
       .groups_o(groups),
       .window_c_o(window_c),
@@ -635,11 +636,22 @@ module hne_core #(
           .skipped_o(skipped)
       );
 
+      hne_floor u_floor (
+          .clk_i(clk_i),
+          .rst_i(rst_i),
+          .counting_i(instruction || run),
+          .floor_i(floor_cycles),
+          .end_i(post_end || pool_end),
+          .end_o(layer_end)
+      );
+
       wire [LINE_W+15:0] in_row_wide = {16'd0, in_row};
       wire [15:0] in_row_lines = in_row_wide[15:0];
       wire unused_row = &{1'b0, in_row_wide};
     end else begin : gen_all
-      wire unused_list = &{1'b0, list_take, list_word, in_lines, window_ends};
+      wire unused_list = &{1'b0, list_take, list_word, in_lines, window_ends, floor_cycles};
+
+      assign layer_end = post_end || pool_end;
 
       assign {list_ready, list_last, list_read} = 3'b000;
       assign list_column = {COLUMN_W{1'b0}};

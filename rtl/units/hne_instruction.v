@@ -88,8 +88,9 @@ module hne_instruction #(
     // It skips; lines of its input.
     output wire              list_o,
     output wire [      31:0] in_lines_o,
-    // Width of its output.
+    // Width of its output; cycles that it takes at least.
     output wire [      15:0] out_w_o,
+    output wire [      23:0] floor_o,
     // Row-tiles: outputs of each group, groups.
     output reg  [      15:0] outputs_o,
     output reg  [      15:0] groups_o,
@@ -332,10 +333,18 @@ module hne_instruction #(
     if (SKIP != 0) begin : gen_list
       reg list_q;
 
-      always @(posedge clk_i) list_q <= fc && fan_in_q <= SKIP_COLUMNS[31:0];
+      reg [23:0] floor_q;
+
+      // Only an addition has a second map.
+      always @(posedge clk_i) begin
+        list_q  <= fc && fan_in_q <= SKIP_COLUMNS[31:0];
+        floor_q <= mac ? in2_line_q[23:0] : 24'd0;
+      end
       assign list_o = list_q;
+      assign floor_o = floor_q;
     end else begin : gen_no_list
       assign list_o = 1'b0;
+      assign floor_o = 24'd0;
     end
   endgenerate
 

@@ -63,6 +63,7 @@ ALL = {
     "timing-mnist-h16": analysis.mnist,
     "timing-vgg16": analysis.vgg,
     "timing-resnet20": analysis.residual,
+    "cycles-mnist-h16-banked": analysis.images,
     "memory-vgg16": analysis.memory,
     "bfa-resnet20": flips.residual,
     "fault-weights-mnist-h16": faults.weights,

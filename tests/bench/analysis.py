@@ -59,6 +59,18 @@ def residual() -> Line:
     return _compare("timing-resnet20", engine.program, "<= 0.1 s")
 
 
+def images() -> Line:
+    """Cycles of 1,000 images of mnist-cnn-h16-banked, zeros skipped, which take a forward pass."""
+    program = open_network("mnist-cnn-h16-banked").program.skipping()
+    engine, batch = Engine(program), torch.rand(1000, *program.input_shape)
+    with torch.inference_mode():
+        tasks = {"cycles": lambda: engine.cycles(batch), "engine": lambda: engine(batch)}
+        taken = seconds(tasks, 5)
+    ours, peer = taken["cycles"], taken["engine"]
+    name, peer_name = "cycles-mnist-h16-banked", "Engine forward of the same images"
+    return Line(name, ours, peer, "s", ours / peer, peer_name, "<= 1.5", "1,000 images")
+
+
 def memory() -> Line:
     """VGG-16, batch 64, forward and backward, in a process of its own."""
     done = subprocess.run([sys.executable, "-c", _PASS], capture_output=True, text=True, check=True)

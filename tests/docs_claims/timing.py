@@ -17,7 +17,7 @@ def _claims() -> Iterator[str]:
     yield f"`instruction` ({sequencer.INSTRUCTION})"
     yield f"Every layer costs FETCH + SETUP = {sequencer.INSTRUCTION} cycles"
     yield f"LANE + ROUND + MIX + SCALE + ROTATE = {index.LATENCY['hash']} for `hash`"
-    yield f"is {index.LATENCY['counter']} for `counter`"
+    yield f"(where nothing is skipped) is {index.LATENCY['counter']} for `counter`"
     yield f"{index.LATENCY['sram']} for `sram` (read, output register)"
     yield f"`expander.TURNS` = COMPARE + FIRST + COUNT + TURN = {expander.TURNS}"
     yield (
@@ -37,4 +37,11 @@ def _claims() -> Iterator[str]:
     yield words[expander.FILL]
 
 
-PAGE = Page("docs/timing.md", _claims, fixed={"1 µs = 1 cycle": "the unit of a trace"})
+PAGE = Page(
+    "docs/timing.md",
+    _claims,
+    fixed={
+        "1 µs = 1 cycle": "the unit of a trace",
+        "reports 3x less energy for it": "EIE's abstract: skipping zero activations saves 3x",
+    },
+)

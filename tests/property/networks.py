@@ -114,6 +114,7 @@ def configs(draw: Draw) -> EngineConfig:
         requantization=draw(st.sampled_from(["up", "up", "twice-away"])),
         index_mode=draw(st.sampled_from(["sram", "hash"])),
         ecc=draw(st.sampled_from(["none", "none", "parity", "secded"])),
+        skip=draw(st.sampled_from([False, False, True])),
     )
     if changes["requantization"] == "twice-away":
         changes |= dict(acc_w=32, mult_w=32, act_w=min(changes["act_w"], 8))

@@ -2,6 +2,8 @@
 
     python -m tools.tables                 from the program, the cards and docs/measured
     python -m tools.tables --measure rtl   first count cycles in the Verilog again (minutes)
+    python -m tools.tables --measure skipping      or those of all test images where zeros are
+                                          skipped (minutes)
     python -m tests.bench.attack_table | python -m tools.tables --take attack-table
                                           first keep the table that a measurement printed
 
@@ -15,7 +17,7 @@ import sys
 
 from hwsim.errors import InputError
 from hwsim.files.markdown import put
-from tools.tables import blocks, cycles, measured
+from tools.tables import blocks, cycles, measured, skipping
 
 
 def main() -> None:
@@ -25,13 +27,15 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--measure", choices=["rtl"], help="measure this first")
+    parser.add_argument("--measure", choices=["rtl", "skipping"], help="measure this first")
     parser.add_argument(
         "--take", choices=list(blocks.PRINTED), help="keep the Markdown table on standard input"
     )
     chosen = parser.parse_args()
     if chosen.measure == "rtl":
         cycles.measure()
+    if chosen.measure == "skipping":
+        skipping.measure()
     if chosen.take:
         try:
             measured.take(chosen.take, sys.stdin.read())

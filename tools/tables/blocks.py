@@ -8,7 +8,17 @@ from pathlib import Path
 
 from hwsim.networks.zoo_table import page_table
 from tests.formal import table as proofs
-from tools.tables import compiles, cycles, files, formats, measured, networks, protection, rtl
+from tools.tables import (
+    compiles,
+    cycles,
+    files,
+    formats,
+    measured,
+    networks,
+    protection,
+    rtl,
+    skipping,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +43,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/images.md", "widths"): formats.widths,
     ("docs/images.md", "fields"): formats.fields,
     ("docs/timing.md", "constants"): formats.constants,
+    ("docs/timing.md", "skipping"): skipping.table,
     ("docs/rtl.md", "cycles-banked"): partial(cycles.table, "mnist-cnn-h16-banked"),
     ("docs/rtl.md", "cycles-xxh32"): partial(cycles.table, "mnist-cnn-h16"),
     ("docs/rtl.md", "configurations"): rtl.configurations,

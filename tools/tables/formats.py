@@ -20,6 +20,7 @@ from hwsim.units import (
     post,
     sequencer,
     skip,
+    slots,
     softmax,
 )
 
@@ -54,7 +55,8 @@ MEANINGS = {
     "lo": "all but pool, lut: the least code of the output map",
     "hi": "all but pool: the largest",
     "in_line": "first line of what is read",
-    "in2_line": "add: first line of the second map",
+    "in2_line": "add: first line of the second map; conv, fc: cycles that the layer takes at "
+    "least, 24 bits, 0 of an engine that does not skip",
     "out_line": "first line of what is written; 0 in the last layer",
     "groups": "conv",
     "table": "lut: number of its table in lut.mem",
@@ -71,8 +73,14 @@ STAGES = {
         "ISSUE": "fc only: the array issues a column in the cycle after its tile-buffer write",
     },
     skip: {
-        "SCAN": "fc of an engine that skips: the address of a line; read (2); which codes are not "
-        "0; the first of them",
+        "SCAN": "fc of an engine that skips: a line is read (2); which codes are not 0; the first "
+        "of them",
+    },
+    slots: {
+        "SELECT": "all other layers of the array of an engine that skips: a column is chosen and "
+        "looked up; its place is read; added to that of the window",
+        "GAP": "a convolution of an engine that skips, before the second row-tile of a group: the "
+        "last column is seen and written, the first words are read",
     },
     index: {
         "COLUMN": "on an engine that skips: the column's number, from a counter or the list; its "
