@@ -46,11 +46,13 @@ SKIPPING = [
     _skipping(1, 1, 1, columns=100, masks=64, softmax=False),
     _skipping(8, 16, 8, columns=200, masks=31, act_w=10, wgt_w=10, acc_w=48),
     _skipping(5, 8, 16, "hash", columns=1, masks=1),
-    _skipping(16, 64, 16, columns=129, masks=256),
+    _skipping(2, 32, 2, columns=129, masks=256),
     _skipping(4, 8, 32, "hash", columns=512, masks=4096, ecc="secded"),
 ]
 #: One that skips, whose masks and list just fit what samples.small_network asks for.
-SKIPPING_TINY = load_config("tiny").replace(skip=True, skip_columns=45, skip_masks=18)
+SKIPPING_TINY = load_config("tiny").replace(
+    name="tiny-skip", skip=True, skip_columns=45, skip_masks=18
+)
 _WIDE = _engine(8, 16, 8, act_w=10, wgt_w=10, acc_w=48)
 MANY = [
     *FEW,

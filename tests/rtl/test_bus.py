@@ -36,7 +36,5 @@ def test_the_engine_behind_its_buses(engine_for_cocotb: tuple[Any, Path]) -> Non
 
 
 def test_an_engine_that_skips_behind_its_buses(tmp_path: Path) -> None:
-    words = SKIPPING_TINY.verilog_parameters()
-    skipping = [f"-G{name}={words[name]}" for name in ("SKIP", "SKIP_COLUMNS", "SKIP_MASKS")]
-    runner = compile_top(tmp_path, *skipping, *simulations.build_args())
+    runner = compile_top(tmp_path, *simulations.build_args(), config=SKIPPING_TINY)
     assert results_of(runner, tmp_path, "skipping_cocotb") == (3, 0)

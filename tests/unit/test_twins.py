@@ -28,6 +28,7 @@ PARTS = {
     "argmax": ("post", "compares in the cycle in which post writes a logit"),
     "conflicts": ("expander", "COMPARE: which rows want one bank or word"),
     "exp_lut": ("softmax", "its table, written by it"),
+    "floor": ("sequencer", "when a layer may end, on an engine that skips"),
     "i_round": ("index", "the cycles of a row-tile before its first column"),
     "index_hash": ("index", "its source `hash`"),
     "index_key": ("index", "COLUMN: its column and product, on an engine that skips"),
