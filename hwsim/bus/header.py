@@ -35,7 +35,6 @@ from hwsim.units import (
     pool,
     post,
     sequencer,
-    skip,
     slots,
     softmax,
 )
@@ -44,7 +43,6 @@ from hwsim.units import (
 DEPTHS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "sequencer": (sequencer, ("FETCH", "SETUP", "ISSUE")),
     "index": (index, ("ROUND", "SCALE", "COLUMN")),
-    "skip": (skip, ("SCAN",)),
     "slots": (slots, ("SELECT", "GAP", "WINDOW")),
     "expander": (expander, ("TURNS", "FILL")),
     "act_buffer": (act_buffer, ("FILL",)),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from hwsim.faults.instructions import Row, fan_in_of, kind_of
 from hwsim.faults.sharing import addresses, source_of, tiles_of
 from hwsim.faults.words import MemoryWords
-from hwsim.units import act_buffer, expander, index, pool, schedule, sequencer, skip
+from hwsim.program.proof import MOST_FLOOR
+from hwsim.units import act_buffer, expander, index, pool, schedule, sequencer, skip, slots
 
 
 def cycles(words: MemoryWords, rows: tuple[Row, ...]) -> int:
@@ -21,7 +22,9 @@ def cycles(words: MemoryWords, rows: tuple[Row, ...]) -> int:
     """
     time = sequencer.START
     for row in rows:
-        time = _end(words, row, time)
+        begun, time = time, _end(words, row, time)
+        if words.config.skip and kind_of(row) in ("conv", "fc"):
+            time = max(time, begun + row["in2_line"] % MOST_FLOOR)
     return time
 
 
@@ -60,4 +63,7 @@ def _end(words: MemoryWords, row: Row, start: int) -> int:
         return schedule.fc_schedule(tiles, work, **given).end
     slot = max(fan_in * act_buffer.cycles_column(stride, config.cols), max(tiles))
     pixels = row["out_h"] * math.ceil(row["out_w"] / config.cols)
+    if config.skip:
+        given["select"] = slots.SELECT
+        given["finding"] = len(tiles) // row["groups"] if kind == "conv" else 0
     return schedule.conv_schedule(tiles, work, slot=slot, pixel_tiles=pixels, **given).end

@@ -12,7 +12,6 @@ localparam integer SEQUENCER_ISSUE = 1;
 localparam integer INDEX_ROUND = 4;
 localparam integer INDEX_SCALE = 4;
 localparam integer INDEX_COLUMN = 4;
-localparam integer SKIP_SCAN = 4;
 localparam integer SLOTS_SELECT = 3;
 localparam integer SLOTS_GAP = 12;
 localparam integer SLOTS_WINDOW = 16;

@@ -4,9 +4,8 @@
 
 // Zero skipping of an fc layer (twin: hwsim/units/skip.py): looks through the lines of its input and
 // lists the codes that are not 0, their positions for the index source, the codes for the array. A
-// line takes a cycle for each of them, and one if there is none. READ 2, LINE, CHOOSE; the entry is
-// written SKIP_SCAN cycles after its line was asked for. Row-tiles behind the first one find the
-// list complete.
+// line takes a cycle for each of them, and one if there is none. READ 2, LINE, CHOOSE; then the entry
+// is written. Row-tiles behind the first one find the list complete.
 module hne_skip #(
     // Activations of a line: looked at together; the choice of the next one grows with them.
     parameter integer COLS = 2,
@@ -45,8 +44,6 @@ module hne_skip #(
     // For the counter: columns that a row-tile does not have.
     output reg  [          31:0] skipped_o
 );
-
-  `include "hne_constants.vh"
 
   localparam integer COLS_W = $clog2(COLS);
   localparam integer LANE_W = (COLS > 1) ? COLS_W : 1;

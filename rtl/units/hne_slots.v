@@ -2,11 +2,11 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// When the array of an engine that skips takes a column, and which one, of all layers but fc: pixel
-// tiles of a row-tile back to back, each in a slot that is no shorter than a drain. Of a convolution
-// the first row-tile of a group issues every column and remembers which were 0 in all lanes; the
-// others issue the rest. A window of columns that all are 0 takes a cycle. What is chosen here is
-// issued SLOTS_SELECT cycles later.
+// When the array of an engine that skips takes a column, and which one, of all layers but fc (twin:
+// hwsim/units/slots.py): pixel tiles of a row-tile back to back, each in a slot that is no shorter
+// than a drain. Of a convolution the first row-tile of a group issues every column and remembers
+// which were 0 in all lanes; the others issue the rest. A window of columns that all are 0 takes a
+// cycle. What is chosen here is issued SLOTS_SELECT cycles later.
 module hne_slots #(
     // Array rows: outputs of a row-tile. A constant.
     parameter integer ROWS = 2,

@@ -1,7 +1,8 @@
-"""An fc layer that skips, stepped one clock edge at a time: scanner, list, pipeline, array.
+"""Layers of an engine that skips, stepped one clock edge at a time: an fc layer's scanner and list.
 
 Of units/skip.py and cost/skipping.py it shares nothing but the number of cycles in front of the
-first line. What the registers of the list hold at an edge, the cycle behind it can see.
+first line. What the registers of the list hold at an edge, the cycle behind it can see. All other
+layers of the array: slow_slots.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hwsim.numbers.config import EngineConfig
 from hwsim.program.layers import Layer, MacLayer, PoolLayer
 from hwsim.units import expander, index, sequencer, skip
 from tests.property.slow_machine import Column, Pipe, SlowMac, slow_pool
+from tests.property.slow_slots import SlowSlots
 
 
 class Scanner:
@@ -49,12 +51,24 @@ class Scanner:
             self.over = True
 
 
+class Everything:
+    """In place of a scanner, where a layer skips nothing: all columns, known from the start."""
+
+    def __init__(self, fan_in: int) -> None:
+        self.columns = list(range(fan_in))
+        self.over = True
+
+    def clock(self) -> None:
+        """Nothing to find out."""
+
+
 class SlowSkip(SlowMac):
     """``run`` as of SlowMac; counters: what the Verilog counts, by name."""
 
     def __init__(self, layer: MacLayer, config: EngineConfig, codes: NDArray[np.integer]) -> None:
         super().__init__(layer, config)
-        self.scanner = Scanner(codes, config.cols)
+        listed = config.skip and self.fan_in <= config.skip_columns
+        self.scanner = Scanner(codes, config.cols) if listed else Everything(self.fan_in)
         self.held = Pipe(expander.FILL + sequencer.ISSUE)
         self.counters = Counter[str]()
 
@@ -90,6 +104,7 @@ class SlowSkip(SlowMac):
             part = "post_stall" if self.held.out else "expander_stall"
             if written[self.tile] > self.slot:
                 part = "compute"
+                self.counters["macs"] += len(self.tiles[self.tile])
                 self.slot += 1
                 self.issued += 1
                 if self.scanner.over and self.slot == len(self.scanner.columns):
@@ -102,19 +117,17 @@ class SlowSkip(SlowMac):
         cycles = super().run()
         self.counters["conflict_cycles"] = self.conflicts
         self.counters["skipped"] = len(self.tiles) * self.fan_in - self.issued
+        self.counters["columns"] = self.issued
         self.counters["cycles"] = cycles + sequencer.INSTRUCTION
         return cycles
 
 
 def slow_layer(layer: Layer, config: EngineConfig, codes: NDArray[np.integer]) -> Counter[str]:
-    """Counters of a layer that reads ``codes`` (C, H, W), zeros left out; ``cycles`` with all."""
+    """Counters of a layer that reads ``codes`` (C, H, W) on an engine that skips."""
     if isinstance(layer, PoolLayer):
-        return Counter(cycles=slow_pool(layer, config.cols) + sequencer.INSTRUCTION)
+        busy = slow_pool(layer, config.cols)
+        return Counter(cycles=busy + sequencer.INSTRUCTION, compute=busy)
     fc = isinstance(layer, MacLayer) and layer.kind == "fc"
-    if config.skip and fc and layer.spec.fan_in <= config.skip_columns:
-        machine = SlowSkip(layer, config, codes)
-        machine.run()
-        return machine.counters
-    plain = SlowMac(layer, config)
-    cycles = plain.run() + sequencer.INSTRUCTION
-    return Counter(cycles=cycles, conflict_cycles=plain.conflicts)
+    machine = SlowSkip(layer, config, codes) if fc else SlowSlots(layer, config, codes)
+    machine.run()
+    return machine.counters

@@ -13,7 +13,7 @@ from hwsim.rtl.simulator import RtlRun
 
 #: Counters of LayerTiming that the RTL has, too.
 TIMED = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",
-         "conflict_cycles", "expander_wait")  # fmt: skip
+         "conflict_cycles", "expander_wait", "skipped")  # fmt: skip
 
 
 def first_difference(

@@ -28,10 +28,16 @@ class Map:
 class Drawing:
     """One random program, layer by layer."""
 
-    def __init__(self, rng: random.Random, config: EngineConfig, ops: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        config: EngineConfig,
+        ops: tuple[str, ...],
+        image: Shape | None = None,
+    ) -> None:
         self.rng, self.config, self.ops = rng, config, ops
         self.machine = Machine(config)
-        shape = (rng.randint(1, 4), rng.randint(1, 9), rng.randint(1, 12))
+        shape = image or (rng.randint(1, 4), rng.randint(1, 9), rng.randint(1, 12))
         self.image = shape
         start = rng.choice([0, 0, rng.randint(0, 40)])
         self.maps = [Map(start, shape)]
@@ -330,11 +336,15 @@ def draw(
     config: EngineConfig,
     ops: tuple[str, ...] | None = None,
     blocks: tuple[int, int] = (0, 6),
+    image: Shape | None = None,
 ) -> Machine:
-    """A random program that fits the engine; blocks: the least and the most that it has."""
+    """A random program that fits the engine; blocks: the least and the most that it has.
+
+    image: its sides, if not drawn.
+    """
     for attempt in range(100):
         rng = random.Random(f"{seed} {attempt}")
-        drawing = Drawing(rng, config, ops or kinds(config))
+        drawing = Drawing(rng, config, ops or kinds(config), image)
         machine = drawing.make(rng.randint(*blocks))
         room = [
             len(machine.weights) * config.banks <= config.wgt_depth,

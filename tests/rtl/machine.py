@@ -7,6 +7,7 @@ of numbers, activations are lines of one memory. ``expected`` says values, ``cyc
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,18 +174,29 @@ def layer(machine: Machine, row: Row, memory: Memory) -> np.ndarray:
     return np.array(found).astype(np.int64)
 
 
-def expected(machine: Machine, image: np.ndarray) -> tuple[list[np.ndarray], list[int]]:
-    """The map of every layer but the last, and the logits."""
+def steps(machine: Machine, image: np.ndarray) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
+    """Each row up to the last layer's, the codes (C, H, W) that it reads, and what it makes."""
     memory = Memory(machine.config)
     memory.write(machine.rows[0]["in_line"], image)
-    maps = []
     for row in machine.rows[:-1]:
+        codes = memory.read(row["in_line"], shape_of(row, "in"))
         values = layer(machine, row, memory)
+        yield row, codes, values
         if row.get("last"):
-            return maps, values.tolist()
-        maps.append(values)
+            return
         memory.write(row["out_line"], values)
     raise AssertionError("no last layer")
+
+
+def expected(machine: Machine, image: np.ndarray) -> tuple[list[np.ndarray], list[int]]:
+    """The map of every layer but the last, and the logits."""
+    *maps, logits = (values for _, _, values in steps(machine, image))
+    return maps, logits.tolist()
+
+
+def reads(machine: Machine, image: np.ndarray) -> list[tuple[Row, np.ndarray]]:
+    """The codes that each layer reads, its row with them."""
+    return [(row, codes) for row, codes, _ in steps(machine, image)]
 
 
 def tiles(row: Row, rows: int) -> list[int]:

@@ -125,6 +125,11 @@ def more_waits_than_cycles(one: Truth) -> None:
     one.counters[-1, COUNTERS.index("in_wait")] = one.head["cycles"] + 1
 
 
+@lying("has a counter of columns of 1, outside 0 … 0")
+def a_column_skipped_without_skipping(one: Truth) -> None:
+    one.counters[-1, COUNTERS.index("skipped")] = 1
+
+
 @lying("ended with status 7, which there is not")
 def an_unknown_status(one: Truth) -> None:
     one.head["status"] = 7

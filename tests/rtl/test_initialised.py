@@ -36,9 +36,8 @@ def woken(
     with random bits.
     """
     folder = tmp_path_factory.mktemp("woken")
-    ecc = f"-GECC={request.param.verilog_parameters()['ECC']}"
-    more = ['-GINIT_DIR="rom"', ecc, "--x-initial", "unique", *simulations.build_args()]
-    return compile_top(folder, *more), folder, request.param
+    more = ['-GINIT_DIR="rom"', "--x-initial", "unique", *simulations.build_args()]
+    return compile_top(folder, *more, config=request.param), folder, request.param
 
 
 @pytest.mark.parametrize(

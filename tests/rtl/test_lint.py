@@ -11,7 +11,7 @@ from hwsim.numbers.config import EngineConfig, config_names, load_config
 from hwsim.numbers.ecc import Ecc
 from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import module_file, modules, search_options
-from tests.rtl.configs import MANY
+from tests.rtl.configs import MANY, SKIPPING
 
 pytestmark = pytest.mark.rtl
 
@@ -42,7 +42,7 @@ def test_named_configurations_are_clean(name: str) -> None:
         assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
-@pytest.mark.parametrize("config", MANY, ids=lambda config: config.name)
+@pytest.mark.parametrize("config", MANY + SKIPPING, ids=lambda config: config.name)
 def test_configurations_of_the_random_networks_are_clean(config: EngineConfig) -> None:
     assert lint("hne_top", **config.verilog_parameters()) == ""
 
@@ -50,7 +50,15 @@ def test_configurations_of_the_random_networks_are_clean(config: EngineConfig) -
 def test_the_smallest_engine_is_clean() -> None:
     depths = dict.fromkeys(("tile_depth", "wgt_depth", "idx_depth", "act_depth", "chan_depth"), 1)
     config = load_config("tiny").replace(rows=1, cols=1, banks=1, prog_depth=2, **depths)
-    assert lint("hne_top", **config.verilog_parameters()) == ""
+    skipping = config.replace(skip=True, skip_columns=1, skip_masks=1)
+    for one in (config, skipping):
+        assert lint("hne_top", **one.verilog_parameters()) == ""
+
+
+def test_named_configurations_that_skip_are_clean() -> None:
+    for name in config_names():
+        config = load_config(name).replace(skip=True, index_mode="hash", ecc="secded")
+        assert lint("hne_top", **config.verilog_parameters()) == ""
 
 
 @pytest.mark.parametrize("ecc", ["parity", "secded"])
@@ -85,6 +93,7 @@ def test_every_module_elaborates_alone(module: str) -> None:
         ("INDEX_MODE_must_be", {"INDEX_MODE": 2}),
         ("PROG_DEPTH_must_hold", {"PROG_DEPTH": 1}),
         ("SOFTMAX_must_be", {"SOFTMAX": 2}),
+        ("SKIP_must_be", {"SKIP": 2}),
         ("ECC_must_be", {"ECC": 3}),
         ("REQUANTIZATION_must_be", {"REQUANTIZATION": 2}),
         ("REQUANTIZATION_must_be", {"REQUANTIZATION": 1, "ACT_W": 9}),

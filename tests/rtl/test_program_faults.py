@@ -8,7 +8,7 @@ import pytest
 
 from hwsim.numbers.config import EngineConfig
 from tests.rtl.bare import BareEngine
-from tests.rtl.configs import FULL
+from tests.rtl.configs import FULL, SKIPPING_TINY
 from tests.rtl.program_faults import EACH, ENGINES, OTHER, SAME, WHOLE, compare
 
 pytestmark = pytest.mark.rtl
@@ -20,7 +20,7 @@ LONG = 40 if FULL else 3
 Bench = tuple[EngineConfig, BareEngine]
 
 
-@pytest.fixture(scope="module", params=ENGINES, ids=lambda config: config.name)
+@pytest.fixture(scope="module", params=[*ENGINES, SKIPPING_TINY], ids=lambda config: config.name)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     with BareEngine(request.param) as engine:
         yield request.param, engine

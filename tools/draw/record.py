@@ -11,7 +11,7 @@ from typing import Any
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from hwsim.numbers.config import load_config
+from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.rtl.build import verilator
 from hwsim.rtl.errors import RtlError
 from hwsim.rtl.tree import module_file, search_options
@@ -20,17 +20,17 @@ from tools.draw.record_cocotb import TARGET
 TOP = "hne_top"
 
 
-def compile_top(folder: Path, *more: str) -> Any:
-    """hne_top of configuration ``tiny`` for cocotb, in ``folder``; its runner.
+def compile_top(folder: Path, *more: str, config: EngineConfig | None = None) -> Any:
+    """hne_top of a configuration, ``tiny`` if none is given, for cocotb in ``folder``; its runner.
 
-    more: further arguments of Verilator.
+    more: further arguments of Verilator; a parameter among them loses against the configuration's.
     """
     _, environment = verilator()
     os.environ["PATH"] = environment["PATH"]
     runner = get_runner("verilator")
     runner.build(
         sources=[module_file(TOP)], hdl_toplevel=TOP, build_dir=folder,
-        parameters=load_config("tiny").verilog_parameters(), always=True,
+        parameters=(config or load_config("tiny")).verilog_parameters(), always=True,
         build_args=[*search_options(), "--default-language", "1364-2005", "--output-split", "0",
                     "--no-timing", "-Wno-fatal", *more],
     )  # fmt: skip
