@@ -58,7 +58,7 @@ def counted(
     return {name: np.concatenate([none[name], *(one[name] for one in found)]) for name in none}
 
 
-class Timed:
+class CountsCycles:
     """What an Engine says about time, image by image."""
 
     datapath: Datapath

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hwsim.attacks.core.grid import CodeGrid, Grid
 from hwsim.engine.autograd import logits_of
 from hwsim.engine.backward import GRADIENT_MODES, Backward, GradientMode
-from hwsim.engine.cycles import Timed
+from hwsim.engine.cycles import CountsCycles
 from hwsim.engine.forward import Datapath
 from hwsim.engine.images import check_ordinary, shapes_taken
 from hwsim.engine.selfcheck import trusted_kernels
@@ -32,7 +32,7 @@ Outside = Literal["error", "clamp"]
 EXACT_FLOAT32 = 1 << 24
 
 
-class Engine(Timed, nn.Module):
+class Engine(CountsCycles, nn.Module):
     """The bit-accurate engine: (N, C, H, W) floats -> (N, classes) float32 logits.
 
     Images are as the program's input says: in [0, 1], or in ``bounds``; a network of vectors also

@@ -180,7 +180,7 @@ def test_what_cannot_depend_on_the_image_is_refused() -> None:
     program = compile(module.eval(), pictures(), TINY)
     with pytest.raises(InputError, match="no fully connected layer of this network has a fan-in"):
         SkippingMachine(Engine(program))
-    short = small_program(TINY.replace(skip_columns=1))
+    short = small_program(TINY.replace(skip_columns=1, skip_masks=1))
     with pytest.raises(InputError, match="of at most 1 "):
         SkippingMachine(Engine(short))
     with pytest.raises(InputError, match="unknown objective 'x': choose from cycles, energy"):

@@ -54,7 +54,7 @@ def grid(plan: Plan, present: Sequence[str]) -> list[Point]:
 
 
 @dataclass(frozen=True)
-class Line:
+class SkipLine:
     """One network behind one rewrite."""
 
     network: str
@@ -90,7 +90,7 @@ class Line:
 def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
     """What is saved, told and gained, a network behind a rewrite a line."""
     lines = [
-        Line(network, defense, rows[0])
+        SkipLine(network, defense, rows[0])
         for defense in DEFENSES
         for network in present
         if (rows := answers.of(network=network, defense=defense))
@@ -139,13 +139,13 @@ def _ratio(found: tuple[float, float]) -> str:
     return f"{found[0]:.3f} ± {found[1]:.3f}"
 
 
-def _verdicts(lines: Sequence[Line]) -> list[Verdict]:
+def _verdicts(lines: Sequence[SkipLine]) -> list[Verdict]:
     plain = {one.network: one for one in lines if one.defense == "none"}
     dense = plain.get(DENSE)
     hashed = [one for name, one in plain.items() if name != DENSE] if dense else []
     nobody = "nobody has said"
 
-    def leak(claim: str, pairs: Sequence[tuple[str, Line, Line]]) -> Verdict:
+    def leak(claim: str, pairs: Sequence[tuple[str, SkipLine, SkipLine]]) -> Verdict:
         rates = [Pair(what, a.told("layers"), b.told("layers")) for what, a, b in pairs]
         ours = ", ".join(
             f"{what}: {share(a.told('layers'))} → {share(b.told('layers'))}" for what, a, b in pairs
@@ -214,10 +214,10 @@ def _verdicts(lines: Sequence[Line]) -> list[Verdict]:
     return found
 
 
-def _gains(claim: str, dense: Line, hashed: Sequence[Line]) -> Verdict:
+def _gains(claim: str, dense: SkipLine, hashed: Sequence[SkipLine]) -> Verdict:
     mean, error = dense.mean("attack")
 
-    def more(one: Line) -> bool:
+    def more(one: SkipLine) -> bool:
         other, wide = one.mean("attack")
         return other - mean > APART * (error**2 + wide**2) ** 0.5
 
@@ -229,7 +229,7 @@ def _gains(claim: str, dense: Line, hashed: Sequence[Line]) -> Verdict:
     )
 
 
-def _draw(figure: Figure, lines: Sequence[Line]) -> None:
+def _draw(figure: Figure, lines: Sequence[SkipLine]) -> None:
     titles = ("cycles over those without skipping", "class told from layers, %",
               "cycles under attack over clean")  # fmt: skip
     figure.set_facecolor("white")
