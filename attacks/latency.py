@@ -32,7 +32,7 @@ SIGNS = 62
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Observed:
     """What a machine did with N images.
 
     cost: float64 (N,), what is to rise. answers: int64 (N,), the classes. gradient: of a smooth
@@ -52,7 +52,7 @@ class Machine(Protocol):
         """Its logits, differentiable in the images; asked where the answer is to be kept."""
         ...
 
-    def look(self, x: Tensor, gradient: bool = False) -> Seen:
+    def look(self, x: Tensor, gradient: bool = False) -> Observed:
         """What it does with images of the attack's space, of the shape of the inputs."""
         ...
 
@@ -127,7 +127,7 @@ class Latency:
             For inputs or an ε that make no sense, in one line.
         """
         inputs = self.space.snap(as_inputs(inputs, self.space))
-        run = _Run(self, machine, inputs, self.effective(epsilon))
+        run = _Slowing(self, machine, inputs, self.effective(epsilon))
         if epsilon != 0.0:
             run.climb()
         before, climbed = run.best.clone(), run.cost.clone()
@@ -138,7 +138,7 @@ class Latency:
         return LatencyResult(images, before, run.clean, climbed, run.cost, kept, run.looks)
 
 
-class _Run:
+class _Slowing:
     """One attack on one batch; images are those of the unit box, (N, C, H, W)."""
 
     def __init__(self, attack: Latency, machine: Machine, inputs: Tensor, epsilon: float) -> None:
@@ -162,11 +162,11 @@ class _Run:
                 box.move(self.start, sign, radius).clamp(0.0, 1.0) for sign in (-ones, ones)
             )
 
-    def _look(self, images: Tensor, gradient: bool = False) -> Seen:
+    def _look(self, images: Tensor, gradient: bool = False) -> Observed:
         self.looks += 1
         return self.machine.look(from_unit(self.attack.space, images, self.inputs), gradient)
 
-    def _offer(self, images: Tensor, seen: Seen) -> None:
+    def _offer(self, images: Tensor, seen: Observed) -> None:
         """Keep what costs no less, and where that is asked for, is answered as the input was."""
         better = seen.cost >= self.cost
         if self.attack.keep_answer:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwsim.attacks.latency import Seen
+from hwsim.attacks.latency import Observed
 from hwsim.cost.images import Wanted
 from hwsim.cost.sponge import sponge_energy
 from hwsim.engine.cycles import timing_of
@@ -98,7 +98,7 @@ class SkippingMachine:
             if stage.number in timing.varying
         }
 
-    def look(self, x: Tensor, gradient: bool = False) -> Seen:
+    def look(self, x: Tensor, gradient: bool = False) -> Observed:
         """Cost and answers; the gradient of the density, or of whoever else climbs."""
         uphill = None
         if gradient and self._climb is None:
@@ -114,7 +114,7 @@ class SkippingMachine:
         else:
             cost = _total(self._cycles(wanted, len(x))).astype(np.float64)
         answers = torch.from_numpy(tape.logits.argmax(1))
-        return Seen(torch.from_numpy(cost), answers, uphill)
+        return Observed(torch.from_numpy(cost), answers, uphill)
 
     def costs(self, x: Tensor) -> Costs:
         """All that is counted of images (N, C, H, W)."""

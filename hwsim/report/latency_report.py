@@ -115,15 +115,20 @@ def caption(result: Mapping[str, Any]) -> str:
     layers = ", ".join(result["layers"])
     search = f"{result['queries']} squares on the counter behind {result['steps']} gradient steps"
     whose = " of the float network" if result["surrogate"] == "float" else ""
-    return (
+    count = result["samples"]
+    whole = (
         "Ratios to the clean images, image by image: mean with its 95% interval and most of "
-        f"{result['samples']:,} test images of {result['dataset']['name']}. skipping: cycles of "
-        f"the layers that skip zeros, {layers}, alone. EDP: energy times cycles. sponge: energy as "
-        f"the sponge papers reckon it, all words in DRAM. latency: {search}{whose}, towards "
-        f"{result['objective']}; gradient: the steps alone. float density: as many steps on the "
-        "float network, chosen without the counter. no zero: the most that an image can cost. "
-        "Published of sparsity attacks (Krithivasan et al. 2020): latency "
-        f"{_from_to(PUBLISHED[0])}, EDP {_from_to(PUBLISHED[1])}."
+        f"{count:,} test image{'' if count == 1 else 's'} of {result['dataset']['name']}. "
+        f"skipping: cycles of the layers that skip zeros, {layers}, alone. EDP: energy times "
+        "cycles. sponge: energy as the sponge papers reckon it, all words in DRAM. latency: "
+        f"{search}{whose}, towards {result['objective']}; gradient: the steps alone."
+    )
+    if any(row["made"] == "float density" for row in result["rows"]):
+        whole += " float density: as many steps on the float network, chosen without the counter."
+    return (
+        f"{whole} no zero: the most that an image can cost. Published of sparsity attacks "
+        f"(Krithivasan et al. 2020): latency {_from_to(PUBLISHED[0])}, EDP "
+        f"{_from_to(PUBLISHED[1])}."
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.attacks.core.inference import at_inference
-from hwsim.attacks.latency import Seen
+from hwsim.attacks.latency import Observed
 from hwsim.engine.density import Columns
 from hwsim.errors import InputError
 from hwsim.program.program import Program
@@ -46,12 +46,12 @@ class FloatDensity:
         seen, gradient = self._run(x)
         return seen, gradient
 
-    def look(self, x: Tensor, gradient: bool = False) -> Seen:
+    def look(self, x: Tensor, gradient: bool = False) -> Observed:
         """The density as the cost, and the float network's answers."""
         with torch.no_grad(), at_inference(self.model):
             answers = self.model(x).argmax(1)
         density, uphill = self._run(x)
-        return Seen(density.double(), answers, uphill if gradient else None)
+        return Observed(density.double(), answers, uphill if gradient else None)
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         densities: list[Tensor] = []

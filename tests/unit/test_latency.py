@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.attacks.core.errors import AttackError
-from hwsim.attacks.latency import Latency, LatencyResult, Seen
+from hwsim.attacks.latency import Latency, LatencyResult, Observed
 from hwsim.compiler.compiler import compile
 from hwsim.engine.cycles import timing_of
 from hwsim.engine.density import Columns
@@ -216,10 +216,10 @@ def test_any_machine_can_be_slowed_down() -> None:
     class Sum:
         model = nn.Flatten()
 
-        def look(self, x: Tensor, gradient: bool = False) -> Seen:
+        def look(self, x: Tensor, gradient: bool = False) -> Observed:
             total = x.double().sum((1, 2, 3))
             answers = torch.zeros(len(x), dtype=torch.int64)
-            return Seen(total, answers, torch.ones_like(x) if gradient else None)
+            return Observed(total, answers, torch.ones_like(x) if gradient else None)
 
     x = (pictures() * 255).round() / 255
     found = Latency(queries=0)(Sum(), x, epsilon=0.2)
