@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Spread:
+class Percentiles:
     """Of one number an image. p5, p95: the 5th and the 95th percentile, between images linear."""
 
     mean: float
@@ -28,7 +28,7 @@ class Spread:
     max: float
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Spread:
+    def of(cls, values: NDArray[Any]) -> Percentiles:
         """values: (N,), N >= 1."""
         p5, p95 = np.percentile(values, (5, 95))
         ends = float(values.min()), float(values.max())
@@ -44,7 +44,7 @@ class LayerSpread:
     """
 
     name: str
-    cycles: Spread
+    cycles: Percentiles
     plain: int
     bound: float
     columns: float
@@ -55,8 +55,8 @@ class Distribution:
     """Cycles and nJ of images. plain_*: of the same program on the engine without skipping."""
 
     images: int
-    cycles: Spread
-    energy_nj: Spread
+    cycles: Percentiles
+    energy_nj: Percentiles
     plain_cycles: int
     plain_energy_nj: float
     layers: tuple[LayerSpread, ...]
@@ -113,7 +113,7 @@ def distribution(program: Program, timing: ImageTiming, found: Arrays) -> Distri
     layers = tuple(
         LayerSpread(
             timing.layers[number].name,
-            Spread.of(found["cycles"][:, number]),
+            Percentiles.of(found["cycles"][:, number]),
             plain.layers[number].cycles,
             float(found["bound"][:, number].mean()),
             float(found["columns"][:, number].mean()) / timing.layers[number].columns,
@@ -122,8 +122,8 @@ def distribution(program: Program, timing: ImageTiming, found: Arrays) -> Distri
     )
     return Distribution(
         images=len(found["cycles"]),
-        cycles=Spread.of(found["cycles"].sum(1) + sequencer.START),
-        energy_nj=Spread.of(found["energy_nj"]),
+        cycles=Percentiles.of(found["cycles"].sum(1) + sequencer.START),
+        energy_nj=Percentiles.of(found["energy_nj"]),
         plain_cycles=plain.cycles,
         plain_energy_nj=plain.energy.nj,
         layers=layers,

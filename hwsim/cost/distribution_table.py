@@ -6,11 +6,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.cost.distribution import Distribution, Spread
+from hwsim.cost.distribution import Distribution, Percentiles
 from hwsim.files.shown import tail
 
 
-def _cells(spread: Spread) -> list[str]:
+def _cells(spread: Percentiles) -> list[str]:
     values = (spread.mean, spread.min, spread.p5, spread.p95, spread.max)
     return [f"{value:,.0f}" for value in values]
 

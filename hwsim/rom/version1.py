@@ -13,15 +13,16 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.config import SKIPPING, EngineConfig
 from hwsim.program.instruction import OPCODES, SCHEME_CODES
 from hwsim.program.layers import Layer, MacLayer, PoolLayer, Window
 from hwsim.program.program import Program
 from hwsim.rom.entries import Count, Entry, Shape, Small, Word, spec_of
 from hwsim.rom.manifest_parts import Digest, Frac, Name
 
-#: Fields of an engine that version 1 did not know; it is read as one that has them.
-LATER = ("add", "average", "groups", "lut_tables", "requantization", "ecc")
+#: Fields of an engine that version 1 did not know; it is read as one that has them, and skips
+#: nothing.
+LATER = ("add", "average", "groups", "lut_tables", "requantization", "ecc", *sorted(SKIPPING))
 
 
 class _LayerEntry1(Entry):
