@@ -63,7 +63,7 @@ def _class() -> Iterator[str]:
     image = _seen("c0", "total")
     chance = image["chance"].partition(".")[0]
     yield f"of c0's images {_number(image[GUESSED]):.0f}% where it is {chance}%"
-    for name in ("lenet5", "c0"):
+    for name in ("mnist-cnn-h64", "lenet5", "c0"):
         whole, layers = _seen(name, "total"), _seen(name, "layers")
         assert _apart(whole[BITS], layers[BITS])
         yield (
@@ -75,22 +75,31 @@ def _class() -> Iterator[str]:
         assert _number(found["chance"]) + 1.5 < _ends(found[ANSWER])[0]
         assert _ends(found[ANSWER])[1] < 50
     varying = {found["network"]: found["layers that vary"] for found in printed("leak-cycles")}
-    assert [varying[name].partition(" ")[0] for name in NETWORKS] == ["1", "1", "1", "2", "2"]
+    assert [varying[name].partition(" ")[0] for name in NETWORKS] == ["1", "1", "2", "2", "2"]
 
 
 def _looks() -> Iterator[str]:
-    pairs = [(_seen(name, "layers"), _seen(name, "(image)")) for name in COMPRESSED]
-    assert not any(_apart(layers[BITS], alone[BITS]) for layers, alone in pairs)
+    pairs = [(_seen(name, "total"), _seen(name, "(image)")) for name in COMPRESSED]
+    assert not any(_apart(whole[BITS], alone[BITS]) for whole, alone in pairs)
     (image,) = {f"{_number(alone[BITS]):.2f}" for _, alone in pairs}
-    low, high = _range([layers[BITS] for layers, _ in pairs])
-    yield f"{image} bits of a digit's class; the three mnist-cnn tell {low:.2f} to {high:.2f}"
+    yield f"{image} bits of a digit's class, as much as the total of each mnist-cnn"
+    layers, alone = _seen("c0", "layers")[BITS], _seen("c0", "(image)")[BITS]
+    assert _apart(layers, alone)
+    yield f"{_number(layers):.2f} bits where its images alone tell {_number(alone):.2f}"
 
 
 def _compression() -> Iterator[str]:
-    cells = [_seen(name, "layers")[BITS] for name in COMPRESSED]
-    assert not any(_apart(one, other) for one in cells for other in cells)
-    dense, banked, hashed = (f"{_number(cell):.2f}" for cell in cells)
-    yield f"{dense} bits dense, {banked} at 1/16 and {hashed} at 1/64"
+    totals = [_seen(name, "total")[BITS] for name in COMPRESSED]
+    assert not any(_apart(one, other) for one in totals for other in totals)
+    dense, banked, hashed = (_seen(name, "layers") for name in COMPRESSED)
+    assert not _apart(dense[BITS], banked[BITS])
+    assert _apart(dense[BITS], hashed[BITS])
+    assert _apart(banked[BITS], hashed[BITS])
+    yield f"{_number(dense[BITS]):.2f} bits dense and {_number(banked[BITS]):.2f} at 1/16 in banks"
+    yield (
+        f"{_number(hashed[BITS]):.2f} bits at 1/64, where {_number(hashed[GUESSED]):.0f}% of the "
+        "digits are guessed"
+    )
 
 
 def _noise() -> Iterator[str]:
