@@ -47,7 +47,7 @@ generate
   if (ECC < 0 || ECC > 2) begin : gen_ecc
     hne_illegal_ECC_must_be_0_to_2 stop ();
   end
-  if (SKIP != 0 && SKIP != 1) begin : gen_skip
+  if (SKIP != 0 && SKIP != 1) begin : gen_skips
     hne_illegal_SKIP_must_be_0_or_1 stop ();
   end
   if (PROG_DEPTH < 2) begin : gen_program

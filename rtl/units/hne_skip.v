@@ -2,10 +2,10 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Zero skipping of an fc layer (twin: hwsim/units/skip.py): looks through the lines of its input and
+// Zero skipping of an fc layer (twin: hwsim/units/skip.py): looks through the lines of its input,
 // lists the codes that are not 0, their positions for the index source, the codes for the array. A
-// line takes a cycle for each of them, and one if there is none. READ 2, LINE, CHOOSE; then the entry
-// is written. Row-tiles behind the first one find the list complete.
+// line takes a cycle for each of them, and one if there is none. READ 2, LINE, CHOOSE; then the
+// entry is written. Row-tiles behind the first one find the list complete.
 module hne_skip #(
     // Activations of a line: looked at together; the choice of the next one grows with them.
     parameter integer COLS = 2,
@@ -53,8 +53,8 @@ module hne_skip #(
   // One bit more than a position: a full list.
   localparam [COLUMN_W:0] ONE = 1;
 
-  // Asking for lines: lines left, and lines of this row; on the way: READ; which is the last one of a
-  // row, of the map.
+  // Asking for lines: lines left, and lines of this row; on the way: READ; which is the last one of
+  // a row, of the map.
   reg [LINE_W-1:0] line_q;
   reg [31:0] left_q;
   reg [15:0] row_left_q;
@@ -108,8 +108,8 @@ module hne_skip #(
     end
   end
 
-  // The entry that is written, and how many are. The list is over when its last line is through; one
-  // that would be empty has the code 0 in it, which adds nothing.
+  // The entry that is written, and how many are. The list is over when its last line is through;
+  // one that would be empty has the code 0 in it, which adds nothing.
   reg enter_q, over_q, ended_q, done_q;
   reg [COLUMN_W-1:0] position_q;
   reg [ACT_W-1:0] code_q;

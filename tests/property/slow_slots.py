@@ -1,4 +1,4 @@
-"""What an engine that skips issues in layers of slots, all but fc, stepped one clock edge at a time.
+"""What an engine that skips issues in slots, in all layers but fc, stepped clock by clock.
 
 A chooser picks a column, a chain of registers carries it to its issue, the lanes that come back say
 which columns of a pixel tile were 0 in all of them. Of units/slots.py and cost/slotted.py it shares

@@ -1,7 +1,7 @@
 """What the machine of plain integers costs on an engine that skips: stepped clock by clock.
 
-Values are those of tests/rtl/machine.py; cycles and counters those of tests/property/slow_machine.py
-and its neighbours, which know neither compiler nor timing model.
+Values are those of tests/rtl/machine.py; cycles and counters those of slow_machine.py in
+tests/property and its neighbours, which know neither compiler nor timing model.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ def layer_of(machine: Machine, row: Row) -> Layer:
     one, words = np.zeros(1, np.int32), np.zeros(1, np.int64)
     window = Window((1, 1))
     if name in ("conv", "pool", "average"):
-        kernel, stride = (
-            (row[f"{what}_h"], row[f"{what}_w"]) for what in ("kernel", "stride")
-        )
+        kernel, stride = ((row[f"{what}_h"], row[f"{what}_w"]) for what in ("kernel", "stride"))
         window = Window(kernel, stride, (row["pad_top"], row["pad_left"], 0, 0))
     if name == "fc":
         return mac("fc", into, machine.spec(row))
@@ -62,9 +60,7 @@ def layer_of(machine: Machine, row: Row) -> Layer:
     return AddLayer(name, into, one, one, words, scale=1, hi=1)
 
 
-def skipping_cycles(
-    machine: Machine, image: np.ndarray
-) -> tuple[list[dict[str, int]], int, int]:
+def skipping_cycles(machine: Machine, image: np.ndarray) -> tuple[list[dict[str, int]], int, int]:
     """As ``machine.cycles``, of one image."""
     config, layers = machine.config, []
     for row, codes in reads(machine, image):
@@ -92,4 +88,10 @@ def network(seed: int, config: EngineConfig) -> tuple[Machine, list[np.ndarray]]
     noise = np.random.default_rng(seed)
     first = noise.integers(0, top + 1, shape) * (noise.random(shape) < rng.random() ** 2)
     some = np.minimum(codes_of(rng, shape), top)
-    return machine, [first, some, np.zeros(shape, np.int64), noise.integers(1, top + 1, shape), first]
+    return machine, [
+        first,
+        some,
+        np.zeros(shape, np.int64),
+        noise.integers(1, top + 1, shape),
+        first,
+    ]

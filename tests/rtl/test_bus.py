@@ -1,4 +1,4 @@
-"""Runs the cocotb tests of bus_cocotb.py on hne_top, those of skipping_cocotb.py on one that skips."""
+"""Runs the cocotb tests of bus_cocotb.py on hne_top, of skipping_cocotb.py on one that skips."""
 
 from __future__ import annotations
 

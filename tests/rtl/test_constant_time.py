@@ -50,7 +50,9 @@ def test_without_skipping_every_image_takes_the_same_cycles_in_every_counter() -
         counters.add((run.total, run.simulated, *(tuple(one.items()) for one in run.layers)))
     assert len(answers) > IMAGES // 4
     assert len(counters) == 1
-    assert len(np.unique(Engine(program).cycles_of_codes(images().transpose(0, 2, 3, 1)), axis=0)) == 1
+    assert (
+        len(np.unique(Engine(program).cycles_of_codes(images().transpose(0, 2, 3, 1)), axis=0)) == 1
+    )
 
 
 def test_with_skipping_images_differ_by_what_the_timing_model_says() -> None:

@@ -285,4 +285,3 @@ def test_none_hangs_an_engine_that_skips() -> None:
     """Lists and masks of a wrong program are left behind with it."""
     with BareEngine(SKIPPING_TINY, wake_up=12) as engine:
         assert {0, 1, 2, 5} <= corrupted(engine, network(SKIPPING_TINY), 1000 if FULL else 120)
-

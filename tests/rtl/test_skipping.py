@@ -1,4 +1,4 @@
-"""Engines that skip zeros: values and every counter, image by image, against two machines in Python.
+"""Engines that skip zeros: values and every counter, image by image, against Python machines.
 
 Neither the compiler nor the timing model takes part: programs are rows of fields, values are plain
 integers, cycles are stepped one clock edge at a time.
