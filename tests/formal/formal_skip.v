@@ -181,6 +181,8 @@ module formal_skip #(
       if (ready) assert (last == (taken + 1'b1 == entries));
       if (take1) assert ({1'b0, position} == position1);
       if (come[LANES-1]) assert (code == due[(LANES-1)*ACT_W+:ACT_W]);
+      // The counter hears what the row-tile does not have.
+      if (issue && issue_last) assert (skipped == FAN_IN - entries);
       // When a unit is through, nothing is under way that the next layer could meet.
       if (complete && ended) begin
         assert (!read && !\dut.asking_q && \dut.used_q == 0 && \dut.there_q == 0);

@@ -602,7 +602,10 @@ _READER = Proof(
             "the second channel of an add is not that of its map",
         ),
         Mutation(
-            "hne_act_reader", "top_q ? channel_next : behind_q", "channel_next", "a group too low"
+            "hne_act_reader",
+            "top_q && !wrap_i ? channel_next : behind_q",
+            "channel_next",
+            "a group too low",
         ),
         Mutation("hne_act_reader", "group_end_i ? behind : map_q", "behind", "a group too early"),
     ),

@@ -131,6 +131,7 @@ _SKIP_MUTATIONS = (
     Mutation("hne_skip", "assign code_o = codes_q[3*ACT_W+:ACT_W];",
              "assign code_o = codes_q[2*ACT_W+:ACT_W];", "the code of the next column"),
     Mutation("hne_skip", "words[lane*ACT_W+:ACT_W]", "words[0+:ACT_W]", "the code of lane 0"),
+    Mutation("hne_skip", "skipped_o  <= fan_in_i - ", "skipped_o  <= ", "the wrong ones counted"),
 )  # fmt: skip
 
 #: It takes eight full lines to show.
@@ -144,8 +145,9 @@ _SKIP = tuple(
         claim="the list of an fc layer that skips: every code that is not 0 is taken once, in "
         "order, with its position, none else, or one of code 0 if there is none, the last one "
         "marked, in row-tile after row-tile, each in no other cycle than from the one that "
-        "docs/timing.md says on; the array gets the code of the column that it issues; no line is "
-        "read from outside of the map; nothing is under way when it is through",
+        "docs/timing.md says on; the array gets the code of the column that it issues, the "
+        "counter how many there are not; no line is read from outside of the map; nothing is under "
+        "way when it is through",
         top="formal_skip",
         sources=("hne_skip", "hne_ram"),
         parameters={
@@ -167,7 +169,7 @@ _SKIP = tuple(
 
 _SLOTS_MUTATIONS = (
     Mutation("hne_masks", "(last_i && !any_q)", "1'b0", "a pixel tile of no column"),
-    Mutation("hne_slots", "{LANES-2:0], x_last_now}", "{LANES-2:0], 1'b0}",
+    Mutation("hne_slots", "[LANES-2:0], x_last_now}", "[LANES-2:0], 1'b0}",
              "lanes beyond the width count"),
     Mutation("hne_slots", "localparam [4:0] GAP = SLOTS_GAP[4:0];",
              "localparam [4:0] GAP = SLOTS_GAP[4:0] - 5'd1;", "a gap one shorter"),
@@ -183,6 +185,9 @@ _SLOTS_MUTATIONS = (
              "the next group replays the one before"),
     Mutation("hne_slots", "- {1'b0, tile_last};", "- {1'b0, slot_last};",
              "the half is left with a pixel tile"),
+    Mutation("hne_slots", "!zeros && group_last)", "!zeros)", "one group of lanes"),
+    Mutation("hne_slots", "!first_tile_q && !over;", "!first_tile_q;",
+             "what does not fit is replayed"),
 )  # fmt: skip
 
 
@@ -210,9 +215,9 @@ def _slots(name: str, depth: int, mutants: tuple[int, ...], **shape: int) -> Pro
 _SLOTS = (
     _slots("rows", 34, (0, 1, 2, 3, 4, 6), FAN_IN=3, OUT_W=3, OUTPUTS=4, SKIP_MASKS=4),
     _slots("sets", 44, (5, 7), ROWS=3, FAN_IN=2, OUT_W=2, OUTPUTS=4, GROUPS=2, SKIP_MASKS=1),
-    _slots("lanes", 34, (8,), FAN_IN=3, LOG2_GROUPS=1, OUT_W=1, OUTPUTS=3, SKIP_MASKS=2),
-    _slots("full", 34, (), FAN_IN=3, OUT_W=3, OUTPUTS=3, SKIP_MASKS=3),
-    _slots("plain", 20, (5,), CONV=0, FAN_IN=1, OUT_W=3, OUTPUTS=3),
+    _slots("lanes", 34, (9,), FAN_IN=3, LOG2_GROUPS=1, OUT_W=1, OUTPUTS=3, SKIP_MASKS=2),
+    _slots("full", 34, (10,), FAN_IN=3, OUT_W=3, OUTPUTS=3, SKIP_MASKS=3),
+    _slots("plain", 20, (5, 8), CONV=0, FAN_IN=1, OUT_W=3, OUTPUTS=3),
 )
 
 _REPLAY_MUTATIONS = (

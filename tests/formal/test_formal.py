@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.formal.proofs import PROOFS
-from tests.formal.sby import Mutation, Proof, run
+from tests.formal.sby import Mutation, Proof, replaced, run
 
 pytestmark = [pytest.mark.formal, pytest.mark.slow]
 
 #: Proofs that take a few seconds each: of the bus, the buffers, the arbiters, lines of post, check
-#: bits and what a wrong word stops.
+#: bits, what a wrong word stops, and the short ones of skipping.
 SMALL = {
     "skid", "fifo", "stream_gate", "axil", "mulhi", "bank_arbiter_3x2", "stream_out", "hash",
     "post", "code_8", "code_64", "parity", "ecc_ram", "stop",
-    "weight_bank",
+    "weight_bank", "index_key_sram", "slots_plain", "replay_1x2x2", "replay_lanes",
 }  # fmt: skip
 
 
@@ -62,3 +62,11 @@ def test_a_mutation_must_match_exactly_once() -> None:
     for text in ("", "aa"):
         with pytest.raises(ValueError, match="not once"):
             mutation.apply(text)
+
+
+@pytest.mark.small
+def test_a_constant_must_be_there() -> None:
+    header = "localparam integer GAP = 12;\nlocalparam integer WINDOW = 16;\n"
+    assert replaced(header, {"WINDOW": 2}) == header.replace("16", "2")
+    with pytest.raises(ValueError, match="WIN 0 times"):
+        replaced(header, {"WIN": 2})
