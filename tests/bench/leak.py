@@ -2,7 +2,8 @@
 
 Runs `hwsim leak NETWORK --samples 10000 --noise 100,1000` on each network and keeps its result
 under runs/, as the command does; those that are there already are not run again (``--again``: they
-are). ``--docs`` keeps the tables of all results that are there in docs/measured, for tools.tables.
+are). ``--docs`` keeps the tables of all results that are there in docs/measured, for tools.tables,
+and two pictures in docs/img.
 CIFAR-10 must be in HWSIM_DATA.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +27,9 @@ from tools.tables import measured
 NETWORKS = ("mnist-cnn", "mnist-cnn-h16-banked", "mnist-cnn-h64", "lenet5", "c0")
 ARGUMENTS = ("--samples", "10000", "--noise", "100,1000")
 RUNS = Path("runs")
+#: Whose pictures docs/leak.md shows.
+PICTURES = ("mnist-cnn-h64", "c0")
+IMAGES = Path("docs/img")
 
 Result = dict[str, Any]
 
@@ -124,6 +129,9 @@ def main() -> None:
         print(f"\n{name}\n\n{text}")
         if chosen.docs:
             measured.take(name, text)
+    if chosen.docs:
+        for network in PICTURES:
+            shutil.copyfile(place(network).with_suffix(".png"), IMAGES / f"leak-{network}.png")
 
 
 if __name__ == "__main__":

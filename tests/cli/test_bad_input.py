@@ -135,6 +135,8 @@ WRITERS = {
     "audit --out": ("audit", MODEL, "--out"),
     "audit --json": ("audit", MODEL, "--json"),
     "attack --json": (*ATTACK, "--json"),
+    "leak --out": ("leak", MODEL, "--out"),
+    "leak --json": ("leak", MODEL, "--json"),
     "timing --json": ("timing", MODEL, "--json"),
     "timing --trace": ("timing", MODEL, "--trace"),
     "train --out": ("train", MODEL, "--out"),
