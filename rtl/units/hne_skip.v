@@ -193,25 +193,47 @@ module hne_skip #(
     skipped_o  <= fan_in_i - {{31 - COLUMN_W{1'b0}}, count_q};
   end
 
-  // Who reads, where. An entry may be taken when it is known whether it is the last one.
+  // Who reads, where. An entry may be taken when it is known whether it is the last one; that is
+  // known a cycle early, of the entry that stands there and of the one behind it: what waits for it
+  // stands far away.
   reg [COLUMN_W-1:0] take_q, issue_q;
-  wire [COLUMN_W:0] behind = {1'b0, take_q} + ONE;
+  reg [COLUMN_W:0] behind_q, beyond_q;
+  reg ready_q, last_q;
   wire [ACT_W-1:0] code;
   reg [4*ACT_W-1:0] codes_q;
 
-  assign last_o = done_q && behind == count_q;
-  assign ready_o = done_q || behind < count_q;
+  wire done_d = done_q || (ended_q && !empty);
+  wire behind_is = behind_q == count_q;
+  wire beyond_is = beyond_q == count_q;
+  wire behind_known = behind_q < count_q || (write && behind_is);
+  wire beyond_known = beyond_q < count_q || (write && beyond_is);
+  // The list stands when it is done.
+  wire single = count_q == ONE;
+
+  assign last_o = last_q;
+  assign ready_o = ready_q;
   assign code_o = codes_q[3*ACT_W+:ACT_W];
 
   always @(posedge clk_i) begin
     codes_q <= {codes_q[3*ACT_W-1:0], code};
     if (load_i) begin
-      take_q  <= {COLUMN_W{1'b0}};
-      issue_q <= {COLUMN_W{1'b0}};
+      take_q   <= {COLUMN_W{1'b0}};
+      behind_q <= ONE;
+      beyond_q <= ONE + ONE;
+      ready_q  <= 1'b0;
+      last_q   <= 1'b0;
+      issue_q  <= {COLUMN_W{1'b0}};
     end else begin
-      if (take_i) take_q <= last_o ? {COLUMN_W{1'b0}} : take_q + ONE[COLUMN_W-1:0];
+      ready_q <= done_d || (take_i ? beyond_known : behind_known);
+      last_q  <= done_d && (!take_i ? behind_is : last_q ? single : beyond_is);
+      if (take_i) begin
+        take_q   <= last_q ? {COLUMN_W{1'b0}} : take_q + ONE[COLUMN_W-1:0];
+        behind_q <= last_q ? ONE : beyond_q;
+        beyond_q <= last_q ? ONE + ONE : beyond_q + ONE;
+      end
       if (issue_i) issue_q <= issue_last_i ? {COLUMN_W{1'b0}} : issue_q + ONE[COLUMN_W-1:0];
     end
+    if (rst_i) ready_q <= 1'b0;
   end
 
   hne_ram #(
