@@ -128,16 +128,15 @@ _SKIP_MUTATIONS = (
              "one row"),
     Mutation("hne_skip", "if (take_i) take_q <= last_o ? {COLUMN_W{1'b0}} : ",
              "if (take_i) take_q <= ", "the next row-tile takes on"),
-    Mutation("hne_skip", "assign code_o = codes_q[3*ACT_W+:ACT_W];",
-             "assign code_o = codes_q[2*ACT_W+:ACT_W];", "the code of the next column"),
-    Mutation("hne_skip", "words[lane*ACT_W+:ACT_W]", "words[0+:ACT_W]", "the code of lane 0"),
     Mutation("hne_skip", "skipped_o  <= fan_in_i - ", "skipped_o  <= ", "the wrong ones counted"),
 )  # fmt: skip
 
-#: It takes eight full lines to show.
-_SKIP_LINES = (
-    Mutation("hne_skip", "used_q != WAITING[2:0]", "1'b1", "lines overwrite each other"),
-)
+#: Codes of two bits tell columns apart.
+_SKIP_CODES = (
+    Mutation("hne_skip", "assign code_o = codes_q[3*ACT_W+:ACT_W];",
+             "assign code_o = codes_q[2*ACT_W+:ACT_W];", "the code of the next column"),
+    Mutation("hne_skip", "words[lane*ACT_W+:ACT_W]", "words[0+:ACT_W]", "the code of lane 0"),
+)  # fmt: skip
 
 _SKIP = tuple(
     Proof(
@@ -150,20 +149,16 @@ _SKIP = tuple(
         "way when it is through",
         top="formal_skip",
         sources=("hne_skip", "hne_ram"),
-        parameters={
-            "COLS": cols, "ACT_W": 1, "HEIGHT": height, "WIDTH": width, "LINE_W": line_w,
-        },
+        parameters={"COLS": cols, "ACT_W": act_w, "HEIGHT": height, "WIDTH": width},
         mode="bmc",
         depth=depth,
-        cover_depth=cover_depth,
-        note="bounded: a layer's first cycles, after a reset from any state, all of a scan but in "
-        "`skip_2x8`",
+        cover_depth=22,
+        note="bounded: a layer's first cycles, after a reset from any state, all of a scan",
         mutations=mutations,
     )
-    for width, height, cols, line_w, depth, cover_depth, mutations in (
-        (3, 2, 2, 3, 18, 22, _SKIP_MUTATIONS),
-        (5, 1, 4, 3, 16, 22, ()),
-        (2, 8, 2, 4, 16, 28, _SKIP_LINES),
+    for width, height, cols, act_w, depth, mutations in (
+        (3, 2, 2, 1, 18, _SKIP_MUTATIONS),
+        (5, 1, 4, 2, 16, _SKIP_CODES),
     )
 )  # fmt: skip
 
@@ -176,7 +171,7 @@ _SLOTS_MUTATIONS = (
     Mutation("hne_slots", "wire ends = replay ? word_ends && word_last :",
              "wire ends = replay ? word_ends :", "one window of a pixel tile"),
     Mutation("hne_slots", "if (take && word_ends) words_q", "if (take && single) words_q",
-             "a window of zeros goes on for ever"),
+             "a window ends before its last lanes"),
     Mutation("hne_slots", "else idle_q <= take && ends && !roomy;", "else idle_q <= 1'b0;",
              "a slot shorter than a drain"),
     Mutation("hne_slots", "assign wrap_o = places[7] && places[13];",
@@ -213,9 +208,9 @@ def _slots(name: str, depth: int, mutants: tuple[int, ...], **shape: int) -> Pro
 
 
 _SLOTS = (
-    _slots("rows", 34, (0, 1, 2, 3, 4, 6), FAN_IN=3, OUT_W=3, OUTPUTS=4, SKIP_MASKS=4),
+    _slots("rows", 34, (0, 1, 2, 3, 6), FAN_IN=3, OUT_W=3, OUTPUTS=4, SKIP_MASKS=4),
     _slots("sets", 44, (5, 7), ROWS=3, FAN_IN=2, OUT_W=2, OUTPUTS=4, GROUPS=2, SKIP_MASKS=1),
-    _slots("lanes", 34, (9,), FAN_IN=3, LOG2_GROUPS=1, OUT_W=1, OUTPUTS=3, SKIP_MASKS=2),
+    _slots("lanes", 34, (4, 9), FAN_IN=3, LOG2_GROUPS=1, OUT_W=1, OUTPUTS=3, SKIP_MASKS=2),
     _slots("full", 34, (10,), FAN_IN=3, OUT_W=3, OUTPUTS=3, SKIP_MASKS=3),
     _slots("plain", 20, (5, 8), CONV=0, FAN_IN=1, OUT_W=3, OUTPUTS=3),
 )
