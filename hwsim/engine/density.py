@@ -34,23 +34,46 @@ SMOOTHS: tuple[str, ...] = get_args(Smooth)
 class Columns:
     """What the codes that a layer reads cost if they are not 0. layer: its number in the program.
 
-    costs: float64 (C·H·W,) >= 0, in the order (c, y, x).
+    costs: float64 (C·H·W,) >= 0, in the order (c, y, x). lanes: neighbours of a row that are taken
+    together, and cost what one of them does; from the left, the last ones of a row fewer.
     """
 
     layer: int
     costs: NDArray[np.float64]
+    lanes: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """A map that a layer reads. costs: float32 (H, W, C). writer: index of the stage whose sums
-    decide which codes are 0; None where only the codes can be looked at. scale: of a code.
+    """A map that a layer reads. costs: float32 (H, W, C). lanes: as of Columns. writer: index of
+    the stage whose sums decide which codes are 0; None where only the codes can be looked at.
+    scale: of a code.
     """
 
     stage: Stage
     costs: F32
+    lanes: int
     writer: int | None
     scale: float
+
+    def weighed(self, filled: F32, slope: F32) -> tuple[F32, F32]:
+        """(densities (N,), slopes) of how nearly each code (N, H, W, C) is none of 0.
+
+        Lanes that are taken together are left out if all of them are 0: 1 − Π(1 − d).
+        """
+        if self.lanes == 1:
+            return (self.costs * filled).sum((1, 2, 3)), self.costs * slope
+        value = np.zeros(len(filled), np.float32)
+        found = np.empty_like(slope)
+        for left in range(0, filled.shape[2], self.lanes):
+            here = slice(left, left + self.lanes)
+            cost = self.costs[:, here].mean(1)
+            empty = np.maximum(1 - filled[:, :, here], np.float32(1e-6))
+            all_empty = empty.prod(2)
+            value += (cost * (1 - all_empty)).sum((1, 2))
+            others = (cost * all_empty)[:, :, None] / empty
+            found[:, :, here] = others * slope[:, :, here]
+        return value, found
 
 
 class Density:
@@ -103,6 +126,7 @@ class Density:
         return _Read(
             stage,
             np.ascontiguousarray(costs, np.float32),
+            columns.lanes,
             writer,
             counted(datapath.program, numbers.scale),
         )
@@ -151,9 +175,8 @@ class Density:
         codes = chunk.source(read.stage).astype(np.float32)
         sigma = self._width * self._width
         below = codes * codes + sigma
-        value: F32 = (read.costs * (codes * codes / below)).sum((1, 2, 3))
-        slope = read.costs * codes / (below * below) * (2 * float(sigma) / read.scale)
-        return value, slope.astype(np.float32)
+        slope = codes / (below * below) * np.float32(2 * float(sigma) / read.scale)
+        return read.weighed(codes * codes / below, slope.astype(np.float32))
 
     def _of_sums(
         self, chunk: Chunk, read: _Read, writer: int
@@ -168,8 +191,8 @@ class Density:
         # Far below 0, where 1 − 1 would be left of it, the slope is still a number.
         fallen = np.exp(-np.abs(codes) / self._width)
         below = 1 + fallen
-        value = (read.costs * np.where(codes < 0, fallen, 1) / below).sum((1, 2, 3))
-        slope = read.costs * (fallen / (below * below)) / (self._width * np.float32(read.scale))
+        slope = fallen / (below * below) / (self._width * np.float32(read.scale))
+        value, slope = read.weighed(np.where(codes < 0, fallen, 1) / below, slope)
         return value, slope, winner
 
 

@@ -87,7 +87,11 @@ class SkippingMachine:
             )
         energy = objective == "energy"
         self.columns = [
-            Columns(number, timing.column_nj(number) if energy else timing.column_cycles(number))
+            Columns(
+                number,
+                timing.column_nj(number) if energy else timing.column_cycles(number),
+                program.config.cols if number in timing.slotted else 1,
+            )
             for number in timing.varying
         ]
         self._density = Density(engine, self.columns, smooth, width)

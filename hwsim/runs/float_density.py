@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -9,11 +11,12 @@ from hwsim.attacks.core.inference import at_inference
 from hwsim.attacks.latency import Observed
 from hwsim.engine.density import Columns
 from hwsim.errors import InputError
+from hwsim.program.layers import Layer, MacLayer
 from hwsim.program.program import Program
 
 
 class FloatDensity:
-    """x²/(x² + σ) over what the fully connected layers of a float network read (Cinà et al. 2022).
+    """x²/(x² + σ) over what layers read whose zeros are skipped, in float (Cinà et al. 2022).
 
     Called with images it gives (densities (N,), gradients shaped as the images). x are the values
     in steps of the engine's codes, and each is weighed with what its column costs there. width:
@@ -30,15 +33,15 @@ class FloatDensity:
     ) -> None:
         self.model, self._sigma = module, width * width
         self._reads: list[tuple[nn.Module, Tensor, float, int]] = []
-        left = [one for one in module.modules() if isinstance(one, nn.Linear)]
-        for one in columns:
-            numbers = program.numbers[one.layer][0]
+        left = [one for one in module.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
+        for one in sorted(columns, key=lambda one: one.layer):
+            numbers, layer = program.numbers[one.layer][0], program.layers[one.layer]
             costs = torch.from_numpy(one.costs).float()
-            while left and left[0].in_features != len(costs):
+            while left and not _is(left[0], layer):
                 left.pop(0)
             if not left:
                 raise InputError(
-                    f"the float network has no fully connected layer that reads {len(costs)} values"
+                    f"the float network has no {layer.kind} layer that reads {len(costs)} values"
                 )
             self._reads.append((left.pop(0), costs, numbers.scale, numbers.zero))
 
@@ -78,3 +81,16 @@ class FloatDensity:
             for one in hooks:
                 one.remove()
         return total.detach(), gradient
+
+
+def _is(module: nn.Module, layer: Layer) -> bool:
+    """Whether a float layer may be the one that became ``layer``, by its sizes."""
+    if isinstance(module, nn.Conv2d):
+        kernel = layer.window.kernel if isinstance(layer, MacLayer) and layer.window else None
+        sides = layer.in_shape[0], layer.out_shape[0], kernel
+        return sides == (module.in_channels, module.out_channels, module.kernel_size)
+    return (
+        isinstance(module, nn.Linear)
+        and layer.kind == "fc"
+        and module.in_features == math.prod(layer.in_shape)
+    )

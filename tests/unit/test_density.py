@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwsim.compiler.compiler import compile
-from hwsim.engine.density import Columns, Density
+from hwsim.engine.density import Columns, Density, _Read
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
 from hwsim.numbers.config import load_config
@@ -146,5 +146,24 @@ def test_what_makes_no_sense_is_refused() -> None:
     for width in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match="must be above 0"):
             Density(engine, fc_columns(program), width=width)
-    with pytest.raises(InputError, match="no fully connected layer that reads 27 values"):
+    with pytest.raises(InputError, match="no fc layer that reads 27 values"):
         FloatDensity(nn.Linear(3, 4), program, fc_columns(program))
+
+
+def test_lanes_that_are_taken_together_are_left_out_together() -> None:
+    random = np.random.default_rng(0)
+    costs = np.repeat(random.random((3, 2, 1)), 5, 1).reshape(3, 2, 5)[:, :, :1].repeat(5, 2)
+    filled = random.random((2, 3, 5, 2)).astype(np.float32)
+    ones = np.ones_like(filled)
+    read = _Read(None, costs.transpose(0, 2, 1).astype(np.float32), 2, None, 1.0)  # type: ignore[arg-type]
+    value, slope = read.weighed(filled, ones)
+    expected = sum(
+        read.costs[:, left] * (1 - (1 - filled[:, :, left : left + 2]).prod(2))
+        for left in (0, 2, 4)
+    )
+    assert value == pytest.approx(expected.sum((1, 2)), rel=1e-5)
+    for x in range(5):
+        more = filled.copy()
+        more[:, 1, x, 0] += 1e-3
+        grown = (read.weighed(more, ones)[0] - value) / 1e-3
+        assert grown == pytest.approx(slope[:, 1, x, 0], rel=2e-2, abs=2e-3)
