@@ -12,6 +12,7 @@ from tests.docs_claims.faults import cost, guarded
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, spread, study, tables, verdict
 from tests.docs_claims.reproduction import flips
+from tests.docs_claims.time import claims as of_time
 
 HASHED = ("1/8", "1/16", "1/32", "1/64")
 
@@ -28,6 +29,7 @@ def _claims() -> Iterator[str]:
     yield from _storage()
     yield from _broken()
     yield from _guarded()
+    yield from of_time()
 
 
 def _broken() -> Iterator[str]:
