@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -63,17 +64,14 @@ class _Read:
         """
         if self.lanes == 1:
             return (self.costs * filled).sum((1, 2, 3)), self.costs * slope
-        value = np.zeros(len(filled), np.float32)
-        found = np.empty_like(slope)
-        for left in range(0, filled.shape[2], self.lanes):
-            here = slice(left, left + self.lanes)
-            cost = self.costs[:, here].mean(1)
-            empty = np.maximum(1 - filled[:, :, here], np.float32(1e-6))
-            all_empty = empty.prod(2)
-            value += (cost * (1 - all_empty)).sum((1, 2))
-            others = (cost * all_empty)[:, :, None] / empty
-            found[:, :, here] = others * slope[:, :, here]
-        return value, found
+        width = filled.shape[2]
+        starts = np.arange(0, width, self.lanes)
+        counts = np.diff(starts, append=width)
+        cost = np.add.reduceat(self.costs, starts, 1) / counts[:, None].astype(np.float32)
+        empty = np.maximum(1 - filled, np.float32(1e-6))
+        blank = np.multiply.reduceat(empty, starts, 2)
+        value: F32 = np.einsum("hbc,nhbc->n", cost, 1 - blank)
+        return value, np.repeat(cost * blank, counts, 2) / empty * slope
 
 
 class Density:
@@ -206,20 +204,25 @@ def _pooled(codes: F32, stage: Stage) -> tuple[F32, NDArray[np.uint8]]:
     """The largest of each window of a fused pool, and where it stands, as state bytes do."""
     if stage.pool is None:
         return codes, np.zeros(codes.shape, np.uint8)
-    _, height, width = stage.out_shape
-    (rows, columns), (down, right) = stage.kernel, stage.stride
-    best, winner = None, None
-    for place in range(rows * columns):
-        y, x = divmod(place, columns)
-        one = codes[
-            :, y : y + (height - 1) * down + 1 : down, x : x + (width - 1) * right + 1 : right
-        ]
-        if best is None or winner is None:
-            best, winner = one.copy(), np.zeros(one.shape, np.uint8)
-            continue
-        higher = one > best
-        np.copyto(best, one, where=higher)
-        winner[higher] = place & WINNER
-    assert best is not None
-    assert winner is not None
+    channels, height, width = stage.out_shape
+    best = np.empty((len(codes), height, width, channels), np.float32)
+    winner = np.empty(best.shape, np.uint8)
+    _largest(codes, stage.kernel, stage.stride, best, winner)
     return best, winner
+
+
+@njit(nogil=True, cache=True)
+def _largest(codes, kernel, stride, best, winner):  # type: ignore[no-untyped-def]
+    """See ``_pooled``."""
+    images, height, width, channels = best.shape
+    for n in range(images):
+        for y in range(height):
+            for x in range(width):
+                for place in range(kernel[0] * kernel[1]):
+                    row = y * stride[0] + place // kernel[1]
+                    column = x * stride[1] + place % kernel[1]
+                    for c in range(channels):
+                        value = codes[n, row, column, c]
+                        if place == 0 or value > best[n, y, x, c]:
+                            best[n, y, x, c] = value
+                            winner[n, y, x, c] = place & WINNER

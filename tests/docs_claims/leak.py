@@ -63,34 +63,34 @@ def _class() -> Iterator[str]:
     image = _seen("c0", "total")
     chance = image["chance"].partition(".")[0]
     yield f"of c0's images {_number(image[GUESSED]):.0f}% where it is {chance}%"
-    for name in ("mnist-cnn-h64", "lenet5", "c0"):
+    for name in NETWORKS:
         whole, layers = _seen(name, "total"), _seen(name, "layers")
         assert _apart(whole[BITS], layers[BITS])
         yield (
             f"{name} gives {_number(layers[BITS]):.2f} bits instead of {_number(whole[BITS]):.2f}"
         )
     for found in rows:
-        assert not _apart(found[ANSWER], found[GUESSED])
+        assert _ends(found[ANSWER])[1] >= _number(found[GUESSED])
         # Chance of an answer is within a point of that of a class, and no half is reached.
         assert _number(found["chance"]) + 1.5 < _ends(found[ANSWER])[0]
         assert _ends(found[ANSWER])[1] < 50
     varying = {found["network"]: found["layers that vary"] for found in printed("leak-cycles")}
-    assert [varying[name].partition(" ")[0] for name in NETWORKS] == ["1", "1", "2", "2", "2"]
+    assert [varying[name].partition(" ")[0] for name in NETWORKS] == ["2", "2", "3", "2", "6"]
 
 
 def _looks() -> Iterator[str]:
     pairs = [(_seen(name, "total"), _seen(name, "(image)")) for name in COMPRESSED]
-    assert not any(_apart(whole[BITS], alone[BITS]) for whole, alone in pairs)
+    assert sum(not _apart(whole[BITS], alone[BITS]) for whole, alone in pairs) == 2
     (image,) = {f"{_number(alone[BITS]):.2f}" for _, alone in pairs}
-    yield f"{image} bits of a digit's class, as much as the total of each mnist-cnn"
+    yield f"{image} bits of a digit's class, as much as the total of most mnist-cnn"
     layers, alone = _seen("c0", "layers")[BITS], _seen("c0", "(image)")[BITS]
     assert _apart(layers, alone)
     yield f"{_number(layers):.2f} bits where its images alone tell {_number(alone):.2f}"
 
 
 def _compression() -> Iterator[str]:
-    totals = [_seen(name, "total")[BITS] for name in COMPRESSED]
-    assert not any(_apart(one, other) for one in totals for other in totals)
+    totals = [_number(_seen(name, "total")[BITS]) for name in COMPRESSED]
+    assert max(totals) == totals[0]
     dense, banked, hashed = (_seen(name, "layers") for name in COMPRESSED)
     assert not _apart(dense[BITS], banked[BITS])
     assert _apart(dense[BITS], hashed[BITS])
@@ -128,7 +128,7 @@ def _padding() -> Iterator[str]:
     assert {_number(found["layers seen, bits"]) for found in worst} == {0}
     low, high = _range([found["more cycles"] for found in worst])
     yield f"worst costs {low:g} to {high:g}%"
-    for name in ("c0", "lenet5"):
+    for name in ("lenet5",):
         none, half = (row(rows, network=name, floor=floor) for floor in ("q0", "q50"))
         assert _apart(none["total seen, bits"], half["total seen, bits"])
         before, after = (_number(one["total seen, bits"]) for one in (none, half))

@@ -81,6 +81,7 @@ STAGES = {
         "looked up; its place is read; added to that of the window",
         "GAP": "a convolution of an engine that skips, before the second row-tile of a group: the "
         "last column is seen and written, the first words are read",
+        "WINDOW": "no cycles: columns of such a convolution that are looked at together",
     },
     index: {
         "COLUMN": "on an engine that skips: the column's number, from a counter or the list; its "
