@@ -31,6 +31,7 @@ from hwsim.units import (
     post,
     sequencer,
     skip,
+    slots,
     softmax,
 )
 
@@ -339,6 +340,7 @@ def test_the_document_states_every_pipeline_constant() -> None:
     units = {
         "sequencer": (sequencer, "START FETCH SETUP ISSUE"),
         "skip": (skip, "SCAN"),
+        "slots": (slots, "SELECT GAP WINDOW"),
         "index": (index, "COLUMN LANE ROUND MIX SCALE ROTATE"),
         "expander": (expander, "COMPARE FIRST COUNT TURN ROUTE READ SIGN WRITE"),
         "act_buffer": (act_buffer, "ADDRESS READ ALIGN"),
