@@ -72,7 +72,7 @@ def fc_layers(draw: Any) -> tuple[Program, NDArray[np.int64]]:
     return program, np.stack(images)
 
 
-@property_test(5)
+@property_test(2)
 @given(fc_layers())
 def test_a_layer_equals_a_machine_stepped_cycle_by_cycle(
     case: tuple[Program, NDArray[np.int64]],

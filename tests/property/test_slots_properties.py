@@ -27,7 +27,7 @@ from tests.property.test_timing_properties import programs
 from tests.unit.test_timing import PARTS
 
 #: Networks; HWSIM_SLOTS asks for more.
-COUNT = int(os.environ.get("HWSIM_SLOTS", 3 * EXAMPLES))
+COUNT = int(os.environ.get("HWSIM_SLOTS", EXAMPLES))
 PARTS_OF_COUNT = 10
 
 
