@@ -128,14 +128,15 @@ def command(
 
 
 def _check_images(program: Program, count: int) -> None:
-    """InputError where no layer skips, so that images have nothing to tell."""
+    """InputError where no layer leaves anything out, so that images have nothing to tell."""
     from hwsim.engine.cycles import timing_of
     from hwsim.errors import InputError
 
-    if not timing_of(program).skipping:
+    if not timing_of(program).varying:
         raise InputError(
             f"--images {count}: all images take the same cycles here: add --skip, for a network "
-            "with an fc layer that is not wider than skip_columns"
+            "with an fc layer that is not wider than skip_columns, or a convolution with more "
+            "outputs than the array has rows"
         )
 
 
