@@ -161,7 +161,9 @@ class Program:
 
     def skipping(self, skip: bool = True) -> Program:
         """The same words on an engine that skips zeros, or on one that does not: no new compile."""
-        return self.replace(config=self.config.replace(skip=skip))
+        made = self.replace(config=self.config.replace(skip=skip))
+        # An engine that does not skip has no floors.
+        return made if skip else made.with_floors([0] * len(self.layers))
 
     def with_floors(self, floors: Sequence[int]) -> Program:
         """The same, each layer taking at least so many cycles, its instruction included.
@@ -169,15 +171,15 @@ class Program:
         One number a layer, 0 for none. Only conv and fc layers have one, on an engine that skips;
         others are ready at the same time for every image, and take theirs for nothing.
         """
-        pairs = zip(self.layers, floors, strict=True)
-        return self.replace(
-            layers=tuple(
-                dataclasses.replace(layer, floor=int(floor))
-                if isinstance(layer, MacLayer)
-                else layer
-                for layer, floor in pairs
-            )
-        )
+        layers: list[Layer] = []
+        for layer, floor in zip(self.layers, floors, strict=True):
+            if isinstance(layer, MacLayer) and layer.floor != floor:
+                made = dataclasses.replace(layer, floor=int(floor))
+                made.share_table(layer)
+                layers.append(made)
+            else:
+                layers.append(layer)
+        return self.replace(layers=tuple(layers))
 
     @cached_property
     def numbers(self) -> tuple[tuple[Numbers, ...], ...]:
