@@ -80,6 +80,18 @@ class ImageTiming:
         """All layers whose cycles an image decides, by number."""
         return {**self.skipping, **self.slotted}
 
+    @property
+    def worst(self) -> I64:
+        """Cycles of each layer, (layers,), that no image exceeds: the worst case of padding.
+
+        One without a zero is the slowest, or one of nothing but zeros, whose list gets its one
+        entry a cycle late.
+        """
+        found = self._static("cycles", 1)
+        blank = {n: np.zeros_like(one) for n, one in self.full().items()}
+        worst: I64 = np.maximum(found, self.counters(blank, 1)["cycles"])[0]
+        return worst
+
     def read(self, number: int, codes: NDArray[Any]) -> NDArray[Any]:
         """``Wanted`` of one layer: of the codes (N, H, W, C) that it reads."""
         if number in self.slotted:

@@ -63,9 +63,10 @@ class CountsCycles:
 
     datapath: Datapath
 
-    def grid(self, x: Tensor) -> NDArray[Any]:
-        """The images as the pixel pins carry them."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def grid(self, x: Tensor) -> NDArray[Any]:
+            """The images as the pixel pins carry them."""
 
     def cycles(self, x: Tensor) -> NDArray[np.int64]:
         """Cycles of each layer, its instruction included, int64 (N, layers), as the Verilog counts.
@@ -78,6 +79,11 @@ class CountsCycles:
     def cycles_of_codes(self, maps: NDArray[Any]) -> NDArray[np.int64]:
         """The same of gridded images (N, H, W, C)."""
         return self.counters_of_codes(maps)["cycles"]
+
+    @property
+    def worst_cycles(self) -> NDArray[np.int64]:
+        """Cycles of each layer, int64 (layers,), that no image exceeds: floors that hide all."""
+        return timing_of(self.datapath.program).worst
 
     def counters(self, x: Tensor) -> Counters:
         """Counters of each layer by name, int64 (N, layers): those that an image decides."""

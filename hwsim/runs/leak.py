@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hwsim.cost.padding import Cycles, Padding, Scope
 from hwsim.cost.timing import analyze
+from hwsim.engine.cycles import timing_of
 from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
@@ -108,7 +109,7 @@ class LeakStudy:
         if self.members is not None and len(self.members) < 2 * guessers.FOLDS:
             self.members, self.why_not = None, "there are too few training images"
         static = analyze(program)
-        self.worst = np.array([layer.cycles for layer in static.layers], np.int64)
+        self.worst = timing_of(program).worst
         self.layers = [(layer.name, layer.kind) for layer in static.layers]
         self.unskipped = analyze(program.skipping(False)).cycles
 

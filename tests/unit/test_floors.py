@@ -13,7 +13,10 @@ from hwsim.cost.timing import analyze
 from hwsim.engine.module import Engine
 from hwsim.errors import CompileError, ImageError
 from hwsim.numbers.config import load_config
+from hwsim.numbers.hashing import HashSpec
 from hwsim.program.digest import program_digest
+from hwsim.program.layers import MacLayer
+from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.rom import image
 from tests.rtl.samples import small_network
@@ -38,6 +41,35 @@ def test_behind_the_worst_case_no_cycle_depends_on_the_image() -> None:
     padded = Engine(PROGRAM.with_floors(WORST)).cycles(IMAGES)
     assert np.ptp(plain.sum(1)) > 0
     assert (padded == WORST).all()
+
+
+def vectors() -> Program:
+    """A layer with a line for each code: nothing to wait for but the scan."""
+    config = PROGRAM.config
+    layer = MacLayer(
+        name="fc", kind="fc", in_shape=(9, 1, 1), out_shape=(2, 1, 1), window=None,
+        spec=HashSpec("dense", 2, 9, 18, 0), weights=np.ones(18, np.int32),
+        multiplier=np.zeros(2, np.int32), shift=np.zeros(2, np.int32), bias=np.zeros(2, np.int64),
+        last=True, weight_scale=np.ones(1), scale=1.0, hi=config.act_max,
+    )  # fmt: skip
+    return Program.chain(config, (layer,), (9, 1, 1))
+
+
+def test_the_worst_case_may_be_a_map_of_zeros() -> None:
+    program = vectors()
+    codes = np.array([[1] * 9, [0] * 9, [0] * 8 + [1]], np.uint8)[:, None, None, :]
+    engine = Engine(program)
+    full, blank, one = engine.cycles_of_codes(codes)[:, 0]
+    assert (full, blank, one) == (analyze(program).layers[0].cycles, full + 1, full)
+    assert engine.worst_cycles.tolist() == [blank]
+    padded = Engine(program.with_floors(engine.worst_cycles))
+    assert (padded.cycles_of_codes(codes) == blank).all()
+
+
+def test_an_engine_that_does_not_skip_has_none() -> None:
+    plain = PROGRAM.with_floors(WORST).skipping(False)
+    assert [layer.floor for layer in plain.mac_layers] == [0, 0]
+    assert analyze(plain).cycles == analyze(PROGRAM.skipping(False)).cycles
 
 
 def test_a_floor_holds_what_is_below_it_and_nothing_else() -> None:
