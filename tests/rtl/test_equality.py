@@ -80,6 +80,8 @@ def agreement(config: EngineConfig, bench: Bench) -> Callable[[], None]:
         if config.skip:
             # Cycles are of the image: behind others the first one takes what it took alone.
             drawn = [*drawn, *data.draw(batches(program, 3)), drawn[0]]
+            floor = st.just(0) | st.integers(0, 500) | st.integers(0, 5000)
+            program = program.with_floors([data.draw(floor) for _ in program.layers])
         report, timed = analyze(program), Engine(program)
         with bench.running(program) as engine:
             for image in drawn:
