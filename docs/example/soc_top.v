@@ -72,7 +72,10 @@ module soc_top (
       .GROUPS(1),
       .LUT_TABLES(4),
       .REQUANTIZATION(0),
-      .ECC(0)
+      .ECC(0),
+      .SKIP(0),
+      .SKIP_COLUMNS(8192),
+      .SKIP_MASKS(4096)
   ) u_engine (
       .clk_i(clk_i),
       .rst_i(rst_q[1]),

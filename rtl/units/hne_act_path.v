@@ -16,6 +16,7 @@ module hne_act_path #(
     parameter integer SKIP = 0,
     // Columns of a window, where some may be left out.
     parameter integer TILE_DEPTH = 256,
+    // Bits of a column's number. Follows from TILE_DEPTH: leave it.
     parameter integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1,
     // Bits of a line. Follows from ACT_DEPTH: leave it.
     parameter integer LINE_W = (ACT_DEPTH > 1) ? $clog2(ACT_DEPTH) : 1

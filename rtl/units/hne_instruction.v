@@ -37,8 +37,9 @@ module hne_instruction #(
     parameter integer LUT_TABLES = 4,
     // 1: layers that round twice, halves away from a code.
     parameter integer REQUANTIZATION = 0,
-    // 1: fc layers skip the zeros of their input, up to a fan-in of SKIP_COLUMNS.
+    // 1: fc layers skip the zeros of their input, and layers have floors.
     parameter integer SKIP = 0,
+    // The largest fan-in that is skipped in: a layer with a larger one skips nothing.
     parameter integer SKIP_COLUMNS = 8192,
     // Bits of a line of the activation buffer: strides of lines are as wide.
     parameter integer LINE_W = 12

@@ -25,8 +25,9 @@ module hne_weight_path #(
     parameter integer IDX_DEPTH = 8192,
     // 1: an fc layer takes its columns from a list: see hne_skip.
     parameter integer SKIP = 0,
-    // Bits of a column's number in the list; in the tile buffer.
+    // Bits of a column's number in the list.
     parameter integer COLUMN_W = 13,
+    // Bits of a column's number in the tile buffer.
     parameter integer TILE_W = 8,
     // 0: words without check bits, 1: parity, 2: one flipped bit is corrected: see hne_ecc_ram.
     parameter integer ECC = 0,
