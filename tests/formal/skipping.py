@@ -261,4 +261,27 @@ _REPLAY = tuple(
     )
 )
 
-PROOFS = (*_INDEX_KEY, *_SKIP, _MASKS, *_SLOTS, *_REPLAY)
+_FLOOR = Proof(
+    name="floor",
+    claim="a layer of an engine that skips ends in the cycle in which it is ready, or in that of its "
+    "floor if that comes later, and in no other, whatever the layer before it did",
+    top="formal_floor",
+    sources=("hne_floor",),
+    parameters={},
+    mode="bmc",
+    depth=32,
+    cover_depth=32,
+    note="bounded: the first 32 cycles, floors of up to 9",
+    mutations=(
+        Mutation("hne_floor", "{1'b0, cycles_q} + 25'd2 >=", "{1'b0, cycles_q} + 25'd1 >=",
+                 "a cycle late"),
+        Mutation("hne_floor", "{1'b0, cycles_q} + 25'd2 >=", "{1'b0, cycles_q} + 25'd3 >=",
+                 "a cycle early"),
+        Mutation("hne_floor", "reached_q && (end_i || ended_q)", "reached_q && end_i",
+                 "one that was ready too early never ends"),
+        Mutation("hne_floor", "rst_i || end_o || !counting_i", "rst_i || !counting_i",
+                 "the next layer counts on"),
+    ),
+)  # fmt: skip
+
+PROOFS = (*_INDEX_KEY, *_SKIP, _MASKS, *_SLOTS, *_REPLAY, _FLOOR)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.formal, pytest.mark.slow]
 SMALL = {
     "skid", "fifo", "stream_gate", "axil", "mulhi", "bank_arbiter_3x2", "stream_out", "hash",
     "post", "code_8", "code_64", "parity", "ecc_ram", "stop",
-    "weight_bank", "index_key_sram", "slots_plain",
+    "weight_bank", "index_key_sram", "slots_plain", "floor",
 }  # fmt: skip
 
 
