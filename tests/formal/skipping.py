@@ -263,8 +263,8 @@ _REPLAY = tuple(
 
 _FLOOR = Proof(
     name="floor",
-    claim="a layer of an engine that skips ends in the cycle in which it is ready, or in that of its "
-    "floor if that comes later, and in no other, whatever the layer before it did",
+    claim="a layer of an engine that skips ends in the cycle in which it is ready, or in that of "
+    "its floor if that comes later, and in no other, whatever the layer before it did",
     top="formal_floor",
     sources=("hne_floor",),
     parameters={},
