@@ -230,8 +230,7 @@ def _gains(claim: str, dense: SkipLine, hashed: Sequence[SkipLine]) -> Verdict:
 
 
 def _draw(figure: Figure, lines: Sequence[SkipLine]) -> None:
-    titles = ("cycles over those without skipping", "class told from layers, %",
-              "cycles under attack over clean")  # fmt: skip
+    titles = ("cycles, share of plain", "class told, %", "attacked, cycles × clean")
     figure.set_facecolor("white")
     panels = [figures.plain(axes) for axes in figure.subplots(1, len(titles))]
     labels = list(dict.fromkeys(one.label for one in lines))
@@ -251,7 +250,6 @@ def _draw(figure: Figure, lines: Sequence[SkipLine]) -> None:
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=10, loc="left", fontweight="bold")
         axes.set_xticks(range(len(labels)), labels)
-        axes.set_xlabel("rate of compression", fontsize=8)
     figures.legend(
         figure,
         panels[0],
