@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -74,6 +75,13 @@ def check_pad(_: click.Context, __: click.Parameter, text: str) -> str:
     help="What waits: every layer, or the whole.",
 )
 @click.option(
+    "--image",
+    "padded",
+    type=click.Path(path_type=Path),
+    metavar="FILE.hne",
+    help="Memory image to make of the network with the floors that --pad gave its layers.",
+)
+@click.option(
     "--no-curve",
     is_flag=True,
     help="Without the leak under a row of paddings, against what they cost.",
@@ -98,6 +106,7 @@ def command(
     noises: tuple[float, ...],
     pad: str,
     scope: str,
+    padded: Path | None,
     no_curve: bool,
     samples: int | None,
     seed: int,
@@ -117,6 +126,7 @@ def command(
       hwsim leak
       hwsim leak mnist-cnn-h16-banked --samples 10000
       hwsim leak mnist-cnn --pad q95 --noise 100,1000
+      hwsim leak mnist-cnn-h16 --pad worst --image constant.hne
       hwsim leak net.onnx --data test.npz --calibration train.npz
     """  # fmt: skip
     from hwsim.runs.guessers import require
@@ -124,6 +134,13 @@ def command(
     source = click.get_current_context().get_parameter_source("noises")
     if observe == "layers" and source is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--noise is on the whole, which --observe layers leaves out")
+    if padded is not None:
+        if pad == "none" or scope != "layers":
+            raise click.UsageError("--image takes floors of layers: add --pad, no --pad-of total")
+        if padded.suffix != ".hne":
+            raise click.UsageError(f"--image {padded}: the name of an image must end in .hne")
+        if padded.exists():
+            raise click.ClickException(f"{padded} already exists: choose another --image")
     require()
     with opening.networks(model) as opened:
         from hwsim.cost.padding import Padding
@@ -152,6 +169,11 @@ def command(
         result: dict[str, Any] = study.run()
     result["command"] = typed_command()
     paths = write(result, folder)
+    if padded is not None:
+        from hwsim.rom import image as rom
+
+        rom.save(network.program.with_floors(result["pad"]["floors"]), padded)
+        paths["image"] = padded
     opening.keep(result)
     opening.answer.print(render(result))
     opened.say(opening.answer)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwsim.engine.module import Engine
+from hwsim.rom import image
 from tests.cli.conftest import MODEL, Run, read
 
 
@@ -48,6 +50,26 @@ def test_padding_names_the_folder_and_is_what_was_asked_for(
     assert "padded to its worst case" in " ".join(answer.out.split())
 
 
+def test_floors_of_layers_become_an_image_that_hides_all(
+    run: Run, place: Path, offered: Any
+) -> None:
+    typed = ("leak", "small", "--samples", "100", "--no-curve", "--pad", "worst")
+    answer = run(*typed, "--image", "constant.hne")
+    assert answer.code == 0, answer.err
+    assert "-> constant.hne" in answer.out
+    program = image.load(place / "constant.hne")
+    engine = Engine(program)
+    assert program.config.skip
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 256, (20, *program.input_shape[1:], program.input_shape[0]))
+    codes[10:] *= random.random(codes[10:].shape) < 0.1
+    assert not np.ptp(engine.cycles_of_codes(codes), axis=0).any()
+    again = run(*typed, "--image", "constant.hne")
+    assert (again.code, again.err) == (
+        2, "hwsim: constant.hne already exists: choose another --image\n"
+    )  # fmt: skip
+
+
 def test_data_of_a_user_are_split_for_floors(run: Run, place: Path, offered: Any) -> None:
     draw = np.random.default_rng(0)
     np.savez("mine.npz", x=draw.random((80, 1, 28, 28), np.float32), y=np.arange(80) % 10)
@@ -63,6 +85,12 @@ BAD = {
     "unknown pad": (("--pad", "mean"), "unknown pad 'mean': choose none, worst, or q0 … q100"),
     "pad beyond all": (("--pad", "q101"), "unknown pad 'q101'"),
     "unknown scope": (("--pad-of", "pixel"), "'pixel' is not one of 'layers', 'total'"),
+    "no floors": (("--image", "a.hne"), "--image takes floors of layers: add --pad"),
+    "floor of the whole": (
+        ("--image", "a.hne", "--pad", "q95", "--pad-of", "total"),
+        "--image takes",
+    ),
+    "image of another name": (("--image", "a.bin", "--pad", "q95"), "a.bin: the name of an image"),
     "negative noise": (("--noise", "-5"), "-5 is no number of cycles of at least 0"),
     "noise NaN": (("--noise", "nan"), "nan is no number of cycles of at least 0"),
     "noise a word": (("--noise", "100,much"), "'much' is no number of cycles"),
