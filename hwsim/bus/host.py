@@ -7,6 +7,8 @@ sends and answers: a mapped device, a debugger, a simulation.
     drive(host.load(), bus)              # bus(access) -> Answer
     drive(host.start(), bus)             # then send the image, take the logits
     outcome = drive(host.outcome(), bus)
+
+Of a batch: ``start(images)``, a packet for each image in and one out, ``outcome(image)`` of each.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import NamedTuple, TypeVar
 from hwsim.bus.constants import CAUSES, COUNTERS, PROBABILITIES, SPACES
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, VERSION
 from hwsim.errors import HwsimError
+from hwsim.numbers.config import check_batch
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
 
@@ -61,7 +64,10 @@ def drive(accesses: Accesses[T], bus: Callable[[Access], Answer]) -> T:
 
 @dataclass(frozen=True)
 class BusResult:
-    """What one image left in the registers. probabilities: UQ1.16, empty without the unit."""
+    """What an image left in the registers. probabilities: UQ1.16, empty without the unit.
+
+    counters: of all images that were started together.
+    """
 
     argmax: int
     counters: dict[str, int]
@@ -125,34 +131,46 @@ class Host:
                     yield from self.write("MEM_HIGH", word >> 32 & (1 << (width - 32)) - 1)
                 yield from self.write("MEM_DATA", word & (1 << min(width, 32)) - 1)
 
-    def start(self) -> Accesses[None]:
-        """Take one image. Raises HostError if busy."""
+    def start(self, images: int = 1) -> Accesses[None]:
+        """Take so many images together, 1 … ``batch`` of the engine.
+
+        Raises InputError for any other number, HostError if busy.
+        """
+        check_batch(self.program.config, images)
         yield from self.write("STATUS", DONE | ERROR | REFUSED)
+        if self.program.config.batch > 1:
+            yield from self.write("IMAGES", images)
         yield from self.write("CONTROL", START)
 
-    def outcome(self) -> Accesses[BusResult]:
-        """Wait for the end of the image. Raises HostError, with the cause, if it was refused."""
+    def outcome(self, image: int = 0) -> Accesses[BusResult]:
+        """Wait for the end; what ``image`` of those that were started left, counted from 0.
+
+        Raises HostError, with the cause, if they were refused, or if there is no such image.
+        """
         while (status := (yield from self.read("STATUS"))) & (DONE | ERROR) == 0:
             pass
         if status & ERROR:
             cause = CAUSES.get(status >> CAUSE_LSB & 7, "unknown")
             raise HostError(f"the engine refused the image or the program: {cause}")
+        if self.program.config.batch > 1:
+            yield from self.write("IMAGE", image)
         counters = {}
         for name in COUNTERS:
             counters[name] = yield from self.read(f"COUNT_{name.upper()}")
         return BusResult(
             argmax=(yield from self.read("ARGMAX")),
             counters=counters,
-            probabilities=(yield from self._probabilities()),
+            probabilities=(yield from self._probabilities(image)),
         )
 
-    def _probabilities(self) -> Accesses[list[int]]:
+    def _probabilities(self, image: int) -> Accesses[list[int]]:
         if not self.program.config.softmax:
             return []
         yield from self.write("MEM_SPACE", PROBABILITIES)
         yield from self.write("MEM_LINE", 0)
         yield from self.write("MEM_FIELD", 0)
         found = []
-        for _ in range(self.program.classes):
+        # A line has a field for each image of a batch.
+        for _ in range(self.program.classes * self.program.config.batch):
             found.append((yield from self.read("MEM_DATA")))
-        return found
+        return found[image :: self.program.config.batch]

@@ -84,7 +84,7 @@ def _field(register: Register, one: Field) -> Iterator[str]:
         words += f" encode = {register.name.lower()}_codes;"
     reset = f" = 32'h{register.constant:X}" if register.constant is not None else ""
     if access != "ro":
-        reset = f" = {one.width}'h0"
+        reset = f" = {one.width}'h{register.reset:X}"
     said = f' desc = "{_quoted(one.described)}";' if register.fields else ""
     place = f"[{one.low + one.width - 1}:{one.low}]"
     yield f"        field {{ {words}{said} }} {one.name} {place}{reset};"

@@ -16,20 +16,19 @@ from typing import Literal
 from hwsim.bus.constants import CAUSE_CODES, CAUSES, COUNTERS, PROBABILITIES, SPACES
 
 #: "HNE1" in ASCII, and major.minor of this map.
-ID, VERSION = 0x484E4531, 0x00010002
+ID, VERSION = 0x484E4531, 0x00010003
 
 #: Parameter words, in the order of their addresses; those of the optional units stand behind the
-#: counters but the last.
+#: counters but the last, and BATCH behind that one.
+BASIC = (
+    "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
+    "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH", "SOFTMAX",
+)  # fmt: skip
 OPTIONS = (
     "ADD", "AVERAGE", "GROUPS", "LUT_TABLES", "REQUANTIZATION", "ECC", "SKIP", "SKIP_COLUMNS",
     "SKIP_MASKS",
 )  # fmt: skip
-PARAMETERS = (
-    "ROWS", "COLS", "BANKS", "ACT_W", "WGT_W", "ACC_W", "MULT_W", "INDEX_MODE", "TILE_DEPTH",
-    "WGT_DEPTH", "IDX_DEPTH", "ACT_DEPTH", "CHAN_DEPTH", "PROG_DEPTH",
-    "SOFTMAX", *OPTIONS,
-)  # fmt: skip
-
+PARAMETERS = (*BASIC, *OPTIONS, "BATCH")
 
 Access = Literal["ro", "rw", "w1c"]
 
@@ -61,7 +60,8 @@ class Register:
     """One 32-bit word. access: ``ro``, ``rw``, or ``w1c`` (writing 1 clears a bit).
 
     fields: where its bits have names. width: bits that are there, where they have none. constant:
-    what it always reads as, if that does not depend on the engine. codes: names of values.
+    what it always reads as, if that does not depend on the engine. reset: what it holds before it
+    is written. codes: names of values.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Register:
     fields: tuple[Field, ...] = ()
     width: int = 32
     constant: int | None = None
+    reset: int = 0
     codes: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -90,8 +91,8 @@ REGISTERS = (
     ),
     Register(
         "CONTROL", 0x08, "rw", fields=(
-            Field("start", 0, 1, ": take one image, reads as 1 until it is taken up"),
-            Field("auto", 1, 1, ": take one image after the other"),
+            Field("start", 0, 1, ": take IMAGES images, reads as 1 until they are taken up"),
+            Field("auto", 1, 1, ": take one batch after the other, of IMAGES images each"),
             Field("abort", 2, 1, ": reset the engine and its streams, but neither its memories nor "
                   "these registers; reads as 0", pulse=True),
         ),
@@ -101,8 +102,9 @@ REGISTERS = (
             Field("busy", 0, 1, " (not cleared by writing)", "ro"),
             Field("done", 1, 1),
             Field("error", 2, 1),
-            Field("refused", 3, 1, ": a memory was accessed or start written while busy, or a "
-                  "memory where it has no such line or field, or one written that is only read"),
+            Field("refused", 3, 1, ": a memory was accessed, start or IMAGES written while busy, "
+                  "or a memory where it has no such line or field, or one written that is only "
+                  "read; or IMAGES or IMAGE written with a number that is out of range"),
             Field("cause", 4, 3, f" of the last error: {_CAUSES}", "ro"),
         ), codes=CAUSE_CODES,
     ),
@@ -110,16 +112,21 @@ REGISTERS = (
         "IRQ_ENABLE", 0x10, "rw", "irq is high while such a bit of STATUS is set",
         fields=(Field("done", 1, 1), Field("error", 2, 1)),
     ),
-    Register("ARGMAX", 0x14, "ro", "class of the last image; the first maximum wins"),
-    Register("CLASSES", 0x18, "ro", "logits of the last image"),
+    Register(
+        "ARGMAX", 0x14, "ro", "class of image IMAGE of the last batch; the first maximum wins"
+    ),
+    Register("CLASSES", 0x18, "ro", "logits of each image of the last batch"),
     Register(
         "MEM_SPACE", 0x20, "rw", f"memory behind MEM_DATA: {_SPACES}; with SOFTMAX "
-        f"{PROBABILITIES}, to be read: probabilities of the last image, UQ1.16", width=3,
+        f"{PROBABILITIES}, to be read: probabilities of the last batch, UQ1.16", width=3,
         codes={name.removesuffix(".mem"): number for name, number in SPACES.items()}
         | {"probabilities": PROBABILITIES},
     ),
     Register("MEM_LINE", 0x24, "rw", "line, as in the memory image"),
-    Register("MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, or 0", width=9),
+    Register(
+        "MEM_FIELD", 0x28, "rw", "field of the line: bank, array row, of probabilities the image, "
+        "or 0", width=9,
+    ),
     Register(
         "MEM_HIGH", 0x2C, "rw", "bits 63 … 32 of the word: set before MEM_DATA is written, valid "
         "after it was read",
@@ -130,10 +137,10 @@ REGISTERS = (
     ),
     *(
         Register(name, 0x40 + 4 * n, "ro", f"parameter {name}")
-        for n, name in enumerate(PARAMETERS[: -len(OPTIONS)])
+        for n, name in enumerate(BASIC)
     ),
     *(
-        Register(f"COUNT_{name.upper()}", 0x80 + 4 * n, "ro", f"cycles of the last image: {name}")
+        Register(f"COUNT_{name.upper()}", 0x80 + 4 * n, "ro", f"cycles of the last batch: {name}")
         for n, name in enumerate(COUNTERS[:-1])
     ),
     *(
@@ -141,7 +148,12 @@ REGISTERS = (
         for n, name in enumerate(OPTIONS)
     ),
     # Came when the words behind the other counters were taken.
-    Register("COUNT_SKIPPED", 0xD4, "ro", "columns that the last image skipped"),
+    Register("COUNT_SKIPPED", 0xD4, "ro", "columns that the last batch skipped"),
+    Register("BATCH", 0xD8, "ro", "parameter BATCH"),
+    Register("IMAGES", 0xDC, "rw", "images of the next batch, 1 … BATCH", width=9, reset=1),
+    Register(
+        "IMAGE", 0xE0, "rw", "image of the batch whose class ARGMAX shows, 0 … BATCH − 1", width=8,
+    ),
 )  # fmt: skip
 
 ADDRESS = {register.name: register.address for register in REGISTERS}

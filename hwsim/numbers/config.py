@@ -61,7 +61,9 @@ class EngineConfig(BaseModel):
     is corrected, two stop it. skip: fc layers leave out the columns whose code is 0, so that
     cycles depend on the image (docs/timing.md). skip_columns: columns that the list of the others
     holds; an fc layer with a larger fan-in skips nothing. skip_masks: words of 16 columns that say
-    which ones of a convolution's pixel tiles are 0; one that needs more skips nothing.
+    which ones of a convolution's pixel tiles are 0; one that needs more skips nothing. batch:
+    images that may go through the program together, a power of two up to cols, not with skip: an
+    fc layer then uses each weight column for all of them, and runs once (docs/timing.md).
     clock_mhz: turns cycles into time; not a property of the logic.
     """
 
@@ -92,6 +94,7 @@ class EngineConfig(BaseModel):
     skip: bool = False
     skip_columns: Depth = 8192
     skip_masks: Depth = 4096
+    batch: PowerOfTwo = 1
     clock_mhz: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="before")
@@ -112,6 +115,15 @@ class EngineConfig(BaseModel):
             raise ValueError(f"banks ({self.banks}) must be at least rows ({self.rows})")
         if self.cols & (self.cols - 1):
             raise ValueError(f"cols must be a power of two, got {self.cols}")
+        if self.batch & (self.batch - 1) or self.batch > self.cols:
+            raise ValueError(
+                f"batch must be a power of two up to cols ({self.cols}), got {self.batch}"
+            )
+        if self.batch > 1 and self.skip:
+            raise ValueError(
+                f"batch {self.batch} needs skip = false: what an fc layer may leave out differs "
+                "from image to image"
+            )
         if self.acc_w + self.mult_w > 64:
             raise ValueError(f"acc_w + mult_w ({self.acc_w} + {self.mult_w}) must be at most 64")
         if self.requantization != "up" and (
@@ -129,7 +141,7 @@ class EngineConfig(BaseModel):
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Images and digests of engines without it are what they were before there was one.
         data: dict[str, Any] = dump(self)
-        for name in ("requantization", "ecc"):
+        for name in ("requantization", "ecc", "batch"):
             if data.get(name) == self.__class__.model_fields[name].default:
                 del data[name]
         if not self.skip:
@@ -193,6 +205,15 @@ def _validated(data: dict[str, Any], origin: str) -> EngineConfig:
         where = ".".join(str(part) for part in first["loc"]) or "parameters"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{origin}: {where}: {message}") from None
+
+
+def check_batch(config: EngineConfig, images: int) -> None:
+    """Raises InputError unless so many images may go through ``config`` together."""
+    if not 1 <= images <= config.batch:
+        which = "takes one image at a time" if config.batch == 1 else f"takes 1 … {config.batch}"
+        raise InputError(
+            f"a batch of {images}: the engine {config.name} {which} (batch = {config.batch})"
+        )
 
 
 def config_names() -> list[str]:

@@ -72,7 +72,7 @@ class Manifest(Entry):
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
         written = self.config.model_fields_set
-        optional = {"requantization", "ecc"} | (set() if self.config.skip else SKIPPING)
+        optional = {"requantization", "ecc", "batch"} | (set() if self.config.skip else SKIPPING)
         missing = sorted(EngineConfig.model_fields.keys() - written - optional)
         if missing:
             raise ValueError(f"config.{missing[0]}: Field required")
@@ -80,6 +80,8 @@ class Manifest(Entry):
             raise ValueError("config.requantization: is absent where it is up")
         if "ecc" in written and self.config.ecc == "none":
             raise ValueError("config.ecc: is absent where it is none")
+        if "batch" in written and self.config.batch == 1:
+            raise ValueError("config.batch: is absent where it is 1")
         idle = set() if self.config.skip else SKIPPING & written
         if idle:
             raise ValueError(f"config.{min(idle)}: is absent where nothing is skipped")

@@ -20,9 +20,11 @@ from hwsim.program.program import Program
 from hwsim.rom.entries import Count, Entry, Shape, Small, Word, spec_of
 from hwsim.rom.manifest_parts import Digest, Frac, Name
 
-#: Fields of an engine that version 1 did not know; it is read as one that has them, and skips
-#: nothing.
-LATER = ("add", "average", "groups", "lut_tables", "requantization", "ecc", *sorted(SKIPPING))
+#: Fields of an engine that version 1 did not know; it is read as one that has them, skips
+#: nothing, and takes one image at a time.
+LATER = (
+    "add", "average", "groups", "lut_tables", "requantization", "ecc", "batch", *sorted(SKIPPING),
+)  # fmt: skip
 
 
 class _LayerEntry1(Entry):

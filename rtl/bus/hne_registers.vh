@@ -6,7 +6,7 @@
 /* verilator lint_off UNUSEDPARAM */
 
 localparam [31:0] REGISTER_ID = 32'h484E4531;
-localparam [31:0] REGISTER_VERSION = 32'h00010002;
+localparam [31:0] REGISTER_VERSION = 32'h00010003;
 
 localparam [5:0] REG_ID = 6'h00;
 localparam [5:0] REG_VERSION = 6'h01;
@@ -57,5 +57,8 @@ localparam [5:0] REG_SKIP = 6'h32;
 localparam [5:0] REG_SKIP_COLUMNS = 6'h33;
 localparam [5:0] REG_SKIP_MASKS = 6'h34;
 localparam [5:0] REG_COUNT_SKIPPED = 6'h35;
+localparam [5:0] REG_BATCH = 6'h36;
+localparam [5:0] REG_IMAGES = 6'h37;
+localparam [5:0] REG_IMAGE = 6'h38;
 
 /* verilator lint_on UNUSEDPARAM */
