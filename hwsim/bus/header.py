@@ -13,6 +13,7 @@ import sys
 from types import ModuleType
 
 from hwsim.bus.constants import (
+    ALL_IMAGES,
     ALIVE_TICKS,
     CAUSE_CODES,
     COMMANDS,
@@ -138,6 +139,7 @@ def cpp_header() -> str:
         "kProbabilities": PROBABILITIES,
         "kMemoryTicks": MEMORY_READ,
         "kOutOfCycles": OUT_OF_CYCLES,
+        "kAllImages": ALL_IMAGES,
         **{f"k{name.capitalize()}Command": number for name, number in COMMANDS.items()},
         **{f"k{name.capitalize()}": number for name, number in FLAGS.items()},
         **{f"k{name.capitalize()}": number for name, number in MESSAGES.items()},

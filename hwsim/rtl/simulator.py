@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.bus.constants import (
+    ALL_IMAGES,
     CAUSES,
     COMMANDS,
     COUNTERS,
@@ -30,6 +31,10 @@ from hwsim.rtl.build import build
 from hwsim.rtl.errors import RtlError
 from hwsim.rtl.exchange import SILENCE, ask
 from hwsim.rtl.process import Simulation
+
+
+#: The head of an image or batch: rtl/sim/hne_sim.cpp.
+_RUN = struct.Struct("<IIIQIII")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,27 @@ class RtlRun:
     total: int
     simulated: int
     feature_maps: tuple[NDArray[np.int64], ...] = ()
+
+
+@dataclass(frozen=True)
+class RtlBatch:
+    """What the engine did with the images of a batch.
+
+    status: as of an RtlRun; one of the packets that is wrong is that of the batch. logits: int64
+    (images, classes); no rows where the status is not 0. probabilities: the same, no columns
+    without the probability unit. argmax: int64 (images,). layers, counters, total, simulated: as of
+    an RtlRun, of all images together. feature_maps: for each image those of an RtlRun.
+    """
+
+    status: int
+    logits: NDArray[np.int64]
+    probabilities: NDArray[np.int64]
+    argmax: NDArray[np.int64]
+    layers: tuple[dict[str, int], ...]
+    counters: dict[str, int]
+    total: int
+    simulated: int
+    feature_maps: tuple[tuple[NDArray[np.int64], ...], ...] = ()
 
 
 def cycle_limit(program: Program, cycles: int | None = None) -> int:
@@ -193,33 +219,91 @@ class RtlEngine:
         ended early, was silent for too long, or answered what cannot be.
         """
         self._check(image)
-        self._alive()
-        beats = np.ascontiguousarray(image, np.uint16)
-        flags_asked = {"record": maps, "random": idles is not None, "short": packet < 0,
-                       "long": packet > 0, "trace": trace}  # fmt: skip
-        flags = sum(FLAGS[name] for name, wanted in flags_asked.items() if wanted)
-        if limit is None:
-            limit = self._limit = self._limit or cycle_limit(self.program)
-        config, program = self.program.config, self.program if self._own else None
-        # A packet that is a beat too short may be taken whole a beat earlier.
-        asked = answer.Asked(config, program, beats.size + min(packet, 0), limit, maps)
-        head = struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size)
-        said = self._answer(head + beats.tobytes(), asked)
-        *ends, end = said.counters
-        # The cycle before the first instruction belongs to no layer.
-        before = np.zeros((1, len(COUNTERS)), np.int64)
-        before[0, COUNTERS.index("total")] = 1
+        said = self._run(
+            image[None], maps=maps, idles=idles, packet=(0, packet), limit=limit, trace=trace
+        )
+        layers, counters, total = _totals(said)
         return RtlRun(
             status=said.status,
             logits=said.logits,
             probabilities=said.probabilities,
-            argmax=said.argmax,
-            layers=tuple(_named(row) for row in np.diff([*before, *ends], axis=0)),
-            counters=_named(end),
-            total=int(end[0]) if ends else 0,
+            argmax=int(said.argmax[0]),
+            layers=layers,
+            counters=counters,
+            total=total,
             simulated=said.cycles,
-            feature_maps=tuple(self._maps(said.writes)) if maps else (),
+            feature_maps=tuple(self._maps(said.writes, 0)) if maps else (),
         )
+
+    def run_batch(
+        self,
+        images: NDArray[np.integer],
+        *,
+        maps: bool = False,
+        idles: int | None = None,
+        packet: tuple[int, int] = (0, 0),
+        limit: int | None = None,
+        trace: bool = False,
+    ) -> RtlBatch:
+        """The images of a batch, integers (images, C, H, W), up to ``config.batch`` of them.
+
+        packet: the number of a packet, and −1 or +1 where that one is a beat too short or too long.
+        Everything else is as of ``run``.
+        """
+        most = self.program.config.batch
+        if not isinstance(images, np.ndarray) or images.ndim != 4:
+            raise InputError("a batch is a NumPy array of integers (images, C, H, W)")
+        if not 1 <= len(images) <= most:
+            raise InputError(f"a batch of this engine has 1 … {most} images, not {len(images)}")
+        if not 0 <= packet[0] < len(images):
+            raise InputError(f"a batch of {len(images)} images has no packet {packet[0]}")
+        for image in images:
+            self._check(image)
+        said = self._run(images, maps=maps, idles=idles, packet=packet, limit=limit, trace=trace)
+        rows = 0 if said.status else len(images)
+        layers, counters, total = _totals(said)
+        return RtlBatch(
+            status=said.status,
+            logits=said.logits[: len(said.logits) if rows else 0].reshape(rows, -1),
+            probabilities=said.probabilities.reshape(rows, -1),
+            argmax=said.argmax,
+            layers=layers,
+            counters=counters,
+            total=total,
+            simulated=said.cycles,
+            feature_maps=tuple(tuple(self._maps(said.writes, n)) for n in range(len(images)))
+            if maps
+            else (),
+        )
+
+    def _run(
+        self,
+        images: NDArray[np.integer],
+        *,
+        maps: bool,
+        idles: int | None,
+        packet: tuple[int, int],
+        limit: int | None,
+        trace: bool,
+    ) -> answer.SimulationAnswer:
+        self._alive()
+        beats = np.ascontiguousarray(images, np.uint16)
+        number, change = packet
+        flags_asked = {"record": maps, "random": idles is not None, "short": change < 0,
+                       "long": change > 0, "trace": trace}  # fmt: skip
+        flags = sum(FLAGS[name] for name, wanted in flags_asked.items() if wanted)
+        if limit is None:
+            self._limit = self._limit or cycle_limit(self.program)
+            limit = len(images) * self._limit
+        config, program = self.program.config, self.program if self._own else None
+        # A packet that is a beat too short may be taken whole a beat earlier.
+        asked = answer.Asked(
+            config, program, len(images), beats.size + min(change, 0), limit, maps
+        )
+        head = _RUN.pack(
+            COMMANDS["run"], flags, idles or 0, limit, len(images), number, beats.size
+        )
+        return self._answer(head + beats.tobytes(), asked)
 
     def _check(self, image: object) -> None:
         if not isinstance(image, np.ndarray) or image.dtype.kind not in "iu":
@@ -232,12 +316,16 @@ class RtlEngine:
         if low < 0 or high > top:
             raise InputError(f"an image holds integers in 0 … {top}, got {low} … {high}")
 
-    def _maps(self, written: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    def _maps(self, written: NDArray[np.int64], image: int) -> Iterator[NDArray[np.int64]]:
+        """Of one image of the batch."""
         steps = zip(self.program.layers, self.program.wires, strict=True)
         for number, (layer, wire) in enumerate(steps):
             if wire.target is None:
                 return
-            mine = written[written[:, 0] == number, 1:]
+            mine = written[written[:, 0] == number]
+            together = mine[:, 1] == ALL_IMAGES
+            mine[together, 3] = mine[together, 3 + image]
+            mine = mine[together | (mine[:, 1] == image), 2:]
             mine[:, 0] -= self.program.first_line(wire.target)
             yield _map(mine, layer.out_shape)
 
@@ -285,6 +373,18 @@ class RtlEngine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _totals(
+    said: answer.SimulationAnswer,
+) -> tuple[tuple[dict[str, int], ...], dict[str, int], int]:
+    """COUNTERS of each layer, of all, and the cycles of the inference."""
+    *ends, end = said.counters
+    # The cycle before the first instruction belongs to no layer.
+    before = np.zeros((1, len(COUNTERS)), np.int64)
+    before[0, COUNTERS.index("total")] = 1
+    layers = tuple(_named(row) for row in np.diff([*before, *ends], axis=0))
+    return layers, _named(end), int(end[0]) if ends else 0
 
 
 def _named(row: NDArray[np.int64]) -> dict[str, int]:

@@ -21,15 +21,13 @@ module hne_turn #(
   wire unused_turn = &{1'b0, turn_i};
   integer level;
 
-  // Twice the line, so that a rotation is a part of it.
-  reg [2*LANES*WIDTH-1:0] twice;
-
+  // A level turns by a power of two of places.
   always @* begin
     line_o = line_i;
-    twice  = {2 * LANES * WIDTH{1'b0}};
     for (level = 0; level < LEVELS; level = level + 1) begin
-      twice = {line_o, line_o} << (WIDTH << level);
-      if (turn_i[level]) line_o = twice[2*LANES*WIDTH-1:LANES*WIDTH];
+      if (turn_i[level]) begin
+        line_o = (line_o << (WIDTH << level)) | (line_o >> ((LANES * WIDTH) - (WIDTH << level)));
+      end
     end
   end
 

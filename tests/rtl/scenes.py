@@ -70,7 +70,7 @@ def liar(*words: bytes | None, maps: bool = False, early: bool = False) -> Canne
 
 
 #: An image without pixels, for which the engine waits as long as it may.
-NO_PIXELS = struct.Struct("<IIIQI")
+NO_PIXELS = struct.Struct("<IIIQIII")
 
 
 #: Puts a process of this behaviour in place of the binary; it is honest when started again.
