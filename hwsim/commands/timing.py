@@ -36,6 +36,14 @@ BATCH = 500
 @bits_option
 @skip_option
 @click.option(
+    "--batch",
+    "together",
+    type=int,
+    default=1,
+    show_default=True,
+    help="So many images together, up to batch of the configuration: fc layers run once for all.",
+)
+@click.option(
     "--images",
     "count",
     type=click.IntRange(1),
@@ -59,6 +67,7 @@ def command(
     config: str | None,
     bits: int | None,
     skip: bool,
+    together: int,
     count: int | None,
     trace: Path | None,
     backend: str,
@@ -76,10 +85,14 @@ def command(
       hwsim timing mnist-cnn-h16 --config wide
       hwsim timing mnist-cnn-h16-banked --backend rtl
       hwsim timing mnist-cnn-h16-banked --skip --images 10000
+      hwsim timing mnist-cnn-h16 --config batch8.toml --batch 8
       hwsim timing net.tflite
     """
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import write_json
+
+    if together > 1 and backend == "rtl":
+        raise click.UsageError(f"--backend rtl runs one image, not --batch {together}")
 
     for path in (trace, json_path):
         if path is not None:
@@ -99,7 +112,7 @@ def command(
         program = program.skipping() if skip else program
         if count is not None:
             _check_images(program, count)
-        found = analyze(program)
+        found = analyze(program, together)
         if trace is not None:
             write_trace(found, trace)
     result = found.to_dict()

@@ -1,4 +1,4 @@
-"""What happens in one inference, event by event: what energy is counted from."""
+"""What happens in one inference, or in a batch, event by event: what energy is counted from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwsim.units import slots
 
 @dataclass(frozen=True)
 class Activity:
-    """Events of one inference. Adding two gives both.
+    """Events of one inference, or of a batch. Adding two gives both.
 
     macs: multiply-accumulates of lanes that produce an output, weights of one included.
     weight_reads: bank words; equal addresses count once. index_lines: lines of ROWS pairs.

@@ -1,4 +1,4 @@
-"""Energy of one inference: how often each kind of event happens, times picojoules per event.
+"""Energy of an inference or a batch: how often each event happens, times picojoules per event.
 
 Arithmetic and SRAM at 45 nm, 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014. Clock
 tree, registers, control, the gates of check bits, leakage and the streams are not included. Weight
@@ -170,12 +170,14 @@ def datapath_rows(activity: Activity, config: EngineConfig) -> list[EnergyRow]:
     sums = acc + m
     scale = config.stored_bits(m + math.ceil(math.log2(sums)))
     channel = scale + config.stored_bits(sums)
+    # A bank of it has the lines of all images of a batch, however many are in this one.
+    maps = config.batch * config.act_depth * a
     rows = [
         EnergyRow("MAC multiplies", activity.macs, multiply_pj(a, w), f"{a} x {w} bits"),
         EnergyRow("MAC adds", activity.macs, add_pj(acc), f"{acc} bits"),
         _memory_row("tile buffer reads", activity.tile_reads, column, config.tile_depth * column),
-        _memory_row("activation reads", activity.act_reads, a, config.act_depth * a),
-        _memory_row("activation writes", activity.act_writes, a, config.act_depth * a),
+        _memory_row("activation reads", activity.act_reads, a, maps),
+        _memory_row("activation writes", activity.act_writes, a, maps),
         _memory_row(
             "scale and bias reads", activity.channel_reads, channel, config.chan_depth * channel
         ),

@@ -44,10 +44,12 @@ class LayerTiming:
     columns: columns expanded (row-tiles x fan-in). skipped: columns that were not, on an engine
     that skips; there all this is about an input without a zero, the slowest. conflict_cycles:
     Σ(X_j − 1). expander_wait: cycles in which the expander waited for the array to free half of the
-    tile buffer; they overlap with the parts above. macs: products of the array, those with weights
-    of one included. utilization: macs / (cycles · ROWS · COLS). array_share: part of the array that
-    the layer can use at all: 1/COLS for fc; rows of a group of ROWS for a grouped convolution,
-    1/ROWS where every channel stands alone. Bits: see ``TimingReport.memory_bits``.
+    tile buffer; they overlap with the parts above. runs: how often the layer runs, and all this is
+    their sum: once for each image of a batch, an fc layer once. macs: products of the array, those
+    with weights of one included. utilization: macs / (cycles · ROWS · COLS). array_share: part of
+    the array that the layer can use at all: images/COLS for fc; rows of a group of ROWS for a
+    grouped convolution, 1/ROWS where every channel stands alone. Bits: see
+    ``TimingReport.memory_bits``.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LayerTiming:
     conflict_cycles: int = 0
     expander_wait: int = 0
     skipped: int = 0
+    runs: int = 1
     macs: int = 0
     utilization: float = 0.0
     array_share: float = 0.0

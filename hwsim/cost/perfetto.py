@@ -6,7 +6,7 @@ One cycle is drawn as one microsecond.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.timing import TimingReport
 from hwsim.errors import HwsimError
 from hwsim.files.file import replacing
+from hwsim.units import sequencer
+from hwsim.units.schedule import RowTile
 
 #: One track per unit, top to bottom.
 TRACKS = ("sequencer", "expander", "mac array", "post", "pool")
@@ -37,22 +39,33 @@ def _slice(track: str, name: str, start: int, end: int, **details: Any) -> dict[
 
 
 def _layer_slices(layer: LayerTiming) -> Iterator[dict[str, Any]]:
-    yield _slice("sequencer", f"fetch {layer.name}", layer.start, layer.start + layer.instruction)
-    yield _slice(
-        "sequencer",
-        layer.name,
-        layer.start + layer.instruction,
-        layer.end,
-        kind=layer.kind,
-        scheme=layer.scheme,
-        utilization=layer.utilization,
-        conflict_cycles=layer.conflict_cycles,
-    )
-    if layer.kind == "pool":
-        yield _slice("pool", layer.name, layer.start + layer.instruction, layer.end)
-    for number, tile in enumerate(layer.tiles):
-        name = f"{layer.name} [{number}]"
-        rows = {"rows": tile.rows}
+    run = (layer.cycles - sequencer.FETCH) // layer.runs  # with its set-up
+    tiles = len(layer.tiles) // layer.runs
+    before = layer.start
+    for image in range(layer.runs):
+        name = f"{layer.name} image {image}" if layer.runs > 1 else layer.name
+        end = layer.start + sequencer.FETCH + (image + 1) * run
+        begin = end - run + sequencer.SETUP
+        yield _slice("sequencer", f"set up {name}" if image else f"fetch {name}", before, begin)
+        yield _slice(
+            "sequencer",
+            name,
+            begin,
+            end,
+            kind=layer.kind,
+            scheme=layer.scheme,
+            utilization=layer.utilization,
+            conflict_cycles=layer.conflict_cycles // layer.runs,
+        )
+        if layer.kind == "pool":
+            yield _slice("pool", name, begin, end)
+        yield from _tile_slices(name, layer.tiles[image * tiles : (image + 1) * tiles])
+        before = end
+
+
+def _tile_slices(layer: str, tiles: Sequence[RowTile]) -> Iterator[dict[str, Any]]:
+    for number, tile in enumerate(tiles):
+        name, rows = f"{layer} [{number}]", {"rows": tile.rows}
         yield _slice("expander", name, tile.expand_start, tile.expand_end, **rows)
         yield _slice("mac array", name, tile.array_start, tile.array_end, **rows)
         yield _slice("post", name, tile.drain_start, tile.drain_end, **rows)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hwsim.cost import energy
 from hwsim.cost.activity import Activity, array_activity, pool_activity
+from hwsim.cost.batching import batched_activity, batched_layers, image_memories
 from hwsim.cost.energy import EnergyReport, EnergyRow
 from hwsim.cost.layer_timing import (
     STORAGE,
@@ -24,7 +25,7 @@ from hwsim.cost.layer_timing import (
     pool_timing,
     weight_lines,
 )
-from hwsim.numbers.config import EngineConfig
+from hwsim.numbers.config import EngineConfig, check_batch
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.allocation import Peak
 from hwsim.program.layers import MacLayer, PoolLayer
@@ -36,9 +37,10 @@ from hwsim.units.softmax import cycles_softmax
 
 @dataclass(frozen=True)
 class TimingReport:
-    """What one inference costs on ``config``.
+    """What one inference costs on ``config``, or a batch of ``images``, all of them together.
 
     cycles: ``total``, from the last pixel accepted to the last logit (and the argmax) ready.
+    full_batch_cycles: the same of as many images as the engine takes together.
     stream_in, stream_out: cycles that the streams need at least, one value per cycle.
     softmax: cycles of the probability unit, 0 without. None of these is part of ``cycles``.
 
@@ -46,20 +48,24 @@ class TimingReport:
     weights · WGT_W; index_sram = real weights · WGT_W + (⌈log2 K⌉ + 1) per virtual weight of the
     hashed layers; hash = real weights · WGT_W. allocated_bits: the same as the machine's memories
     hold it: banks padded to lines, index fields of 1 + ⌈log2 WGT_DEPTH⌉ bits, ROWS to a line,
-    each word with its check bits.
+    each word with its check bits. image_bits: of the memories that hold activations, logits and
+    probabilities, of as many images as the engine takes together.
     dense_cycles: the same layers uncompressed on the same engine, as if their weights fitted.
     act_lines: lines of the activation memory that the maps take, beside the least possible.
     chain: each layer reads what the one before wrote, so that two alternating buffers would do.
     """
 
     config: EngineConfig
+    images: int
     layers: tuple[LayerTiming, ...]
     cycles: int
+    full_batch_cycles: int
     stream_in: int
     stream_out: int
     softmax: int
     memory_bits: dict[str, int]
     allocated_bits: dict[str, int]
+    image_bits: dict[str, int]
     energy: EnergyReport
     dense_cycles: int
     act_lines: Peak
@@ -68,6 +74,14 @@ class TimingReport:
     @property
     def seconds(self) -> float:
         return self.cycles / (self.config.clock_mhz * 1e6)
+
+    @property
+    def cycles_per_image(self) -> float:
+        return self.cycles / self.images
+
+    @property
+    def nj_per_image(self) -> float:
+        return self.energy.nj / self.images
 
     @property
     def macs(self) -> int:
@@ -110,7 +124,11 @@ class TimingReport:
             "config": self.config.name,
             "index_mode": self.config.index_mode,
             "clock_mhz": self.config.clock_mhz,
+            # ``images`` are those of ``hwsim timing --images``.
+            "batch": self.images,
             "cycles": self.cycles,
+            "cycles_per_image": self.cycles_per_image,
+            "full_batch_cycles": self.full_batch_cycles,
             "seconds": self.seconds,
             "microseconds": self.seconds * 1e6,
             "stalls": self.stalls,
@@ -122,9 +140,11 @@ class TimingReport:
             "softmax": self.softmax,
             "dense_cycles": self.dense_cycles,
             "energy_nj": self.energy.nj,
+            "energy_nj_per_image": self.nj_per_image,
             "energy": self.energy.to_dict(),
             "memory_bits": self.memory_bits,
             "allocated_bits": self.allocated_bits,
+            "image_bits": self.image_bits,
             "act_lines": self._act_lines(),
             "layers": [layer.to_dict() for layer in self.layers],
         }
@@ -148,7 +168,7 @@ class LayerCost:
 
 
 def walk(program: Program, dense: bool = False) -> Iterator[LayerCost]:
-    """All layers, one after the other; ``dense``: as if uncompressed."""
+    """All layers of one image, one after the other; ``dense``: as if uncompressed."""
     config, time = program.config, sequencer.START
     for layer in program.layers:
         if isinstance(layer, PoolLayer):
@@ -164,11 +184,13 @@ def walk(program: Program, dense: bool = False) -> Iterator[LayerCost]:
         time = cost.timing.end
 
 
-def _walk(program: Program, dense: bool = False) -> tuple[tuple[LayerTiming, ...], Activity]:
-    """Time of all layers, and what they do together."""
+def _walk(
+    program: Program, images: int, dense: bool = False
+) -> tuple[tuple[LayerTiming, ...], Activity]:
+    """Time of all layers for one image, and what they do together for ``images``."""
     costs = list(walk(program, dense))
-    activity = sum((cost.activity for cost in costs), Activity())
-    return tuple(cost.timing for cost in costs), activity
+    events = (batched_activity(cost.activity, cost.timing.kind, images) for cost in costs)
+    return tuple(cost.timing for cost in costs), sum(events, Activity())
 
 
 def _lines(program: Program) -> tuple[int, int]:
@@ -205,24 +227,33 @@ def _energy(program: Program, activity: Activity, dense: Activity) -> EnergyRepo
     return EnergyReport(energy_rows(program, activity), alternatives)
 
 
-def analyze(program: Program) -> TimingReport:
-    """Cycles, memory and energy of one inference of ``program`` on its configuration.
+def analyze(program: Program, images: int = 1) -> TimingReport:
+    """Cycles, memory and energy of a batch of ``images`` on the configuration of ``program``.
 
     The program must have passed ``hwsim.program.proof.check``; weights and input do not matter.
+    Raises InputError unless the engine takes so many images together, 1 … ``batch``.
     """
-    layers, activity = _walk(program)
-    dense_layers, dense_activity = _walk(program, dense=True)
+    config = program.config
+    check_batch(config, images)
+    alone, activity = _walk(program, images)
+    dense, dense_activity = _walk(program, images, dense=True)
+    layers = tuple(batched_layers(alone, config, images))
+    *_, last_of_full = batched_layers(alone, config, config.batch)
+    *_, last_of_dense = batched_layers(dense, config, images)
     return TimingReport(
-        config=program.config,
+        config=config,
+        images=images,
         layers=layers,
         cycles=layers[-1].end,
-        stream_in=math.prod(program.input_shape),
-        stream_out=program.classes,
-        softmax=cycles_softmax(program.classes) if program.config.softmax else 0,
+        full_batch_cycles=last_of_full.end,
+        stream_in=images * math.prod(program.input_shape),
+        stream_out=images * program.classes,
+        softmax=images * cycles_softmax(program.classes) if config.softmax else 0,
         memory_bits={way: sum(one.memory_bits[way] for one in layers) for way in STORAGE},
         allocated_bits={way: sum(one.allocated_bits[way] for one in layers) for way in STORAGE},
+        image_bits=image_memories(config),
         energy=_energy(program, activity, dense_activity),
-        dense_cycles=dense_layers[-1].end,
+        dense_cycles=last_of_dense.end,
         act_lines=program.memory_peak,
         chain=program.wires == chain_wires(program.layers),
     )

@@ -83,8 +83,9 @@ def _notes(report: TimingReport) -> list[str]:
             "its work on an earlier row-tile."
         )
     if any(layer.kind == "fc" for layer in report.layers):
-        share = 1 / config.cols
-        notes.append(f"fc layers can use 1/{config.cols} of the array ({share:.1%}).")
+        images, share = report.images, report.images / config.cols
+        once = f", and run once for all {images} images" if images > 1 else ""
+        notes.append(f"fc layers can use {images}/{config.cols} of the array ({share:.1%}){once}.")
     notes += _narrow(report)
     return notes
 
@@ -112,7 +113,10 @@ def _narrow(report: TimingReport) -> list[str]:
 def _maps(report: TimingReport) -> str:
     """Activation memory: what the maps take, and what that is to be held against."""
     peak, depth = report.act_lines, report.config.act_depth
-    text = f"feature maps: {peak.lines:,} of {depth:,} lines; no allocation needs less than "
+    text = f"feature maps: {peak.lines:,} of {depth:,} lines"
+    if report.config.batch > 1:
+        text += f", in each of {report.config.batch} pages"
+    text += "; no allocation needs less than "
     text += f"{peak.least:,}"
     return text + (f", two buffers by turns {peak.ping_pong:,}" if report.chain else "")
 
@@ -132,7 +136,8 @@ def _memory(report: TimingReport) -> Table:
 
 
 def _energy(report: TimingReport) -> Table:
-    table = _table("Energy of one inference", ("event",), ("count", "pJ each", "nJ", "share"))
+    which = f"a batch of {report.images} images" if report.images > 1 else "one inference"
+    table = _table(f"Energy of {which}", ("event",), ("count", "pJ each", "nJ", "share"))
     table.add_column("", style="dim", overflow="fold")
     for row in report.energy.rows:
         share = row.nj / report.energy.nj
@@ -141,6 +146,8 @@ def _energy(report: TimingReport) -> Table:
     table.add_section()
     total = Text(f"{report.energy.nj:,.1f}", style="bold")
     table.add_row(Text("total", style="bold"), "", "", total, "", "")
+    if report.images > 1:
+        table.add_row(Text("an image"), "", "", f"{report.nj_per_image:,.1f}", "", "")
     return table
 
 
@@ -167,19 +174,35 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e3:,.3f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:,.2f} us"
 
 
+def _together(report: TimingReport) -> str:
+    """What an image of the batch costs, and what a full batch would give; a line each, or none."""
+    images, full = report.images, report.config.batch
+    text = ""
+    if images > 1:
+        text += f"an image: {report.cycles_per_image:,.0f} cycles = "
+        text += f"{_duration(report.seconds / images)}, {report.nj_per_image:,.0f} nJ\n"
+    if images < full:
+        each = report.full_batch_cycles / full
+        text += f"a batch of {full}: {report.full_batch_cycles:,} cycles, {each:,.0f} an image "
+        text += f"({report.cycles_per_image / each:.2f} x as fast): --batch {full}\n"
+    return text
+
+
 def render(report: TimingReport) -> Group:
     """``report`` as rich renderables; plain ASCII, so that any terminal shows it."""
     config = report.config
     ratio = report.cycles / report.dense_cycles
+    what = f" for a batch of {report.images} images" if report.images > 1 else ""
+    streamed = f"{report.images} images" if report.images > 1 else "the image"
     head = Text.assemble(
-        (f"{report.cycles:,} cycles", "bold"),
+        (f"{report.cycles:,} cycles{what}", "bold"),
         f" = {_duration(report.seconds)} at {config.clock_mhz:g} MHz, "
-        f"{report.energy.nj:,.0f} nJ, MACs used {report.utilization:.1%}\n",
+        f"{report.energy.nj:,.0f} nJ, MACs used {report.utilization:.1%}\n{_together(report)}",
         f"{config.name}: {config.rows}x{config.cols} array, {config.banks} banks, "
         f"{config.act_w}-bit activations, {config.wgt_w}-bit weights, "
         f"index mode {config.index_mode}\n",
         f"uncompressed on the same engine: {report.dense_cycles:,} cycles (this is {ratio:.2f} x)\n"
-        f"not included: {report.stream_in:,} cycles to stream the image in, "
+        f"not included: {report.stream_in:,} cycles to stream {streamed} in, "
         f"{report.stream_out:,} for the logits out"
         + (f", {report.softmax:,} for probabilities" if config.softmax else "")
         + f"\n{_maps(report)}",

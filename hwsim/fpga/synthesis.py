@@ -179,7 +179,7 @@ def memory_bits(config: EngineConfig) -> int:
     return (
         config.wgt_depth * config.stored_bits(config.wgt_w)
         + (index if config.index_mode == "sram" else 0)
-        + config.act_depth * config.cols * config.act_w
+        + config.act_bits
         + 2 * config.tile_depth * config.rows * config.wgt_w
         + config.cols * (config.lut_tables << config.act_w) * config.stored_bits(config.act_w)
     )

@@ -174,6 +174,11 @@ class EngineConfig(BaseModel):
         """Bits of a column's number in the list of an engine that skips."""
         return max(1, (self.skip_columns - 1).bit_length())
 
+    @property
+    def act_bits(self) -> int:
+        """Bits of the activation memory: ``act_depth`` lines for each image of a batch."""
+        return self.batch * self.act_depth * self.cols * self.act_w
+
     def stored_bits(self, width: int) -> int:
         """Bits that a word of ``width`` bits takes in a memory, its check bits included."""
         return width + check_bits(self.ecc, width)
@@ -215,9 +220,10 @@ def _validated(data: dict[str, Any], origin: str) -> EngineConfig:
 def check_batch(config: EngineConfig, images: int) -> None:
     """Raises InputError unless so many images may go through ``config`` together."""
     if not 1 <= images <= config.batch:
-        which = "takes one image at a time" if config.batch == 1 else f"takes 1 … {config.batch}"
+        which = "one image at a time" if config.batch == 1 else f"1 … {config.batch} images"
         raise InputError(
-            f"a batch of {images}: the engine {config.name} {which} (batch = {config.batch})"
+            f"a batch of {images}: {config.name} takes {which}, batch = {config.batch} of its "
+            "configuration"
         )
 
 
