@@ -13,8 +13,8 @@ import sys
 from types import ModuleType
 
 from hwsim.bus.constants import (
-    ALL_IMAGES,
     ALIVE_TICKS,
+    ALL_IMAGES,
     CAUSE_CODES,
     COMMANDS,
     COUNTERS,

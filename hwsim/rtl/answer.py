@@ -1,4 +1,4 @@
-"""The answer of a simulation to the images of a batch: every count and range in it, before it is believed."""
+"""The answer of a simulation to a batch: every count and range in it, before it is believed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Asked:
 
     @property
     def writes(self) -> int:
-        """Lines of all maps: an fc layer of an engine of batches writes those of all images at once."""
+        """Lines of all maps; of a batch, an fc layer writes those of all images at once."""
         assert self.program is not None
         return sum(
             lines if _at_once(self.config, layer) else self.images * lines

@@ -8,7 +8,7 @@ from hwsim.bus.constants import COUNTERS
 from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.timing import TimingReport
 from hwsim.rtl.errors import RtlError
-from hwsim.rtl.simulator import RtlRun
+from hwsim.rtl.outcome import RtlRun
 
 _FIELDS = {field.name for field in dataclasses.fields(LayerTiming)}
 #: Counters of a layer that both have; ``total`` of the Verilog is ``cycles`` here.

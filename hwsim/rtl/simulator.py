@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -12,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.bus.constants import (
-    ALL_IMAGES,
     CAUSES,
     COMMANDS,
-    COUNTERS,
     FLAGS,
     MEMORY_READ,
     OUT_OF_CYCLES,
@@ -23,62 +20,17 @@ from hwsim.bus.constants import (
 )
 from hwsim.cost.timing import analyze
 from hwsim.errors import InputError
-from hwsim.program.layers import Shape
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
 from hwsim.rtl import answer
 from hwsim.rtl.build import build
 from hwsim.rtl.errors import RtlError
 from hwsim.rtl.exchange import SILENCE, ask
+from hwsim.rtl.outcome import RtlBatch, RtlRun, feature_maps, totals
 from hwsim.rtl.process import Simulation
-
 
 #: The head of an image or batch: rtl/sim/hne_sim.cpp.
 _RUN = struct.Struct("<IIIQIII")
-
-
-@dataclass(frozen=True)
-class RtlRun:
-    """What the engine did with one image.
-
-    status: 0, a key of CAUSES, or OUT_OF_CYCLES. logits: int64 (classes,), raw integers.
-    probabilities: int64 (classes,), UQ1.16; empty without the probability unit. layers: COUNTERS of
-    each layer; ``total`` there is the layer's cycles. counters: COUNTERS of the whole image. total:
-    cycles from the last pixel to the last logit. simulated: cycles of the simulation, streams
-    included. feature_maps: int64 (C, H, W) per layer but the last, if asked for; places that were
-    not written hold −1.
-    """
-
-    status: int
-    logits: NDArray[np.int64]
-    probabilities: NDArray[np.int64]
-    argmax: int
-    layers: tuple[dict[str, int], ...]
-    counters: dict[str, int]
-    total: int
-    simulated: int
-    feature_maps: tuple[NDArray[np.int64], ...] = ()
-
-
-@dataclass(frozen=True)
-class RtlBatch:
-    """What the engine did with the images of a batch.
-
-    status: as of an RtlRun; one of the packets that is wrong is that of the batch. logits: int64
-    (images, classes); no rows where the status is not 0. probabilities: the same, no columns
-    without the probability unit. argmax: int64 (images,). layers, counters, total, simulated: as of
-    an RtlRun, of all images together. feature_maps: for each image those of an RtlRun.
-    """
-
-    status: int
-    logits: NDArray[np.int64]
-    probabilities: NDArray[np.int64]
-    argmax: NDArray[np.int64]
-    layers: tuple[dict[str, int], ...]
-    counters: dict[str, int]
-    total: int
-    simulated: int
-    feature_maps: tuple[tuple[NDArray[np.int64], ...], ...] = ()
 
 
 def cycle_limit(program: Program, cycles: int | None = None) -> int:
@@ -222,7 +174,7 @@ class RtlEngine:
         said = self._run(
             image[None], maps=maps, idles=idles, packet=(0, packet), limit=limit, trace=trace
         )
-        layers, counters, total = _totals(said)
+        layers, counters, total = totals(said)
         return RtlRun(
             status=said.status,
             logits=said.logits,
@@ -261,7 +213,7 @@ class RtlEngine:
             self._check(image)
         said = self._run(images, maps=maps, idles=idles, packet=packet, limit=limit, trace=trace)
         rows = 0 if said.status else len(images)
-        layers, counters, total = _totals(said)
+        layers, counters, total = totals(said)
         return RtlBatch(
             status=said.status,
             logits=said.logits[: len(said.logits) if rows else 0].reshape(rows, -1),
@@ -297,12 +249,8 @@ class RtlEngine:
             limit = len(images) * self._limit
         config, program = self.program.config, self.program if self._own else None
         # A packet that is a beat too short may be taken whole a beat earlier.
-        asked = answer.Asked(
-            config, program, len(images), beats.size + min(change, 0), limit, maps
-        )
-        head = _RUN.pack(
-            COMMANDS["run"], flags, idles or 0, limit, len(images), number, beats.size
-        )
+        asked = answer.Asked(config, program, len(images), beats.size + min(change, 0), limit, maps)
+        head = _RUN.pack(COMMANDS["run"], flags, idles or 0, limit, len(images), number, beats.size)
         return self._answer(head + beats.tobytes(), asked)
 
     def _check(self, image: object) -> None:
@@ -318,16 +266,7 @@ class RtlEngine:
 
     def _maps(self, written: NDArray[np.int64], image: int) -> Iterator[NDArray[np.int64]]:
         """Of one image of the batch."""
-        steps = zip(self.program.layers, self.program.wires, strict=True)
-        for number, (layer, wire) in enumerate(steps):
-            if wire.target is None:
-                return
-            mine = written[written[:, 0] == number]
-            together = mine[:, 1] == ALL_IMAGES
-            mine[together, 3] = mine[together, 3 + image]
-            mine = mine[together | (mine[:, 1] == image), 2:]
-            mine[:, 0] -= self.program.first_line(wire.target)
-            yield _map(mine, layer.out_shape)
+        return feature_maps(self.program, written, image)
 
     def _alive(self) -> None:
         """Start a process where the last one was ended, with the program in its memories."""
@@ -373,28 +312,3 @@ class RtlEngine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _totals(
-    said: answer.SimulationAnswer,
-) -> tuple[tuple[dict[str, int], ...], dict[str, int], int]:
-    """COUNTERS of each layer, of all, and the cycles of the inference."""
-    *ends, end = said.counters
-    # The cycle before the first instruction belongs to no layer.
-    before = np.zeros((1, len(COUNTERS)), np.int64)
-    before[0, COUNTERS.index("total")] = 1
-    layers = tuple(_named(row) for row in np.diff([*before, *ends], axis=0))
-    return layers, _named(end), int(end[0]) if ends else 0
-
-
-def _named(row: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(COUNTERS, map(int, row), strict=True))
-
-
-def _map(writes: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
-    """Writes (line of it, COLS codes) as a map (C, H, W); lanes beyond the width are dropped."""
-    channels, height, width = shape
-    cols = writes.shape[1] - 1
-    lines = np.full((channels * height * -(-width // cols), cols), -1, np.int64)
-    lines[writes[:, 0]] = writes[:, 1:]
-    return lines.reshape(channels, height, -1)[:, :, :width]

@@ -15,7 +15,8 @@ import pytest
 from hwsim.bus.constants import COMMANDS
 from hwsim.numbers.config import load_config
 from hwsim.rtl.errors import RtlError
-from hwsim.rtl.simulator import RtlEngine, RtlRun
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.fakes import CannedEngine, Reply, Truth, honest, message
 from tests.rtl.samples import gradient_image, small_network
 
