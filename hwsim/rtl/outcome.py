@@ -58,6 +58,39 @@ class RtlBatch:
     feature_maps: tuple[tuple[NDArray[np.int64], ...], ...] = ()
 
 
+def run_of(said: SimulationAnswer, maps: tuple[NDArray[np.int64], ...]) -> RtlRun:
+    """The answer to an image."""
+    layers, counters, total = _totals(said)
+    return RtlRun(
+        status=said.status,
+        logits=said.logits,
+        probabilities=said.probabilities,
+        argmax=int(said.argmax[0]),
+        layers=layers,
+        counters=counters,
+        total=total,
+        simulated=said.cycles,
+        feature_maps=maps,
+    )
+
+
+def batch_of(said: SimulationAnswer, maps: tuple[tuple[NDArray[np.int64], ...], ...]) -> RtlBatch:
+    """The answer to a batch; of one that was refused no logits, whatever left before."""
+    rows = 0 if said.status else len(said.argmax)
+    layers, counters, total = _totals(said)
+    return RtlBatch(
+        status=said.status,
+        logits=said.logits[: len(said.logits) if rows else 0].reshape(rows, -1 if rows else 0),
+        probabilities=said.probabilities.reshape(rows, -1 if rows else 0),
+        argmax=said.argmax,
+        layers=layers,
+        counters=counters,
+        total=total,
+        simulated=said.cycles,
+        feature_maps=maps,
+    )
+
+
 def feature_maps(
     program: Program, written: NDArray[np.int64], image: int
 ) -> Iterator[NDArray[np.int64]]:
@@ -73,7 +106,7 @@ def feature_maps(
         yield _map(mine, layer.out_shape)
 
 
-def totals(
+def _totals(
     said: SimulationAnswer,
 ) -> tuple[tuple[dict[str, int], ...], dict[str, int], int]:
     """COUNTERS of each layer, of all, and the cycles of the inference."""

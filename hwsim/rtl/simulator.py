@@ -26,7 +26,7 @@ from hwsim.rtl import answer
 from hwsim.rtl.build import build
 from hwsim.rtl.errors import RtlError
 from hwsim.rtl.exchange import SILENCE, ask
-from hwsim.rtl.outcome import RtlBatch, RtlRun, feature_maps, totals
+from hwsim.rtl.outcome import RtlBatch, RtlRun, batch_of, feature_maps, run_of
 from hwsim.rtl.process import Simulation
 
 #: The head of an image or batch: rtl/sim/hne_sim.cpp.
@@ -174,18 +174,7 @@ class RtlEngine:
         said = self._run(
             image[None], maps=maps, idles=idles, packet=(0, packet), limit=limit, trace=trace
         )
-        layers, counters, total = totals(said)
-        return RtlRun(
-            status=said.status,
-            logits=said.logits,
-            probabilities=said.probabilities,
-            argmax=int(said.argmax[0]),
-            layers=layers,
-            counters=counters,
-            total=total,
-            simulated=said.cycles,
-            feature_maps=tuple(self._maps(said.writes, 0)) if maps else (),
-        )
+        return run_of(said, tuple(self._maps(said.writes, 0)) if maps else ())
 
     def run_batch(
         self,
@@ -212,21 +201,8 @@ class RtlEngine:
         for image in images:
             self._check(image)
         said = self._run(images, maps=maps, idles=idles, packet=packet, limit=limit, trace=trace)
-        rows = 0 if said.status else len(images)
-        layers, counters, total = totals(said)
-        return RtlBatch(
-            status=said.status,
-            logits=said.logits[: len(said.logits) if rows else 0].reshape(rows, -1),
-            probabilities=said.probabilities.reshape(rows, -1),
-            argmax=said.argmax,
-            layers=layers,
-            counters=counters,
-            total=total,
-            simulated=said.cycles,
-            feature_maps=tuple(tuple(self._maps(said.writes, n)) for n in range(len(images)))
-            if maps
-            else (),
-        )
+        every = range(len(images)) if maps else ()
+        return batch_of(said, tuple(tuple(self._maps(said.writes, n)) for n in every))
 
     def _run(
         self,
