@@ -75,7 +75,8 @@ module soc_top (
       .ECC(0),
       .SKIP(0),
       .SKIP_COLUMNS(8192),
-      .SKIP_MASKS(4096)
+      .SKIP_MASKS(4096),
+      .BATCH(1)
   ) u_engine (
       .clk_i(clk_i),
       .rst_i(rst_q[1]),

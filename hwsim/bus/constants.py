@@ -26,6 +26,8 @@ CAUSES = {
     6: "flipped bits in a memory",
 }  # fmt: skip
 OUT_OF_CYCLES = 255
+#: In place of an image's number, where what is recorded is a pixel of each image of a batch.
+ALL_IMAGES = 256
 #: Commands of the simulation's pipe, and flags of ``run``; rtl/sim/hne_sim.cpp describes them.
 COMMANDS = {"load": 1, "run": 2, "read": 3, "poke": 4}
 FLAGS = {"record": 1, "random": 2, "short": 4, "long": 8, "trace": 16}

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from hwsim.bus.constants import (
     ALIVE_TICKS,
+    ALL_IMAGES,
     CAUSE_CODES,
     COMMANDS,
     COUNTERS,
@@ -138,6 +139,7 @@ def cpp_header() -> str:
         "kProbabilities": PROBABILITIES,
         "kMemoryTicks": MEMORY_READ,
         "kOutOfCycles": OUT_OF_CYCLES,
+        "kAllImages": ALL_IMAGES,
         **{f"k{name.capitalize()}Command": number for name, number in COMMANDS.items()},
         **{f"k{name.capitalize()}": number for name, number in FLAGS.items()},
         **{f"k{name.capitalize()}": number for name, number in MESSAGES.items()},

@@ -165,6 +165,11 @@ class EngineConfig(BaseModel):
         return max(1, math.ceil(math.log2(self.wgt_depth)))
 
     @property
+    def class_bits(self) -> int:
+        """Bits of a class number."""
+        return max(1, (self.chan_depth - 1).bit_length())
+
+    @property
     def column_bits(self) -> int:
         """Bits of a column's number in the list of an engine that skips."""
         return max(1, (self.skip_columns - 1).bit_length())

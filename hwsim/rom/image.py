@@ -205,8 +205,9 @@ def _read_memory(path: Path, file: MemFile, manifest: AnyManifest) -> bytes:
 def _check_same_engine(image: EngineConfig, wanted: EngineConfig) -> None:
     for name in EngineConfig.model_fields:
         found, given = getattr(image, name), getattr(wanted, name)
-        # An engine that skips zeros reads the same words as one that does not.
-        if name not in ("name", "clock_mhz", *SKIPPING) and found != given:
+        # An engine that skips zeros, or takes several images together, reads the same words as one
+        # that does not.
+        if name not in ("name", "clock_mhz", "batch", *SKIPPING) and found != given:
             raise ImageError(
                 f"compiled for configuration {image.name} with {name} = {found}, but "
                 f"{wanted.name} has {name} = {given}: compile the network again for it"

@@ -1,17 +1,17 @@
-"""The answer of a simulation to one image: every count and range in it, before it is believed."""
+"""The answer of a simulation to a batch: every count and range in it, before it is believed."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.bus.constants import CAUSE_CODES, CAUSES, COUNTERS, OUT_OF_CYCLES
+from hwsim.bus.constants import ALL_IMAGES, CAUSE_CODES, CAUSES, COUNTERS, OUT_OF_CYCLES
 from hwsim.numbers.config import EngineConfig
+from hwsim.program.layers import Layer
 from hwsim.program.program import Program
 from hwsim.program.wires import map_lines
 from hwsim.rtl.errors import RtlError
@@ -28,12 +28,14 @@ _ONE = 1 << 16
 class Asked:
     """What the simulation was asked for.
 
-    program: what stands in its memories, None where that is other words than a compiler's. beats:
-    pixels sent. limit: cycles. maps: whether feature maps were to be recorded.
+    program: what stands in its memories, None where that is other words than a compiler's. images:
+    those of the batch. beats: pixels sent. limit: cycles. maps: whether feature maps were to be
+    recorded.
     """
 
     config: EngineConfig
     program: Program | None
+    images: int
     beats: int
     limit: int
     maps: bool
@@ -46,15 +48,24 @@ class Asked:
         return [map_lines(layer.out_shape, cols) for layer in layers]
 
     @property
+    def writes(self) -> int:
+        """Lines of all maps; of a batch, an fc layer writes those of all images at once."""
+        assert self.program is not None
+        return sum(
+            lines if _at_once(self.config, layer) else self.images * lines
+            for layer, lines in zip(self.program.layers[:-1], self.map_lines, strict=True)
+        )
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """Bytes of the answer, the least and the most."""
         row = 4 * len(COUNTERS)
-        least = _HEAD.size + row
+        least = _HEAD.size + 4 * (self.images - 1) + row
         if self.program is None:
             return least, _MOST
-        writes = sum(self.map_lines) if self.maps else 0
-        most = (8 + 4 * self.config.softmax) * self.program.classes
-        most += row * len(self.program.layers) + 4 * (2 + self.config.cols) * writes
+        writes = self.writes if self.maps else 0
+        most = (8 + 4 * self.config.softmax) * self.program.classes * self.images
+        most += row * len(self.program.layers) + 4 * (3 + self.config.cols) * writes
         return least, least + most
 
     @property
@@ -65,13 +76,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class SimulationAnswer:
-    """status, argmax, cycles: integers. logits: int64 (n,). probabilities: int64 (n,). counters:
-    int64 (layers + 1, len(COUNTERS)), running totals. writes: int64 (n, 2 + COLS): layer, line,
-    codes.
+    """status, cycles: integers. argmax: int64 (images,). logits: int64 (n,), of one image after the
+    other. probabilities: int64 (n,). counters: int64 (layers + 1, len(COUNTERS)), running totals.
+    writes: int64 (n, 3 + COLS): layer, image or ALL_IMAGES, line, codes.
     """
 
     status: int
-    argmax: int
+    argmax: NDArray[np.int64]
     cycles: int
     logits: NDArray[np.int64]
     probabilities: NDArray[np.int64]
@@ -82,9 +93,10 @@ class SimulationAnswer:
 def read(payload: bytes, asked: Asked) -> SimulationAnswer:
     """The answer that ``payload`` is. Raises RtlError for one that cannot be."""
     status, logits, odds, argmax, layers, writes, cycles = _HEAD.unpack_from(payload)
-    columns = 2 + asked.config.cols
+    columns = 3 + asked.config.cols
     parts: list[tuple[np.dtype[Any], int]] = [
         (np.dtype("<i8"), logits), (np.dtype("<u4"), odds),
+        (np.dtype("<u4"), asked.images - 1),
         (np.dtype("<u4"), (layers + 1) * len(COUNTERS)), (np.dtype("<u4"), writes * columns),
     ]  # fmt: skip
     size = _HEAD.size + sum(kind.itemsize * count for kind, count in parts)
@@ -95,8 +107,8 @@ def read(payload: bytes, asked: Asked) -> SimulationAnswer:
         found.append(np.frombuffer(payload, kind, count, start).astype(np.int64))
         start += kind.itemsize * count
     answer = SimulationAnswer(
-        status, argmax, cycles, found[0], found[1], found[2].reshape(-1, len(COUNTERS)),
-        found[3].reshape(-1, columns),
+        status, np.array([argmax, *found[2]]), cycles, found[0], found[1],
+        found[3].reshape(-1, len(COUNTERS)), found[4].reshape(-1, columns),
     )  # fmt: skip
     _check(answer, asked)
     if asked.program is not None:
@@ -126,7 +138,7 @@ def _check(answer: SimulationAnswer, asked: Asked) -> None:
     _within("a probability", answer.probabilities, 0, _ONE)
     if not asked.maps:
         _same("writes of maps", len(answer.writes), 0)
-    _within("a code of a map", answer.writes[:, 2:], 0, asked.config.act_max)
+    _within("a code of a map", answer.writes[:, 3:], 0, asked.config.act_max)
     if status:
         return
     if cycles < asked.beats:
@@ -147,30 +159,43 @@ def _check_program(answer: SimulationAnswer, asked: Asked, program: Program) -> 
     _within("a logit", answer.logits, -top, top - 1)
     layers = len(answer.counters) - 1
     if answer.status:
-        _most("logits", len(answer.logits), program.classes)
+        _most("logits", len(answer.logits), program.classes * asked.images)
         _most("layers", layers, len(program.layers))
-        _most("writes of maps", len(answer.writes), sum(asked.map_lines))
-        _lines(answer.writes, program, asked.map_lines)
+        _most("writes of maps", len(answer.writes), asked.writes)
+        _lines(answer.writes, program, asked)
         return
-    _same("logits", len(answer.logits), program.classes)
+    _same("logits", len(answer.logits), program.classes * asked.images)
     _same("layers", layers, len(program.layers))
-    if answer.argmax != int(answer.logits.argmax()):
-        _refuse(f"says that class {answer.argmax} has the largest logit")
+    for found, logits in zip(answer.argmax, answer.logits.reshape(asked.images, -1), strict=True):
+        if found != logits.argmax():
+            _refuse(f"says that class {found} has the largest logit")
     if asked.maps:
-        _same("writes of maps", len(answer.writes), sum(asked.map_lines))
-        _lines(answer.writes, program, asked.map_lines)
+        _same("writes of maps", len(answer.writes), asked.writes)
+        _lines(answer.writes, program, asked)
 
 
-def _lines(writes: NDArray[np.int64], program: Program, lines: Sequence[int]) -> None:
-    """Layers write one after another, each line of their own map once at most."""
-    layers, places = writes[:, 0], writes[:, 1]
+def _at_once(config: EngineConfig, layer: Layer) -> bool:
+    return config.batch > 1 and layer.kind == "fc"
+
+
+def _lines(writes: NDArray[np.int64], program: Program, asked: Asked) -> None:
+    """Layers write one after another, each line of their own map once at most, image by image."""
+    layers, images, places = writes[:, 0], writes[:, 1], writes[:, 2]
+    lines = asked.map_lines
     if (np.diff(layers) < 0).any() or (layers >= len(lines)).any():
         _refuse("has writes of layers out of order")
     for number, (count, wire) in enumerate(zip(lines, program.wires, strict=False)):
         assert wire.target is not None
-        mine = places[layers == number] - program.first_line(wire.target)
-        _within(f"a line of layer {number}", mine, 0, count - 1)
-        if len(np.unique(mine)) != len(mine):
+        mine = layers == number
+        line, image = places[mine] - program.first_line(wire.target), images[mine]
+        _within(f"a line of layer {number}", line, 0, count - 1)
+        if _at_once(asked.config, program.layers[number]):
+            _within(f"an image of layer {number}", image, ALL_IMAGES, ALL_IMAGES)
+        else:
+            _within(f"an image of layer {number}", image, 0, asked.images - 1)
+            if (np.diff(image) < 0).any():
+                _refuse(f"has writes of images out of order in layer {number}")
+        if len(np.unique(image * count + line)) != len(line):
             _refuse(f"has two writes of one line of layer {number}")
 
 

@@ -20,6 +20,7 @@ from hwsim.program.program import Program
 from hwsim.rtl import counters
 from hwsim.rtl.build import build
 from hwsim.rtl.errors import RtlError
+from hwsim.rtl.outcome import RtlBatch, RtlRun
 from hwsim.rtl.simulator import RtlEngine, cycle_limit, refusal
 
 
@@ -61,7 +62,8 @@ class RtlBackend(Engine):
 
     A forward pass that autograd records, and every gradient, is the Python twin's: adversarial
     images are crafted there and judged here. Each of ``workers`` processes simulates one engine;
-    they start with the first image. A context manager, or ``close`` it. A copy, pickled or deep,
+    they start with the first image. An engine of batches gets as many images at once as it
+    takes. A context manager, or ``close`` it. A copy, pickled or deep,
     starts its own.
 
     simulated: cycles and seconds that the simulations took so far, all workers together.
@@ -72,7 +74,7 @@ class RtlBackend(Engine):
         self._workers = workers or os.cpu_count() or 1
         self._running = ExitStack()
         self._engines: list[RtlEngine] = []
-        self._expected = analyze(program)
+        self._expected = {1: analyze(program)}
         self.simulated = (0, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,6 +105,11 @@ class RtlBackend(Engine):
         while len(self._engines) < min(self._workers, len(maps)):
             self._engines.append(self._running.enter_context(RtlEngine(self.program)))
         active = self._engines[: len(maps)]
+        # Of whole batches, and of the last one of each share.
+        for n in range(len(active)):
+            for count in map(len, self._groups(maps[n :: len(active)])):
+                if count not in self._expected:
+                    self._expected[count] = analyze(self.program, images=count)
         try:
             done = self._shared(active, maps)
         except BaseException:
@@ -139,23 +146,33 @@ class RtlBackend(Engine):
 
     def _share(self, engine: RtlEngine, maps: NDArray[Any]) -> tuple[NDArray[Any], int, float]:
         start, cycles, rows = time.perf_counter(), 0, []
-        limit = cycle_limit(self.program, self._expected.cycles)
-        for image in maps:
-            pixels = image.transpose(2, 0, 1)  # the fast path: channels last
-            run = engine.run(pixels, limit=limit)
+        limit = cycle_limit(self.program, self._expected[1].cycles)
+        for group in self._groups(maps):
+            pixels = group.transpose(0, 3, 1, 2)  # the fast path: channels last
+            most = limit * len(group)
+            run: RtlRun | RtlBatch
+            if self.program.config.batch > 1:
+                run = engine.run_batch(pixels, limit=most)
+            else:
+                run = engine.run(pixels[0], limit=most)
             if run.status:
-                raise RtlError(refusal(run.status, limit))
-            counters.check(self.image_report(self._expected, pixels), run)
-            rows.append(run.logits)
+                raise RtlError(refusal(run.status, most))
+            counters.check(self.image_report(self._expected[len(group)], pixels[0]), run)
+            rows.append(run.logits.reshape(len(group), -1))
             cycles += run.simulated
-        return np.stack(rows), cycles, time.perf_counter() - start
+        return np.concatenate(rows), cycles, time.perf_counter() - start
+
+    def _groups(self, maps: NDArray[Any]) -> list[NDArray[Any]]:
+        """Images that go through the engine together."""
+        size = self.program.config.batch
+        return [maps[start : start + size] for start in range(0, len(maps), size)]
 
     def first_map_difference(self, image: NDArray[Any]) -> str | None:
         """Layer, channel, y, x, expected and got of the first activation that differs.
 
         image: integers (H, W, C). None where all feature maps are equal. It runs the image again.
         """
-        limit = cycle_limit(self.program, self._expected.cycles)
+        limit = cycle_limit(self.program, self._expected[1].cycles)
         with RtlEngine(self.program) as engine:
             found = engine.run(image.transpose(2, 0, 1), maps=True, limit=limit).feature_maps
         return first_map_difference(self.program, twin_maps(self, image), found)
@@ -198,9 +215,10 @@ class RtlJudge(RtlBackend):
         keys = [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in maps]
         first = {key: n for n, key in reversed(list(enumerate(keys))) if key not in self.known}
         new = sorted(first.values())
-        # One image a worker at a time, so that the progress is seen.
-        for start in range(0, len(new), self._workers):
-            chosen = new[start : start + self._workers]
+        # One image or batch a worker at a time, so that the progress is seen.
+        step = self._workers * self.program.config.batch
+        for start in range(0, len(new), step):
+            chosen = new[start : start + step]
             images = np.ascontiguousarray(maps[chosen])
             got = super().answer(images)
             self._compare(images, got, self.datapath.run(images).logits)

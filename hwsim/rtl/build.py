@@ -115,7 +115,10 @@ class _Recipe:
         include = tree / _LZ4.parent.relative_to(RTL)
         extra = ["--trace-fst", "-CFLAGS", f"-I{include}"] if self.waves else []
         config = self.config
-        values = {"COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax)}
+        values = {
+            "COLS": config.cols, "ACT_W": config.act_w, "SOFTMAX": int(config.softmax),
+            "CLASS_BITS": config.class_bits,
+        }  # fmt: skip
         flags = " ".join(f"-DHNE_{name}={value}" for name, value in values.items())
         make = [part for option in self.options for part in ("-MAKEFLAGS", f"'{option}'")]
         command = [

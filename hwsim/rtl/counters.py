@@ -8,14 +8,14 @@ from hwsim.bus.constants import COUNTERS
 from hwsim.cost.layer_timing import LayerTiming
 from hwsim.cost.timing import TimingReport
 from hwsim.rtl.errors import RtlError
-from hwsim.rtl.simulator import RtlRun
+from hwsim.rtl.outcome import RtlBatch, RtlRun
 
 _FIELDS = {field.name for field in dataclasses.fields(LayerTiming)}
 #: Counters of a layer that both have; ``total`` of the Verilog is ``cycles`` here.
 SHARED = tuple(name for name in COUNTERS if name in _FIELDS)
 
 
-def differences(report: TimingReport, run: RtlRun) -> list[dict[str, int]]:
+def differences(report: TimingReport, run: RtlRun | RtlBatch) -> list[dict[str, int]]:
     """Verilog minus simulator of each layer: its cycles, then every shared counter."""
     return [
         {"cycles": counted["total"] - timed.cycles}
@@ -24,8 +24,11 @@ def differences(report: TimingReport, run: RtlRun) -> list[dict[str, int]]:
     ]
 
 
-def check(report: TimingReport, run: RtlRun) -> None:
-    """Raise RtlError with the first counter that differs."""
+def check(report: TimingReport, run: RtlRun | RtlBatch) -> None:
+    """Raise RtlError with the first counter that differs.
+
+    report: of as many images as the run had.
+    """
     for timed, difference in zip(report.layers, differences(report, run), strict=True):
         for name, value in difference.items():
             if value:

@@ -17,7 +17,7 @@ from hwsim.rtl.errors import RtlError
 from hwsim.rtl.simulator import RtlEngine, refusal
 
 if TYPE_CHECKING:
-    from hwsim.rtl.simulator import RtlRun
+    from hwsim.rtl.outcome import RtlRun
 
 
 def count(program: Program, report: TimingReport) -> tuple[TimingReport, RtlRun]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from hwsim.bus.constants import (
     CAUSES,
     COMMANDS,
-    COUNTERS,
     FLAGS,
     MEMORY_READ,
     OUT_OF_CYCLES,
@@ -22,37 +20,17 @@ from hwsim.bus.constants import (
 )
 from hwsim.cost.timing import analyze
 from hwsim.errors import InputError
-from hwsim.program.layers import Shape
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
 from hwsim.rtl import answer
 from hwsim.rtl.build import build
 from hwsim.rtl.errors import RtlError
 from hwsim.rtl.exchange import SILENCE, ask
+from hwsim.rtl.outcome import RtlBatch, RtlRun, batch_of, feature_maps, run_of
 from hwsim.rtl.process import Simulation
 
-
-@dataclass(frozen=True)
-class RtlRun:
-    """What the engine did with one image.
-
-    status: 0, a key of CAUSES, or OUT_OF_CYCLES. logits: int64 (classes,), raw integers.
-    probabilities: int64 (classes,), UQ1.16; empty without the probability unit. layers: COUNTERS of
-    each layer; ``total`` there is the layer's cycles. counters: COUNTERS of the whole image. total:
-    cycles from the last pixel to the last logit. simulated: cycles of the simulation, streams
-    included. feature_maps: int64 (C, H, W) per layer but the last, if asked for; places that were
-    not written hold −1.
-    """
-
-    status: int
-    logits: NDArray[np.int64]
-    probabilities: NDArray[np.int64]
-    argmax: int
-    layers: tuple[dict[str, int], ...]
-    counters: dict[str, int]
-    total: int
-    simulated: int
-    feature_maps: tuple[NDArray[np.int64], ...] = ()
+#: The head of an image or batch: rtl/sim/hne_sim.cpp.
+_RUN = struct.Struct("<IIIQIII")
 
 
 def cycle_limit(program: Program, cycles: int | None = None) -> int:
@@ -193,33 +171,63 @@ class RtlEngine:
         ended early, was silent for too long, or answered what cannot be.
         """
         self._check(image)
+        said = self._run(
+            image[None], maps=maps, idles=idles, packet=(0, packet), limit=limit, trace=trace
+        )
+        return run_of(said, tuple(self._maps(said.writes, 0)) if maps else ())
+
+    def run_batch(
+        self,
+        images: NDArray[np.integer],
+        *,
+        maps: bool = False,
+        idles: int | None = None,
+        packet: tuple[int, int] = (0, 0),
+        limit: int | None = None,
+        trace: bool = False,
+    ) -> RtlBatch:
+        """The images of a batch, integers (images, C, H, W), up to ``config.batch`` of them.
+
+        packet: the number of a packet, and −1 or +1 where that one is a beat too short or too long.
+        Everything else is as of ``run``.
+        """
+        most = self.program.config.batch
+        if not isinstance(images, np.ndarray) or images.ndim != 4:
+            raise InputError("a batch is a NumPy array of integers (images, C, H, W)")
+        if not 1 <= len(images) <= most:
+            raise InputError(f"a batch of this engine has 1 … {most} images, not {len(images)}")
+        if not 0 <= packet[0] < len(images):
+            raise InputError(f"a batch of {len(images)} images has no packet {packet[0]}")
+        for image in images:
+            self._check(image)
+        said = self._run(images, maps=maps, idles=idles, packet=packet, limit=limit, trace=trace)
+        every = range(len(images)) if maps else ()
+        return batch_of(said, tuple(tuple(self._maps(said.writes, n)) for n in every))
+
+    def _run(
+        self,
+        images: NDArray[np.integer],
+        *,
+        maps: bool,
+        idles: int | None,
+        packet: tuple[int, int],
+        limit: int | None,
+        trace: bool,
+    ) -> answer.SimulationAnswer:
         self._alive()
-        beats = np.ascontiguousarray(image, np.uint16)
-        flags_asked = {"record": maps, "random": idles is not None, "short": packet < 0,
-                       "long": packet > 0, "trace": trace}  # fmt: skip
+        beats = np.ascontiguousarray(images, np.uint16)
+        number, change = packet
+        flags_asked = {"record": maps, "random": idles is not None, "short": change < 0,
+                       "long": change > 0, "trace": trace}  # fmt: skip
         flags = sum(FLAGS[name] for name, wanted in flags_asked.items() if wanted)
         if limit is None:
-            limit = self._limit = self._limit or cycle_limit(self.program)
+            self._limit = self._limit or cycle_limit(self.program)
+            limit = len(images) * self._limit
         config, program = self.program.config, self.program if self._own else None
         # A packet that is a beat too short may be taken whole a beat earlier.
-        asked = answer.Asked(config, program, beats.size + min(packet, 0), limit, maps)
-        head = struct.pack("<IIIQI", COMMANDS["run"], flags, idles or 0, limit, beats.size)
-        said = self._answer(head + beats.tobytes(), asked)
-        *ends, end = said.counters
-        # The cycle before the first instruction belongs to no layer.
-        before = np.zeros((1, len(COUNTERS)), np.int64)
-        before[0, COUNTERS.index("total")] = 1
-        return RtlRun(
-            status=said.status,
-            logits=said.logits,
-            probabilities=said.probabilities,
-            argmax=said.argmax,
-            layers=tuple(_named(row) for row in np.diff([*before, *ends], axis=0)),
-            counters=_named(end),
-            total=int(end[0]) if ends else 0,
-            simulated=said.cycles,
-            feature_maps=tuple(self._maps(said.writes)) if maps else (),
-        )
+        asked = answer.Asked(config, program, len(images), beats.size + min(change, 0), limit, maps)
+        head = _RUN.pack(COMMANDS["run"], flags, idles or 0, limit, len(images), number, beats.size)
+        return self._answer(head + beats.tobytes(), asked)
 
     def _check(self, image: object) -> None:
         if not isinstance(image, np.ndarray) or image.dtype.kind not in "iu":
@@ -232,14 +240,9 @@ class RtlEngine:
         if low < 0 or high > top:
             raise InputError(f"an image holds integers in 0 … {top}, got {low} … {high}")
 
-    def _maps(self, written: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        steps = zip(self.program.layers, self.program.wires, strict=True)
-        for number, (layer, wire) in enumerate(steps):
-            if wire.target is None:
-                return
-            mine = written[written[:, 0] == number, 1:]
-            mine[:, 0] -= self.program.first_line(wire.target)
-            yield _map(mine, layer.out_shape)
+    def _maps(self, written: NDArray[np.int64], image: int) -> Iterator[NDArray[np.int64]]:
+        """Of one image of the batch."""
+        return feature_maps(self.program, written, image)
 
     def _alive(self) -> None:
         """Start a process where the last one was ended, with the program in its memories."""
@@ -285,16 +288,3 @@ class RtlEngine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _named(row: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(COUNTERS, map(int, row), strict=True))
-
-
-def _map(writes: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
-    """Writes (line of it, COLS codes) as a map (C, H, W); lanes beyond the width are dropped."""
-    channels, height, width = shape
-    cols = writes.shape[1] - 1
-    lines = np.full((channels * height * -(-width // cols), cols), -1, np.int64)
-    lines[writes[:, 0]] = writes[:, 1:]
-    return lines.reshape(channels, height, -1)[:, :, :width]

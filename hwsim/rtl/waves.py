@@ -17,7 +17,8 @@ from hwsim.errors import InputError
 from hwsim.files.file import replacing
 from hwsim.program.program import Program
 from hwsim.rtl.errors import RtlError
-from hwsim.rtl.simulator import RtlEngine, RtlRun
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import RtlEngine
 
 if TYPE_CHECKING:
     from vcd.gtkw import GTKWSave

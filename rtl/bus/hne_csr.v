@@ -53,7 +53,10 @@ module hne_csr #(
     // The largest fan-in that is skipped in: a word for the host.
     parameter integer SKIP_COLUMNS = 8192,
     // Words that say which columns of a convolution are zeros: a word for the host.
-    parameter integer SKIP_MASKS = 4096
+    parameter integer SKIP_MASKS = 4096,
+    // Images of a batch: a word for the host, the most that IMAGES takes, and the fields of a line of
+    // probabilities.
+    parameter integer BATCH = 1
 ) (
     input  wire         clk_i,
     input  wire         rst_i,
@@ -69,6 +72,9 @@ module hne_csr #(
     output reg  [  1:0] read_response_o,
     // Engine.
     output wire         start_o,
+    // Images of a batch; the one whose class is asked for.
+    output wire [  8:0] images_o,
+    output wire [  7:0] image_o,
     output reg          abort_o,
     input  wire         idle_i,
     input  wire         done_i,
@@ -98,13 +104,16 @@ module hne_csr #(
   localparam [1:0] DECERR = 2'b11;
   localparam [5:0] LAST_PARAMETER = REG_SOFTMAX;
   localparam [5:0] LAST_COUNTER = REG_COUNT_SOFTMAX;
-  localparam [5:0] LAST_OPTION = REG_COUNT_SKIPPED;
+  localparam [5:0] LAST_OPTION = REG_IMAGE;
+  localparam [31:0] MOST = BATCH;
+  localparam integer LAST_IMAGE = BATCH - 1;
 
   reg start_q, auto_q, done_q, error_q, refused_q;
   reg [2:0] enable_q;
   reg [2:0] space_q;
   reg [31:0] line_q, high_q;
-  reg [8:0] field_q;
+  reg [8:0] field_q, images_q;
+  reg [7:0] image_q;
   // When a memory answers; all others do earlier.
   reg [MEMORY_READ-1:0] mem_read_q;
   reg read_refused_q, mem_answer_q;
@@ -113,7 +122,8 @@ module hne_csr #(
 
   wire writable = write_address_i == REG_CONTROL || write_address_i == REG_STATUS
       || write_address_i == REG_IRQ_ENABLE
-      || (write_address_i >= REG_MEM_SPACE && write_address_i <= REG_MEM_DATA);
+      || (write_address_i >= REG_MEM_SPACE && write_address_i <= REG_MEM_DATA)
+      || write_address_i == REG_IMAGES || write_address_i == REG_IMAGE;
   wire known = writable || write_address_i <= REG_CLASSES
       || (write_address_i >= REG_ROWS && write_address_i <= LAST_PARAMETER)
       || (write_address_i >= REG_COUNT_TOTAL && write_address_i <= LAST_COUNTER)
@@ -123,12 +133,14 @@ module hne_csr #(
   reg [31:0] lines, fields;
   // Of the line and field that stood a cycle ago: accesses are two cycles apart (hne_axil).
   reg inside_q;
-  // Only a start and the memories need an idle engine.
-  wire needs_idle = write_address_i == REG_MEM_DATA
+  // Only a start, what it starts with, and the memories need an idle engine.
+  wire needs_idle = write_address_i == REG_MEM_DATA || write_address_i == REG_IMAGES
       || (write_address_i == REG_CONTROL && write_data_i[0]);
   wire nowhere = !inside_q || space_q == SPACE_PROBABILITIES;
+  wire no_image = (write_address_i == REG_IMAGES && (write_data_i == 32'd0 || write_data_i > MOST))
+      || (write_address_i == REG_IMAGE && write_data_i >= MOST);
   wire refused = write_i && write_whole_i
-      && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere));
+      && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere) || no_image);
   wire accepted = write_i && writable && write_whole_i && !refused;
   // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
@@ -136,10 +148,13 @@ module hne_csr #(
       && space_q != SPACE_PROBABILITIES;
   wire mem_open = !busy && inside_q;
   wire last_field = space_q == SPACE_WEIGHTS ? field_q == LAST_BANK[8:0]
-                  : space_q == SPACE_INDEX ? field_q == LAST_ROW[8:0] : 1'b1;
+                  : space_q == SPACE_INDEX ? field_q == LAST_ROW[8:0]
+                  : space_q == SPACE_PROBABILITIES ? field_q == LAST_IMAGE[8:0] : 1'b1;
 
   assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
   assign start_o = start_q || auto_q;
+  assign images_o = images_q;
+  assign image_o = image_q;
   assign irq_o = (done_q && enable_q[1]) || (error_q && enable_q[2]);
   assign mem_we_o = mem_write && mem_open;
   assign mem_re_o = mem_read && !mem_write && mem_open;
@@ -163,7 +178,10 @@ module hne_csr #(
       SPACE_SCALE, SPACE_BIAS: lines = CHAN_DEPTH;
       SPACE_LUT: lines = ACT_W <= 8 ? LUT_TABLES << ACT_W : 0;
       SPACE_PROGRAM: lines = INSTRUCTION_WORDS * PROG_DEPTH;
-      SPACE_PROBABILITIES: lines = SOFTMAX == 1 ? CHAN_DEPTH : 0;
+      SPACE_PROBABILITIES: begin
+        lines  = SOFTMAX == 1 ? CHAN_DEPTH : 0;
+        fields = BATCH;
+      end
       default: lines = 32'd0;
     endcase
   end
@@ -186,6 +204,8 @@ module hne_csr #(
       line_q    <= 32'd0;
       field_q   <= 9'd0;
       high_q    <= 32'd0;
+      images_q  <= 9'd1;
+      image_q   <= 8'd0;
       mem_read_q <= {MEMORY_READ{1'b0}};
     end else begin
       if (!idle_i) start_q <= 1'b0;
@@ -205,6 +225,8 @@ module hne_csr #(
           REG_MEM_LINE:   line_q <= write_data_i;
           REG_MEM_FIELD:  field_q <= write_data_i[8:0];
           REG_MEM_HIGH:   high_q <= write_data_i;
+          REG_IMAGES:     images_q <= write_data_i[8:0];
+          REG_IMAGE:      image_q <= write_data_i[7:0];
           default: ;
         endcase
       end
@@ -283,6 +305,9 @@ module hne_csr #(
       REG_SKIP:       value = SKIP;
       REG_SKIP_COLUMNS: value = SKIP_COLUMNS;
       REG_SKIP_MASKS: value = SKIP_MASKS;
+      REG_BATCH:      value = BATCH;
+      REG_IMAGES:     value = {23'd0, images_q};
+      REG_IMAGE:      value = {24'd0, image_q};
       default: if (!counter) response = DECERR;
     endcase
   end

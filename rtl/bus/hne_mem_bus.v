@@ -48,6 +48,7 @@ module hne_mem_bus #(
     output wire               bias_we_o,
     output wire               lut_we_o,
     output wire               re_o,
+    output wire [        8:0] field_o,
     output wire [       31:0] line_o,
     output wire [       63:0] wdata_o,
     output wire [        7:0] flip_o,
@@ -66,7 +67,7 @@ module hne_mem_bus #(
   reg weights_we1_q, index_we1_q, scale_we1_q, bias_we1_q, lut_we1_q, program_we1_q;
   reg re1_q, re2_q, program_we2_q, scale_we2_q, bias_we2_q, lut_we2_q;
   reg [2:0] space1_q, space2_q, space3_q, space4_q;
-  reg [8:0] field1_q;
+  reg [8:0] field1_q, field2_q;
   reg [31:0] line1_q, line2_q;
   reg [63:0] wdata1_q, wdata2_q;
   wire [7:0] flip1;
@@ -93,6 +94,7 @@ module hne_mem_bus #(
   assign bias_we_o = bias_we2_q;
   assign lut_we_o = lut_we2_q;
   assign re_o = re2_q;
+  assign field_o = field2_q;
   assign line_o = line2_q;
   assign wdata_o = wdata2_q;
 
@@ -130,6 +132,7 @@ module hne_mem_bus #(
     bias_we2_q    <= bias_we1_q;
     lut_we2_q     <= lut_we1_q;
     space2_q      <= space1_q;
+    field2_q      <= field1_q;
     line2_q       <= line1_q;
     wdata2_q      <= wdata1_q;
     space3_q      <= space2_q;

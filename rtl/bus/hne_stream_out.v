@@ -3,7 +3,8 @@
 `default_nettype none
 
 // Logits out: keeps the logits of an image and sends them in class order, sign-extended, one a beat
-// whenever the receiver is ready; last with the final class.
+// whenever the receiver is ready; last with the final class. Those of a batch stand in a memory
+// each, and all may be written at once.
 module hne_stream_out #(
     // Bits of a logit as it is kept: the width of the memory.
     parameter integer ACC_W = 32,
@@ -11,14 +12,19 @@ module hne_stream_out #(
     parameter integer DEPTH = 512,
     // Bits of a beat, at least ACC_W: the logit is sign-extended, which costs wires only.
     parameter integer DATA_W = 32,
+    // Images of a batch: memories.
+    parameter integer BATCH = 1,
     // Bits of a class number. Follows from DEPTH: leave it.
     parameter integer CLASS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire               clk_i,
     input  wire               rst_i,
-    input  wire               write_i,
+    // One logit of these images.
+    input  wire [  BATCH-1:0] write_i,
     input  wire [CLASS_W-1:0] class_i,
-    input  wire [  ACC_W-1:0] logit_i,
+    input  wire [BATCH*ACC_W-1:0] logit_i,
+    // Whose logits are read and leave; it stands still while they do.
+    input  wire [        7:0] image_i,
     // Before they leave, somebody else may read them: logit_o is the answer in the next cycle.
     input  wire               peek_i,
     input  wire [CLASS_W-1:0] peek_class_i,
@@ -56,18 +62,32 @@ module hne_stream_out #(
     end
   endgenerate
 
-  hne_ram #(
-      .WIDTH(ACC_W),
-      .DEPTH(DEPTH)
-  ) u_logits (
-      .clk_i(clk_i),
-      .we_i(write_i),
-      .waddr_i(class_i),
-      .wdata_i(logit_i),
-      .re_i(read || peek_i),
-      .raddr_i(peek_i ? peek_class_i : next_q),
-      .rdata_o(logit)
-  );
+  wire [BATCH*ACC_W-1:0] logits;
+  genvar n;
+
+  generate
+    for (n = 0; n < BATCH; n = n + 1) begin : gen_image
+      hne_ram #(
+          .WIDTH(ACC_W),
+          .DEPTH(DEPTH)
+      ) u_logits (
+          .clk_i(clk_i),
+          .we_i(write_i[n]),
+          .waddr_i(class_i),
+          .wdata_i(logit_i[n*ACC_W+:ACC_W]),
+          .re_i(read || peek_i),
+          .raddr_i(peek_i ? peek_class_i : next_q),
+          .rdata_o(logits[n*ACC_W+:ACC_W])
+      );
+    end
+    if (BATCH > 1) begin : gen_choice
+      assign logit = logits[image_i*ACC_W+:ACC_W];
+    end else begin : gen_single
+      wire unused_image = &{1'b0, image_i};
+
+      assign logit = logits;
+    end
+  endgenerate
 
   always @(posedge clk_i) begin
     if (rst_i || !send_i) begin

@@ -8,6 +8,7 @@ constexpr uint32_t kCounters = 13;
 constexpr uint32_t kProbabilities = 5;
 constexpr uint32_t kMemoryTicks = 4;
 constexpr uint32_t kOutOfCycles = 255;
+constexpr uint32_t kAllImages = 256;
 constexpr uint32_t kLoadCommand = 1;
 constexpr uint32_t kRunCommand = 2;
 constexpr uint32_t kReadCommand = 3;

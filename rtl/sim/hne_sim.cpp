@@ -5,7 +5,8 @@
 // hne_constants.h:
 //   1 load: uint32 space, first line, lines, fields; uint64 word [line][field].
 //   2 run:  uint32 flags (1: record feature maps, 2: random idles and back-pressure, 4: end the
-//           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles, uint32 beats;
+//           packet one beat early, 8: one late, 16: record a trace), uint32 seed, uint64 most cycles,
+//           uint32 images of the batch, the packet that ends early or late, beats of all packets;
 //           uint16 activation [beat].
 //   3 read: uint32 space, first line, lines, fields. Answers uint64 word [line][field].
 //   4 poke: uint32 space, line, field, check bits that are written wrong; uint64 word.
@@ -15,10 +16,12 @@
 //            any more ends when it writes one.
 //   kAnswer: the bytes that follow, then uint32 Adler-32 of them. One to each command, sent whole.
 // Answer of run: uint32 status (0 done, 1 … 7 the cause of an error, 255 out of cycles: the engine is
-// reset wherever it is), logits, probabilities, argmax, layers, maps (writes); uint64 cycles from
-// start to done; int64 logit [logits]; uint32 probability [probabilities]; uint32 counter
-// [layers + 1][kCounters], running totals at the end of each layer and of the image; uint32 {layer,
-// line, act [COLS]} [maps]. That of load is empty.
+// reset wherever it is), logits, probabilities, argmax of the first image, layers, maps (writes);
+// uint64 cycles from start to done; int64 logit [logits], of one image after the other; uint32
+// probability [probabilities]; uint32 argmax [images - 1] of the others; uint32 counter
+// [layers + 1][kCounters], running totals at the end of each layer and of the batch; uint32 {layer,
+// image, line, act [COLS]} [maps], where image kAllImages stands for a pixel of each image in its
+// lane. That of load is empty.
 
 #include <cstdint>
 #include <cstdio>
@@ -45,6 +48,7 @@
 namespace {
 
 constexpr uint64_t kHalfCycle = 5;  // ns, in traces
+constexpr unsigned kClassBits = HNE_CLASS_BITS;
 
 void die() { std::exit(1); }
 
@@ -191,11 +195,29 @@ class Engine {
     const uint32_t flags = get<uint32_t>();
     random_ = get<uint32_t>() | 1u;
     const uint64_t limit = get<uint64_t>();
-    std::vector<uint16_t> beats(get<uint32_t>());
-    for (auto& beat : beats) beat = get<uint16_t>();
-    size_t count = beats.size();
-    if (flags & kLong) beats.push_back(0), ++count;
-    if (flags & kShort) --count;
+    const uint32_t images = get<uint32_t>(), odd = get<uint32_t>();
+    if (!images) die();
+    const size_t all = get<uint32_t>(), each = all / images;
+    // A beat and whether it is the last one of its packet.
+    std::vector<uint16_t> beats;
+    std::vector<bool> last;
+    for (size_t n = 0; n < all; ++n) {
+      beats.push_back(get<uint16_t>());
+      last.push_back(n % each + 1 == each);
+    }
+    const size_t end = (odd + 1) * each;
+    if ((flags & kLong) && end && end <= beats.size()) {
+      last[end - 1] = false;
+      beats.insert(beats.begin() + end, 0);
+      last.insert(last.begin() + end, true);
+    }
+    if ((flags & kShort) && end && end <= beats.size()) {
+      beats.erase(beats.begin() + end - 1);
+      last.erase(last.begin() + end - 1);
+      if (each > 1) last[end - 2] = true;
+    }
+    const size_t count = beats.size();
+    top_.images_i = images;
 
     std::vector<int64_t> logits;
     std::vector<uint32_t> counters, maps;
@@ -213,7 +235,7 @@ class Engine {
       top_.in_valid_i = held;
       if (held) {
         top_.in_data_i = beats[next];
-        top_.in_last_i = next + 1 == count;
+        top_.in_last_i = last[next];
       }
       top_.out_ready_i = !((flags & kRandom) && chance());
       const bool taken = held && top_.in_ready_o;
@@ -222,6 +244,8 @@ class Engine {
       if (out) logits.push_back(static_cast<SignedOut>(top_.out_data_o));
       if ((flags & kRecord) && top_.rootp->hne_core__DOT__map_write) {
         maps.push_back(layer);
+        maps.push_back(top_.rootp->hne_core__DOT__map_all ? kAllImages
+                                                          : top_.rootp->hne_core__DOT__map_image);
         maps.push_back(top_.rootp->hne_core__DOT__map_line);
         for (unsigned n = 0; n < HNE_COLS; ++n) {
           maps.push_back(field(top_.rootp->hne_core__DOT__map_act, n * HNE_ACT_W, HNE_ACT_W));
@@ -249,7 +273,7 @@ class Engine {
     for (; next < count && status != kOutOfCycles; ++next) {
       top_.in_valid_i = 1;
       top_.in_data_i = beats[next];
-      top_.in_last_i = next + 1 == count;
+      top_.in_last_i = last[next];
       if (!top_.in_ready_o) break;
       tick();
     }
@@ -257,15 +281,21 @@ class Engine {
     if (status == kOutOfCycles) reset();
     tick();
     add_counters(counters);
-    const auto probabilities = read_probabilities(HNE_SOFTMAX && !status ? logits.size() : 0);
+    const auto probabilities =
+        read_probabilities(images, HNE_SOFTMAX && !status ? logits.size() : 0);
+    std::vector<uint32_t> classes;
+    for (unsigned n = 0; n < images; ++n) {
+      classes.push_back(field(top_.argmax_o, n * kClassBits, kClassBits));
+    }
 
     const uint32_t head[] = {status, static_cast<uint32_t>(logits.size()),
-                             static_cast<uint32_t>(probabilities.size()), top_.argmax_o, layer,
-                             static_cast<uint32_t>(maps.size() / (2 + HNE_COLS))};
+                             static_cast<uint32_t>(probabilities.size()), classes.at(0), layer,
+                             static_cast<uint32_t>(maps.size() / (3 + HNE_COLS))};
     messages_.put(head, 6);
     messages_.put(&cycle, 1);
     messages_.put(logits.data(), logits.size());
     messages_.put(probabilities.data(), probabilities.size());
+    messages_.put(classes.data() + 1, classes.size() - 1);
     messages_.put(counters.data(), counters.size());
     messages_.put(maps.data(), maps.size());
   }
@@ -305,12 +335,15 @@ class Engine {
     for (unsigned n = 0; n < kCounters; ++n) counters.push_back(top_.count_o.at(n));
   }
 
-  std::vector<uint32_t> read_probabilities(size_t classes) {
+  // Of all logits that left, image after image.
+  std::vector<uint32_t> read_probabilities(uint32_t images, size_t logits) {
     std::vector<uint32_t> found;
     top_.mem_space_i = kProbabilities;
     top_.mem_re_i = 1;
-    for (size_t n = 0; n < classes; ++n) {
-      top_.mem_line_i = n;
+    const size_t classes = logits / images;
+    for (size_t n = 0; n < classes * images; ++n) {
+      top_.mem_field_i = n / classes;
+      top_.mem_line_i = n % classes;
       for (unsigned i = 0; i < kMemoryTicks; ++i) tick();
       found.push_back(static_cast<uint32_t>(top_.mem_rdata_o));
     }

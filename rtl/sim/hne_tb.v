@@ -31,6 +31,7 @@ module hne_tb #(
     parameter integer SKIP = 0,
     parameter integer SKIP_COLUMNS = 8192,
     parameter integer SKIP_MASKS = 4096,
+    parameter integer BATCH = 1,
     parameter INIT_DIR = "rom"
 );
 
@@ -82,6 +83,7 @@ module hne_tb #(
       .SKIP(SKIP),
       .SKIP_COLUMNS(SKIP_COLUMNS),
       .SKIP_MASKS(SKIP_MASKS),
+      .BATCH(BATCH),
       .INIT_DIR(INIT_DIR)
   ) u_top (
       .clk_i(clk),

@@ -69,6 +69,10 @@ module hne_core #(
     // Words that say which columns of a convolution's pixel tiles are zeros, 16 columns each; one
     // that needs more does not skip. Unused with SKIP 0.
     parameter integer SKIP_MASKS = 4096,
+    // Images that go through the program together, a power of two up to COLS: of an fc layer each
+    // expanded column serves all. Costs BATCH times the memory of the maps, of logits and
+    // probabilities, BATCH comparators, and the turning of what is written. Needs SKIP 0.
+    parameter integer BATCH = 1,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -80,16 +84,18 @@ module hne_core #(
 ) (
     input  wire              clk_i,
     input  wire              rst_i,
-    // Level: images are taken one after the other while it is high.
+    // Level: images are taken one after the other while it is high, or batches of so many images.
     input  wire              start_i,
+    input  wire [       8:0] images_i,
     output wire              idle_o,
-    // Pulses: an image is through; or was refused, for this cause.
+    // Pulses: an image or batch is through; or was refused, for this cause.
     output wire              done_o,
     output wire              error_o,
     output wire [       2:0] cause_o,
     output wire              layer_end_o,
-    output wire [CHAN_W-1:0] argmax_o,
-    // Logits of the last image; more than CHAN_W bits would hold counts as 0.
+    // Of each image of the last batch.
+    output wire [BATCH*CHAN_W-1:0] argmax_o,
+    // Logits of one of its images; more than CHAN_W bits would hold counts as 0.
     output wire [CHAN_W-1:0] classes_o,
     output wire [     415:0] count_o,
     // Memory bus: see hne_mem_bus.
@@ -130,6 +136,8 @@ module hne_core #(
   // Sequencer and instruction.
   wire idle, load, load_mac, load_pool, run, layer_end, counting, instruction;
   wire fetch, word_we, input_load, input_done, input_error, output_send, output_done;
+  wire input_expect, output_next, load_first, image_last;
+  wire [8:0] images;
   wire [PROG_W-1:0] fetch_address;
   wire [3:0] slot;
   wire [3:0] op, stride_w, stride_h, pad_left, pad_top, log2_groups;
@@ -157,7 +165,7 @@ module hne_core #(
   wire [COLS*ACT_W-1:0] lane, post_act, pool_act;
   wire post_write, logit_write, post_end, pool_write, pool_end;
   wire [LINE_W-1:0] post_line, pool_line;
-  wire [ACC_W-1:0] logit;
+  wire [BATCH*ACC_W-1:0] logit;
   wire softmax;
 
   // Columns of a convolution that skips.
@@ -181,12 +189,15 @@ module hne_core #(
   wire map_write  /* verilator public_flat_rd */ = post_write || pool_write;
   wire [LINE_W-1:0] map_line  /* verilator public_flat_rd */ = pool ? pool_line : post_line;
   wire [COLS*ACT_W-1:0] map_act  /* verilator public_flat_rd */ = pool ? pool_act : post_act;
+  // Of a batch: the image; all of them, a lane each.
+  wire [7:0] map_image  /* verilator public_flat_rd */;
+  wire map_all  /* verilator public_flat_rd */ = fc && BATCH > 1;
 
   // Memory bus, a cycle and two cycles behind its ports; the words that the memories answer. Those
   // of the program are registered behind their memory.
   wire mem_busy, mem_weights_we, mem_index_we, mem1_re;
   wire mem_program_we, mem_scale_we, mem_bias_we, mem_lut_we, mem2_re;
-  wire [8:0] mem1_field;
+  wire [8:0] mem1_field, mem2_field;
   wire [31:0] mem1_line, mem2_line;
   wire [63:0] mem1_wdata, mem2_wdata;
   wire [7:0] mem1_flip, mem2_flip;
@@ -201,8 +212,12 @@ module hne_core #(
   reg [31:0] program_q;
 
   assign idle_o = idle;
-  assign in_expect_o = input_load;
-  assign layer_end_o = layer_end;
+  // A layer of a batch is through when it is so for all images.
+  wire whole = fc || image_last;
+  wire unused_field = &{1'b0, mem2_field};
+
+  assign in_expect_o = input_expect;
+  assign layer_end_o = layer_end && whole;
 
   always @(posedge clk_i) program_q <= program_word;
 
@@ -237,6 +252,7 @@ module hne_core #(
       .bias_we_o(mem_bias_we),
       .lut_we_o(mem_lut_we),
       .re_o(mem2_re),
+      .field_o(mem2_field),
       .line_o(mem2_line),
       .wdata_o(mem2_wdata),
       .flip_o(mem2_flip),
@@ -278,12 +294,17 @@ module hne_core #(
 
   hne_sequencer #(
       .PROG_DEPTH(PROG_DEPTH),
-      .ECC(ECC)
+      .ECC(ECC),
+      .BATCH(BATCH)
   ) u_sequencer (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .start_i(start_i && !mem_busy),
       .idle_o(idle),
+      .images_i(images_i),
+      .images_o(images),
+      .image_o(map_image),
+      .image_last_o(image_last),
       .done_o(done_o),
       .error_o(error_o),
       .cause_o(cause_o),
@@ -299,10 +320,13 @@ module hne_core #(
       .wrong_instruction_i(wrong_instruction),
       .wrong_word_i({wrong_weights, wrong_post}),
       .input_load_o(input_load),
+      .input_expect_o(input_expect),
       .input_done_i(input_done),
       .input_error_i(input_error),
       .output_o(output_send),
+      .output_next_o(output_next),
       .output_done_i(output_done),
+      .load_first_o(load_first),
       .load_o(load),
       .load_mac_o(load_mac),
       .load_pool_o(load_pool),
@@ -337,7 +361,7 @@ module hne_core #(
       .slot_i(slot),
       .data_i(program_q),
       .input_i(input_load),
-      .layer_i(load),
+      .layer_i(load_first),
       .op_o(op),
       .last_o(last_layer),
       .scheme_o(scheme),
@@ -465,6 +489,7 @@ module hne_core #(
       .LUT_TABLES(LUT_TABLES),
       .REQUANTIZATION(REQUANTIZATION),
       .SKIP(SKIP),
+      .BATCH(BATCH),
       .SKIP_MASKS(SKIP_MASKS),
       .COLUMN_W(TILE_W),
       .ECC(ECC),
@@ -548,12 +573,15 @@ module hne_core #(
       .ACT_W(ACT_W),
       .ACT_DEPTH(ACT_DEPTH),
       .SKIP(SKIP),
-      .TILE_DEPTH(TILE_DEPTH)
+      .TILE_DEPTH(TILE_DEPTH),
+      .BATCH(BATCH)
   ) u_act (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .load_i(load),
       .fc_i(fc),
+      .images_i(images),
+      .image_i(map_image),
       .stride_w_i(stride_w),
       .stride_h_i(stride_h),
       .pad_left_i(pad_left),
@@ -597,7 +625,7 @@ module hne_core #(
       .write_i(map_write),
       .line_i(map_line),
       .act_i(map_act),
-      .input_load_i(input_load),
+      .input_load_i(input_expect),
       .input_line_i(in_line),
       .input_done_o(input_done),
       .input_error_o(input_error),
@@ -686,18 +714,23 @@ module hne_core #(
   hne_logit_path #(
       .ACC_W(ACC_W),
       .CHAN_DEPTH(CHAN_DEPTH),
-      .SOFTMAX(SOFTMAX)
+      .SOFTMAX(SOFTMAX),
+      .BATCH(BATCH)
   ) u_logits (
       .clk_i(clk_i),
       .rst_i(rst_i),
       .clear_i(input_load),
       .write_i(logit_write),
-      .last_i(post_end),
+      .fc_i(fc),
+      .images_i(images),
+      .image_i(map_image),
+      .last_i(post_end && whole),
       .logit_i(logit),
       .prob_shift_i(prob_shift),
       .argmax_o(argmax_o),
       .classes_o(classes_o),
       .send_i(output_send),
+      .next_i(output_next),
       .done_o(output_done),
       .valid_o(out_valid_o),
       .ready_i(out_ready_i),
@@ -706,6 +739,7 @@ module hne_core #(
       .softmax_o(softmax),
       .mem_re_i(mem2_re),
       .mem_line_i(mem2_line),
+      .mem_image_i(mem2_field[7:0]),
       .mem_rdata_o(mem_probability)
   );
 

@@ -50,6 +50,9 @@ generate
   if (SKIP != 0 && SKIP != 1) begin : gen_skips
     hne_illegal_SKIP_must_be_0_or_1 stop ();
   end
+  if (BATCH < 1 || BATCH > COLS || (BATCH & (BATCH - 1)) != 0 || (BATCH > 1 && SKIP != 0)) begin : gen_batch
+    hne_illegal_BATCH_must_be_a_power_of_two_up_to_COLS_and_1_with_SKIP stop ();
+  end
   if (PROG_DEPTH < 2) begin : gen_program
     hne_illegal_PROG_DEPTH_must_hold_a_layer_and_the_end stop ();
   end

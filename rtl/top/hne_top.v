@@ -70,6 +70,10 @@ module hne_top #(
     // Words that say which columns of a convolution's pixel tiles are zeros, 16 columns each; one
     // that needs more does not skip. Unused with SKIP 0.
     parameter integer SKIP_MASKS = 4096,
+    // Images that go through the program together, a power of two up to COLS: of an fc layer each
+    // expanded column serves all. Costs BATCH times the memory of the maps, of logits and
+    // probabilities, BATCH comparators, and the turning of what is written. Needs SKIP 0.
+    parameter integer BATCH = 1,
     // Folder of the files that `hwsim rom export --format mem` writes: the memories wake up with
     // them, and nothing need be loaded. "" for none: they are loaded over the bus. Costs no logic.
     parameter INIT_DIR = "",
@@ -127,12 +131,25 @@ module hne_top #(
   wire [63:0] mem_wdata, mem_rdata;
   wire [415:0] count;
   wire [CHAN_W-1:0] argmax, classes;
+  wire [BATCH*CHAN_W-1:0] argmaxes;
+  wire [8:0] images;
+  wire [7:0] image;
   wire layer_end;
   wire in_expect, in_valid, in_ready, in_last, out_valid, out_ready, out_last;
   wire [ACT_W-1:0] in_data;
   wire [OUT_W-1:0] out_data;
   wire core_rst = rst_i || abort;
   wire unused_inputs = &{1'b0, s_axil_awprot, s_axil_arprot, s_axis_tdata, layer_end};
+
+  generate
+    if (BATCH > 1) begin : gen_batch
+      assign argmax = argmaxes[image*CHAN_W+:CHAN_W];
+    end else begin : gen_single
+      wire unused_image = &{1'b0, image};
+
+      assign argmax = argmaxes;
+    end
+  endgenerate
 
   hne_axil u_axil (
       .clk_i(clk_i),
@@ -189,7 +206,8 @@ module hne_top #(
       .ECC(ECC),
       .SKIP(SKIP),
       .SKIP_COLUMNS(SKIP_COLUMNS),
-      .SKIP_MASKS(SKIP_MASKS)
+      .SKIP_MASKS(SKIP_MASKS),
+      .BATCH(BATCH)
   ) u_csr (
       .clk_i(clk_i),
       .rst_i(rst_i),
@@ -203,6 +221,8 @@ module hne_top #(
       .read_data_o(read_data),
       .read_response_o(read_response),
       .start_o(start),
+      .images_o(images),
+      .image_o(image),
       .abort_o(abort),
       .idle_i(idle),
       .done_i(done),
@@ -246,17 +266,19 @@ module hne_top #(
       .SKIP(SKIP),
       .SKIP_COLUMNS(SKIP_COLUMNS),
       .SKIP_MASKS(SKIP_MASKS),
+      .BATCH(BATCH),
       .INIT_DIR(INIT_DIR)
   ) u_core (
       .clk_i(clk_i),
       .rst_i(core_rst),
       .start_i(start),
+      .images_i(images),
       .idle_o(idle),
       .done_o(done),
       .error_o(error),
       .cause_o(cause),
       .layer_end_o(layer_end),
-      .argmax_o(argmax),
+      .argmax_o(argmaxes),
       .classes_o(classes),
       .count_o(count),
       .mem_we_i(mem_we),

@@ -16,6 +16,9 @@ module hne_act_path #(
     parameter integer SKIP = 0,
     // Columns of a window, where some may be left out.
     parameter integer TILE_DEPTH = 256,
+    // Images of a batch, a power of two: a page of the memories each, in which image b stands turned
+    // by b banks. Costs the turning of what is written.
+    parameter integer BATCH = 1,
     // Bits of a column's number. Follows from TILE_DEPTH: leave it.
     parameter integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1,
     // Bits of a line. Follows from ACT_DEPTH: leave it.
@@ -26,6 +29,9 @@ module hne_act_path #(
     // The cycle before a layer starts, and its parameters.
     input  wire                  load_i,
     input  wire                  fc_i,
+    // Of a batch: images, and the one that is taken or that the layer runs for.
+    input  wire [           8:0] images_i,
+    input  wire [           7:0] image_i,
     input  wire [           3:0] stride_w_i,
     input  wire [           3:0] stride_h_i,
     input  wire [           3:0] pad_left_i,
@@ -71,7 +77,7 @@ module hne_act_path #(
     input  wire [    LINE_W-1:0] list_line_i,
     output wire [COLS*ACT_W-1:0] list_word_o,
     input  wire [     ACT_W-1:0] list_code_i,
-    // One line of the output map.
+    // One line of the output map; of an fc layer, a pixel of the map of each image.
     input  wire                  write_i,
     input  wire [    LINE_W-1:0] line_i,
     input  wire [COLS*ACT_W-1:0] act_i,
@@ -90,9 +96,13 @@ module hne_act_path #(
   wire row_valid, walked_valid;
   wire [3:0] group, walked_group;
   wire [LINE_W-1:0] read_line, walked_line, line_first, in_line;
-  wire [COLS*LINE_W-1:0] bank_line;
-  wire [COLS*ACT_W-1:0] bank_word, in_act;
-  wire [COLS-1:0] in_write;
+  localparam integer PLACE_W = LINE_W + $clog2(BATCH);
+
+  wire [COLS*PLACE_W-1:0] bank_place, write_place;
+  wire [COLS*ACT_W-1:0] bank_word, in_act, write_word;
+  wire [COLS-1:0] in_write, bank_write;
+  wire [PLACE_W-1:0] list_place;
+  wire [LINE_W-1:0] write_line = run_i ? line_i : in_line;
   wire read;
   wire listed = SKIP != 0 && list_i;
   wire replayed = SKIP != 0 && replay_i;
@@ -144,7 +154,7 @@ module hne_act_path #(
     end
   endgenerate
 
-  // An fc layer uses the first lane.
+  // An fc layer uses the first lane, or those of a batch.
   assign lane_o = listed ? {COLS{list_code_i}} : lane;
 
   hne_stream_in #(
@@ -173,16 +183,68 @@ module hne_act_path #(
   hne_act_buffer #(
       .COLS(COLS),
       .ACT_W(ACT_W),
-      .ACT_DEPTH(ACT_DEPTH)
+      .ACT_DEPTH(ACT_DEPTH),
+      .BATCH(BATCH)
   ) u_maps (
       .clk_i(clk_i),
       .read_i(listed ? list_read_i : read),
-      .read_line_i(listed ? {COLS{list_line_i}} : bank_line),
+      .read_place_i(listed ? {COLS{list_place}} : bank_place),
       .word_o(bank_word),
-      .write_i(rst_i ? {COLS{1'b0}} : in_write | {COLS{write_i}}),
-      .write_line_i(run_i ? line_i : in_line),
-      .write_word_i(run_i ? act_i : in_act)
+      .write_i(rst_i ? {COLS{1'b0}} : bank_write),
+      .write_place_i(write_place),
+      .write_word_i(write_word)
   );
+
+  generate
+    if (BATCH > 1) begin : gen_batch
+      // What an fc layer gives stands in lane n for image n, whose first pixel bank n has.
+      wire all = run_i && fc_i;
+      wire [7:0] turn = all ? 8'd0 : image_i;
+      genvar n;
+
+      hne_turn #(
+          .LANES(COLS),
+          .WIDTH(ACT_W),
+          .TURNS(BATCH)
+      ) u_turn (
+          .turn_i(turn),
+          .line_i(run_i ? act_i : in_act),
+          .line_o(write_word)
+      );
+
+      wire [COLS-1:0] turned_write;
+
+      hne_turn #(
+          .LANES(COLS),
+          .WIDTH(1),
+          .TURNS(BATCH)
+      ) u_turn_in (
+          .turn_i(turn),
+          .line_i(in_write),
+          .line_o(turned_write)
+      );
+
+      for (n = 0; n < COLS; n = n + 1) begin : gen_bank
+        localparam [31:0] NUMBER = n;
+        wire [7:0] page = all ? NUMBER[7:0] : image_i;
+        wire unused_page = &{1'b0, page};
+
+        assign write_place[n*PLACE_W+:PLACE_W] = {write_line, page[PLACE_W-LINE_W-1:0]};
+        assign bank_write[n] = turned_write[n]
+            || (write_i && (!all || NUMBER[8:0] < images_i));
+      end
+      // An engine of batches has no list.
+      wire [PLACE_W-LINE_W-1:0] no_page = 0;
+      assign list_place = {list_line_i, no_page};
+    end else begin : gen_image
+      wire unused_images = &{1'b0, images_i, image_i};
+
+      assign list_place = list_line_i;
+      assign write_place = {COLS{write_line}};
+      assign write_word = run_i ? act_i : in_act;
+      assign bank_write = in_write | {COLS{write_i}};
+    end
+  endgenerate
 
   hne_act_reader #(
       .COLS  (COLS),
@@ -227,11 +289,13 @@ module hne_act_path #(
   hne_act_lanes #(
       .COLS  (COLS),
       .ACT_W (ACT_W),
-      .LINE_W(LINE_W)
+      .LINE_W(LINE_W),
+      .BATCH(BATCH)
   ) u_lanes (
       .clk_i(clk_i),
       .step_i(step_i),
       .fc_i(fc_i),
+      .image_i(image_i),
       .x_i(x),
       .in_w_i(in_w_i),
       .row_valid_i(row_valid),
@@ -241,7 +305,7 @@ module hne_act_path #(
       .group_i(group),
       .log2_groups_i(log2_groups_i),
       .read_o(read),
-      .bank_line_o(bank_line),
+      .bank_place_o(bank_place),
       .bank_word_i(bank_word),
       .lane_o(lane)
   );

@@ -13,6 +13,8 @@ module hne_logit_path #(
     parameter integer CHAN_DEPTH = 512,
     // 1: with the probability unit; 0: without, its memory reads 0.
     parameter integer SOFTMAX = 1,
+    // Images of a batch: a comparator and a memory of logits each, and probabilities.
+    parameter integer BATCH = 1,
     // Bits of a beat of the output stream. Follows from ACC_W: leave it.
     parameter integer OUT_W = (ACC_W > 32) ? 64 : 32,
     // Bits of a class number. Follows from CHAN_DEPTH: leave it.
@@ -20,18 +22,24 @@ module hne_logit_path #(
 ) (
     input  wire               clk_i,
     input  wire               rst_i,
-    // An image starts.
+    // An image starts, or a batch.
     input  wire               clear_i,
-    // A logit, in class order; the last one.
+    // A logit, in class order: of an fc layer one of each image, else one of this image, in the first
+    // place; the last one of the batch.
     input  wire               write_i,
+    input  wire               fc_i,
+    input  wire [        8:0] images_i,
+    input  wire [        7:0] image_i,
     input  wire               last_i,
-    input  wire [  ACC_W-1:0] logit_i,
+    input  wire [BATCH*ACC_W-1:0] logit_i,
     // fa + fw - 4, two's complement, in the cycle of the last logit.
     input  wire [        7:0] prob_shift_i,
-    output wire [CLASS_W-1:0] argmax_o,
+    output wire [BATCH*CLASS_W-1:0] argmax_o,
     output wire [CLASS_W-1:0] classes_o,
-    // Level: logits may leave. The last one has left, and the last probability is there.
+    // Level: logits of this image may leave. Pulse before it: those of one more image. The last one
+    // has left, and its last probability is there.
     input  wire               send_i,
+    input  wire               next_i,
     output wire               done_o,
     output wire               valid_o,
     input  wire               ready_i,
@@ -42,36 +50,65 @@ module hne_logit_path #(
     // Memory bus, while idle: probabilities.
     input  wire               mem_re_i,
     input  wire [       31:0] mem_line_i,
+    input  wire [        7:0] mem_image_i,
     output wire [       16:0] mem_rdata_o
 );
 
   wire [ACC_W-1:0] best, stored;
+  wire [BATCH*ACC_W-1:0] bests, logit;
+  wire [BATCH*CLASS_W-1:0] numbers;
+  wire [BATCH-1:0] write;
   wire peek, stream_done, stream_sent;
   wire [CLASS_W-1:0] peek_class;
 
-  hne_argmax #(
-      .ACC_W  (ACC_W),
-      .CLASS_W(CLASS_W)
-  ) u_argmax (
-      .clk_i(clk_i),
-      .clear_i(clear_i),
-      .logit_write_i(write_i),
-      .logit_i(logit_i),
-      .class_o(classes_o),
-      .argmax_o(argmax_o),
-      .best_o(best)
-  );
+  genvar n;
+  generate
+    for (n = 0; n < BATCH; n = n + 1) begin : gen_image
+      hne_argmax #(
+          .ACC_W  (ACC_W),
+          .CLASS_W(CLASS_W)
+      ) u_argmax (
+          .clk_i(clk_i),
+          .clear_i(clear_i),
+          .logit_write_i(write[n]),
+          .logit_i(logit[n*ACC_W+:ACC_W]),
+          .class_o(numbers[n*CLASS_W+:CLASS_W]),
+          .argmax_o(argmax_o[n*CLASS_W+:CLASS_W]),
+          .best_o(bests[n*ACC_W+:ACC_W])
+      );
+    end
+    if (BATCH > 1) begin : gen_batch
+      for (n = 0; n < BATCH; n = n + 1) begin : gen_write
+        localparam [31:0] NUMBER = n;
+
+        assign write[n] = write_i && (fc_i ? NUMBER[8:0] < images_i : NUMBER[7:0] == image_i);
+        assign logit[n*ACC_W+:ACC_W] = fc_i ? logit_i[n*ACC_W+:ACC_W] : logit_i[ACC_W-1:0];
+      end
+      assign best = bests[image_i*ACC_W+:ACC_W];
+      // Of the image whose logits come: of an fc layer all have as many.
+      assign classes_o = numbers[image_i*CLASS_W+:CLASS_W];
+    end else begin : gen_single
+      wire unused_batch = &{1'b0, fc_i, images_i};
+
+      assign write = write_i;
+      assign logit = logit_i;
+      assign best = bests;
+      assign classes_o = numbers;
+    end
+  endgenerate
 
   hne_stream_out #(
       .ACC_W (ACC_W),
       .DEPTH (CHAN_DEPTH),
-      .DATA_W(OUT_W)
+      .DATA_W(OUT_W),
+      .BATCH (BATCH)
   ) u_stream_out (
       .clk_i(clk_i),
       .rst_i(rst_i),
-      .write_i(write_i),
+      .write_i(write),
       .class_i(classes_o),
-      .logit_i(logit_i),
+      .logit_i(logit),
+      .image_i(image_i),
       .peek_i(peek),
       .peek_class_i(peek_class),
       .logit_o(stored),
@@ -92,12 +129,15 @@ module hne_logit_path #(
 
       hne_softmax #(
           .ACC_W(ACC_W),
-          .DEPTH(CHAN_DEPTH)
+          .DEPTH(CHAN_DEPTH),
+          .BATCH(BATCH)
       ) u_softmax (
           .clk_i(clk_i),
           .rst_i(rst_i || clear_i),
           .start_i(write_i && last_i),
           .shift_i(prob_shift_i),
+          .next_i(next_i),
+          .image_i(image_i),
           .best_i(best),
           .classes_i(classes_o),
           .read_o(peek),
@@ -106,11 +146,13 @@ module hne_logit_path #(
           .busy_o(softmax_o),
           .mem_re_i(mem_re_i),
           .mem_line_i(mem_line_i[CLASS_W-1:0]),
+          .mem_image_i(mem_image_i),
           .mem_rdata_o(mem_rdata_o)
       );
     end else begin : gen_logits_only
       wire unused_softmax = &{
-        1'b0, clear_i, last_i, prob_shift_i, best, stored, stream_sent, mem_re_i, mem_line_i
+        1'b0, clear_i, last_i, prob_shift_i, next_i, best, stored, stream_sent, mem_re_i,
+        mem_line_i, mem_image_i
       };
 
       assign done_o = stream_done;

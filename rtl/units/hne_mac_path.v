@@ -27,6 +27,8 @@ module hne_mac_path #(
     parameter integer REQUANTIZATION = 0,
     // 1: the columns of an fc layer may come from a list, and some of a convolution be left out.
     parameter integer SKIP = 0,
+    // Logits that leave at once: see hne_post.
+    parameter integer BATCH = 1,
     // Words of which ones: see hne_masks.
     parameter integer SKIP_MASKS = 4096,
     // Bits of a column's number in the tile buffer.
@@ -96,12 +98,12 @@ module hne_mac_path #(
     input  wire                  map_last_i,
     input  wire [ROWS*WGT_W-1:0] weight_i,
     input  wire [COLS*ACT_W-1:0] lane_i,
-    // One line of the output map, or one logit; the last result of the layer.
+    // One line of the output map, or one logit of each image; the last result of the layer.
     output wire                  write_o,
     output wire [    LINE_W-1:0] line_o,
     output wire [COLS*ACT_W-1:0] act_o,
     output wire                  logit_write_o,
-    output wire [     ACC_W-1:0] logit_o,
+    output wire [BATCH*ACC_W-1:0] logit_o,
     output wire                  end_o,
     // For the counters.
     output wire                  idle_o,
@@ -354,6 +356,7 @@ module hne_mac_path #(
       .ADD(ADD),
       .LUT(LUT),
       .REQUANTIZATION(REQUANTIZATION),
+      .BATCH(BATCH),
       .LINE_W(LINE_W),
       .CHAN_W(CHAN_W)
   ) u_post (

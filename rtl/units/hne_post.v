@@ -23,6 +23,8 @@ module hne_post #(
     parameter integer LUT = 1,
     // 1: layers that round twice: see hne_post_lane. Costs the mask that all lanes share.
     parameter integer REQUANTIZATION = 0,
+    // Logits that leave at once, of the first lanes: those of the images of a batch.
+    parameter integer BATCH = 1,
     // Bits of s. Follows from ACC_W and MULT_W: leave it.
     parameter integer SHIFT_W = $clog2(ACC_W + MULT_W),
     // Bits of a line of the activation buffer: a place of the output map travels through all
@@ -65,12 +67,12 @@ module hne_post #(
     output wire [     COLS*ACT_W-1:0] code_o,
     output wire                       code_valid_o,
     input  wire [     COLS*ACT_W-1:0] word5_i,
-    // One line of the output map, or one logit.
+    // One line of the output map, or one logit of each image.
     output wire                       write_o,
     output wire [         LINE_W-1:0] line_o,
     output wire [     COLS*ACT_W-1:0] act_o,
     output wire                       logit_write_o,
-    output wire [          ACC_W-1:0] logit_o,
+    output wire [    BATCH*ACC_W-1:0] logit_o,
     // The last result of the layer is being written.
     output wire                       end_o
 );
@@ -122,7 +124,7 @@ module hne_post #(
   assign code_valid_o = valid_q[1];
   assign write_o = valid_q[STAGES-1] && !last_layer_q;
   assign logit_write_o = valid_q[STAGES-1] && last_layer_q;
-  assign logit_o = logits[ACC_W-1:0];
+  assign logit_o = logits[BATCH*ACC_W-1:0];
   assign line_o = lines_q[(STAGES-1)*LINE_W+:LINE_W];
   assign end_o = valid_q[STAGES-1] && end_q[STAGES-1];
 

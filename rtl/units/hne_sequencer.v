@@ -4,12 +4,15 @@
 
 // Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits
 // out. Layers are barriers: an instruction is fetched when the layer before it has written its last
-// result.
+// result. Of a batch, all images are taken first; a layer but fc runs for one after the other, an fc
+// layer once for all.
 module hne_sequencer #(
     // Instructions of the program memory: a fetch behind the last one is refused.
     parameter integer PROG_DEPTH = 32,
     // 0: no word of a memory is ever wrong; else a wrong one stops the image when its layer ends.
     parameter integer ECC = 0,
+    // The most images of a batch: a number, and a comparison with how many there are.
+    parameter integer BATCH = 1,
     // Bits of a word address, 16 words an instruction. Follows from PROG_DEPTH: leave it.
     parameter integer ADDR_W = $clog2(16 * PROG_DEPTH)
 ) (
@@ -18,7 +21,14 @@ module hne_sequencer #(
     // Level: while it is high, the next image is taken as soon as the last one is through.
     input  wire              start_i,
     output wire              idle_o,
-    // Pulse: the logits are out.
+    // Images of the next batch, 1 … BATCH: looked at when it starts.
+    input  wire [       8:0] images_i,
+    // How many there are; the one that is taken, that a layer runs for, whose logits leave; the last
+    // one. An fc layer runs as that of image 0.
+    output wire [       8:0] images_o,
+    output wire [       7:0] image_o,
+    output wire              image_last_o,
+    // Pulse: the logits are out, of all images.
     output wire              done_o,
     // Pulse, with its cause, as in hne_constants.vh.
     output reg               error_o,
@@ -37,15 +47,19 @@ module hne_sequencer #(
     // With a word of the program: it is wrong. A word of another memory was.
     input  wire              wrong_instruction_i,
     input  wire [       3:0] wrong_word_i,
-    // Streams: the shape of the input is known; the last pixel is accepted; the packet was too
-    // short or too long; logits may leave; the last one has left.
+    // Streams: the shape of the input is known, and a packet of it comes; one comes, each of a
+    // batch; its last pixel is accepted; it was too short or too long; logits may leave; those of
+    // one more image may be looked at; the last one of an image has left.
     output wire              input_load_o,
+    output wire              input_expect_o,
     input  wire              input_done_i,
     input  wire              input_error_i,
     output wire              output_o,
+    output wire              output_next_o,
     input  wire              output_done_i,
-    // Units: the cycle before a layer starts, of any kind, of one for the array and of a pool; a
-    // layer runs; its last result is being written.
+    // Units: the cycle before a layer starts, for the first image; for any, of any kind, of one for
+    // the array and of a pool; a layer runs; its last result is being written.
+    output wire              load_first_o,
     output reg               load_o,
     output reg               load_mac_o,
     output reg               load_pool_o,
@@ -73,6 +87,7 @@ module hne_sequencer #(
   localparam [2:0] SETUP = 3'd4;
   localparam [2:0] RUN = 3'd5;
   localparam [2:0] OUTPUT = 3'd6;
+  localparam [2:0] NEXT = 3'd7;
 
   reg [2:0] state_q;
   reg [4:0] count_q;
@@ -85,7 +100,9 @@ module hne_sequencer #(
   reg [3:0] slot1_q, slot2_q;
 
   wire wrong;
-  wire begins = state_q == INPUT && input_done_q;
+  wire taken = state_q == INPUT && input_done_q;
+  wire image_last;
+  wire begins = taken && image_last;
   wire fetching = state_q == FETCH || state_q == SHAPE;
   wire set_up = state_q == SETUP && count_q == SET_UP;
   // Before there is an image, nothing is written: the first instruction is asked where it reads
@@ -100,7 +117,7 @@ module hne_sequencer #(
   wire overrun = address_q == BEHIND[ADDR_W-1:0];
 
   assign idle_o = state_q == IDLE;
-  assign done_o = state_q == OUTPUT && output_done_i;
+  assign done_o = state_q == OUTPUT && output_done_i && image_last;
   assign fetch_o = fetching && !fetched;
   // Instructions have 16 words, so the order within one is that of its lowest bits.
   assign address_o = {address_q[ADDR_W-1:4], SEQUENCER_ORDER[{address_q[3:0], 2'b00}+:4]};
@@ -108,7 +125,10 @@ module hne_sequencer #(
   assign slot_o = slot2_q;
   // Nothing is asked for where the first instruction is refused.
   assign input_load_o = shaped && op_i != OP_END && !malformed && !wrong;
+  assign input_expect_o = input_load_o || (taken && !image_last);
   assign output_o = state_q == OUTPUT;
+  assign output_next_o = state_q == NEXT;
+  assign image_last_o = image_last;
   assign run_o = state_q == RUN;
   assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
   assign counting_o = begins || instruction_o || run_o;
@@ -124,6 +144,37 @@ module hne_sequencer #(
       wire unused_wrong = &{1'b0, wrong_instruction_i, wrong_word_i};
 
       assign wrong = 1'b0;
+    end
+  endgenerate
+
+  generate
+    if (BATCH > 1) begin : gen_images
+      reg [7:0] image_q, last_q;
+      reg [8:0] images_q;
+      wire run_next = state_q == RUN && layer_end_i && op_i != OP_FC;
+      wire output_next = state_q == OUTPUT && output_done_i;
+
+      assign image_last = image_q == last_q;
+      assign image_o = image_q;
+      assign images_o = images_q;
+      assign load_first_o = load_o && image_q == 8'd0;
+
+      always @(posedge clk_i) begin
+        if (state_q == IDLE) begin
+          images_q <= images_i;
+          last_q   <= images_i[7:0] - 8'd1;
+          image_q  <= 8'd0;
+        end else if (taken || run_next || output_next) begin
+          image_q <= image_last ? 8'd0 : image_q + 8'd1;
+        end
+      end
+    end else begin : gen_image
+      wire unused_images = &{1'b0, images_i};
+
+      assign image_last = 1'b1;
+      assign image_o = 8'd0;
+      assign images_o = 9'd1;
+      assign load_first_o = load_o;
     end
   endgenerate
 
@@ -206,11 +257,13 @@ module hne_sequencer #(
       end
       RUN: begin
         if (layer_end_i) begin
-          state_q    <= FETCH;
+          state_q    <= op_i == OP_FC || image_last ? FETCH : SETUP;
           finished_q <= last_i;
         end
       end
-      default: if (output_done_i) state_q <= IDLE;
+      OUTPUT: if (output_done_i) state_q <= image_last ? IDLE : NEXT;
+      // The stream begins anew; the logits of the next image are chosen.
+      default: state_q <= OUTPUT;
     endcase
     if (rst_i) begin
       state_q       <= IDLE;

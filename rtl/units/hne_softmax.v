@@ -11,6 +11,8 @@ module hne_softmax #(
     parameter integer ACC_W = 32,
     // Most classes: the words of the memory that holds e_k and then p_k.
     parameter integer DEPTH = 512,
+    // Images of a batch, a power of two: words of that memory for each.
+    parameter integer BATCH = 1,
     // Bits of a class; each doubles what the sum of e may be, so the divider is one bit wider.
     // Follows from DEPTH: leave it.
     parameter integer CLASS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
@@ -21,6 +23,10 @@ module hne_softmax #(
     // The last logit is being written. The shift, fa + fw - 4 in two's complement, is taken now.
     input  wire               start_i,
     input  wire [        7:0] shift_i,
+    // The logits of one more image of the batch may be read, with the same shift; the image, which
+    // stands still while the unit works.
+    input  wire               next_i,
+    input  wire [        7:0] image_i,
     // From the next cycle on: the largest logit; one more than the last class.
     input  wire [  ACC_W-1:0] best_i,
     input  wire [CLASS_W-1:0] classes_i,
@@ -33,6 +39,7 @@ module hne_softmax #(
     // Memory bus, while idle.
     input  wire               mem_re_i,
     input  wire [CLASS_W-1:0] mem_line_i,
+    input  wire [        7:0] mem_image_i,
     output wire [       16:0] mem_rdata_o
 );
 
@@ -64,6 +71,11 @@ module hne_softmax #(
   wire [WIDE_W-1:0] coarse = {behind_q, 8'd0} >> {amount_q[5:3], 3'd0};
   wire [14:0] fine = near_q >> amount_q[2:0];
   wire [16:0] power, kept;
+  wire begins = start_i || next_i;
+  // Places of the memory: {class, image}.
+  localparam integer PLACE_W = CLASS_W + $clog2(BATCH);
+  wire [CLASS_W-1:0] read_place;
+  wire [PLACE_W-1:0] kept_write, kept_read;
   wire [CLASS_W-1:0] class_next = class_q + ONE;
   wire [CLASS_W-1:0] place_next = place_q + ONE;
   // All classes of a full memory wrap to 0 on both sides.
@@ -89,16 +101,32 @@ module hne_softmax #(
   // e_k, later p_k.
   hne_ram #(
       .WIDTH(17),
-      .DEPTH(DEPTH)
+      .DEPTH(DEPTH * BATCH)
   ) u_kept (
       .clk_i(clk_i),
       .we_i(summing || quotient_last),
-      .waddr_i(place_q),
+      .waddr_i(kept_write),
       .wdata_i(summing ? power_q : {quotient_q, fits}),
       .re_i(mem_re_i || load_q || (divide_q && bit_q == 5'd0)),
-      .raddr_i(mem_re_i ? mem_line_i : load_q ? place_q : place_next),
+      .raddr_i(kept_read),
       .rdata_o(kept)
   );
+
+  assign read_place = mem_re_i ? mem_line_i : load_q ? place_q : place_next;
+  generate
+    if (BATCH > 1) begin : gen_batch
+      wire [7:0] image = mem_re_i ? mem_image_i : image_i;
+      wire unused_image = &{1'b0, image};
+
+      assign kept_write = {place_q, image_i[PLACE_W-CLASS_W-1:0]};
+      assign kept_read = {read_place, image[PLACE_W-CLASS_W-1:0]};
+    end else begin : gen_single
+      wire unused_image = &{1'b0, image_i, mem_image_i};
+
+      assign kept_write = place_q;
+      assign kept_read = read_place;
+    end
+  endgenerate
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -106,7 +134,7 @@ module hne_softmax #(
       loaded_q <= {SOFTMAX_LOAD - 1{1'b0}};
       valid_q  <= {SOFTMAX_FILL{1'b0}};
     end else begin
-      if (start_i) read_q <= 1'b1;
+      if (begins) read_q <= 1'b1;
       else if (class_next == classes_i) read_q <= 1'b0;
       valid_q  <= {valid_q[SOFTMAX_FILL-2:0], read_q};
       load_q   <= summing && place_last;
@@ -114,8 +142,8 @@ module hne_softmax #(
       if (loaded_q[SOFTMAX_LOAD-2]) divide_q <= 1'b1;
       else if (quotient_last && place_last) divide_q <= 1'b0;
     end
-    if (start_i) begin
-      amount_q <= amount[8] ? 6'd0 : amount[7:6] != 2'd0 ? 6'd63 : amount[5:0];
+    if (start_i) amount_q <= amount[8] ? 6'd0 : amount[7:6] != 2'd0 ? 6'd63 : amount[5:0];
+    if (begins) begin
       class_q  <= {CLASS_W{1'b0}};
       place_q  <= {CLASS_W{1'b0}};
       sum_q    <= {SUM_W{1'b0}};

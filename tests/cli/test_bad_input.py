@@ -85,6 +85,19 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "compile without .hne": (("compile", MODEL, "-o", "x"), "must end in .hne"),
     "network too big for the engine": (("compile", MODEL, "--config", "tiny"), "tiny"),
     "timing unknown": (("timing", "lenet"), "unknown model 'lenet'"),
+    "timing, no batch": (
+        ("timing", MODEL, "--batch", "0"),
+        "a batch of 0: default takes one image",
+    ),
+    "timing, batch too large": (
+        ("timing", MODEL, "--batch", "2", "--json", "t.json", "--trace", "t"),
+        "a batch of 2: default takes one image at a time, batch = 1 of its configuration",
+    ),
+    "timing, batch of words": (("timing", MODEL, "--batch", "two"), "'two' is not a valid integer"),
+    "timing, batch in Verilog": (
+        ("timing", MODEL, "--batch", "2", "--backend", "rtl"),
+        "--backend rtl runs one image, not --batch 2",
+    ),
     "pnr, negative seed": (("pnr", "small", "--seed", "-1"), "-1 is not in the range 0<=x<="),
     "pnr, no such engine": (("pnr", "large"), "unknown configuration 'large': choose from"),
     "timing of no image": (("timing", "no.hne"), "no.hne: no such directory"),

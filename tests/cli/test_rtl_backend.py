@@ -21,7 +21,8 @@ from hwsim.program.program import Program
 from hwsim.rom import image as rom
 from hwsim.rtl import build as rtl_build
 from hwsim.rtl import rtl_table, waves
-from hwsim.rtl.simulator import RtlEngine, RtlRun
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import RtlEngine
 from hwsim.runs.count import count, key
 from hwsim.runs.experiment import Experiment
 from hwsim.runs.result import build

@@ -12,7 +12,8 @@ from hwsim.bus.constants import ALIVE_TICKS, COMMANDS, COUNTERS, MESSAGES
 from hwsim.errors import HwsimError, InputError
 from hwsim.files.reading import read_regular
 from hwsim.numbers.config import load_config
-from hwsim.rtl.simulator import RtlRun, cycle_limit
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import cycle_limit
 from tests.hostile.artefact import Artefact
 from tests.hostile.mutations import Files
 from tests.rtl.fakes import CannedEngine, Reply, Truth, alive, honest, message

@@ -10,7 +10,8 @@ import numpy as np
 from hwsim.bus.constants import COMMANDS, SPACES
 from hwsim.numbers.config import EngineConfig
 from hwsim.rtl.build import build
-from hwsim.rtl.simulator import RtlEngine, RtlRun
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.machine import Machine, cycles, expected, lines, shape_of
 from tests.rtl.skipping import skipping_cycles
 
@@ -42,13 +43,13 @@ class BareEngine(RtlEngine):
         size = 8 * (field + 1)
         return int(np.frombuffer(self._ask(head, 8 * (field + 1), (size, size)), "<u8")[field])
 
-    def _maps(self, written: np.ndarray) -> Iterator[np.ndarray]:
+    def _maps(self, written: np.ndarray, image: int) -> Iterator[np.ndarray]:
         """Every map that was written, at the place where it belongs; −1 where nothing was."""
         cols = self.machine.config.cols
         for number, row in enumerate(self.machine.rows[:-1]):
             if row.get("last"):
                 return
-            mine = written[written[:, 0] == number, 1:]
+            mine = written[(written[:, 0] == number) & (written[:, 1] == image), 2:]
             shape = shape_of(row, "out")
             count = lines(shape, cols)
             found = np.full((count, cols), -1, np.int64)

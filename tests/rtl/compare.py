@@ -9,7 +9,7 @@ from hwsim.cost.timing import TimingReport
 from hwsim.engine.reference import Trace
 from hwsim.program.program import Program
 from hwsim.rtl.backend import first_map_difference
-from hwsim.rtl.simulator import RtlRun
+from hwsim.rtl.outcome import RtlRun
 
 #: Counters of LayerTiming that the RTL has, too.
 TIMED = ("instruction", "compute", "act_stall", "post_stall", "expander_stall", "drain",

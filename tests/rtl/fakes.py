@@ -56,7 +56,7 @@ class Truth:
         end[0], end[COUNTERS.index("softmax")] = report.cycles, report.softmax
         self.counters = np.array([*rows, end], "<u4")
         found = list(_writes(program, trace.feature_maps)) if maps else []
-        self.writes = np.array(found, "<u4").reshape(-1, 2 + config.cols)
+        self.writes = np.array(found, "<u4").reshape(-1, 3 + config.cols)
         cycles = report.cycles + image.size + program.classes + report.softmax
         self.head = {
             "status": 0, "logits": len(self.logits), "probabilities": len(self.probabilities),
@@ -81,7 +81,7 @@ def _writes(program: Program, maps: Sequence[NDArray[Any]]) -> Iterable[list[int
         padded[:, :, :w] = values
         first = program.first_line(wire.target)
         for line, codes in enumerate(padded.reshape(-1, cols).tolist()):
-            yield [number, first + line, *codes]
+            yield [number, 0, first + line, *codes]
 
 
 #: What is said to a command: its number and its kind -> pieces; None: the process has ended.

@@ -15,7 +15,8 @@ import pytest
 from hwsim.bus.constants import COMMANDS
 from hwsim.numbers.config import load_config
 from hwsim.rtl.errors import RtlError
-from hwsim.rtl.simulator import RtlEngine, RtlRun
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.fakes import CannedEngine, Reply, Truth, honest, message
 from tests.rtl.samples import gradient_image, small_network
 
@@ -70,7 +71,7 @@ def liar(*words: bytes | None, maps: bool = False, early: bool = False) -> Canne
 
 
 #: An image without pixels, for which the engine waits as long as it may.
-NO_PIXELS = struct.Struct("<IIIQI")
+NO_PIXELS = struct.Struct("<IIIQIII")
 
 
 #: Puts a process of this behaviour in place of the binary; it is honest when started again.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.simulator import RtlRun
+from hwsim.rtl.outcome import RtlRun
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 from hwsim.engine.module import Engine
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
-from hwsim.rtl.simulator import RtlEngine, RtlRun
+from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.simulator import RtlEngine
 from tests.rtl.samples import small_network
 
 pytestmark = pytest.mark.rtl

@@ -82,12 +82,12 @@ def a_write_too_few(one: Truth) -> None:
 
 @lying("has two writes of one line of layer 0")
 def a_line_twice(one: Truth) -> None:
-    one.writes[0, 1] = one.writes[1, 1]
+    one.writes[0, 2] = one.writes[1, 2]
 
 
 @lying("has a line of layer 0 of ")
 def a_line_beyond_its_map(one: Truth) -> None:
-    one.writes[0, 1] = 1 << 31
+    one.writes[0, 2] = 1 << 31
 
 
 @lying("has writes of layers out of order")

@@ -222,7 +222,7 @@ engine = RtlEngine(PROGRAM)
 def lives(self, ticks):
     print(engine._simulation.process.pid, flush=True)
 exchange._Exchange._lives = lives
-exchange.ask(engine._simulation, NO_PIXELS.pack(RUN, 0, 0, 1 << 50, 0), 1 << 51, (0, 1000))
+exchange.ask(engine._simulation, NO_PIXELS.pack(RUN, 0, 0, 1 << 50, 1, 0, 0), 1 << 51, (0, 1000))
 """
 
 

@@ -146,7 +146,7 @@ def test_a_real_simulation_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(exchange._Exchange, "_lives", note)
     with RtlEngine(PROGRAM) as engine:
-        command = NO_PIXELS.pack(RUN, 0, 0, 100_000, 0)
+        command = NO_PIXELS.pack(RUN, 0, 0, 100_000, 1, 0, 0)
         answer = ask(engine._simulation, command, 101_000, (0, 1000))
         assert struct.unpack_from("<I", answer) == (255,)
     assert seen == [ALIVE_TICKS * n for n in range(1, 7)]

@@ -7,6 +7,7 @@ import pytest
 from hwsim.bus.constants import COUNTERS, SPACES
 from hwsim.bus.host import DONE, ERROR, Access, Answer, Host, HostError, drive
 from hwsim.bus.registers import ADDRESS, ID, PARAMETERS, VERSION
+from hwsim.errors import InputError
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
@@ -24,14 +25,18 @@ class Device:
         counts = {f"COUNT_{name.upper()}": n for n, name in enumerate(COUNTERS)}
         self.config = config
         self.registers = {"ID": ID, "VERSION": VERSION, "STATUS": DONE, **words, **counts}
-        self.registers |= {"ARGMAX": 3, "MEM_HIGH": 0, **registers}
+        self.registers |= {"ARGMAX": 3, "MEM_HIGH": 0, "IMAGES": 1, "IMAGE": 0, **registers}
         self.memory: dict[tuple[int, int, int], int] = {}
         self.busy = False
+        #: (data, register) that it does not take.
+        self.refused: set[tuple[int | None, str]] = set()
 
     def __call__(self, access: Access) -> Answer:
         name = NAMES[access.address]
         if name == "MEM_DATA":
             return self._memory(access.data)
+        if (access.data, name) in self.refused:
+            return Answer(0, okay=False)
         if access.data is not None and name != "STATUS":
             self.registers[name] = access.data
         return Answer(self.registers[name], okay=True)
@@ -43,7 +48,7 @@ class Device:
         place = space, line, field
         if data is not None:
             self.memory[place] = self.registers["MEM_HIGH"] << 32 | data
-        fields = {0: self.config.banks, 1: self.config.rows}.get(space, 1)
+        fields = {0: self.config.banks, 1: self.config.rows, 5: self.config.batch}.get(space, 1)
         step, self.registers["MEM_FIELD"] = divmod(field + 1, fields)
         self.registers["MEM_LINE"] = line + step
         return Answer(self.memory.get(place, 0) & 0xFFFFFFFF, okay=True)
@@ -117,6 +122,42 @@ def test_an_outcome_holds_class_counters_and_probabilities() -> None:
     assert outcome.argmax == 3
     assert outcome.counters == {name: n for n, name in enumerate(COUNTERS)}
     assert outcome.probabilities == [100, 101, 102, 103]
+
+
+def test_images_are_started_together_and_each_has_an_outcome_of_its_own() -> None:
+    program = PROGRAM.replace(config=PROGRAM.config.replace(batch=2))
+    device, host = Device(program.config), Host(program)
+    drive(host.start(2), device)
+    assert (device.registers["IMAGES"], device.registers["CONTROL"]) == (2, 1)
+    device.memory = {(5, n, image): 100 * image + n for n in range(4) for image in range(2)}
+    for image in range(2):
+        outcome = drive(host.outcome(image), device)
+        assert device.registers["IMAGE"] == image
+        assert outcome.probabilities == [100 * image + n for n in range(4)]
+    device.refused = {(2, "IMAGE")}
+    with pytest.raises(HostError, match="refused to write IMAGE"):
+        drive(host.outcome(2), device)
+
+
+@pytest.mark.parametrize(("batch", "images"), [(1, 2), (2, 3), (2, 0)])
+def test_more_images_than_the_engine_takes_are_refused_before_anything_is_written(
+    batch: int, images: int
+) -> None:
+    program = PROGRAM.replace(config=PROGRAM.config.replace(batch=batch))
+    device = Device(program.config)
+    before = dict(device.registers)
+    with pytest.raises(InputError, match=f"a batch of {images}: tiny takes"):
+        drive(Host(program).start(images), device)
+    assert device.registers == before
+
+
+def test_an_engine_without_batches_is_not_asked_for_one() -> None:
+    """Its registers may be of a map that has no such words."""
+    device = Device(PROGRAM.config)
+    for name in ("IMAGES", "IMAGE"):
+        del device.registers[name]
+    drive(Host(PROGRAM).start(), device)
+    assert drive(Host(PROGRAM).outcome(), device).argmax == 3
 
 
 def test_without_the_unit_there_are_no_probabilities() -> None:
