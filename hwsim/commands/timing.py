@@ -59,7 +59,7 @@ BATCH = 500
     type=click.Choice(["python", "rtl"]),
     default="python",
     show_default=True,
-    help="rtl: also run the Verilog on one image and compare every counter.",
+    help="rtl: also run the Verilog on one image, or a batch, and compare every counter.",
 )
 @json_option
 def command(
@@ -90,9 +90,6 @@ def command(
     """
     from hwsim.files.output import prepare_json_path
     from hwsim.report.pages import write_json
-
-    if together > 1 and backend == "rtl":
-        raise click.UsageError(f"--backend rtl runs one image, not --batch {together}")
 
     for path in (trace, json_path):
         if path is not None:

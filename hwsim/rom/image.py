@@ -159,7 +159,10 @@ def _load(path: Path, config: EngineConfig | None) -> tuple[Program, AnyManifest
         check(program)
     except (ImageError, CompileError) as error:
         raise ImageError(_one_line(f"{path}: {error}")) from None
-    return program if config is None else program.replace(config=config), manifest
+    if config is not None:
+        # Without floors, where that engine does not skip.
+        program = program.replace(config=config).skipping(config.skip)
+    return program, manifest
 
 
 def _read(path: Path, name: str, expected: MemFile | None = None) -> bytes:

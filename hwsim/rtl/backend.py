@@ -62,9 +62,8 @@ class RtlBackend(Engine):
 
     A forward pass that autograd records, and every gradient, is the Python twin's: adversarial
     images are crafted there and judged here. Each of ``workers`` processes simulates one engine;
-    they start with the first image. An engine of batches gets as many images at once as it
-    takes. A context manager, or ``close`` it. A copy, pickled or deep,
-    starts its own.
+    they start with the first image. An engine of batches gets as many images at once as it takes.
+    A context manager, or ``close`` it. A copy, pickled or deep, starts its own.
 
     simulated: cycles and seconds that the simulations took so far, all workers together.
     """

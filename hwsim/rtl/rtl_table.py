@@ -17,21 +17,25 @@ from hwsim.rtl.errors import RtlError
 from hwsim.rtl.simulator import RtlEngine, refusal
 
 if TYPE_CHECKING:
-    from hwsim.rtl.outcome import RtlRun
+    from hwsim.rtl.outcome import RtlBatch, RtlRun
 
 
-def count(program: Program, report: TimingReport) -> tuple[TimingReport, RtlRun]:
-    """Run one image of random pixels; and ``report`` of it, where counters depend on the image."""
-    limits = program.config.act_max + 1
-    image = np.random.default_rng(0).integers(0, limits, program.input_shape)
+def count(program: Program, report: TimingReport) -> tuple[TimingReport, RtlRun | RtlBatch]:
+    """Run as many images of random pixels as ``report`` has.
+
+    With it the report of them: where counters depend on the image it is another one.
+    """
+    limits, shape = program.config.act_max + 1, (report.images, *program.input_shape)
+    images = np.random.default_rng(0).integers(0, limits, shape)
+    run: RtlRun | RtlBatch
     with RtlEngine(program) as engine:
-        run = engine.run(image)
+        run = engine.run_batch(images) if report.images > 1 else engine.run(images[0])
     if run.status:
         raise RtlError(refusal(run.status))
-    return Engine(program).image_report(report, image), run
+    return Engine(program).image_report(report, images[0]), run
 
 
-def as_dict(report: TimingReport, run: RtlRun) -> dict[str, Any]:
+def as_dict(report: TimingReport, run: RtlRun | RtlBatch) -> dict[str, Any]:
     """For JSON: the counters of the Verilog and the differences."""
     layers = zip(report.layers, run.layers, differences(report, run), strict=True)
     return {
@@ -44,7 +48,7 @@ def as_dict(report: TimingReport, run: RtlRun) -> dict[str, Any]:
     }
 
 
-def render(report: TimingReport, run: RtlRun) -> Group:
+def render(report: TimingReport, run: RtlRun | RtlBatch) -> Group:
     """Cycles of both, how many of the counters differ, and where the cycles of the Verilog went."""
     table = Table(title="The Verilog against this report", title_justify="left",
                   title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0),
@@ -71,7 +75,7 @@ def render(report: TimingReport, run: RtlRun) -> Group:
     return Group(table, Text(_convolutions(report, run), style="dim"))
 
 
-def _convolutions(report: TimingReport, run: RtlRun) -> str:
+def _convolutions(report: TimingReport, run: RtlRun | RtlBatch) -> str:
     """The array over all convolutions together."""
     pairs = list(zip(report.layers, run.layers, strict=True))
     chosen = [counted for timed, counted in pairs if timed.kind == "conv"]

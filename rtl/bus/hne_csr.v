@@ -54,8 +54,8 @@ module hne_csr #(
     parameter integer SKIP_COLUMNS = 8192,
     // Words that say which columns of a convolution are zeros: a word for the host.
     parameter integer SKIP_MASKS = 4096,
-    // Images of a batch: a word for the host, the most that IMAGES takes, and the fields of a line of
-    // probabilities.
+    // Images of a batch: a word for the host, the most that IMAGES takes, and the fields of a line
+    // of probabilities.
     parameter integer BATCH = 1
 ) (
     input  wire         clk_i,

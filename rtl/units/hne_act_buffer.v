@@ -3,11 +3,10 @@
 `default_nettype none
 
 // Activation buffer (twin: hwsim/units/act_buffer.py): one memory for all feature maps, COLS banks
-// of one activation a line; of a batch, each image
-// has lines of its own, its page. A layer reads some lines and writes others in the same cycle. A word
-// that is read stands in word_o two cycles later: block RAM is slow to answer, so its words are
-// registered before anything is made of them. A word that is written is in its memory two cycles
-// later.
+// of one activation a line; of a batch, each image has lines of its own, its page. A layer reads
+// some lines and writes others in the same cycle. A word that is read stands in word_o two cycles
+// later: block RAM is slow to answer, so its words are registered before anything is made of them.
+// A word that is written is in its memory two cycles later.
 module hne_act_buffer #(
     // Banks, a power of two: one for each activation of a line, a memory each.
     parameter integer COLS = 2,

@@ -15,8 +15,8 @@ module hne_act_lanes #(
     parameter integer ACT_W = 8,
     // Bits of a line of the activation buffer: an adder in each lane.
     parameter integer LINE_W = 12,
-    // Images of a batch: those of image b stand in banks turned by b, in its page. The lanes of an fc
-    // layer are then the images.
+    // Images of a batch: what image b has stands in banks turned by b, in its page. The lanes of an
+    // fc layer are then the images.
     parameter integer BATCH = 1,
     // Bits of a place {line, page}. Follows from both: leave it.
     parameter integer PLACE_W = LINE_W + $clog2(BATCH)

@@ -16,8 +16,8 @@ module hne_act_path #(
     parameter integer SKIP = 0,
     // Columns of a window, where some may be left out.
     parameter integer TILE_DEPTH = 256,
-    // Images of a batch, a power of two: a page of the memories each, in which image b stands turned
-    // by b banks. Costs the turning of what is written.
+    // Images of a batch, a power of two: a page of the memories each, in which image b stands
+    // turned by b banks. Costs the turning of what is written.
     parameter integer BATCH = 1,
     // Bits of a column's number. Follows from TILE_DEPTH: leave it.
     parameter integer COLUMN_W = (TILE_DEPTH > 1) ? $clog2(TILE_DEPTH) : 1,

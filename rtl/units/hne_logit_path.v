@@ -24,8 +24,8 @@ module hne_logit_path #(
     input  wire               rst_i,
     // An image starts, or a batch.
     input  wire               clear_i,
-    // A logit, in class order: of an fc layer one of each image, else one of this image, in the first
-    // place; the last one of the batch.
+    // A logit, in class order: of an fc layer one of each image, else one of this image, in the
+    // first place; the last one of the batch.
     input  wire               write_i,
     input  wire               fc_i,
     input  wire [        8:0] images_i,

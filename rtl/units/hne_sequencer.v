@@ -4,8 +4,8 @@
 
 // Sequencer (twin: hwsim/units/sequencer.py): takes an image, walks the program, hands the logits
 // out. Layers are barriers: an instruction is fetched when the layer before it has written its last
-// result. Of a batch, all images are taken first; a layer but fc runs for one after the other, an fc
-// layer once for all.
+// result. Of a batch, all images are taken first; then an fc layer runs once for all, any other for
+// one after the other.
 module hne_sequencer #(
     // Instructions of the program memory: a fetch behind the last one is refused.
     parameter integer PROG_DEPTH = 32,
@@ -23,8 +23,8 @@ module hne_sequencer #(
     output wire              idle_o,
     // Images of the next batch, 1 … BATCH: looked at when it starts.
     input  wire [       8:0] images_i,
-    // How many there are; the one that is taken, that a layer runs for, whose logits leave; the last
-    // one. An fc layer runs as that of image 0.
+    // How many there are; the one that is taken, that a layer runs for, whose logits leave, and
+    // whether it is the last one. An fc layer runs as that of image 0.
     output wire [       8:0] images_o,
     output wire [       7:0] image_o,
     output wire              image_last_o,

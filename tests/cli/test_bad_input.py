@@ -94,10 +94,6 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
         "a batch of 2: default takes one image at a time, batch = 1 of its configuration",
     ),
     "timing, batch of words": (("timing", MODEL, "--batch", "two"), "'two' is not a valid integer"),
-    "timing, batch in Verilog": (
-        ("timing", MODEL, "--batch", "2", "--backend", "rtl"),
-        "--backend rtl runs one image, not --batch 2",
-    ),
     "pnr, negative seed": (("pnr", "small", "--seed", "-1"), "-1 is not in the range 0<=x<="),
     "pnr, no such engine": (("pnr", "large"), "unknown configuration 'large': choose from"),
     "timing of no image": (("timing", "no.hne"), "no.hne: no such directory"),

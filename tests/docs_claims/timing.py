@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import ModuleType
 
+from hwsim.numbers.config import load_config
 from hwsim.units import act_buffer, expander, index, mac_array, pool, post, sequencer, softmax
 from tests.docs_claims.page import Page
+from tools.tables import batching
 
 
 def _fill(unit: ModuleType) -> int:
@@ -31,6 +33,12 @@ def _claims() -> Iterator[str]:
     yield f"(LATENCY {index.LATENCY['hash']} instead of {index.LATENCY['sram']})"
     yield f"classes + FILL + LOAD + {softmax.DIVIDE}·classes cycles"
     yield {1: "the one cycle START before the first"}[sequencer.START]
+    engine = load_config(batching.CONFIG)
+    full = engine.replace(batch=batching.BATCH)
+    yield (
+        f"The activation memory of `{engine.name}` has {engine.act_bits:,} bits, and "
+        f"{full.act_bits:,} with `batch = {batching.BATCH}`"
+    )
     words = {8: "eight stages later the accumulators are in the shadow bank"}
     yield words[mac_array.FILL]
     words = {4: "Four stages later (ROUTE, READ, SIGN, WRITE) it is in the tile buffer"}

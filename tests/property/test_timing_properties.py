@@ -137,6 +137,39 @@ def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(program: Program
 
 
 @settings(max_examples=100, deadline=None)
+@given(programs(), st.data())
+def test_a_batch_takes_what_the_machine_takes_run_after_run(
+    program: Program, data: st.DataObject
+) -> None:
+    config = program.config.replace(batch=program.config.cols)
+    images = data.draw(st.integers(1, config.batch))
+    report = analyze(program.replace(config=config), images)
+    clock = sequencer.START
+    for layer, ours in zip(program.layers, report.layers, strict=True):
+        fetched = clock
+        clock += sequencer.FETCH
+        conflicts = issued = blocked = 0
+        for _ in range(1 if layer.kind == "fc" else images):
+            clock += sequencer.SETUP
+            if isinstance(layer, PoolLayer):
+                clock += slow_pool(layer, config.cols)
+                continue
+            machine = SlowMac(layer, config)
+            clock += machine.run()
+            conflicts += machine.conflicts
+            issued += machine.issued
+            blocked += machine.blocked
+        assert (ours.start, ours.end) == (fetched, clock)
+        if not isinstance(layer, PoolLayer):
+            found = ours.conflict_cycles, ours.compute + ours.act_stall, ours.expander_wait
+            assert found == (conflicts, issued, blocked)
+        assert sum(getattr(ours, part) for part in PARTS) == ours.cycles
+        assert 0 <= ours.utilization <= ours.array_share
+        assert all(fetched < tile.expand_start <= tile.drain_end <= clock for tile in ours.tiles)
+    assert report.cycles == clock
+
+
+@settings(max_examples=100, deadline=None)
 @given(programs())
 def test_the_parts_of_a_layer_add_up_and_are_never_negative(program: Program) -> None:
     report = analyze(program)

@@ -105,6 +105,20 @@ def test_an_image_keeps_them(tmp_path: Path) -> None:
     assert not torch.equal(program_digest(again), program_digest(PROGRAM))
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_engine_that_does_not_skip_reads_an_image_without_them(
+    tmp_path: Path, batch: int
+) -> None:
+    image.save(PROGRAM.with_floors([9000, 0, 9000]), tmp_path / "padded.hne")
+    plain = load_config("tiny").replace(batch=batch)
+    there = image.load(tmp_path / "padded.hne", config=plain)
+    assert [layer.floor for layer in there.mac_layers] == [0, 0]
+    assert analyze(there).cycles == analyze(PROGRAM.skipping(False)).cycles
+    image.save(there, tmp_path / "plain.hne")
+    again = image.load(tmp_path / "padded.hne", config=PROGRAM.config)
+    assert [layer.floor for layer in again.mac_layers] == [9000, 9000]
+
+
 def test_an_image_without_any_does_not_speak_of_them(tmp_path: Path) -> None:
     image.save(PROGRAM, tmp_path / "plain.hne")
     manifest = tmp_path / "plain.hne" / "manifest.json"

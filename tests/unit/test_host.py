@@ -90,6 +90,8 @@ def test_a_rewrite_touches_one_memory() -> None:
     [
         ({"ID": 0x12345678}, "no engine here: ID reads 0x12345678"),
         ({"VERSION": 0x00020000}, "the engine has register map 2.0"),
+        ({"VERSION": 0x00010002}, "the engine has register map 1.2, this hwsim knows 1.3"),
+        ({"BATCH": 2}, "the engine has BATCH = 2, the program was compiled for 1"),
         ({"ROWS": 4}, "the engine has ROWS = 4, the program was compiled for 2"),
         ({"WGT_DEPTH": 64}, "the engine has WGT_DEPTH = 64"),
         ({"SOFTMAX": 0}, "the engine has SOFTMAX = 0, the program was compiled for 1"),

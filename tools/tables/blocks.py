@@ -9,6 +9,7 @@ from pathlib import Path
 from hwsim.networks.zoo_table import page_table
 from tests.formal import table as proofs
 from tools.tables import (
+    batching,
     compiles,
     cycles,
     files,
@@ -51,6 +52,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/images.md", "fields"): formats.fields,
     ("docs/timing.md", "constants"): formats.constants,
     ("docs/timing.md", "skipping"): skipping.table,
+    ("docs/timing.md", "batching"): batching.table,
     ("docs/rtl.md", "cycles-banked"): partial(cycles.table, "mnist-cnn-h16-banked"),
     ("docs/rtl.md", "cycles-xxh32"): partial(cycles.table, "mnist-cnn-h16"),
     ("docs/rtl.md", "configurations"): rtl.configurations,
