@@ -68,12 +68,15 @@ def software() -> list[Property]:
 def verilog() -> list[Property]:
     """One property an engine configuration. Raises RtlError where nothing can be simulated here."""
     from hwsim.rtl.build import build
+    from tests.rtl import batches, test_batch
     from tests.rtl.configs import ENGINES
     from tests.rtl.test_equality import Bench, agreement
 
     build(ENGINES[0])  # the others in their turn; this one says whether that is possible
-    benches = [(config, Bench()) for config in ENGINES]
-    return [
-        Verilated(f"rtl-{config.name}", "rtl", agreement(config, bench), bench=bench)
-        for config, bench in benches
-    ]
+    engines = [(config, agreement) for config in ENGINES]
+    engines += [(config, test_batch.agreement) for config in batches.ENGINES]
+    found = []
+    for config, makes in engines:
+        bench = Bench()
+        found.append(Verilated(f"rtl-{config.name}", "rtl", makes(config, bench), bench=bench))
+    return found
