@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fuzz.rounds import Property, Test
+from tests.property import test_batch_properties as batch
 from tests.property import test_engine_equals_oracle as engine
 from tests.property import test_faults as faults
 from tests.property import test_rewrites as rewrites
@@ -48,6 +49,8 @@ def software() -> list[Property]:
         ("cycles", timing.test_the_parts_of_a_layer_add_up_and_are_never_negative, ()),
         ("cycles", timing.test_doubling_the_banks_never_costs_a_cycle, ()),
         ("cycles", timing.test_hashing_indices_costs_at_most_a_latency_and_the_i_rounds, ()),
+        ("cycles", batch.test_every_image_of_a_batch_has_the_values_that_it_has_alone, ()),
+        ("cycles", batch.test_a_batch_takes_what_its_runs_take, ()),
         ("images", rom.test_load_of_save_is_the_same_program, ()),
         *(("images", test, (intact,)) for test in damage),
         ("images", rom.test_a_forged_layer_with_matching_instructions_is_refused_or_a_valid_program,
@@ -65,12 +68,15 @@ def software() -> list[Property]:
 def verilog() -> list[Property]:
     """One property an engine configuration. Raises RtlError where nothing can be simulated here."""
     from hwsim.rtl.build import build
+    from tests.rtl import batches, test_batch
     from tests.rtl.configs import ENGINES
     from tests.rtl.test_equality import Bench, agreement
 
     build(ENGINES[0])  # the others in their turn; this one says whether that is possible
-    benches = [(config, Bench()) for config in ENGINES]
-    return [
-        Verilated(f"rtl-{config.name}", "rtl", agreement(config, bench), bench=bench)
-        for config, bench in benches
-    ]
+    engines = [(config, agreement) for config in ENGINES]
+    engines += [(config, test_batch.agreement) for config in batches.ENGINES]
+    found = []
+    for config, makes in engines:
+        bench = Bench()
+        found.append(Verilated(f"rtl-{config.name}", "rtl", makes(config, bench), bench=bench))
+    return found

@@ -346,6 +346,15 @@ def block(
     return make(draw, sketch, node, stride, depth)
 
 
+def streamed(draw: Draw, sketch: Sketch, node: Node) -> Node:
+    """Up to two hidden fully connected layers, each with up to two blocks behind it."""
+    for _ in range(draw(st.integers(0, 2))):
+        node = sketch.append(draw(fcs(sketch.config, sketch.name("fc"), node, False)), node)
+        for _ in range(draw(st.integers(0, 2))):
+            node = block(draw, sketch, node)
+    return node
+
+
 def finish(draw: Draw, sketch: Sketch, node: Node) -> None:
     """Up to two hidden fully connected layers, and the layer that answers."""
     config = sketch.config

@@ -32,6 +32,7 @@ zero point, and clamps of a table; programs that are to be refused (tests/unit/t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -47,7 +48,7 @@ from hwsim.program.layers import AddLayer, AverageLayer, LutLayer, Shape
 from hwsim.program.memory_map import MAX_RUNS
 from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap, Input, image_first, map_lines, plane_lines
-from tests.property.graphs import Sketch, block, finish
+from tests.property.graphs import Sketch, block, finish, streamed
 from tests.property.layer_draws import CHANNELS, VECTORS
 from tests.property.words import Draw, seeds, specs
 
@@ -218,17 +219,25 @@ def _one_behind_the_other(program: Program) -> Program:
 
 
 @st.composite
-def programs(draw: Draw, engines: st.SearchStrategy[EngineConfig] | None = None) -> Program:
+def programs(
+    draw: Draw,
+    engines: st.SearchStrategy[EngineConfig] | None = None,
+    pictures: Callable[[EngineConfig], st.SearchStrategy[Input]] = inputs,
+    middle: bool = False,
+) -> Program:
     """A program that ``hwsim.program.proof.check`` accepts: up to four blocks and an answer.
 
     ``engines`` draws the configuration; its memories are deepened to what the program needs.
+    ``pictures`` draws the image. ``middle``: with blocks behind fully connected layers, too.
     """
     config = draw(configs() if engines is None else engines)
-    image = draw(inputs(config))
+    image = draw(pictures(config))
     sketch = Sketch.of(config, image)
     node = sketch.nodes[0]
     for _ in range(draw(st.integers(0, 4))):
         node = block(draw, sketch, node)
+    if middle:
+        node = streamed(draw, sketch, node)
     finish(draw, sketch, node)
     mixed = draw(st.just(0) | st.integers(0, 2**16 - 1))
     found = Program.graph(config, *image_first(image.shape, *sketch.graph(mixed)), image)

@@ -15,7 +15,7 @@ from typing import Any
 from hwsim.numbers.config import EngineConfig
 from hwsim.numbers.hashing import HashSpec, table
 from hwsim.program.layers import AddLayer, AverageLayer, Layer, MacLayer, PoolLayer
-from hwsim.units import expander, index, mac_array, pool, post
+from hwsim.units import expander, index, mac_array, pool, post, sequencer
 
 
 @dataclass
@@ -106,7 +106,10 @@ class SlowMac:
         self.pixels = 1 if self.fc else layer.out_shape[1] * x_tiles
         self.drained_rows = 0
         self.conflicts = self.blocked = 0
-        self.issued = 0
+        self.issued = self.reads = 0
+        #: Of fc: the last column, all of whose rows are served, still stands in the expander. Seen
+        #: by the array as late as the column would have come.
+        self.held = Pipe(expander.FILL + sequencer.ISSUE)
 
     def _weights(self, spec: HashSpec, config: EngineConfig) -> None:
         """Index pipeline and turns; the last register is the column at the expander."""
@@ -137,12 +140,13 @@ class SlowMac:
         chosen: dict[int, int] = {}
         for address in column.pending:
             chosen.setdefault(address % self.banks, address)
+        self.reads += len(chosen)
         column.pending = [a for a in column.pending if chosen[a % self.banks] != a]
 
     def _expand(self, released: int) -> Column | None:
         """One cycle of the expander; returns the column that it finishes."""
         column: Column | None = self.index.out
-        finished = column is None
+        finished, holds = column is None, False
         self.since_copy_issue += 1
         if column is not None:
             if not self.fc and column.tile >= released + 2:
@@ -153,6 +157,8 @@ class SlowMac:
                 finished = not column.pending
                 if finished and self.fc and column.last:
                     finished = self.since_copy_issue >= self.full_drain
+                    holds = not finished
+        self.held.clock(holds or None)
         if not finished:
             return None
         self.index.clock(next(self.entry, None))
@@ -186,12 +192,17 @@ class SlowMac:
             self.released += 1
         return done
 
+    def _write(self, row: int) -> None:
+        """A row of the array is written."""
+
     def run(self) -> int:
         total = sum(map(len, self.tiles)) * self.pixels
         cycles = 0
         while self.drained_rows < total:
             released, written = self.released, list(self.written)  # as of the last clock edge
-            self.drained_rows += self.results.out is not None
+            if self.results.out is not None:
+                self.drained_rows += 1
+                self._write(self.results.out)
             self.results.clock(self.shadow.pop(0) if self.shadow else None)
             complete = self.products.out
             if complete is not None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hwsim.numbers.config import EngineConfig
 from hwsim.program.layers import Layer, MacLayer, PoolLayer
-from hwsim.units import expander, index, sequencer, skip
-from tests.property.slow_machine import Column, Pipe, SlowMac, slow_pool
+from hwsim.units import index, sequencer, skip
+from tests.property.slow_machine import Column, SlowMac, slow_pool
 from tests.property.slow_slots import SlowSlots
 
 
@@ -69,7 +69,6 @@ class SlowSkip(SlowMac):
         super().__init__(layer, config)
         listed = config.skip and self.fan_in <= config.skip_columns
         self.scanner = Scanner(codes, config.cols) if listed else Everything(self.fan_in)
-        self.held = Pipe(expander.FILL + sequencer.ISSUE)
         self.counters = Counter[str]()
 
     def _entry(self) -> Iterator[Column | None]:
@@ -90,11 +89,7 @@ class SlowSkip(SlowMac):
                 taken += 1
 
     def _expand(self, released: int) -> Column | None:
-        column, waiting = self.index.out, self.index.out is not None
-        done = waiting and not column.pending
         found = super()._expand(released)
-        # All rows are served, now or before, and the last column still stands there.
-        self.held.clock((found is None and waiting and (done or not column.pending)) or None)
         self.scanner.clock()
         return found
 

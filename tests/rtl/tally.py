@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
-from hwsim.rtl.outcome import RtlRun
+from hwsim.rtl.outcome import RtlBatch, RtlRun
 
 
 @dataclass
@@ -28,9 +28,21 @@ class Tally:
         self.counts["counters"] += sum(len(layer) for layer in run.layers)
         self.counts["cycles"] += run.total
 
+    def add_batch(self, program: Program, found: RtlBatch) -> None:
+        """A batch that agreed in everything; counters and cycles are of all its images."""
+        self.networks.add(_digest(program))
+        self.counts["images"] += len(found.logits)
+        self.counts["layers"] += len(found.layers)
+        self.counts["activations"] += sum(one.size for maps in found.feature_maps for one in maps)
+        self.counts["logits"] += found.logits.size
+        self.counts["counters"] += sum(len(layer) for layer in found.layers)
+        self.counts["cycles"] += found.total
+
 
 #: By name of the configuration.
 RANDOM: dict[str, Tally] = defaultdict(Tally)
+#: The same of batches.
+BATCHES: dict[str, Tally] = defaultdict(Tally)
 #: The same with faults.
 FAULTY: dict[str, Tally] = defaultdict(Tally)
 #: By name of the trained network.
@@ -49,7 +61,8 @@ def _digest(program: Program) -> str:
 
 def rows() -> list[tuple[str, int, Counter[str]]]:
     """Name, distinct networks and counts; a total at the end of the random ones."""
-    found = _with_total(RANDOM, "") + _with_total(FAULTY, " with faults")
+    found = _with_total(RANDOM, "") + _with_total(BATCHES, " in batches")
+    found += _with_total(FAULTY, " with faults")
     return found + [(name, len(one.networks), one.counts) for name, one in TRAINED.items()]
 
 

@@ -1,4 +1,6 @@
-"""Runs the cocotb tests of bus_cocotb.py on hne_top, of skipping_cocotb.py on one that skips."""
+"""Runs the cocotb tests of bus_cocotb.py on hne_top, of skipping_cocotb.py on one that skips,
+of batch_cocotb.py on one that takes batches.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from cocotb_tools.check_results import get_results
 
+from tests.rtl.batches import BATCH_TINY
 from tests.rtl.configs import SKIPPING_TINY
 from tests.rtl.coverage import simulations
 from tools.draw.record import compile_top
@@ -38,3 +41,8 @@ def test_the_engine_behind_its_buses(engine_for_cocotb: tuple[Any, Path]) -> Non
 def test_an_engine_that_skips_behind_its_buses(tmp_path: Path) -> None:
     runner = compile_top(tmp_path, *simulations.build_args(), config=SKIPPING_TINY)
     assert results_of(runner, tmp_path, "skipping_cocotb") == (3, 0)
+
+
+def test_an_engine_that_takes_batches_behind_its_buses(tmp_path: Path) -> None:
+    runner = compile_top(tmp_path, *simulations.build_args(), config=BATCH_TINY)
+    assert results_of(runner, tmp_path, "batch_cocotb") == (13, 0)
