@@ -80,14 +80,16 @@ module hne_stream_out #(
           .rdata_o(logits[n*ACC_W+:ACC_W])
       );
     end
-    if (BATCH > 1) begin : gen_choice
-      assign logit = logits[image_i*ACC_W+:ACC_W];
-    end else begin : gen_single
-      wire unused_image = &{1'b0, image_i};
-
-      assign logit = logits;
-    end
   endgenerate
+
+  hne_choice #(
+      .COUNT(BATCH),
+      .WIDTH(ACC_W)
+  ) u_choice (
+      .number_i(image_i),
+      .words_i(logits),
+      .word_o(logit)
+  );
 
   always @(posedge clk_i) begin
     if (rst_i || !send_i) begin

@@ -214,7 +214,7 @@ module hne_core #(
   assign idle_o = idle;
   // A layer of a batch is through when it is so for all images.
   wire whole = fc || image_last;
-  wire unused_field = &{1'b0, mem2_field};
+  wire unused_batch = &{1'b0, mem2_field, map_all};
 
   assign in_expect_o = input_expect;
   assign layer_end_o = layer_end && whole;

@@ -141,15 +141,14 @@ module hne_top #(
   wire core_rst = rst_i || abort;
   wire unused_inputs = &{1'b0, s_axil_awprot, s_axil_arprot, s_axis_tdata, layer_end};
 
-  generate
-    if (BATCH > 1) begin : gen_batch
-      assign argmax = argmaxes[image*CHAN_W+:CHAN_W];
-    end else begin : gen_single
-      wire unused_image = &{1'b0, image};
-
-      assign argmax = argmaxes;
-    end
-  endgenerate
+  hne_choice #(
+      .COUNT(BATCH),
+      .WIDTH(CHAN_W)
+  ) u_argmax (
+      .number_i(image),
+      .words_i(argmaxes),
+      .word_o(argmax)
+  );
 
   hne_axil u_axil (
       .clk_i(clk_i),

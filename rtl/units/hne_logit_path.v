@@ -84,18 +84,32 @@ module hne_logit_path #(
         assign write[n] = write_i && (fc_i ? NUMBER[8:0] < images_i : NUMBER[7:0] == image_i);
         assign logit[n*ACC_W+:ACC_W] = fc_i ? logit_i[n*ACC_W+:ACC_W] : logit_i[ACC_W-1:0];
       end
-      assign best = bests[image_i*ACC_W+:ACC_W];
-      // Of the image whose logits come: of an fc layer all have as many.
-      assign classes_o = numbers[image_i*CLASS_W+:CLASS_W];
     end else begin : gen_single
       wire unused_batch = &{1'b0, fc_i, images_i};
 
       assign write = write_i;
       assign logit = logit_i;
-      assign best = bests;
-      assign classes_o = numbers;
     end
   endgenerate
+
+  hne_choice #(
+      .COUNT(BATCH),
+      .WIDTH(ACC_W)
+  ) u_best (
+      .number_i(image_i),
+      .words_i(bests),
+      .word_o(best)
+  );
+
+  // Of the image whose logits come: of an fc layer all have as many.
+  hne_choice #(
+      .COUNT(BATCH),
+      .WIDTH(CLASS_W)
+  ) u_classes (
+      .number_i(image_i),
+      .words_i(numbers),
+      .word_o(classes_o)
+  );
 
   hne_stream_out #(
       .ACC_W (ACC_W),

@@ -101,14 +101,16 @@ module hne_sequencer #(
 
   wire wrong;
   wire taken = state_q == INPUT && input_done_q;
-  wire image_last;
+  wire image_first, image_last;
   wire begins = taken && image_last;
   wire fetching = state_q == FETCH || state_q == SHAPE;
   wire set_up = state_q == SETUP && count_q == SET_UP;
   // Before there is an image, nothing is written: the first instruction is asked where it reads
   // when it is fetched again.
   wire malformed = bad_shape_i || bad_size_i;
-  wire refused = malformed || bad_place_i;
+  // Once a layer ran for the first image, what it writes counts as written: the place of its map was
+  // asked for before.
+  wire refused = malformed || (bad_place_i && image_first);
   wire fetched = count_q >= INSTRUCTION_WORDS[4:0];
   // The shape of the input is known, and whether the instruction is refused.
   wire shaped = state_q == SHAPE && count_q == SHAPED;
@@ -129,6 +131,7 @@ module hne_sequencer #(
   assign output_o = state_q == OUTPUT;
   assign output_next_o = state_q == NEXT;
   assign image_last_o = image_last;
+  assign load_first_o = load_o && image_first;
   assign run_o = state_q == RUN;
   assign instruction_o = (state_q == FETCH && !finished_q) || state_q == SETUP;
   assign counting_o = begins || instruction_o || run_o;
@@ -157,7 +160,7 @@ module hne_sequencer #(
       assign image_last = image_q == last_q;
       assign image_o = image_q;
       assign images_o = images_q;
-      assign load_first_o = load_o && image_q == 8'd0;
+      assign image_first = image_q == 8'd0;
 
       always @(posedge clk_i) begin
         if (state_q == IDLE) begin
@@ -174,7 +177,7 @@ module hne_sequencer #(
       assign image_last = 1'b1;
       assign image_o = 8'd0;
       assign images_o = 9'd1;
-      assign load_first_o = load_o;
+      assign image_first = 1'b1;
     end
   endgenerate
 

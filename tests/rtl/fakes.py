@@ -217,7 +217,7 @@ while True:
         _, _, lines, fields = struct.unpack("<4I", take(16))
         load(number, lines * fields)
     if kind == 2:
-        run(number, struct.unpack("<IIQI", take(20))[3])
+        run(number, struct.unpack("<IIQIII", take(28))[5])
     number += 1
 """
 
