@@ -58,7 +58,7 @@ def agreement(config: EngineConfig, bench: Bench, examples: int = 8) -> Callable
 def test_batches_agree_in_every_value_and_every_counter(config: EngineConfig) -> None:
     bench = Bench()
     try:
-        agreement(config, bench, 100 if FULL else 8)()
+        agreement(config, bench, 60 if FULL else 8)()
     finally:
         bench.close()
 
