@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hwsim.bus.constants import COMMANDS, SPACES
+from hwsim.bus.constants import ALL_IMAGES, COMMANDS, SPACES
 from hwsim.numbers.config import EngineConfig
 from hwsim.rtl.build import build
 from hwsim.rtl.outcome import RtlRun
@@ -49,7 +49,11 @@ class BareEngine(RtlEngine):
         for number, row in enumerate(self.machine.rows[:-1]):
             if row.get("last"):
                 return
-            mine = written[(written[:, 0] == number) & (written[:, 1] == image), 2:]
+            mine = written[written[:, 0] == number]
+            # Of an fc layer, a pixel of each image, in its lane.
+            together = mine[:, 1] == ALL_IMAGES
+            mine[together, 3] = mine[together, 3 + image]
+            mine = mine[together | (mine[:, 1] == image), 2:]
             shape = shape_of(row, "out")
             count = lines(shape, cols)
             found = np.full((count, cols), -1, np.int64)

@@ -21,10 +21,12 @@ from hwsim.program import proof
 from hwsim.program.program import Program
 from hwsim.rtl.outcome import RtlBatch
 from hwsim.rtl.simulator import RtlEngine
+from hwsim.units import sequencer
 from tests.property import slow_batch
 from tests.property.batch_networks import batch_programs, several
 from tests.rtl.compare import TIMED
 from tests.rtl.configs import FULL, MANY
+from tests.rtl.machine import NAMES, Machine, cycles, expected
 from tests.rtl.tally import BATCHES
 
 Images = NDArray[np.int64]
@@ -199,6 +201,37 @@ class Truth:
         if (slow.cycles, slow.softmax) != (found.total, found.counters["softmax"]):
             return f"expected {slow.cycles} and {slow.softmax}, got {found.counters}"
         return None
+
+
+def batch_difference(machine: Machine, images: Images, found: RtlBatch) -> str | None:
+    """The first value, else the first counter, that is not what the plain machine must do."""
+    if found.status:
+        return f"status {found.status} after {found.simulated} cycles, {len(found.layers)} layers"
+    for number, image in enumerate(images):
+        maps, logits = expected(machine, image)
+        for layer, (due, got) in enumerate(zip(maps, found.feature_maps[number], strict=True)):
+            if (due != got).any():
+                at = tuple(np.argwhere(due != got)[0].tolist())
+                return f"image {number}, layer {layer}, {at}: {due[at]} expected, got {got[at]}"
+        if found.logits[number].tolist() != logits:
+            return f"image {number}: {logits} expected, got {found.logits[number].tolist()}"
+        if found.argmax[number] != logits.index(max(logits)):
+            return f"image {number}: argmax {found.argmax[number]} of {logits}"
+    single, _, softmax = cycles(machine)
+    total = sequencer.START
+    for layer, (alone, got) in enumerate(zip(single, found.layers, strict=True)):
+        runs = 1 if NAMES[machine.rows[layer]["op"]] == "fc" else len(images)
+        counted = {name: runs * value for name, value in alone.items()}
+        # What is fetched once is in two of them.
+        for name in ("instruction", "total"):
+            counted[name] -= (runs - 1) * sequencer.FETCH
+        for name, value in counted.items():
+            if got[name] != value:
+                return f"layer {layer}, {name}: {value} expected, got {got[name]}"
+        total += counted["total"]
+    if (found.total, found.counters["softmax"]) != (total, len(images) * softmax):
+        return f"total {total}, softmax {len(images) * softmax} expected, got {found.counters}"
+    return None
 
 
 def check(engine: RtlEngine, truth: Truth, asked: Sequence[Asked], slow: bool = False) -> int:

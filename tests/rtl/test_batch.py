@@ -18,12 +18,26 @@ from hwsim.program.memory_map import MAX_RUNS
 from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap
 from hwsim.rtl.simulator import RtlEngine
-from tests.rtl.batches import ENGINES, Asked, Truth, check, networks, series
+from tests.rtl.bare import BareEngine
+from tests.rtl.batches import (
+    ENGINES,
+    Asked,
+    Truth,
+    batch_difference,
+    check,
+    networks,
+    series,
+)
 from tests.rtl.configs import FULL
+from tests.rtl.graphs import draw, image_of
+from tests.rtl.machine import cycles
 from tests.rtl.test_equality import Bench
 from tests.unit.test_timing import mac
 
 pytestmark = pytest.mark.rtl
+
+#: Random programs of each engine.
+GRAPHS = 100 if FULL else 30
 
 
 def agreement(config: EngineConfig, bench: Bench, examples: int = 8) -> Callable[[], None]:
@@ -44,9 +58,25 @@ def agreement(config: EngineConfig, bench: Bench, examples: int = 8) -> Callable
 def test_batches_agree_in_every_value_and_every_counter(config: EngineConfig) -> None:
     bench = Bench()
     try:
-        agreement(config, bench, 100 if FULL else 8)()
+        agreement(config, bench, 60 if FULL else 8)()
     finally:
         bench.close()
+
+
+@pytest.mark.parametrize("config", ENGINES, ids=lambda config: config.name)
+def test_random_graphs_agree_in_batches(config: EngineConfig) -> None:
+    """Programs of plain fields and words, whose maps stand anywhere, on the plain machine."""
+    with BareEngine(config, wake_up=6) as engine:
+        for seed in range(GRAPHS):
+            machine = draw(f"batch {seed}", config)
+            engine.take(machine)
+            # Full and smaller batches in turn; what one leaves must not matter to the next.
+            count = 1 + (config.batch - 1 + 3 * seed) % config.batch
+            images = np.stack([image_of(machine, f"{seed} {n}") for n in range(count)])
+            limit = 4 * count * cycles(machine)[1] + 20 * images.size + 20_000
+            found = engine.run_batch(images, maps=True, idles=seed % 3 or None, limit=limit)
+            difference = batch_difference(machine, images, found)
+            assert difference is None, f"program {seed}: {difference}: {machine.rows}"
 
 
 def test_a_layer_may_begin_the_last_run_of_lines_that_the_engine_remembers() -> None:
