@@ -42,8 +42,9 @@ def record(runner: Any, folder: Path) -> dict[str, Any]:
     results = folder / "scenes.xml"
     with tempfile.TemporaryDirectory(prefix="hwsim-") as waves:
         runner.test(
-            hdl_toplevel=TOP, test_module="tools.draw.record_cocotb", build_dir=folder,
-            test_dir=folder, results_xml=str(results), testcase="the_scenes",
+            hdl_toplevel=TOP, hdl_toplevel_lang="verilog",
+            test_module="tools.draw.record_cocotb", build_dir=folder, test_dir=folder,
+            results_xml=str(results), testcase="the_scenes",
             extra_env={TARGET: waves, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
         if get_results(results) != (1, 0):
