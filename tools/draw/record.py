@@ -23,6 +23,7 @@ TOP = "hne_top"
 def compile_top(folder: Path, *more: str, config: EngineConfig | None = None) -> Any:
     """hne_top of a configuration, ``tiny`` if none is given, for cocotb in ``folder``; its runner.
 
+    Without optimization, which costs four times what it saves: most of a simulation is Python.
     more: further arguments of Verilator; a parameter among them loses against the configuration's.
     """
     _, environment = verilator()
@@ -32,7 +33,7 @@ def compile_top(folder: Path, *more: str, config: EngineConfig | None = None) ->
         sources=[module_file(TOP)], hdl_toplevel=TOP, build_dir=folder,
         parameters=(config or load_config("tiny")).verilog_parameters(), always=True,
         build_args=[*search_options(), "--default-language", "1364-2005", "--output-split", "0",
-                    "--no-timing", "-Wno-fatal", *more],
+                    "--no-timing", "-Wno-fatal", "-CFLAGS", "-O0", *more],
     )  # fmt: skip
     return runner
 
