@@ -55,7 +55,7 @@ JOBS          ?= $(shell getconf _NPROCESSORS_ONLN)
 READERS_OF_MODEL = $(if $(filter %.onnx %.tflite,$(MODEL)),$(READERS))
 option = $(if $($(1)),--$(2) '$($(1))')
 
-.PHONY: sim audit leak wave paper test test-fast fuzz hostile lint unit clients rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
+.PHONY: sim audit leak wave paper test test-fast fuzz hostile lint unit clients hardware rtl rtl-full rtl-lint coverage formal formal-small drawings tables docs synth pnr wheels bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -93,7 +93,7 @@ paper: $(STUDIES)  ## the papers' figures and tables; QUICK=1 in minutes, else d
 	@$(BIN)/hwsim study all $(if $(QUICK),--quick,--docs docs/reproduction.md) \
 	  $(call option,SAMPLES,samples) --jobs '$(JOBS)'
 
-test: lint unit rtl clients formal-small  ## lint, unit, property, RTL, command-line and client-library tests
+test: lint unit hardware clients  ## lint, unit, property, RTL, command-line and client-library tests
 	@echo 'all checks passed'
 
 unit: $(TESTENV)
@@ -115,6 +115,10 @@ hostile: $(TESTENV)  ## damages files and answers, kills commands, workers, sche
 
 rtl: $(TESTENV) $(PROVERS)  ## lint the Verilog, compile it, and compare it with the simulator: values and cycles
 	$(PYTEST) tests/rtl tests/cli/test_rtl_backend.py
+
+# Both in one session: a core that has no simulation left proves.
+hardware: $(TESTENV) $(PROVERS)
+	$(PYTEST) tests/rtl tests/cli/test_rtl_backend.py tests/formal -m 'not formal or small'
 
 rtl-full: $(TESTENV)  ## the same on every configuration, with many more networks and images
 	HWSIM_RTL=full $(BIN)/python -m pytest tests/rtl

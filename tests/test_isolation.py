@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.distributions import ROOT, of_the_checkout
+
 #: What a user of both writes. Nothing here needs torch.
 BOTH = """
 import hwsim.attacks.core.errors, hwsim.attacks.known, hwsim.models.specs
@@ -26,11 +27,7 @@ assert not any("hwsim" in str(getattr(m, "__file__", "")) for m in (models.net, 
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a wheel leaves it."""
     folder = tmp_path_factory.mktemp("isolation")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
-    done = subprocess.run([*build, str(ROOT)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(of_the_checkout(tmp_path_factory, "wheel")) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -17,30 +16,19 @@ else:
     import tomli as tomllib
 
 from hwsim.models.specs import STUDY_NETWORKS
+from tests.distributions import ROOT, built, of_the_checkout
 
-ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "tools" / "study_networks"
-
-
-def built(kind: str, source: Path, folder: Path) -> Path:
-    """The ``wheel`` or ``sdist`` of a source tree, in ``folder``."""
-    build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "-o", str(folder)]
-    done = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (found,) = folder.iterdir()
-    return found
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built once."""
-    return built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+    return of_the_checkout(tmp_path_factory, "wheel")
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source archive of this checkout, built once."""
-    return built("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+    return of_the_checkout(tmp_path_factory, "sdist")
 
 
 def contents(wheel: Path) -> dict[str, bytes]:

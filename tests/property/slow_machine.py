@@ -26,7 +26,7 @@ class Pipe:
     stages: deque[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.stages = deque([None] * self.length)
+        self.stages = deque([None] * self.length, maxlen=self.length)
 
     @property
     def out(self) -> Any:
@@ -34,8 +34,7 @@ class Pipe:
         return self.stages[-1]
 
     def clock(self, entering: Any) -> None:
-        self.stages.pop()
-        self.stages.appendleft(entering)
+        self.stages.appendleft(entering)  # and the last register forgets
 
 
 @dataclass
@@ -132,8 +131,10 @@ class SlowMac:
                     yield None
             for j in range(self.fan_in):
                 # Weights of one come from no bank.
-                wanted = [] if self.address is None else self.address[rows.start : rows.stop, j]
-                yield Column(number, j == self.fan_in - 1, list(wanted))
+                wanted = []
+                if self.address is not None:
+                    wanted = self.address[rows.start : rows.stop, j].tolist()
+                yield Column(number, j == self.fan_in - 1, wanted)
 
     def _grant(self, column: Column) -> None:
         """Each bank reads the word of its first pending row; all rows that want it are served."""
@@ -199,7 +200,7 @@ class SlowMac:
         total = sum(map(len, self.tiles)) * self.pixels
         cycles = 0
         while self.drained_rows < total:
-            released, written = self.released, list(self.written)  # as of the last clock edge
+            released = self.released  # as of the last clock edge; written is, until it is counted
             if self.results.out is not None:
                 self.drained_rows += 1
                 self._write(self.results.out)
@@ -208,9 +209,10 @@ class SlowMac:
             if complete is not None:
                 assert not self.shadow, "the shadow bank is overwritten before it is drained"
                 self.shadow = list(self.tiles[complete])
-            self.products.clock(self._issue(written))
-            if self.words.out is not None:
-                self.written[self.words.out.tile] += 1
+            self.products.clock(self._issue(self.written))
+            arrived = self.words.out
+            if arrived is not None:
+                self.written[arrived.tile] += 1
             self.words.clock(self._expand(released))
             cycles += 1
         return cycles

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,7 @@ def pixel_tiles(
     top, left = layer.window.padding[:2]
     channels, height, width = codes.shape
     each, (_, out_h, out_w) = channels // layer.groups, layer.out_shape
+    numbers: list[list[list[int]]] = codes.tolist()
     for group in range(layer.groups):
         taps = [
             (c, ky, kx)
@@ -66,7 +67,9 @@ def pixel_tiles(
                     y = oy * down + ky - top
                     xs = [ox * right + kx - left for ox in lanes]
                     inside = 0 <= y < height
-                    if any(codes[c, y, x] if inside and 0 <= x < width else layer.fill for x in xs):
+                    if any(
+                        numbers[c][y][x] if inside and 0 <= x < width else layer.fill for x in xs
+                    ):
                         found.add(j)
                 yield group, number, found, len(lanes)
                 number += 1
@@ -118,11 +121,9 @@ class SlowSlots(SlowMac):
                 cycles = list(slot)
                 rest = self.rows - len(cycles)
                 cycles += [Choice(tile, "post_stall")] * rest
-                for n, one in enumerate(cycles):
-                    ends = n == len(cycles) - 1
-                    yield Choice(
-                        **{**vars(one), "ends": ends, "leaves": ends and pixel == self.pixels - 1}
-                    )
+                *others, last = cycles
+                yield from others
+                yield replace(last, ends=True, leaves=pixel == self.pixels - 1)
 
     def _slot(self, tile: int, group: int, pixel: int, find: bool) -> Iterator[Choice]:
         """The cycles of a pixel tile but for its idle ones."""

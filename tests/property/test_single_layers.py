@@ -104,23 +104,16 @@ def test_gradients_of_a_layer_are_within_the_rounding_of_float32(case: LayerCase
         assert (np.abs(found[channel] - truth * scale) <= limit).all()
 
 
-def _places(case: LayerCase, channel: int) -> Iterator[tuple[int, tuple[slice, ...]]]:
-    """For each j of an output channel, where its inputs stand in the padded maps (N, H, W, C)."""
-    layer = case.layer
-    everything = slice(None)
-    if layer.window is None:
-        for j, place in enumerate(np.ndindex(*layer.in_shape)):
-            c, y, x = place
-            yield j, (everything, slice(y, y + 1), slice(x, x + 1), slice(c, c + 1))
-        return
-    (rows, columns), (down, right) = layer.window.kernel, layer.window.stride
-    width = layer.in_shape[0] // layer.groups
-    first = channel // layer.group_out * width
-    _, height, across = layer.out_shape
-    for j, (c, dy, dx) in enumerate(np.ndindex(width, rows, columns)):
-        yield j, (
-            everything, slice(dy, dy + down * (height - 1) + 1, down),
-            slice(dx, dx + right * (across - 1) + 1, right), slice(first + c, first + c + 1),
+def _taps(case: LayerCase) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+    """Row and column of the window, and where its inputs stand in padded maps (N, H, W, C)."""
+    window = case.layer.window
+    assert window is not None
+    (rows, columns), (down, right) = window.kernel, window.stride
+    _, height, across = case.layer.out_shape
+    for dy, dx in np.ndindex(rows, columns):
+        yield dy, dx, (
+            slice(None), slice(dy, dy + down * (height - 1) + 1, down),
+            slice(dx, dx + right * (across - 1) + 1, right),
         )  # fmt: skip
 
 
@@ -136,23 +129,35 @@ def _transposed(case: LayerCase, flow: np.ndarray) -> tuple[np.ndarray, np.ndarr
     layer = case.layer
     channels, height, width = layer.in_shape
     top, left, _, _ = layer.window_padding
+    members, width_of = layer.group_out, channels // layer.groups
     found = []
     for seeds, weights in ((flow, layer.virtual_weights),
                            (np.abs(flow), np.abs(layer.virtual_weights))):  # fmt: skip
+        seeds, weights = seeds.astype(np.float64), weights.astype(np.float64)
+        if layer.window is None:
+            flat = seeds.reshape(len(flow), -1) @ weights
+            found.append(flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1))
+            continue
         out = _around(case, np.zeros((len(flow), height, width, channels))) * 0
-        seeds, members = seeds.astype(np.float64), layer.group_out
-        for first in range(0, layer.n_out, members):
-            group = slice(first, first + members)  # all of it reads the same places
-            for j, place in _places(case, first):
-                out[place] += (seeds[..., group] @ weights[group, j])[..., None]
+        # A matrix of each group, one beside the other: all of it reads the same places.
+        flows = seeds.reshape(-1, layer.groups, members).swapaxes(0, 1)
+        kernels = weights.reshape(layer.groups, members, width_of, *layer.window.kernel)
+        for dy, dx, place in _taps(case):
+            terms = (flows @ kernels[..., dy, dx]).swapaxes(0, 1)
+            out[place] += terms.reshape(*seeds.shape[:3], channels)
         found.append(out[:, top : top + height, left : left + width])
     return found[0], found[1]
 
 
 def _correlate(case: LayerCase, flow: np.ndarray, channel: int) -> np.ndarray:
     """Σ flow · a of one output channel (N, OH, OW), by weight, in (c, y, x) order."""
+    layer, seeds = case.layer, flow.reshape(-1)
+    if layer.window is None:
+        return seeds @ maps_of(case).transpose(0, 3, 1, 2).reshape(len(seeds), -1)
     maps = _around(case, maps_of(case))
-    out = np.zeros(case.layer.fan_in)
-    for j, place in _places(case, channel):
-        out[j] = (flow * maps[place][..., 0]).sum()
-    return out
+    width = layer.in_shape[0] // layer.groups
+    first = channel // layer.group_out * width
+    out = np.zeros((width, *layer.window.kernel))
+    for dy, dx, place in _taps(case):
+        out[:, dy, dx] = seeds @ maps[place][..., first : first + width].reshape(-1, width)
+    return out.reshape(-1)

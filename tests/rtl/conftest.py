@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hwsim.report.pages import write_json
+from tests.once import once
 from tests.rtl import tally
 from tests.rtl.configs import FULL
 
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def engine_for_cocotb(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """hne_top of configuration ``tiny``, compiled for cocotb: its runner and its folder."""
+    from cocotb_tools.runner import get_runner
+
     from tests.rtl.coverage import simulations
     from tools.draw.record import compile_top
 
-    folder = tmp_path_factory.mktemp("hne_top")
-    return compile_top(folder, *simulations.build_args()), folder
+    def compiled(folder: Path) -> None:
+        compile_top(folder, *simulations.build_args())
+
+    return get_runner("verilator"), once(tmp_path_factory, "hne_top", compiled)
 
 
 @pytest.fixture

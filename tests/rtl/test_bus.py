@@ -26,8 +26,9 @@ def results_of(runner: Any, folder: Path, module: str) -> tuple[int, int]:
     # The runner exits where a test failed; the log above says which.
     with contextlib.suppress(SystemExit):
         runner.test(
-            hdl_toplevel="hne_top", test_module=f"tests.rtl.{module}", build_dir=folder,
-            test_dir=folder, results_xml=str(results), plusargs=simulations.plusargs(),
+            hdl_toplevel="hne_top", hdl_toplevel_lang="verilog",
+            test_module=f"tests.rtl.{module}", build_dir=folder, test_dir=folder,
+            results_xml=str(results), plusargs=simulations.plusargs(),
             extra_env={"PYTHONPATH": os.fspath(Path(__file__).parents[2])},
         )  # fmt: skip
     tests, failures = get_results(results)

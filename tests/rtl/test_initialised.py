@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
 
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.program.program import Program
 from hwsim.rom.image import save
 from hwsim.rom.vendor import export
 from tests.images import residual_program, small_program
+from tests.once import once
 from tests.rtl.coverage import simulations
 from tests.rtl.initialised_cocotb import IMAGE
 from tests.rtl.samples import small_network
@@ -35,9 +37,14 @@ def woken(
     """hne_top that looks for its words in ``rom`` of the folder it runs in; what has none wakes up
     with random bits.
     """
-    folder = tmp_path_factory.mktemp("woken")
-    more = ['-GINIT_DIR="rom"', "--x-initial", "unique", *simulations.build_args()]
-    return compile_top(folder, *more, config=request.param), folder, request.param
+    config = request.param
+
+    def compiled(folder: Path) -> None:
+        more = ['-GINIT_DIR="rom"', "--x-initial", "unique", *simulations.build_args()]
+        compile_top(folder, *more, config=config)
+
+    folder = once(tmp_path_factory, f"woken-{config.ecc}", compiled)
+    return get_runner("verilator"), folder, config
 
 
 @pytest.mark.parametrize(
@@ -56,8 +63,9 @@ def test_it_answers_without_a_load(
     # The runner exits where a test failed; the log above says which.
     with contextlib.suppress(SystemExit):
         runner.test(
-            hdl_toplevel="hne_top", test_module="tests.rtl.initialised_cocotb", build_dir=folder,
-            test_dir=tmp_path, results_xml=str(results),
+            hdl_toplevel="hne_top", hdl_toplevel_lang="verilog",
+            test_module="tests.rtl.initialised_cocotb", build_dir=folder, test_dir=tmp_path,
+            results_xml=str(results),
             plusargs=["+verilator+rand+reset+2", "+verilator+seed+7", *simulations.plusargs()],
             extra_env={
                 "PYTHONPATH": os.fspath(Path(__file__).parents[2]),

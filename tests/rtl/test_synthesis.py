@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hwsim.fpga import synthesis
 from hwsim.fpga import tools as fpga
 from hwsim.fpga.tools import SynthesisError
 from hwsim.numbers.config import load_config
+from tests.once import once
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 
@@ -18,13 +21,20 @@ CONFIG = load_config("tiny")
 
 
 @pytest.fixture(scope="module")
-def cost() -> dict[str, Any]:
+def cost(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Module -> its cells: one synthesis, of which each test asks something else."""
     try:
         fpga.tool("yosys")
     except SynthesisError:
         pytest.skip("make synth installs Yosys")
-    return synthesis.synthesize(CONFIG, lambda stage, seconds: None).by_module()
+
+    def synthesize(folder: Path) -> None:
+        found = synthesis.synthesize(CONFIG, lambda stage, seconds: None)
+        (folder / "cells.json").write_text(json.dumps(found.by_module()))
+
+    folder = once(tmp_path_factory, "synthesis", synthesize)
+    cells: dict[str, Any] = json.loads((folder / "cells.json").read_text())
+    return cells
 
 
 def test_memories_become_block_ram_and_multipliers_dsps(cost: dict[str, Any]) -> None:

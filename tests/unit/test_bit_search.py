@@ -131,6 +131,7 @@ def test_a_flip_undone_leaves_the_clean_program() -> None:
     assert [victim.word(part, 2) for part in range(len(victim.parts))] == words
 
 
+@pytest.mark.slow
 def test_sums_that_wrap_around_are_those_of_the_engine() -> None:
     """16-bit words leave an accumulator of 32 bits; a stage with a pool in it is taken apart."""
     wide = WIDE.replace(act_w=16, wgt_w=16, mult_w=16, acc_w=32)

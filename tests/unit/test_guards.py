@@ -110,6 +110,7 @@ def test_what_is_read_is_saturated_before_its_sign_whoever_reads_it() -> None:
 # --- victims --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guard", GUARDS)
 def test_trials_and_kept_moves_answer_what_the_guarded_program_answers(guard: str) -> None:
     """Moves that pass and flips at random, which are corrected, zeroed, saturated, or stop."""
@@ -181,6 +182,7 @@ def every_move(one: GuardedVictim, most: int) -> dict[tuple[Flip, ...], float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("guard", "most"), [("parity", 2), ("secded", 2), ("clip", 1), ("signature:2", 2)]
 )

@@ -121,6 +121,7 @@ def test_a_program_is_run_and_ended_as_python_does(
     assert both(script[0], ending, "a b", cwd=tmp_path, fresh=script[1]).returncode == code
 
 
+@pytest.mark.slow
 def test_what_is_ours_is_imported_by_each_command(script: tuple[Path, Path]) -> None:
     done = subprocess.run([script[0] / "hwsim", "modules"], stdout=subprocess.PIPE, check=True)
     assert done.stdout.splitlines()[1] == b"['torch', 'numba']"

@@ -23,6 +23,7 @@ TOP = "hne_top"
 def compile_top(folder: Path, *more: str, config: EngineConfig | None = None) -> Any:
     """hne_top of a configuration, ``tiny`` if none is given, for cocotb in ``folder``; its runner.
 
+    Without optimization, which costs four times what it saves: most of a simulation is Python.
     more: further arguments of Verilator; a parameter among them loses against the configuration's.
     """
     _, environment = verilator()
@@ -32,7 +33,7 @@ def compile_top(folder: Path, *more: str, config: EngineConfig | None = None) ->
         sources=[module_file(TOP)], hdl_toplevel=TOP, build_dir=folder,
         parameters=(config or load_config("tiny")).verilog_parameters(), always=True,
         build_args=[*search_options(), "--default-language", "1364-2005", "--output-split", "0",
-                    "--no-timing", "-Wno-fatal", *more],
+                    "--no-timing", "-Wno-fatal", "-CFLAGS", "-O0", *more],
     )  # fmt: skip
     return runner
 
@@ -42,8 +43,9 @@ def record(runner: Any, folder: Path) -> dict[str, Any]:
     results = folder / "scenes.xml"
     with tempfile.TemporaryDirectory(prefix="hwsim-") as waves:
         runner.test(
-            hdl_toplevel=TOP, test_module="tools.draw.record_cocotb", build_dir=folder,
-            test_dir=folder, results_xml=str(results), testcase="the_scenes",
+            hdl_toplevel=TOP, hdl_toplevel_lang="verilog",
+            test_module="tools.draw.record_cocotb", build_dir=folder, test_dir=folder,
+            results_xml=str(results), testcase="the_scenes",
             extra_env={TARGET: waves, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
         if get_results(results) != (1, 0):

@@ -12,6 +12,7 @@ from cocotb_tools.runner import get_runner
 
 from hwsim.rtl.build import verilator
 from hwsim.rtl.tree import search_options
+from tests.once import once
 from tests.rtl.coverage import simulations
 from tests.rtl.units import bench
 
@@ -27,7 +28,20 @@ DRIVEN = {
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str | None]]:
     """Test module -> test -> None, or what failed. One build and one simulation for all."""
-    folder = tmp_path_factory.mktemp("units")
+    folder = once(tmp_path_factory, "units", simulate)
+    found: dict[str, dict[str, str | None]] = {name: {} for name in MODULES}
+    for case in ET.parse(folder / "results.xml").iter("testcase"):
+        module = case.get("classname", "").split(".")[-1].removesuffix("_cocotb")
+        failure = case.find("failure")
+        if failure is None:
+            failure = case.find("error")
+        text = None if failure is None else failure.get("message") or failure.text or "failed"
+        found[module][case.get("name", "")] = text
+    return found
+
+
+def simulate(folder: Path) -> None:
+    """Compile the bench, run all tests on it, and leave results.xml."""
     _, environment = verilator()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", environment["PATH"])
@@ -50,15 +64,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
                 plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{os.getpid() % 1000 + 1}",
                           *simulations.plusargs()],
             )  # fmt: skip
-    found: dict[str, dict[str, str | None]] = {name: {} for name in MODULES}
-    for case in ET.parse(folder / "results.xml").iter("testcase"):
-        module = case.get("classname", "").split(".")[-1].removesuffix("_cocotb")
-        failure = case.find("failure")
-        if failure is None:
-            failure = case.find("error")
-        text = None if failure is None else failure.get("message") or failure.text or "failed"
-        found[module][case.get("name", "")] = text
-    return found
 
 
 @pytest.mark.parametrize("module", MODULES)
