@@ -108,9 +108,8 @@ module hne_sequencer #(
   // Before there is an image, nothing is written: the first instruction is asked where it reads
   // when it is fetched again.
   wire malformed = bad_shape_i || bad_size_i;
-  // Once a layer ran for the first image, what it writes counts as written: the place of its map was
-  // asked for before.
-  wire refused = malformed || (bad_place_i && image_first);
+  // A layer is asked for the first image only: then what it writes counts as written.
+  wire refused = (malformed || bad_place_i) && image_first;
   wire fetched = count_q >= INSTRUCTION_WORDS[4:0];
   // The shape of the input is known, and whether the instruction is refused.
   wire shaped = state_q == SHAPE && count_q == SHAPED;
@@ -260,7 +259,8 @@ module hne_sequencer #(
       end
       RUN: begin
         if (layer_end_i) begin
-          state_q    <= op_i == OP_FC || image_last ? FETCH : SETUP;
+          // Where a word was wrong it ends with the fetch.
+          state_q    <= op_i == OP_FC || image_last || wrong ? FETCH : SETUP;
           finished_q <= last_i;
         end
       end

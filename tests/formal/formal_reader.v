@@ -98,6 +98,7 @@ module formal_reader #(
       .clk_i(clk),
       .step_i(step),
       .fc_i(1'b0),
+      .image_i(8'd0),
       .x_i(x),
       .in_w_i({14'd0, width}),
       .row_valid_i(row_valid),
@@ -107,7 +108,7 @@ module formal_reader #(
       .group_i(group),
       .log2_groups_i({3'd0, parts}),
       .read_o(read),
-      .bank_line_o(bank_line),
+      .bank_place_o(bank_line),
       .bank_word_i(word2),
       .lane_o(lane)
   );

@@ -39,6 +39,7 @@ module formal_stop #(
       .clk_i(clk),
       .rst_i(rst),
       .start_i(start),
+      .images_i(9'd1),
       .idle_o(idle),
       .done_o(done),
       .error_o(error),

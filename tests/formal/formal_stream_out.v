@@ -40,6 +40,7 @@ module formal_stream_out #(
       .write_i(write),
       .class_i(written[CLASS_W-1:0]),
       .logit_i(logit),
+      .image_i(8'd0),
       .peek_i(peek),
       .peek_class_i(peek_class),
       .logit_o(peeked),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.formal import skipping
+from tests.formal import batching, skipping
 from tests.formal.sby import Mutation, Proof
 
 _ARBITER = tuple(
@@ -168,7 +168,7 @@ _STREAM_OUT = Proof(
     claim="logit stream: valid, data and last stay until ready; the logits in class order, each "
     "once, sign-extended, last marked; no beat held back longer than a cycle; reset at any time",
     top="formal_stream_out",
-    sources=("hne_stream_out", "hne_ram"),
+    sources=("hne_stream_out", "hne_ram", "hne_choice"),
     parameters={"ACC_W": 3, "DEPTH": 4, "DATA_W": 5},
     mode="bmc",
     depth=12,
@@ -792,4 +792,5 @@ PROOFS = (
     _READER,
     *_CODE, _PARITY, _ECC_RAM, _WEIGHT_BANK, _STOP,
     *skipping.PROOFS,
+    *batching.PROOFS,
 )  # fmt: skip
