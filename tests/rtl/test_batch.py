@@ -37,10 +37,10 @@ from tests.unit.test_timing import mac
 pytestmark = pytest.mark.rtl
 
 #: Random programs of each engine.
-GRAPHS = 100 if FULL else 30
+GRAPHS = 100 if FULL else 60
 
 
-def agreement(config: EngineConfig, bench: Bench, examples: int = 8) -> Callable[[], None]:
+def agreement(config: EngineConfig, bench: Bench, examples: int = 10) -> Callable[[], None]:
     """The property of one engine: batches have the values of their images and their own cycles."""
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
@@ -58,7 +58,7 @@ def agreement(config: EngineConfig, bench: Bench, examples: int = 8) -> Callable
 def test_batches_agree_in_every_value_and_every_counter(config: EngineConfig) -> None:
     bench = Bench()
     try:
-        agreement(config, bench, 60 if FULL else 8)()
+        agreement(config, bench, 60 if FULL else 10)()
     finally:
         bench.close()
 
