@@ -43,7 +43,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig, load_config
+from hwsim.program import proof
 from hwsim.program.layers import AddLayer, AverageLayer, LutLayer, Shape
 from hwsim.program.memory_map import MAX_RUNS
 from hwsim.program.program import Program
@@ -297,3 +299,18 @@ def cases(draw: Draw, largest: int = 5) -> Case:
     """A program with a batch of images."""
     program = draw(programs())
     return Case(program, draw(batches(program, largest)))
+
+
+def for_engine(
+    drawn: st.SearchStrategy[Program], config: EngineConfig
+) -> st.SearchStrategy[Program]:
+    """Those of ``drawn`` that fit into exactly this engine, as a simulation was built for it."""
+
+    def fits(program: Program) -> bool:
+        try:
+            proof.check(program)
+        except CompileError:
+            return False
+        return True
+
+    return drawn.map(lambda program: program.replace(config=config)).filter(fits)

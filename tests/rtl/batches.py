@@ -15,15 +15,14 @@ from hwsim.bus.constants import CAUSE_CODES
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.engine.reference import Trace
 from hwsim.engine.reference import run as oracle
-from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig, load_config
-from hwsim.program import proof
 from hwsim.program.program import Program
 from hwsim.rtl.outcome import RtlBatch
 from hwsim.rtl.simulator import RtlEngine
 from hwsim.units import sequencer
 from tests.property import slow_batch
 from tests.property.batch_networks import batch_programs, several
+from tests.property.networks import for_engine
 from tests.rtl.compare import TIMED
 from tests.rtl.configs import FULL, MANY
 from tests.rtl.machine import NAMES, Machine, cycles, expected
@@ -57,18 +56,9 @@ BATCH_TINY = load_config("tiny").replace(name="tiny-batch4", cols=8, batch=4)
 ENGINES = EVERY if FULL else EVERY[:3]
 
 
-def _fits(program: Program) -> bool:
-    try:
-        proof.check(program)
-    except CompileError:
-        return False
-    return True
-
-
 def networks(config: EngineConfig) -> st.SearchStrategy[Program]:
     """Random programs for exactly this engine, whose memories the simulation was built with."""
-    drawn = batch_programs(st.just(config)).map(lambda program: program.replace(config=config))
-    return drawn.filter(_fits)
+    return for_engine(batch_programs(st.just(config)), config)
 
 
 @dataclass(frozen=True)

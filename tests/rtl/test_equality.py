@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from hwsim.cost.timing import analyze
 from hwsim.engine.module import Engine
 from hwsim.engine.reference import run as oracle
-from hwsim.errors import CompileError
 from hwsim.numbers.config import EngineConfig, load_config
-from hwsim.program import proof
 from hwsim.program.program import Program
 from hwsim.rtl.simulator import RtlEngine
-from tests.property.networks import batches, images, programs
+from tests.property.networks import batches, for_engine, images, programs
 from tests.rtl.compare import check, first_cycle_difference
 from tests.rtl.configs import ENGINES, FULL, TWICE
 from tests.rtl.samples import gradient_image, small_network
@@ -27,18 +25,9 @@ from tests.rtl.tally import RANDOM
 pytestmark = pytest.mark.rtl
 
 
-def _fits(program: Program) -> bool:
-    try:
-        proof.check(program)
-    except CompileError:
-        return False
-    return True
-
-
 def networks(config: EngineConfig) -> st.SearchStrategy[Program]:
     """Random programs for exactly this engine, whose memories the simulation was built with."""
-    drawn = programs(st.just(config)).map(lambda program: program.replace(config=config))
-    return drawn.filter(_fits)
+    return for_engine(programs(st.just(config)), config)
 
 
 class Bench:
