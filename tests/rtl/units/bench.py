@@ -42,7 +42,7 @@ UNITS: dict[str, tuple[str, dict[str, int]]] = {
     "softmax": ("hne_softmax", dict(ACC_W=32, DEPTH=16)),
     "wide": ("hne_softmax", dict(ACC_W=48, DEPTH=5)),
     "argmax": ("hne_argmax", dict(ACC_W=32, CLASS_W=4)),
-    "csr": ("hne_csr", dict(ROWS=3, BANKS=4, WGT_DEPTH=16, IDX_DEPTH=4, CHAN_DEPTH=4,
+    "csr": ("hne_csr", dict(ROWS=3, BANKS=4, BATCH=4, WGT_DEPTH=16, IDX_DEPTH=4, CHAN_DEPTH=4,
                             PROG_DEPTH=2)),
     "stream_in": ("hne_stream_in", dict(COLS=4, ACT_W=5, LINE_W=8)),
     "stream_out": ("hne_stream_out", dict(ACC_W=20, DEPTH=8, DATA_W=32)),

@@ -311,6 +311,11 @@ async def registers_keep_what_is_written(dut: Any) -> None:
     await one.cycle(write_i=0, read_i=0, idle_i=1, done_i=0, error_i=0, write_whole_i=1)
     kept = dict.fromkeys(("IRQ_ENABLE", "MEM_SPACE", "MEM_LINE", "MEM_FIELD", "MEM_HIGH"), 0)
     width = dict(IRQ_ENABLE=3, MEM_SPACE=3, MEM_LINE=32, MEM_FIELD=9, MEM_HIGH=32)
+    # Numbers of images and of an image: those that a batch may have.
+    batch = UNITS["csr"][1]["BATCH"]
+    numbers = {"IMAGES": range(1, batch + 1), "IMAGE": range(batch)}
+    kept |= {name: legal.start for name, legal in numbers.items()}
+    width |= dict.fromkeys(numbers, 32)
     access = {register.address: register for register in REGISTERS}
     for _ in range(400):
         address = rng.choice([*access, *access, rng.randrange(64) * 4])
@@ -319,10 +324,13 @@ async def registers_keep_what_is_written(dut: Any) -> None:
         if name in ("MEM_DATA", "CONTROL"):
             continue
         whole, data = int(rng.random() < 0.8), rng.getrandbits(32)
+        if name in numbers and rng.random() < 0.8:
+            data = rng.randrange(batch + 2)
         await one.cycle(
             write_i=1, write_address_i=address // 4, write_data_i=data, write_whole_i=whole
         )
         legal = found is not None and found.access != "ro" and whole
+        legal = legal and (name not in numbers or data in numbers[name])
         assert one["write_response_o"] == (OKAY if legal else SLVERR if found else DECERR)
         if legal and name in kept:
             kept[name] = data & (1 << width[name]) - 1
