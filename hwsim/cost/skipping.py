@@ -115,7 +115,7 @@ class SkippingLayer:
     def run(self, wanted: NDArray[np.bool_]) -> SkipRun:
         """Row-tile by row-tile; wanted: bool (N, fan_in), which codes are not 0."""
         first = self.first_tile(wanted)
-        sums = self._sums(wanted)
+        sums = self._sums(wanted, first.entries)
         ends, hold = self._ends(first.end, sums)
         return SkipRun(first.entries, ends, sums.sum(1), hold)
 
@@ -132,20 +132,21 @@ class SkippingLayer:
 
     def bound(self, wanted: NDArray[np.bool_]) -> I64:
         """Cycles of each image, (N,), were its list known before the layer starts."""
-        sums = self._sums(wanted)
+        sums = self._sums(wanted, np.maximum(wanted.sum(1, dtype=np.int64), 1))
         ends, _ = self._ends(self.depth + self.i_rounds[0] + sums[:, 0], sums)
         return sequencer.INSTRUCTION + self._written(ends)
 
-    def _sums(self, wanted: NDArray[np.bool_]) -> I64:
-        """Σ X_j over the listed columns of each row-tile, int64 (N, row-tiles)."""
+    def _sums(self, wanted: NDArray[np.bool_], entries: I64) -> I64:
+        """Σ X_j over the listed columns of each row-tile, int64 (N, row-tiles).
+
+        entries: how many are listed, (N,).
+        """
         most = int(self.cost.max())
         if most == 1:
-            counts = np.count_nonzero(wanted, axis=1).astype(np.int64)
-            sums = np.repeat(counts[:, None], len(self.tile_rows), 1)
-        else:
-            exact = self.fan_in * most <= _EXACT_FLOAT32
-            real = np.float32 if exact else np.float64
-            sums = (wanted.astype(real) @ self.cost.T.astype(real)).astype(np.int64)
+            return np.repeat(entries[:, None], len(self.tile_rows), 1)
+        exact = self.fan_in * most <= _EXACT_FLOAT32
+        real = np.float32 if exact else np.float64
+        sums = (wanted.astype(real) @ self.cost.T.astype(real)).astype(np.int64)
         # An image of zeros has the first column in its list.
         sums[~wanted.any(1)] = self.cost[:, 0]
         return sums

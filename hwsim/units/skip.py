@@ -76,6 +76,37 @@ def _first_tile(  # type: ignore[no-untyped-def]
         end[image] = now + 1
 
 
+@njit(nogil=True, cache=True)
+def _first_level_tile(  # type: ignore[no-untyped-def]
+    wanted, width, cols, depth, bubbles, entries, start, end
+):
+    """The same where every column takes one cycle, so that move m happens in cycle m.
+
+    An entry is then taken in the cycle behind the one before it, or when the next one is known: of
+    a line only its first entry can have to wait.
+    """
+    images, fan_in = wanted.shape
+    for image in range(images):
+        count, begin, first, taken = 0, SCAN, -1, bubbles - 1
+        for row in range(0, fan_in, width):
+            for left in range(row, row + width, cols):
+                listed = 0
+                for j in range(left, min(left + cols, row + width)):
+                    listed += wanted[image, j]
+                # Each entry behind another one lets that be taken.
+                behind = listed if count else listed - 1
+                if behind > 0:
+                    turn = max(taken + 1, begin + 1 + listed - behind)
+                    first = turn if first < 0 else first
+                    taken = turn + behind - 1
+                count += listed
+                begin += max(1, listed)
+        taken = max(taken + 1, begin + 1 if count else begin + 2)
+        entries[image] = max(1, count)
+        start[image] = (taken if first < 0 else first) + depth
+        end[image] = taken + depth + 1
+
+
 @dataclass(frozen=True)
 class FirstTile:
     """How the first row-tile went, image by image; int64 (N,) each, times from the unit's start on.
@@ -114,8 +145,9 @@ def first_tile(
         Cycles of the i-round, which go before the first column.
     """
     found = FirstTile(*(np.empty(len(wanted), np.int64) for _ in range(3)))
-    _first_tile(
-        np.ascontiguousarray(wanted), cost, width, cols, depth, bubbles,
-        found.entries, found.start, found.end,
-    )  # fmt: skip
+    codes, out = np.ascontiguousarray(wanted), (found.entries, found.start, found.end)
+    if cost.max() == 1:
+        _first_level_tile(codes, width, cols, depth, bubbles, *out)
+    else:
+        _first_tile(codes, cost, width, cols, depth, bubbles, *out)
     return found
