@@ -125,8 +125,8 @@ def render(made: StudyResult, console: Console, paths: Mapping[str, Path]) -> No
     console.print(Text(f"{result['study']}: {result['title']} ({result['source']})", "bold"))
     for network, how in result["missing"].items():
         # A command that is to be copied is not cut at the width of the screen: it has a line.
-        line = f"missing: {network}; {how}".replace("; or make", ";\n  or make")
-        console.print(Text(line, "yellow"), soft_wrap=True)
+        lacking = f"missing: {network}; {how}".replace("; or make", ";\n  or make")
+        console.print(Text(lacking, "yellow"), soft_wrap=True)
     if made.findings is not None:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
         # Heads may break between words; words and numbers may not.
