@@ -91,7 +91,7 @@ def test_a_study_without_any_of_its_networks_says_so(run: Run) -> None:
     assert code == 0
     assert "missing: c0; make it with: hwsim train c0" in out
     assert "missing: c0-p7; a clone has it" in out
-    assert "; or make it with: hwsim prune c0 --to 7\n" in out
+    assert ";\n  or make it with: hwsim prune c0 --to 7\n" in out
     assert read(Path("runs/studies/table2/result.json"))["rows"] == []
 
 
