@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from hwsim.networks.subject import DataChoice, OpenedNetwork
     from hwsim.program.program import Program
 
-#: Images at a time.
-BATCH = 500
+#: Images whose cycles are counted at a time.
+CHUNK = 500
 
 
 @click.command("timing")
@@ -162,7 +162,7 @@ def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distributio
     engine, found = Engine(program), []
     with progress_bar(message_console()) as bar:
         task = bar.add_task("counting cycles", total=count)
-        for batch in images.split(BATCH):
+        for batch in images.split(CHUNK):
             found.append(counted(engine.datapath, engine.grid(batch), costs))
             bar.advance(task, len(batch))
     whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}

@@ -84,7 +84,7 @@ module hne_core #(
 ) (
     input  wire              clk_i,
     input  wire              rst_i,
-    // Level: images are taken one after the other while it is high, or batches of so many images.
+    // Level: while it is high, one batch after the other is taken, of so many images: 1 … BATCH.
     input  wire              start_i,
     input  wire [       8:0] images_i,
     output wire              idle_o,

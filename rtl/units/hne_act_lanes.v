@@ -100,7 +100,8 @@ module hne_act_lanes #(
       reg [3:0] group_q;
       reg [3:0] take_q;
       reg [2:0] inside_q;
-      reg [BANK_W-1:0] bank1_q, bank2_q, bank3_q, bank4_q;
+      reg [BANK_W-1:0] bank2_q, bank3_q, bank4_q;
+      wire [BANK_W-1:0] bank1;
       reg valid_q;
       reg [ACT_W-1:0] lane_q;
       wire [31:0] group = (NUMBER << log2_groups_i) >> COLS_W;
@@ -109,17 +110,18 @@ module hne_act_lanes #(
       wire unused_bits = &{1'b0, group, column};
 
       assign take[n] = take_q[0];
-      assign bank[n*BANK_W+:BANK_W] = bank1_q & BANK_MASK[BANK_W-1:0];
+      assign bank[n*BANK_W+:BANK_W] = bank1 & BANK_MASK[BANK_W-1:0];
       assign lane_o[n*ACT_W+:ACT_W] = lane_q;
 
       if (BATCH > 1) begin : gen_turned
         // What stands still long before the first step: how far the bank is, the page.
-        reg [BANK_W-1:0] turn_q;
+        reg [BANK_W-1:0] turn_q, bank1_q;
         reg [PAGE_W-1:0] page_q;
         wire [7:0] image = fc_i ? NUMBER[7:0] : image_i;
         wire [17:0] turned = distance_q + {10'd0, image};
         wire unused_turned = &{1'b0, turned};
 
+        assign bank1 = bank1_q;
         assign lane_place[n*PLACE_W+:PLACE_W] = {lane_line, page_q};
 
         // All lanes of an fc layer want the same pixel.
@@ -132,10 +134,10 @@ module hne_act_lanes #(
       end else begin : gen_straight
         wire unused_image = &{1'b0, image_i};
 
+        assign bank1 = x_q[BANK_W-1:0];
         assign lane_place[n*PLACE_W+:PLACE_W] = lane_line;
 
         always @(posedge clk_i) distance_q <= distance(NUMBER[8:0], stride_i);
-        always @* bank1_q = x_q[BANK_W-1:0];
       end
 
       always @(posedge clk_i) begin
