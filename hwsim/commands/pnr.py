@@ -19,38 +19,62 @@ from hwsim.commands.synth import progress
     show_default=True,
     help="Seed of the placer.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="So many seeds from --seed on, from one synthesis: a table of their clocks.",
+)
 @json_option
 @click.option(
     "--docs",
     type=click.Path(path_type=Path),
-    help="Put the table into this Markdown file, between its <!-- pnr --> comments.",
+    help="Put the table into this Markdown file, between its <!-- pnr --> comments, or "
+    "<!-- pnr-seeds --> where there are several seeds.",
 )
-def command(config: str, seed: int, json_path: Path | None, docs: Path | None) -> None:
+def command(config: str, seed: int, seeds: int, json_path: Path | None, docs: Path | None) -> None:
     """Place and route CONFIG on a Lattice LFE5U-85F: clock, utilization, limiting path.
 
     Takes about ten minutes the first time, and a second after that, unless the Verilog changed.
+    Several seeds take eight minutes each; interrupted, the same command goes on with the next one.
 
     \b
     Examples:
       hwsim pnr
       hwsim pnr small --json runs/pnr.json
+      hwsim pnr small --seeds 5
     """
     from hwsim.files.markdown import get, put
     from hwsim.files.output import prepare_json_path
-    from hwsim.fpga.place_route import place
-    from hwsim.fpga.synthesis_table import markdown_placement, render_placement
+    from hwsim.fpga.place_route import place_seeds
+    from hwsim.fpga.synthesis_table import (
+        markdown_placement,
+        markdown_seeds,
+        render_placement,
+        render_seeds,
+    )
     from hwsim.numbers.config import load_config
     from hwsim.report.pages import write_json
 
     if json_path is not None:
         prepare_json_path(json_path)
+    place = "pnr" if seeds == 1 else "pnr-seeds"
     if docs is not None:
-        get(prepare_json_path(docs), "pnr")  # before the work, not behind it
+        get(prepare_json_path(docs), place)  # before the work, not behind it
     chosen = load_config(config)
-    message_console().print(f"placing and routing {chosen.name}: about ten minutes the first time")
-    found = place(chosen, progress(chosen.name), seed)
-    result_console().print(render_placement(found))
+    console = message_console()
+    console.print(f"placing and routing {chosen.name}: about ten minutes the first time")
+    found = []
+    called = chosen.name if seeds == 1 else f"{chosen.name}, seed {{}}"
+    wanted = range(seed, seed + seeds)
+    for one in place_seeds(chosen, lambda number: progress(called.format(number)), wanted):
+        found.append(one)
+        if seeds > 1:
+            console.print(f"{chosen.name}, seed {one.seed}: {one.mhz:.1f} MHz")
+    result_console().print(render_placement(found[0]) if seeds == 1 else render_seeds(found))
     if json_path is not None:
-        write_json(found.to_dict(), json_path)
+        content = [one.to_dict() for one in found]
+        write_json(content[0] if seeds == 1 else {"seeds": content}, json_path)
     if docs is not None:
-        put(docs, "pnr", markdown_placement(found))
+        put(docs, place, markdown_placement(found[0]) if seeds == 1 else markdown_seeds(found))

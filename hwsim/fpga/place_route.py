@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hwsim.fpga import tools as fpga
@@ -25,6 +27,7 @@ _FLAGS = (
     "--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained",
     "--timing-allow-fail", "--placer", "static", "--router", "router1",
 )  # fmt: skip
+_NETLIST = "netlist.json"
 #: Modules with registers of their own that are equal in all instances; flattened, they would be
 #: merged into one, far from most of its multipliers or memories.
 KEPT = ("hne_mac_row", "hne_post_lane", "hne_act_bank", "hne_weight_bank")
@@ -43,7 +46,9 @@ class PathStep:
 
 @dataclass(frozen=True)
 class Routed:
-    """What nextpnr reached. used: cells of the device by kind. path: the slowest one."""
+    """What nextpnr reached. used: cells of the device by kind. path: the slowest one. seed: of the
+    placer.
+    """
 
     config: str
     mhz: float
@@ -51,6 +56,7 @@ class Routed:
     path: tuple[PathStep, ...]
     tool: str
     seconds: float
+    seed: int = 1
 
     @property
     def path_ns(self) -> float:
@@ -121,10 +127,20 @@ def parse(report: Mapping[str, Any]) -> tuple[float, dict[str, int], tuple[PathS
 
 
 def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Routed:
-    """Synthesize, place and route ``config``; from the cache if nothing has changed since.
+    """``place_seeds`` from one start of the placer."""
+    return next(place_seeds(config, lambda seed: on_progress, [seed]))
 
-    Takes about ten minutes. Raises SynthesisError if the memories do not fit the device, and if a
-    tool is missing or fails.
+
+def place_seeds(
+    config: EngineConfig, on_seed: Callable[[int], Progress], seeds: Sequence[int]
+) -> Iterator[Routed]:
+    """Synthesize ``config`` once, and place and route it from every seed, one after the other.
+
+    on_seed: called before each of them, for who is told of its progress.
+
+    What has not changed since comes from the cache, seed by seed: so an interrupted run goes on.
+    Synthesis takes about two minutes, every seed about eight. Raises SynthesisError if the memories
+    do not fit the device, and if a tool is missing or fails.
     """
     bits, room = memory_bits(config), DEVICE[BLOCK_RAM] * BLOCK_BITS
     if bits > room:
@@ -132,35 +148,45 @@ def place(config: EngineConfig, on_progress: Progress, seed: int = 1) -> Routed:
             f"{config.name}: its memories of {bits / 1e6:.1f} Mbit do not fit {PART} "
             f"({room / 1e6:.1f} Mbit): place `small`, or make the depths smaller"
         )
+    return _routed(config, on_seed, seeds)
+
+
+def _routed(
+    config: EngineConfig, on_seed: Callable[[int], Progress], seeds: Sequence[int]
+) -> Iterator[Routed]:
     reading = f"read_verilog -I. hne_*.v\nchparam {fpga.parameters(config)} {TOP}\n"
     commands = (
         f"{reading}synth_ecp5 -top {TOP} -run begin:coarse\n"
         f"setattr -mod -set keep_hierarchy 1 {' '.join(f'*{name}' for name in KEPT)}\n"
-        f"synth_ecp5 -top {TOP} -run coarse: -json netlist.json\n"
+        f"synth_ecp5 -top {TOP} -run coarse: -json {_NETLIST}\n"
     )
-    flags = [*_FLAGS, "--freq", str(TARGET_MHZ), "--seed", str(seed)]
-    tool = fpga.version("nextpnr-ecp5")
-
-    def make() -> dict[str, Any]:
-        started = time.monotonic()
-        with fpga.workplace() as folder:
-            (folder / "synth.ys").write_text(commands, encoding="utf-8")
-            fpga.run_tool(
-                [fpga.tool("yosys"), "synth.ys"], folder, "yosys.log", started, on_progress
+    tool, versions = fpga.version("nextpnr-ecp5"), fpga.version("yosys")
+    with fpga.workplace() as folder:
+        for seed in seeds:
+            flags = [*_FLAGS, "--freq", str(TARGET_MHZ), "--seed", str(seed)]
+            recipe = "\n".join([versions, tool, commands, *flags])
+            make = partial(_route, folder, commands, flags, on_seed(seed))
+            result = fpga.kept("pnr", recipe, make)
+            path = tuple(PathStep(**step) for step in result["path"])
+            yield Routed(
+                config.name, result["mhz"], result["used"], path, tool, result["seconds"], seed
             )
-            route = [fpga.tool("nextpnr-ecp5"), *flags, "--json", "netlist.json"]
-            route += ["--report", "report.json"]
-            fpga.run_tool(route, folder, "nextpnr.log", started, on_progress)
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        mhz, used, path = parse(report)
-        return {
-            "mhz": mhz,
-            "used": used,
-            "path": [asdict(step) for step in path],
-            "seconds": round(time.monotonic() - started, 1),
-        }
 
-    recipe = "\n".join([fpga.version("yosys"), tool, commands, *flags])
-    result = fpga.kept("pnr", recipe, make)
-    path = tuple(PathStep(**step) for step in result["path"])
-    return Routed(config.name, result["mhz"], result["used"], path, tool, result["seconds"])
+
+def _route(
+    folder: Path, commands: str, flags: Sequence[str], on_progress: Progress
+) -> dict[str, Any]:
+    """One seed in ``folder``, where the first one leaves the netlist for the others."""
+    started = time.monotonic()
+    if not (folder / _NETLIST).exists():
+        (folder / "synth.ys").write_text(commands, encoding="utf-8")
+        fpga.run_tool([fpga.tool("yosys"), "synth.ys"], folder, "yosys.log", started, on_progress)
+    route = [fpga.tool("nextpnr-ecp5"), *flags, "--json", _NETLIST, "--report", "report.json"]
+    fpga.run_tool(route, folder, "nextpnr.log", started, on_progress)
+    mhz, used, path = parse(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    return {
+        "mhz": mhz,
+        "used": used,
+        "path": [asdict(step) for step in path],
+        "seconds": round(time.monotonic() - started, 1),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -72,6 +73,30 @@ def placement_rows(found: Routed) -> Rows:
     return rows
 
 
+_SEEDS = ("seed", "clock", "limiting path", "routing", "from", "to")
+
+
+def seed_rows(found: Sequence[Routed]) -> Rows:
+    """A row for each start of the placer, in the order given."""
+    return [
+        [
+            str(one.seed), f"{one.mhz:.1f} MHz", f"{one.path_ns:.2f} ns",
+            f"{one.share('routing'):.2f} ns", *(module_of(end) for end in one.ends),
+        ]
+        for one in found
+    ]  # fmt: skip
+
+
+def seed_summary(found: Sequence[Routed]) -> str:
+    """The spread of the clock in words."""
+    clocks = [one.mhz for one in found]
+    best = max(found, key=lambda one: one.mhz)
+    return (
+        f"{len(found)} seeds of {best.config}: {min(clocks):.1f} to {best.mhz:.1f} MHz, median "
+        f"{statistics.median(clocks):.1f}; the best is seed {best.seed}."
+    )
+
+
 def _rich(title: str, head: Sequence[str], rows: Rows) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(head):
@@ -97,6 +122,13 @@ def render_placement(found: Routed) -> RenderableType:
     return grid
 
 
+def render_seeds(found: Sequence[Routed]) -> RenderableType:
+    """All starts of the placer, and their spread, for the terminal."""
+    return Group(
+        _rich(f"{found[0].config} on {PART}", _SEEDS, seed_rows(found)), Text(), seed_summary(found)
+    )
+
+
 def markdown(found: Sequence[Synthesis]) -> str:
     """The same tables for docs/synthesis.md."""
     parts = [page.table(_TOTALS, total_rows(found))]
@@ -110,5 +142,15 @@ def markdown(found: Sequence[Synthesis]) -> str:
 def markdown_placement(found: Routed) -> str:
     """The same table for docs/synthesis.md."""
     rows = page.table([f"`{found.config}`", ""], placement_rows(found))
-    short = re.search(r"nextpnr-[\d.]+", found.tool)
-    return f"{rows.replace('---:', '---')}\n\nRouted by {short[0] if short else found.tool}."
+    return f"{rows.replace('---:', '---')}\n\nRouted by {_short(found.tool)}."
+
+
+def markdown_seeds(found: Sequence[Routed]) -> str:
+    """All starts of the placer for docs/synthesis.md."""
+    rows = page.table(_SEEDS, seed_rows(found))
+    return f"{rows}\n\n{seed_summary(found)} Routed by {_short(found[0].tool)}."
+
+
+def _short(tool: str) -> str:
+    short = re.search(r"nextpnr-[\d.]+", tool)
+    return short[0] if short else tool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,47 @@ def test_a_cell_belongs_to_the_instance_it_is_named_after(cell: str, instance: s
 def test_a_configuration_that_fits_no_device_is_refused_before_anything_runs() -> None:
     with pytest.raises(SynthesisError, match="do not fit LFE5U-85F"):
         placement.place(load_config("default"), lambda stage, seconds: None)
+
+
+def test_seeds_share_one_synthesis_and_are_not_routed_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path))
+    monkeypatch.setattr(fpga, "tool", lambda name: name)
+    monkeypatch.setattr(fpga, "version", lambda name: f"{name}-1.2")
+    ran: list[str] = []
+
+    def run(command, folder, log, started, on_progress):  # type: ignore[no-untyped-def]
+        ran.append(command[0])
+        if command[0] == "yosys":
+            (folder / "netlist.json").write_text("{}")
+        else:
+            assert (folder / "netlist.json").exists()
+            seed = int(command[command.index("--seed") + 1])
+            found = report(*STEPS)
+            found["fmax"] = {"clk": {"achieved": 90.0 + seed}}
+            (folder / "report.json").write_text(json.dumps(found))
+
+    monkeypatch.setattr(fpga, "run_tool", run)
+    small = load_config("small")
+
+    def clocks(*seeds: int) -> list[float]:
+        placed = placement.place_seeds(small, lambda seed: lambda stage, seconds: None, seeds)
+        return [one.mhz for one in placed]
+
+    assert clocks(1, 2) == [91.0, 92.0]
+    assert ran == ["yosys", "nextpnr-ecp5", "nextpnr-ecp5"]
+    assert clocks(1, 2, 3) == [91.0, 92.0, 93.0]
+    assert ran[3:] == ["yosys", "nextpnr-ecp5"]
+    assert placement.place(small, lambda stage, seconds: None, 3).mhz == 93.0
+    assert len(ran) == 5
+    found = list(placement.place_seeds(small, lambda seed: lambda stage, seconds: None, (3, 1)))
+    assert [row[:2] for row in synthesis_table.seed_rows(found)] == [
+        ["3", "93.0 MHz"], ["1", "91.0 MHz"],
+    ]  # fmt: skip
+    assert "91.0 to 93.0 MHz, median 92.0; the best is seed 3" in (
+        synthesis_table.markdown_seeds(found)
+    )
 
 
 def test_the_tools_say_where_they_are() -> None:
