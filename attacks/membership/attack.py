@@ -19,7 +19,7 @@ from hwsim.attacks.membership.judged import Judged, best_threshold, judge
 from hwsim.attacks.membership.known import MEMBERSHIP
 from hwsim.attacks.membership.label_only import LabelOnly
 from hwsim.attacks.membership.learned import Kind, LearnedAttack
-from hwsim.attacks.membership.lira import Inside, lira
+from hwsim.attacks.membership.lira import Inside, aligned, lira
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.rmia import rmia
 from hwsim.attacks.membership.splits import Split, halves
@@ -38,17 +38,19 @@ class Shadowed:
     """What shadow models answered to all samples, members and then others.
 
     odds, logs: float64 (K, 2N), ln(p / (1 − p)) and ln p of the true class. inside: bool (K, 2N).
+    alike: whether they are networks of the target's kind and training; else LiRA aligns its odds.
     """
 
     odds: NDArray[np.float64]
     logs: NDArray[np.float64]
     inside: Inside
+    alike: bool = False
 
     @staticmethod
-    def of(records: list[Records], inside: Inside) -> Shadowed:
+    def of(records: list[Records], inside: Inside, alike: bool = False) -> Shadowed:
         """records: of each model, of all samples."""
         odds = np.stack([one.log_odds().numpy() for one in records])
-        return Shadowed(odds, np.stack([thresholds.loss(one) for one in records]), inside)
+        return Shadowed(odds, np.stack([thresholds.loss(one) for one in records]), inside, alike)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +138,8 @@ def _all_scores(name: str, target: Target) -> tuple[Scores, Scores]:
         found = rmia(thresholds.loss(whole), shadows.logs, shadows.inside, population)
     else:
         odds = np.asarray(whole.log_odds().numpy(), np.float64)
+        if not shadows.alike:
+            odds = aligned(odds, shadows.odds)
         found = lira(odds, shadows.odds, shadows.inside, online=name == "mia-lira")
     return found[:count], found[count:]
 

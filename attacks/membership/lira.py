@@ -65,6 +65,19 @@ def lira(
     return _log_density(target, mean, spread) - _log_density(target, out, out_spread)
 
 
+def aligned(target: Scores, shadows: NDArray[np.float64]) -> Scores:
+    """φ (N,) moved and stretched to the mean and deviation of the shadow models' (K, N).
+
+    Of shadow models that are no networks of the target's kind, and so surer or less sure than it of
+    everything: as they are, every sample would look like one side. Needs as many members among the
+    samples as among each model's.
+    """
+    spread = max(float(target.std()), LEAST_SPREAD)
+    return np.asarray(
+        (target - target.mean()) / spread * shadows.std() + shadows.mean(), np.float64
+    )
+
+
 def _log_density(values: Scores, mean: Scores, spread: Scores) -> Scores:
     """Of a normal distribution, without the constant."""
     return np.asarray(-(((values - mean) / spread) ** 2) / 2 - np.log(spread), np.float64)

@@ -75,7 +75,7 @@ class Leak:
         return Target(
             *self.sides(view),
             label_scores(ask, *sides, how=how),
-            Shadowed.of(seen, self.inside),
+            Shadowed.of(seen, self.inside, alike=True),
             epochs=EPOCHS,
         )
 
