@@ -21,6 +21,7 @@ from tests.bench import (
     iterated,
     jsma,
     latency,
+    membership,
     modern,
     rtl,
 )
@@ -68,6 +69,7 @@ ALL = {
     "memory-vgg16": analysis.memory,
     "bfa-resnet20": flips.residual,
     "latency10-mnist-h16-banked": latency.mnist,
+    "shadows-16": membership.shadows,
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
     "fault-many-mnist-h16": faults.many,
