@@ -22,7 +22,7 @@ from hwsim.training.sparse.densities import check_density, erk
 from hwsim.training.sparse.hashed import allocation
 from hwsim.training.sparse.keeping import Keeper
 from hwsim.training.sparse.learner import Learner
-from hwsim.training.sparse.loop import OnStep, Parts, _silent, run
+from hwsim.training.sparse.loop import OnStep, Parts, run, silent
 from hwsim.training.sparse.masks import Masks
 from hwsim.training.sparse.opponents import Opponents
 from hwsim.training.sparse.settings import Method, Settings, method_of
@@ -51,7 +51,7 @@ def compress(
     seed: int = 0,
     state: Path | None = None,
     tester: Tester | None = None,
-    on_step: OnStep = _silent,
+    on_step: OnStep = silent,
 ) -> Compressed:
     """Train ``network`` from its present weights by one method.
 

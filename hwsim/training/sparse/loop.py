@@ -25,8 +25,8 @@ from hwsim.training.sparse.updates import Due, Update
 OnStep = Callable[[int, int, float, str], None]
 
 
-def _silent(epoch: int, step: int, loss: float, what: str) -> None:
-    pass
+def silent(epoch: int, step: int, loss: float, what: str) -> None:
+    """Nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Parts:
     tester: Tester | None = None
     opponent: Opponents | None = None
     stops: Callable[[Learner], bool] | None = None
-    on_step: OnStep = _silent
+    on_step: OnStep = silent
 
 
 @dataclass
