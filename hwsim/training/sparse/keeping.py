@@ -104,11 +104,13 @@ class Keeper:
     def _masks(self, learner: Learner, masks: dict[str, Tensor]) -> None:
         if masks.keys() != learner.masks.keys():
             raise InputError(f"{self.path}: the checkpoint of another network: {checkpoint.AGAIN}")
-        for name, own in learner.masks.items():
-            checkpoint.check_like(masks[name], own, f"{self.path}: mask of {name}")
+        for name, like in learner.masks.items():
+            checkpoint.check_like(masks[name], like, f"{self.path}: mask of {name}")
         # Not the difference to the masks at the beginning: dead weights are 0 in the file.
+        own = learner.masks
         learner.masks = {}
-        learner.mask(masks)
+        # In the order of layers, in which growth draws; a file has an order of its own.
+        learner.mask({name: masks[name] for name in own})
 
 
 def _by_kind(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
