@@ -11,7 +11,6 @@ from hwsim.commands import training_options as options
 from hwsim.commands.options import (
     json_option,
     message_console,
-    parse_names,
     progress_bar,
     result_console,
 )
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from hwsim.models.train_network import Data
     from hwsim.training.sparse.settings import Settings
 
-EPOCHS, BATCH, LR = 30, 128, 0.1
+EPOCHS, BATCH, LR = 30, 128, 0.05
 MEMBERS = 5000
 
 
@@ -69,7 +68,7 @@ MEMBERS = 5000
 @click.option(
     "--tested",
     type=click.IntRange(10),
-    default=1000,
+    default=500,
     show_default=True,
     help="Members, and as many others, that a test asks about.",
 )
@@ -83,7 +82,7 @@ MEMBERS = 5000
 @click.option(
     "--against",
     default="",
-    callback=parse_names,
+    callback=lambda _, __, text: tuple(name.strip() for name in text.split(",") if name.strip()),
     help="Also train by these methods and show them beside it, separated by commas: random, "
     "untested, dense, one-shot, iterative, hash, regularized.",
 )
@@ -126,12 +125,12 @@ def command(
         prepare_json_path(json_path)
     screen = message_console()
     with screen.status("loading torch"):
-        from hwsim.training.sparse.settings import method_of
+        from hwsim.training.sparse.network import check_method
     seed = spec.recipe.seed if seed is None else seed
     settings = _settings(seed, **given)
     methods = list(dict.fromkeys((attacker, *against)))
     for method in methods:
-        method_of(method, settings)
+        check_method(method, settings)
     data = options.load_data(screen, spec.dataset, members)
     title = save_as or f"{model}-{attacker}"
     titles = {method: title if method == attacker else f"{title}-{method}" for method in methods}

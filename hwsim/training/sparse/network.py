@@ -20,7 +20,7 @@ from hwsim.models.train_network import (
 )
 from hwsim.training.sparse.compress import compress
 from hwsim.training.sparse.loop import OnStep, silent
-from hwsim.training.sparse.settings import METHODS, Settings, method_of
+from hwsim.training.sparse.settings import Settings, method_of
 from hwsim.training.sparse.sides import Labelled, Split, split
 
 
@@ -31,6 +31,12 @@ def sides(data: Data, seed: int) -> Split:
 
 def _labelled(data: Dataset) -> Labelled:
     return Labelled(as_tensor(data), torch.from_numpy(data.labels))
+
+
+def check_method(method: str, settings: Settings) -> None:
+    """Raise InputError for an unknown method, and for one whose networks no card can describe."""
+    if method_of(method, settings).updates == "reallocate":
+        raise InputError(f"{method}: a card has one rate, not one for each layer: use it in Python")
 
 
 def compress_network(
@@ -53,9 +59,7 @@ def compress_network(
     ``compress``'s facts as ``sparse``. Interrupted, the same call goes on from the last finished
     epoch. Raises InputError as ``compress`` and ``train_model`` do.
     """
-    method_of(method, settings)
-    if METHODS[method].starts == "hashed" and METHODS[method].updates != "none":
-        raise InputError(f"{method}: a card has one rate, not one for each layer: use it in Python")
+    check_method(method, settings)
     spec = zoo.spec(name)
     plain = dataclasses.replace(spec, scheme="dense", rate=1.0)
     network = zoo.build_spec(plain, settings.recipe.seed)

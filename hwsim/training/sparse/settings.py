@@ -15,7 +15,7 @@ ATTACKERS: tuple[Attacker, ...] = get_args(Attacker)
 
 def _recipe() -> Recipe:
     return Recipe(
-        epochs=30, batch=128, lr=0.1, weight_decay=5e-4, shift=0, precision="float32",
+        epochs=30, batch=128, lr=0.05, weight_decay=5e-4, shift=0, precision="float32",
         momentum=0.9,
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ class Settings:
     trial: int = 4
     first_rate: float = 0.5
     last_rate: float = 0.005
-    tested: int = 1000
+    tested: int = 500
     attack_epochs: tuple[int, int] = (10, 2)
     plain: float = 0.5
     strength: float = 0.1
