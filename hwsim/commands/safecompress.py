@@ -56,7 +56,7 @@ MEMBERS = 5000
 @click.option(
     "--period",
     type=click.IntRange(1),
-    help="Steps between two updates  [default: an epoch's]",
+    help="Steps between two updates  [default: two epochs']",
 )
 @click.option(
     "--trial",

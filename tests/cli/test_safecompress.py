@@ -13,7 +13,8 @@ from hwsim.runs import safecompress
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-FEW = ("--epochs", "2", "--batch", "8", "--members", "24", "--tested", "10", "--candidates", "2")
+FEW = ("--epochs", "2", "--batch", "8", "--members", "24", "--tested", "10", "--candidates", "2",
+       "--period", "3", "--trial", "1")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -36,6 +37,7 @@ def test_a_compressed_network_its_control_and_their_attacks(
         assert row["float"]["wmia"]["judged_on"] == row["4"]["bmia"]["judged_on"] == 10
         told = zoo.card(name, place / "runs/zoo").recipe
         assert (told["images"], told["sparse"]["method"]) == (24, method)
+        assert [one["progress"] for one in told["sparse"]["updates"]] == [3]
         module = zoo.load(name, place / "runs/zoo")
         left = sum(int(torch.count_nonzero(w)) for w in module.parameters() if w.ndim > 1)
         assert left == told["sparse"]["nonzero"] <= told["sparse"]["weights"][0] == 12_294

@@ -26,7 +26,7 @@ class Settings:
 
     recipe: as of ``hwsim train``, but ``lr`` is divided by 10 after half and again after three
     quarters of all steps. candidates: of an update. growth: ``random`` or ``gradient``, of a batch
-    of its own for each candidate. period: steps between two updates, None for an epoch. trial:
+    of its own for each candidate. period: steps between two updates, None for two epochs. trial:
     steps that a candidate learns before its test; the winner keeps them, so that only the others'
     are extra. first_rate, last_rate: share of the living weights that an update replaces, along a
     cosine. tested: samples of each side that a test uses. attack_epochs: of the attacker's first

@@ -13,6 +13,9 @@ from hwsim.training.sparse.learner import Learner
 from hwsim.training.sparse.masks import death_rate, grown, grown_at_random, killed, largest
 from hwsim.training.sparse.settings import Method, Settings
 
+#: Epochs between two updates, unless a period says it in steps.
+PERIOD = 2
+
 
 class Update(Protocol):
     """(learner, step of the whole training, number of the candidate) -> a new learner."""
@@ -28,7 +31,7 @@ def update_of(
     method: Method, settings: Settings, batches: Batches, density: float, seed: int
 ) -> tuple[Update, Due]:
     """What a method does to its network, and when."""
-    period = settings.period or batches.steps
+    period = settings.period or PERIOD * batches.steps
     total = batches.total
 
     def share(progress: int) -> float:
