@@ -33,6 +33,11 @@ MEMBERS = 5000
     help="Who tests the candidates: he sees outputs, or also loss and gradient, or is both.",
 )
 @click.option(
+    "--hashed",
+    is_flag=True,
+    help="Hash the layers, and move words between them in the place of masks.",
+)
+@click.option(
     "--density",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.1,
@@ -84,16 +89,17 @@ MEMBERS = 5000
     default="",
     callback=lambda _, __, text: tuple(name.strip() for name in text.split(",") if name.strip()),
     help="Also train by these methods and show them beside it, separated by commas: random, "
-    "untested, dense, one-shot, iterative, hash, regularized.",
+    "hash-random, untested, dense, one-shot, iterative, hash, regularized.",
 )
 @options.step_options(str(EPOCHS), str(LR), str(BATCH))
 @options.seed_option
-@options.name_option("MODEL-ATTACKER")
+@options.name_option("MODEL-METHOD")
 @json_option
 @options.out_option
 def command(
     model: str,
     attacker: str,
+    hashed: bool,
     density: float,
     members: int,
     against: tuple[str, ...],
@@ -113,6 +119,7 @@ def command(
     \b
     Examples:
       hwsim safecompress lenet5 --density 0.05
+      hwsim safecompress lenet5 --hashed --against hash-random,hash
       hwsim safecompress c0 --attacker mmia --epochs 20 --against random,dense
     """
     from hwsim.files.output import prepare_json_path
@@ -125,15 +132,16 @@ def command(
         prepare_json_path(json_path)
     screen = message_console()
     with screen.status("loading torch"):
-        from hwsim.training.sparse.network import check_method
+        from hwsim.training.sparse.settings import method_of
     seed = spec.recipe.seed if seed is None else seed
     settings = _settings(seed, **given)
-    methods = list(dict.fromkeys((attacker, *against)))
+    chosen = f"hash-{attacker}" if hashed else attacker
+    methods = list(dict.fromkeys((chosen, *against)))
     for method in methods:
-        check_method(method, settings)
+        method_of(method, settings)
     data = options.load_data(screen, spec.dataset, members)
-    title = save_as or f"{model}-{attacker}"
-    titles = {method: title if method == attacker else f"{title}-{method}" for method in methods}
+    title = save_as or f"{model}-{chosen}"
+    titles = {method: title if method == chosen else f"{title}-{method}" for method in methods}
     for method in methods:
         _train(model, method, data, out, settings, titles[method], density, seed)
     _close(titles, data, out, density, seed, json_path)

@@ -13,13 +13,13 @@ from torch import nn
 from hwsim.defenses.float_layers import layers_of, weights_of
 from hwsim.errors import InputError
 from hwsim.models import layers
+from hwsim.models.allocation import allocation
 from hwsim.models.checkpoint import content_digest
 from hwsim.models.copying import copied
 from hwsim.models.loop import accuracy
 from hwsim.training.sparse import masks as masking
 from hwsim.training.sparse.batches import Batches, seed_of
 from hwsim.training.sparse.densities import check_density, erk
-from hwsim.training.sparse.hashed import allocation
 from hwsim.training.sparse.keeping import Keeper
 from hwsim.training.sparse.learner import Learner
 from hwsim.training.sparse.loop import OnStep, Parts, run, silent
@@ -156,7 +156,7 @@ def _size(learner: Learner, network: nn.Module) -> dict[str, Any]:
     module, words = learner.module, allocation(learner.module)
     names = [name for name, _ in layers_of(module)]
     weights = dict(zip(names, weights_of(module, names), strict=True))
-    living = {name: int(mask.sum()) for name, mask in learner.masks.items()} | words
+    living = words | {name: int(mask.sum()) for name, mask in learner.masks.items()}
     left = {name: living.get(name, weight.numel()) for name, weight in weights.items()}
     whole = sum(weight.numel() for weight in weights_of(network, names))
     total = sum(left.values())
