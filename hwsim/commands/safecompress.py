@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from hwsim.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from hwsim.models.recipe import Recipe
     from hwsim.models.train_network import Data
     from hwsim.training.sparse.settings import Settings
 
-EPOCHS, BATCH, LR = 30, 128, 0.05
 MEMBERS = 5000
 
 
@@ -91,7 +92,7 @@ MEMBERS = 5000
     help="Also train by these methods and show them beside it, separated by commas: random, "
     "hash-random, untested, dense, one-shot, iterative, hash, regularized.",
 )
-@options.step_options(str(EPOCHS), str(LR), str(BATCH))
+@options.step_options("the network's", "the network's", "the network's")
 @options.seed_option
 @options.name_option("MODEL-METHOD")
 @json_option
@@ -111,10 +112,12 @@ def command(
 ) -> None:
     """Train MODEL, a network of the zoo, sparsely from its beginning, as safe as tests make it.
 
-    Every update kills the smallest weights and lets others grow, in several ways; each candidate
-    learns a few batches, a simulated attacker tries to tell members from others, and the best
-    task accuracy / attack accuracy goes on. The table at the end is another attacker's, on samples
-    that no test has seen. Interrupted, the same command goes on.
+    Optimizer and batches are those of the network's recipe, without shifts and mirrors; the rate of
+    learning falls to a tenth after half and again after three quarters of the steps. Every update
+    kills the smallest weights and lets others grow, in several ways; each candidate learns a few
+    batches, a simulated attacker tries to tell members from others, and the best task accuracy /
+    attack accuracy goes on. The table at the end is another attacker's, on samples that no test has
+    seen. Interrupted, the same command goes on.
 
     \b
     Examples:
@@ -134,7 +137,7 @@ def command(
     with screen.status("loading torch"):
         from hwsim.training.sparse.settings import method_of
     seed = spec.recipe.seed if seed is None else seed
-    settings = _settings(seed, **given)
+    settings = _settings(spec.recipe, seed, **given)
     chosen = f"hash-{attacker}" if hashed else attacker
     methods = list(dict.fromkeys((chosen, *against)))
     for method in methods:
@@ -147,16 +150,15 @@ def command(
     _close(titles, data, out, density, seed, json_path)
 
 
-def _settings(seed: int, **given: Any) -> Settings:
-    from hwsim.models.recipe import Recipe
+def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
+    """The network's own recipe without what is done to images: members are asked about as they
+    are.
+    """
     from hwsim.training.sparse.settings import Settings
 
-    steps = {key: given.pop(key) for key in ("epochs", "batch", "lr")}
-    fields = {"epochs": EPOCHS, "batch": BATCH, "lr": LR} | options.given(**steps)
-    recipe = Recipe(
-        **fields, seed=seed, weight_decay=5e-4, shift=0, precision="float32", momentum=0.9
-    )
-    return Settings(recipe=recipe, **given)
+    steps = options.given(**{key: given.pop(key) for key in ("epochs", "batch", "lr")})
+    steps |= {"seed": seed, "shift": 0, "flip": False, "precision": "float32"}
+    return Settings(recipe=dataclasses.replace(recipe, **steps), **given)
 
 
 def _train(

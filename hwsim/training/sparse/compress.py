@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,11 +137,24 @@ def _beginning(
     weights = dict(zip(names, weights_of(network, names), strict=True))
     shapes = {name: weight.shape for name, weight in weights.items()}
     masks: Masks = {}
+    twin = copied(network)
     if method.starts == "masks":
         masks = masking.drawn(shapes, erk(shapes, density), seed_of(seed, 7))
+        _widen(dict(zip(names, weights_of(twin, names), strict=True)), masks)
     elif method.updates != "none":
         masks = {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
-    return Learner(copied(network), masks, settings.recipe)
+    return Learner(twin, masks, settings.recipe)
+
+
+def _widen(weights: Mapping[str, nn.Parameter], masks: Masks) -> None:
+    """Begin with weights that suit the fan-in that is left: √(1 / density of the layer) as large.
+
+    Otherwise the signal fades from layer to layer where no batch norm lifts it (Evci et al.,
+    "Gradient flow in sparse neural networks and how lottery tickets win", AAAI 2022).
+    """
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.mul_((weight.numel() / int(masks[name].sum())) ** 0.5)
 
 
 def _stops(method: Method, data: Split, settings: Settings) -> Callable[[Learner], bool] | None:
