@@ -38,7 +38,7 @@ def test_a_compressed_network_its_control_and_their_attacks(
         assert row["8"]["wmia"] is None
         assert row["float"]["wmia"]["judged_on"] == row["4"]["bmia"]["judged_on"] == 10
         told = zoo.card(name, place / "runs/zoo").recipe
-        assert (told["images"], told["sparse"]["method"]) == (24, method)
+        assert (told["images"], told["drawn"], told["sparse"]["method"]) == (24, 0, method)
         assert [one["progress"] for one in told["sparse"]["updates"]] == [3]
         module = zoo.load(name, place / "runs/zoo")
         left = sum(int(torch.count_nonzero(w)) for w in module.parameters() if w.ndim > 1)
