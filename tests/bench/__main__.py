@@ -24,6 +24,7 @@ from tests.bench import (
     membership,
     modern,
     rtl,
+    sparse,
 )
 
 ALL = {
@@ -73,6 +74,7 @@ ALL = {
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
     "fault-many-mnist-h16": faults.many,
+    "safecompress-epoch": sparse.epoch,
     "rtl-one-core": rtl.one_core,
     "rtl-all-cores": rtl.all_cores,
 }
