@@ -6,7 +6,7 @@ from torch import nn
 
 
 def small_cnn(channels: int = 1, size: int = 28) -> nn.Sequential:
-    """C8-P-C16-P-F128-10 on (N, channels, size, size) -> (N, 10) logits; sizes divisible by 4.
+    """C8-P-C16-P-F256-10 on (N, channels, size, size) -> (N, 10) logits; sizes divisible by 4.
 
     Kernels are 3x3, padded by 1, pools 2x2, and nothing regularizes: what it has seen is to be told
     from what it has not.
@@ -19,9 +19,9 @@ def small_cnn(channels: int = 1, size: int = 28) -> nn.Sequential:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(16 * (size // 4) ** 2, 128),
+        nn.Linear(16 * (size // 4) ** 2, 256),
         nn.ReLU(),
-        nn.Linear(128, 10),
+        nn.Linear(256, 10),
     )
 
 

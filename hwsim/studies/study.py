@@ -131,7 +131,7 @@ def _otherwise(found: zoo.Card) -> str | None:
         to = recipe.get("pruning", {}).get("to")
         made = Pruned(str(recipe.get("start")), to, recipe.get("images"))
         return None if made == pruned else "was made with other options"
-    wanted = spec.recipe.facts()
+    wanted = spec.recipe.facts() | ({} if spec.images is None else {"images": spec.images})
     for key in sorted({*wanted, *found.recipe}):
         if found.recipe.get(key) != wanted.get(key):
             said = f"{key} {found.recipe.get(key)}, not {wanted.get(key)}"
