@@ -22,6 +22,7 @@ from hwsim.attacks.core.criteria import Targeted, Untargeted
 from hwsim.attacks.core.grid import Space
 from hwsim.attacks.core.losses import Margin
 from hwsim.attacks.evaluate.rates import Rate
+from hwsim.attacks.evaluate.roc import auc, curve, threshold
 from hwsim.attacks.known import make_attack
 from hwsim.engine.module import Engine
 from hwsim.engine.space import space_of
@@ -33,7 +34,6 @@ from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES
 from hwsim.runs.count import fingerprint
 from hwsim.runs.detectors import Detector, Guarded, Hiding, Labels, Neighbours, Probabilities
-from hwsim.runs.roc import auc, curve, threshold
 from hwsim.runs.unfinished import keep, kept
 
 #: False alarms that the detector's threshold allows itself on clean calibration images.

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.attacks.evaluate.rates import Rate
+from hwsim.attacks.evaluate.roc import Auc, auc
 from hwsim.errors import InputError
-from hwsim.runs.roc import Auc, auc
 
 Points = NDArray[np.float64]
 Labels = NDArray[np.int64]

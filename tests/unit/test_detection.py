@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from hwsim.attacks.core.criteria import Targeted
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.core.losses import Margin
+from hwsim.attacks.evaluate import roc
 from hwsim.attacks.pgd import PGD
 from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import Dataset
 from hwsim.networks.open import Network, compile
 from hwsim.numbers.config import load_config
 from hwsim.report.detection_report import rows, write
-from hwsim.runs import detection, roc
+from hwsim.runs import detection
 from hwsim.runs.detection import DetectionStudy
 from hwsim.runs.detectors import Guarded, Hiding, Labels, Neighbours, Probabilities
 

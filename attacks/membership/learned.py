@@ -1,0 +1,198 @@
+"""Attackers that learn from samples whose membership they know: BMIA, WMIA, and both as MMIA.
+
+An attacker learns on some of his samples, chooses his epoch and his threshold on the others of them
+by AUC and balanced accuracy, and has never seen those that he will be judged on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwsim.attacks.core.checks import check_count, check_number
+from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.core.inference import at_inference
+from hwsim.attacks.evaluate.roc import Scores, auc
+from hwsim.attacks.membership.judged import best_threshold
+from hwsim.attacks.membership.networks import Attacker, BlackBox, WhiteBox
+from hwsim.attacks.membership.records import Records
+
+Kind = Literal["bmia", "wmia", "mmia"]
+#: Weights of each network by its kind, for the next fit to begin with.
+State = Mapping[str, Mapping[str, Tensor]]
+
+_NETWORKS: dict[str, type[Attacker]] = {"bmia": BlackBox, "wmia": WhiteBox}
+#: Of an attacker's samples, by which epoch and threshold are chosen: 10 of 50%.
+HELD_OUT = 0.2
+BATCH = 64
+_ASKED = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """An attacker who has learnt.
+
+    networks: by kind, in eval mode; two of mmia. epoch: chosen of each, from 1; 0 is a warm start
+    that no epoch bettered. threshold: of ``score``, chosen on samples held out. held_out: the AUC
+    there, too kind by the choice: it steers and is not reported.
+    """
+
+    networks: Mapping[str, Attacker]
+    epochs: Mapping[str, int]
+    threshold: float
+    held_out: float
+
+    @property
+    def epoch(self) -> int:
+        """The latest of the chosen epochs."""
+        return max(self.epochs.values())
+
+    @property
+    def state(self) -> State:
+        """Weights for the next ``fit`` to begin with."""
+        return {kind: network.state_dict() for kind, network in self.networks.items()}
+
+    def score(self, records: Records) -> Scores:
+        """(N,) log-odds of membership; of mmia the mean of both."""
+        return _mean([_scores(network, records) for network in self.networks.values()])
+
+    def accuracy(self, members: Records, others: Records) -> float:
+        """Balanced accuracy at the threshold."""
+        kept = float((self.score(members) > self.threshold).mean())
+        return (kept + float((self.score(others) <= self.threshold).mean())) / 2
+
+
+def _mean(scores: Sequence[Scores]) -> Scores:
+    return np.asarray(np.mean(scores, axis=0), np.float64)
+
+
+def _scores(network: Attacker, records: Records) -> Scores:
+    found = []
+    with at_inference(network), torch.no_grad():
+        for part in torch.arange(len(records)).split(_ASKED):
+            found.append(network(records.at(part)).double())
+    return np.asarray(torch.cat(found).numpy(), np.float64)
+
+
+@dataclass(frozen=True)
+class LearnedAttack:
+    """An attacker before he has learnt.
+
+    kind: ``bmia`` sees outputs and the class, ``wmia`` also loss and gradient, ``mmia`` is both.
+    epochs: passes over his samples, of which one is chosen. rate: of Adam. batch: samples a step.
+    seed: of weights, order, dropout and of which samples are held out.
+    """
+
+    kind: Kind
+    epochs: int = 50
+    seed: int = 0
+    rate: float = 1e-3
+    batch: int = BATCH
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise AttackError(
+                f"unknown attacker {self.kind!r}: choose from {', '.join(get_args(Kind))}"
+            )
+        check_count(self.epochs, "epochs")
+        check_count(self.batch, "batch")
+        check_count(self.seed, "seed", 0)
+        check_number(self.rate, "rate", 0.0)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The networks that it takes."""
+        return ("bmia", "wmia") if self.kind == "mmia" else (self.kind,)
+
+    def fit(self, members: Records, others: Records, warm: State | None = None) -> Fitted:
+        """Learns from known members and known others.
+
+        Parameters
+        ----------
+        members, others : Records
+            5 of each at least; the same was seen of both.
+        warm : State, optional
+            Of an earlier ``Fitted`` of this kind: learning goes on there, with fewer epochs.
+
+        Raises
+        ------
+        AttackError
+            For too few samples, a wmia that sees no gradients, a warm start of another shape.
+        """
+        if min(len(members), len(others)) < 5:
+            raise AttackError("an attacker needs 5 members and 5 others at least to learn from")
+        generator = torch.Generator().manual_seed(self.seed)
+        learn, kept = zip(*(_parted(one, generator) for one in (members, others)), strict=True)
+        taught = learn[0].behind(learn[1])
+        truth = torch.cat([torch.ones(len(learn[0])), torch.zeros(len(learn[1]))])
+        networks: dict[str, Attacker] = {}
+        epochs: dict[str, int] = {}
+        for place, kind in enumerate(self.parts):
+            # torch's own stream is put back: dropout draws from it.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(1_000_003 * self.seed + place)
+                network = _NETWORKS[kind](taught)
+                if warm is not None:
+                    _restore(network, warm, kind)
+                network.standardize(taught)
+                epochs[kind] = self._learn(network, taught, truth, kept, warm is not None)
+            networks[kind] = network
+        scores = [_mean([_scores(n, one) for n in networks.values()]) for one in kept]
+        area = auc(*scores).value
+        assert area is not None
+        return Fitted(networks, epochs, best_threshold(*scores), area)
+
+    def _learn(
+        self,
+        network: Attacker,
+        taught: Records,
+        truth: Tensor,
+        kept: Sequence[Records],
+        warm: bool,
+    ) -> int:
+        """Leaves the weights of the best epoch in the network, in eval mode; returns the epoch."""
+        optimizer = torch.optim.Adam(network.parameters(), self.rate, fused=True)
+        best, chosen = -1.0, 0
+        weights: dict[str, Tensor] = {}
+        for epoch in range(0 if warm else 1, self.epochs + 1):
+            if epoch:
+                network.train()
+                for part in torch.randperm(len(taught)).split(self.batch):
+                    if len(part) < 2:  # a batch norm has no variance of one sample
+                        continue
+                    wrong = F.binary_cross_entropy_with_logits(
+                        network(taught.at(part)), truth[part]
+                    )
+                    optimizer.zero_grad()
+                    wrong.backward()
+                    optimizer.step()
+            area = auc(*(_scores(network.eval(), one) for one in kept)).value
+            assert area is not None
+            if area > best:
+                best, chosen = area, epoch
+                weights = {name: value.clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(weights)
+        network.eval()
+        return chosen
+
+
+def _parted(records: Records, generator: torch.Generator) -> tuple[Records, Records]:
+    """What is learnt from, and what is held out."""
+    order = torch.randperm(len(records), generator=generator)
+    border = len(records) - max(1, round(HELD_OUT * len(records)))
+    return records.at(order[:border]), records.at(order[border:])
+
+
+def _restore(network: nn.Module, warm: State, kind: str) -> None:
+    try:
+        network.load_state_dict(dict(warm[kind]))
+    except (KeyError, RuntimeError):
+        raise AttackError(
+            "the warm start is of another attacker, or of a target of another shape"
+        ) from None
