@@ -82,42 +82,47 @@ class _Checkpoint:
             )
         moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
         weights = {k.removeprefix("model."): tensors[k] for k in tensors.keys() - moments.keys()}
-        state_of = self._optimizer_state(optimizer, moments)
+        state_of = optimizer_state(optimizer, moments, self.path)
         checkpoint.restore(model, weights, self.path)
         whole = optimizer.state_dict()
         whole["state"] = state_of
         optimizer.load_state_dict(whole)
         return epoch
 
-    def _optimizer_state(
-        self, optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]
-    ) -> dict[int, dict[str, Tensor]]:
-        """Step and moments of every parameter, exactly; InputError for anything else."""
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        found: dict[int, dict[str, Tensor]] = {}
-        for index, parameter in enumerate(parameters):
-            own = parameter.detach()
-            if isinstance(optimizer, torch.optim.SGD):
-                likes = {"momentum_buffer": own}
-            else:
-                likes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
-            for name, like in likes.items():
-                key = f"optimizer.{index}.{name}"
-                if key not in moments:
-                    raise InputError(f"{self.path}: has no {key}: {checkpoint.AGAIN}")
-                value = moments[key]
-                checkpoint.check_like(value, like, f"{self.path}: {key}")
-                if name != "step":
-                    # The fused optimizer walks moments and weights in memory order: a moment must
-                    # get the channels_last strides of its weight back.
-                    value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-                found.setdefault(index, {})[name] = value
-        if len(moments) != sum(map(len, found.values())):
-            raise InputError(f"{self.path}: the checkpoint of another network: {checkpoint.AGAIN}")
-        return found
+
+def optimizer_state(
+    optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor], path: Path
+) -> dict[int, dict[str, Tensor]]:
+    """Step and moments of every parameter, of ``optimizer.0.exp_avg`` and the like, exactly.
+
+    Raises InputError, naming the checkpoint ``path``, for anything else.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    found: dict[int, dict[str, Tensor]] = {}
+    for index, parameter in enumerate(parameters):
+        own = parameter.detach()
+        if isinstance(optimizer, torch.optim.SGD):
+            likes = {"momentum_buffer": own}
+        else:
+            likes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
+        for name, like in likes.items():
+            key = f"optimizer.{index}.{name}"
+            if key not in moments:
+                raise InputError(f"{path}: has no {key}: {checkpoint.AGAIN}")
+            value = moments[key]
+            checkpoint.check_like(value, like, f"{path}: {key}")
+            if name != "step":
+                # The fused optimizer walks moments and weights in memory order: a moment must
+                # get the channels_last strides of its weight back.
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+            found.setdefault(index, {})[name] = value
+    if len(moments) != sum(map(len, found.values())):
+        raise InputError(f"{path}: the checkpoint of another network: {checkpoint.AGAIN}")
+    return found
 
 
-def _optimizer(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, or stochastic gradient descent where the recipe has a momentum."""
     if recipe.momentum is None:
         return torch.optim.AdamW(learnt, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     return torch.optim.SGD(
@@ -150,7 +155,7 @@ def train(
         raise InputError(f"cannot train on {len(images)} images with {len(labels)} labels")
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(learnt, recipe)
+    optimizer = optimizer_of(learnt, recipe)
     steps = -(-len(images) // recipe.batch)
     keeper = _Checkpoint(checkpoint, facts or recipe.facts(), recipe.epochs) if checkpoint else None
     first = keeper.load(model, optimizer) if keeper else 0

@@ -227,10 +227,11 @@ def build(name: str, seed: int = 0) -> nn.Module:
 
     Raises InputError for a name that SPECS does not have.
     """
-    return _build(spec(name), seed)
+    return build_spec(spec(name), seed)
 
 
-def _build(spec: Spec | Card, seed: int) -> nn.Module:
+def build_spec(spec: Spec | Card, seed: int) -> nn.Module:
+    """``build`` of a spec, or of a card's."""
     import torch
 
     from hwsim.models.architectures import ARCHITECTURES
@@ -280,7 +281,7 @@ def _weights(described: Card, directory: Path) -> nn.Module:
     from hwsim.models.weight_format import unpacked
 
     path = home(described.name, directory) / f"{described.name}.safetensors"
-    module = _build(described, described.seed)
+    module = build_spec(described, described.seed)
     whole = sum(value.nbytes for value in module.state_dict().values())
     try:
         payload = read_regular(path, whole + HEADER)

@@ -24,6 +24,7 @@ COMMANDS = {
     "registers": "The register map as SystemRDL, C header or HTML.",
     "rom": "Look at memory images and verify them.",
     "run": "Classify test images on the engine.",
+    "safecompress": "Sparse training, steered by membership attacks.",
     "study": "The papers' figures and tables, computed again.",
     "sweep": "An attack over networks, widths, options and budgets.",
     "synth": "Cells, DSPs and memory bits of the Verilog on an FPGA.",

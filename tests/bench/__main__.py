@@ -23,6 +23,7 @@ from tests.bench import (
     latency,
     modern,
     rtl,
+    sparse,
 )
 
 ALL = {
@@ -71,6 +72,7 @@ ALL = {
     "fault-weights-mnist-h16": faults.weights,
     "fault-index-mnist-h16": faults.index,
     "fault-many-mnist-h16": faults.many,
+    "safecompress-epoch": sparse.epoch,
     "rtl-one-core": rtl.one_core,
     "rtl-all-cores": rtl.all_cores,
 }

@@ -1,0 +1,98 @@
+"""What SafeCompress ends with: how good and how safe its network is, in float and on the engine.
+
+Attackers and samples are those of the judge, whom the training has never met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from hwsim.attacks.membership.judged import judge
+from hwsim.attacks.membership.learned import Kind, LearnedAttack
+from hwsim.attacks.membership.records import Records
+from hwsim.attacks.membership.seen import View, observe
+from hwsim.engine.module import Engine
+from hwsim.models import zoo
+from hwsim.networks.open import open_network, place
+from hwsim.training.sparse.sides import Pair
+
+#: By whom every network is attacked, and through what he sees it.
+ATTACKERS: tuple[Kind, ...] = ("bmia", "wmia", "mmia")
+#: Epochs of an attacker; which one counts is chosen on samples that are not judged.
+EPOCHS = 30
+#: Widths of the engines beside float.
+BITS = (8, 4)
+
+#: (what is being done).
+OnPart = Callable[[str], None]
+
+
+def judged(
+    name: str,
+    pair: Pair,
+    *,
+    bits: Sequence[int] = BITS,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    on_part: OnPart = lambda what: None,
+) -> dict[str, Any]:
+    """Attack a saved network in float and on engines.
+
+    Parameters
+    ----------
+    name : str
+        Of the zoo, or the path of what ``hwsim safecompress`` wrote.
+    pair : Pair
+        ``Split.judge``: each attacker learns on the first half of both sides and is judged on the
+        second.
+    bits : sequence of int
+        Widths of engines.
+    epochs, seed : int
+        Of the attackers.
+    on_part : callable
+        Told what comes next.
+
+    Returns
+    -------
+    dict
+        ``float`` and each width as text -> ``task`` accuracy on the non-members, ``members``, that
+        on the members, and by attacker ``accuracy``, ``auc`` and what else ``Judged.facts`` has;
+        None where its view is not that machine's: a white box sees gradients, the engine has none
+        to give.
+    """
+    found: dict[str, Any] = {}
+    module: nn.Module = zoo.load(*place(name))
+    for width in (None, *bits):
+        machine = "float" if width is None else str(width)
+        on_part(f"{machine}: answers")
+        if width is not None:
+            module = Engine(open_network(name, None, width).program)
+        view: View = "white" if width is None else "logits"
+        members, others = (
+            observe(module, side.images, side.labels, view) for side in (pair.members, pair.others)
+        )
+        row: dict[str, Any] = {"task": _share(others), "members": _share(members)}
+        for kind in ATTACKERS:
+            on_part(f"{machine}: {kind}")
+            seen = view == "white" or kind == "bmia"
+            row[kind] = _attack(kind, members, others, epochs, seed) if seen else None
+        found[machine] = row
+    return found
+
+
+def _share(records: Records) -> float:
+    return float(records.correct.double().mean())
+
+
+def _attack(
+    kind: Kind, members: Records, others: Records, epochs: int, seed: int
+) -> dict[str, Any]:
+    half = len(members) // 2
+    learnt, rest = torch.arange(half), torch.arange(half, len(members))
+    fitted = LearnedAttack(kind, epochs, seed).fit(members.at(learnt), others.at(learnt))
+    inside, outside = (fitted.score(side.at(rest)) for side in (members, others))
+    return judge(inside, outside, fitted.threshold).facts()

@@ -1,0 +1,79 @@
+"""A network of the zoo compressed, and its card: what ``hwsim safecompress`` calls."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from hwsim.errors import InputError
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.train_network import (
+    Data,
+    Places,
+    as_tensor,
+    card_of,
+    check_shape,
+    finish,
+    writable,
+)
+from hwsim.training.sparse.compress import compress
+from hwsim.training.sparse.loop import OnStep, silent
+from hwsim.training.sparse.settings import Settings, method_of
+from hwsim.training.sparse.sides import Labelled, Split, split
+
+
+def sides(data: Data, seed: int) -> Split:
+    """Members are all training images of ``data``, others as many of its test images, drawn."""
+    return split(_labelled(data.learn), _labelled(data.test), seed)
+
+
+def _labelled(data: Dataset) -> Labelled:
+    return Labelled(as_tensor(data), torch.from_numpy(data.labels))
+
+
+def check_method(method: str, settings: Settings) -> None:
+    """Raise InputError for an unknown method, and for one whose networks no card can describe."""
+    if method_of(method, settings).updates == "reallocate":
+        raise InputError(f"{method}: a card has one rate, not one for each layer: use it in Python")
+
+
+def compress_network(
+    name: str,
+    method: str,
+    data: Data,
+    places: Places,
+    settings: Settings,
+    *,
+    save_as: str,
+    density: float = 0.1,
+    seed: int = 0,
+    on_step: OnStep = silent,
+) -> zoo.Card:
+    """Train the architecture of ``zoo.SPECS[name]`` by a method of ``compress`` and save it.
+
+    The plain network, whatever hashing the name has: masks or words are what compresses. data:
+    members are all of ``data.learn``, non-members come from ``data.test``. seed: of masks,
+    candidates, attackers, halves; the weights begin from ``settings.recipe.seed``. The card keeps
+    ``compress``'s facts as ``sparse``. Interrupted, the same call goes on from the last finished
+    epoch. Raises InputError as ``compress`` and ``train_model`` do.
+    """
+    check_method(method, settings)
+    spec = zoo.spec(name)
+    plain = dataclasses.replace(spec, scheme="dense", rate=1.0)
+    network = zoo.build_spec(plain, settings.recipe.seed)
+    writable(places.out)
+    check_shape(network, name, data.learn)
+    made = compress(
+        method, network, sides(data, seed), settings, density=density, seed=seed,
+        state=places.checkpoint(save_as, data.learn), on_step=on_step,
+    )  # fmt: skip
+    if method == "hash":
+        plain = dataclasses.replace(plain, scheme="xxh32", rate=density, hash_seed=seed)
+    kept = dataclasses.replace(plain, stored="float32", paper_accuracy=None, paper_note=None)
+    card = card_of(save_as, kept, settings.recipe, data)
+    told = settings.facts() | made.facts | {"seed": seed}
+    del told["recipe"]  # stands beside it
+    card = card.model_copy(update={"recipe": card.recipe | {"sparse": told}})
+    return finish(made.module, card, data.test, places)

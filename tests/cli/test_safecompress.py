@@ -1,0 +1,63 @@
+"""safecompress: what it leaves, its closing table, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from hwsim.models import zoo
+from hwsim.runs import safecompress
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("few_digits")
+FEW = ("--epochs", "2", "--batch", "8", "--members", "24", "--tested", "10", "--candidates", "2",
+       "--period", "3", "--trial", "1")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_compressed_network_its_control_and_their_attacks(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safecompress, "EPOCHS", 2)
+    typed = ("safecompress", "lenet5", "--density", "0.2", "--against", "random",
+             "--json", "found.json", *FEW)  # fmt: skip
+    code, out, err = run(*typed)
+    assert (code, err) == (0, "")
+    assert "12,294 of 61,470" in out
+    for words in ("lenet5-bmia-random", "4 bits", "black box", "others", "runs/zoo"):
+        assert words in out
+    found = json.loads((place / "found.json").read_text())
+    for name, method in (("lenet5-bmia", "bmia"), ("lenet5-bmia-random", "random")):
+        row = found["networks"][name]
+        assert row["method"] == method
+        assert row["8"]["wmia"] is None
+        assert row["float"]["wmia"]["judged_on"] == row["4"]["bmia"]["judged_on"] == 10
+        told = zoo.card(name, place / "runs/zoo").recipe
+        assert (told["images"], told["sparse"]["method"]) == (24, method)
+        assert [one["progress"] for one in told["sparse"]["updates"]] == [3]
+        module = zoo.load(name, place / "runs/zoo")
+        left = sum(int(torch.count_nonzero(w)) for w in module.parameters() if w.ndim > 1)
+        assert left == told["sparse"]["nonzero"] <= told["sparse"]["weights"][0] == 12_294
+
+
+REFUSED = {
+    "nothing": (("lenet",), "unknown model 'lenet'"),
+    "no density": (("lenet5", "--density", "0"), "Invalid value for '--density'"),
+    "an unknown control": (("lenet5", "--against", "luck"), "unknown method 'luck'"),
+    "early stopping": (("lenet5", "--against", "early"), "needs the accuracy to stop at"),
+    "words without a card": (("lenet5", "--against", "hash-bmia"), "use it in Python"),
+    "no room for a trial": (("lenet5", "--period", "3"), "leaves no room for a trial of 4"),
+    "too few": (("lenet5", "--members", "19"), "Invalid value for '--members'"),
+    "too many": (("lenet5", "--members", "33"), "gives 1 to 32"),
+    "no folder": (("lenet5", "--name", "a/b"), "that is what --out is for"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_one_line(run: Run, place: Path, case: str) -> None:
+    arguments, said = REFUSED[case]
+    assert said in run("safecompress", *arguments).line
+    assert not list((place / "runs").glob("**/*.json"))
