@@ -192,9 +192,9 @@ def _target(architecture: str, dataset: str, epochs: int) -> Spec:
 #: What is attacked and compressed in the study safecompress, which trains them itself.
 TARGETS: dict[str, Spec] = {
     "small-mnist": _target("small-cnn", "mnist", 10),
-    "small-fashion": _target("small-cnn", "fashion-mnist", 20),
-    "small-cifar10": _target("small-cnn-rgb", "cifar10", 20),
-    "small-diamonds": _target("small-mlp-22", "diamonds", 60),
+    "small-fashion": _target("small-cnn", "fashion-mnist", 15),
+    "small-cifar10": _target("small-cnn-rgb", "cifar10", 15),
+    "small-diamonds": _target("small-mlp-22", "diamonds", 40),
     "small-newsgroups": _target("small-mlp-1024", "newsgroups", 10),
 }
 SPECS |= TARGETS
