@@ -38,12 +38,14 @@ _ASKED = 2048
 class Fitted:
     """An attacker who has learnt.
 
-    networks: by kind, in eval mode; two of mmia. epoch: chosen of each, from 1; 0 is a warm start
-    that no epoch bettered. threshold: of ``score``, chosen on samples held out. held_out: the AUC
-    there, too kind by the choice: it steers and is not reported.
+    networks: by kind, in eval mode; two of mmia. weights: of each one's log-odds in ``score``.
+    epochs: chosen of each, from 1; 0 is a warm start that no epoch bettered. threshold: of
+    ``score``, chosen on samples held out. held_out: the AUC there, too kind by the choice: it
+    steers and is not reported.
     """
 
     networks: Mapping[str, Attacker]
+    weights: Mapping[str, float]
     epochs: Mapping[str, int]
     threshold: float
     held_out: float
@@ -59,8 +61,8 @@ class Fitted:
         return {kind: network.state_dict() for kind, network in self.networks.items()}
 
     def score(self, records: Records) -> Scores:
-        """(N,) log-odds of membership; of mmia the mean of both."""
-        return _mean([_scores(network, records) for network in self.networks.values()])
+        """(N,) log-odds of membership; of mmia the weighed sum of both."""
+        return _sum(self.networks, self.weights, records)
 
     def accuracy(self, members: Records, others: Records) -> float:
         """Balanced accuracy at the threshold."""
@@ -68,8 +70,24 @@ class Fitted:
         return (kept + float((self.score(others) <= self.threshold).mean())) / 2
 
 
-def _mean(scores: Sequence[Scores]) -> Scores:
-    return np.asarray(np.mean(scores, axis=0), np.float64)
+def _sum(
+    networks: Mapping[str, Attacker], weights: Mapping[str, float], records: Records
+) -> Scores:
+    found = np.zeros(len(records))
+    for kind, network in networks.items():
+        found += weights[kind] * _scores(network, records)
+    return found
+
+
+def _weight(network: Attacker, kept: Sequence[Records]) -> float:
+    """Of one of two: what its AUC gains over chance, for a standard deviation of its scores.
+
+    So that one which has learnt nothing, however loudly, does not drown the other.
+    """
+    scores = [_scores(network, one) for one in kept]
+    gained = auc(*scores).value
+    assert gained is not None
+    return max(gained - 0.5, 1e-3) / max(float(np.std(np.concatenate(scores))), 1e-12)
 
 
 def _scores(network: Attacker, records: Records) -> Scores:
@@ -143,10 +161,12 @@ class LearnedAttack:
                 network.standardize(taught)
                 epochs[kind] = self._learn(network, taught, truth, kept, warm is not None)
             networks[kind] = network
-        scores = [_mean([_scores(n, one) for n in networks.values()]) for one in kept]
+        alone = len(networks) == 1
+        weights = {k: 1.0 if alone else _weight(n, kept) for k, n in networks.items()}
+        scores = [_sum(networks, weights, one) for one in kept]
         area = auc(*scores).value
         assert area is not None
-        return Fitted(networks, epochs, best_threshold(*scores), area)
+        return Fitted(networks, weights, epochs, best_threshold(*scores), area)
 
     def _learn(
         self,

@@ -1,6 +1,7 @@
 """`hwsim attack NAME`: what `make sim` runs; one subcommand for each attack of the catalogues.
 
-Attacks on answers are made here, those on memories in ``flip``, that on time in ``latency``.
+Attacks on answers are made here, those on memories in ``flip``, that on time in ``latency``, those
+on membership in ``membership``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import click
 from hwsim.commands.data_options import MODEL, data_options
 from hwsim.commands.flip import bfa, tbfa
 from hwsim.commands.latency import latency
+from hwsim.commands.membership import COMMANDS as MEMBERSHIP
 from hwsim.commands.opening import Opening, collected
 from hwsim.commands.options import (
     backend_option,
@@ -32,6 +34,7 @@ from hwsim.report import budgets
 from hwsim.runs.attack_catalog import ENTRIES, AttackEntry, Option, norm_of
 from hwsim.runs.flip_catalog import FLIPS
 from hwsim.runs.latency_catalog import NAME as LATENCY
+from hwsim.runs.membership_catalog import NAMES as MIA
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
     from hwsim.runs.experiment import Experiment
     from hwsim.runs.settings import Request
 
-#: On answers, on memories, on time.
-NAMES = (*ENTRIES, *FLIPS, LATENCY)
+#: On answers, on memories, on time, on membership.
+NAMES = (*ENTRIES, *FLIPS, LATENCY, *MIA)
 #: Images where the Verilog judges, unless the attack takes fewer.
 SAMPLES_RTL = 20
 
@@ -83,7 +86,8 @@ def command() -> None:
 
     Each attack is crafted on float and on the engine and judged by both. `hwsim attack NAME
     --help` shows its options. Interrupted, the same command goes on where it stopped. bfa and tbfa
-    change no image but bits of the network's memories, latency asks for time and not for answers.
+    change no image but bits of the network's memories, latency asks for time and not for answers,
+    mia-… whether images were trained on.
 
     \b
     Examples:
@@ -95,6 +99,7 @@ def command() -> None:
       hwsim attack pgd --model net.onnx --data test.npz --eps 8/255
       hwsim attack bfa --model mnist-cnn-h64
       hwsim attack latency --skip
+      hwsim attack mia-lira --model c0
     """
 
 
@@ -220,7 +225,7 @@ def _has_norm(entry: AttackEntry) -> bool:
 
 for _entry in ENTRIES.values():
     command.add_command(_make(_entry))
-for _search in (bfa, tbfa, latency):
+for _search in (bfa, tbfa, latency, *MEMBERSHIP):
     command.add_command(_search)
 
 

@@ -1,0 +1,1 @@
+"""Membership attacks on a network in float and on the engine, from request to judged result."""

@@ -1,0 +1,57 @@
+"""Members and others: images that a network was trained on, and images that it never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwsim.errors import InputError
+from hwsim.importer.names import is_foreign, is_image
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import load_dataset
+from hwsim.models.datasets.fetch import Progress
+from hwsim.models.datasets.samples import Samples
+from hwsim.networks.open import place
+from hwsim.networks.subject import OpenedNetwork, images_of, silent
+
+
+def sides_of_card(
+    model: str, opened: OpenedNetwork, on_progress: Progress = silent
+) -> tuple[Samples, Samples]:
+    """Of a network with a card: the training images that it learnt from, and its test images.
+
+    Of a card that says ``images`` it learnt from that many, spread evenly over the split. Raises
+    InputError where no card says which images were learnt from.
+    """
+    source = model
+    if is_image(model):
+        source = str(opened.network.program.provenance.get("model") or "")
+    if not source or is_foreign(source):
+        raise InputError(
+            f"{model}: nothing says which images it was trained on: give --members and --others, "
+            ".npz files with x and y"
+        )
+    card = zoo.card(*place(source))
+    learnt = load_dataset(card.dataset, "train", on_progress=on_progress)
+    if learnt.digest != card.dataset_digest:
+        raise InputError(
+            f"{model}: was trained on other files of {card.dataset} than these, so that these are "
+            "no members: give --members and --others, .npz files with x and y"
+        )
+    count = card.recipe.get("images")
+    return (learnt.take(count) if isinstance(count, int) else learnt), opened.test
+
+
+def others_of_file(model: str, opened: OpenedNetwork, path: Path) -> Samples:
+    """The others of a user, as the network takes them."""
+    return images_of(model, opened.network.program, path)[1]
+
+
+def alike(members: Samples, others: Samples, asked: int | None, usual: int) -> int:
+    """How many of each: as asked, else the usual number or all of fewer. Raises InputError."""
+    most = min(len(members), len(others))
+    if asked is not None and asked > most:
+        raise InputError(
+            f"{asked} members and as many others asked for: there are {len(members)} and "
+            f"{len(others)}"
+        )
+    return min(usual, most) if asked is None else asked
