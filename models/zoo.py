@@ -65,7 +65,9 @@ class Card(BaseModel):
     """Where a network comes from and how well it does; accuracies are shares in 0 … 1.
 
     architecture, scheme, rate, hash_banks, hash_seed, seed: rebuild the untrained network (see
-    ``build``). stored: how the file keeps the weights (see hwsim.models.specs).
+    ``build``). words: real weights of each hashed layer, by its path, where ``rate`` does not say
+    it (see hwsim.models.allocation). stored: how the file keeps the weights (see
+    hwsim.models.specs).
     dataset_digest, test_digest: ``Dataset.digest`` of the training and the test split.
     dataset_note: ``Dataset.note``, to be shown with every number. recipe: fields of
     hwsim.models.recipe.Recipe, and of a network that was made from another one, how.
@@ -85,6 +87,7 @@ class Card(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     hash_banks: Annotated[int, Field(ge=1, lt=2**32)] = 32
     hash_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    words: dict[str, Annotated[int, Field(ge=1, lt=2**32)]] = {}
     stored: Stored = "float32"
     dataset: str
     dataset_digest: Sha256
@@ -234,6 +237,7 @@ def build_spec(spec: Spec | Card, seed: int) -> nn.Module:
     """``build`` of a spec, or of a card's."""
     import torch
 
+    from hwsim.models.allocation import reallocated
     from hwsim.models.architectures import ARCHITECTURES
     from hwsim.models.layers import compress
 
@@ -247,9 +251,11 @@ def build_spec(spec: Spec | Card, seed: int) -> nn.Module:
         if spec.scheme == "dense":
             return plain
         torch.manual_seed(seed)
-        return compress(
+        hashed = compress(
             plain, spec.rate, spec.scheme, seed=spec.hash_seed, hash_banks=spec.hash_banks
         )
+        words = spec.words if isinstance(spec, Card) else {}
+        return reallocated(hashed, words) if words else hashed
 
 
 @contextmanager

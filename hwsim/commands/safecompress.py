@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from hwsim.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from hwsim.models.recipe import Recipe
     from hwsim.models.train_network import Data
     from hwsim.training.sparse.settings import Settings
 
-EPOCHS, BATCH, LR = 30, 128, 0.05
 MEMBERS = 5000
 
 
@@ -31,6 +32,11 @@ MEMBERS = 5000
     default="bmia",
     show_default=True,
     help="Who tests the candidates: he sees outputs, or also loss and gradient, or is both.",
+)
+@click.option(
+    "--hashed",
+    is_flag=True,
+    help="Hash the layers, and move words between them in the place of masks.",
 )
 @click.option(
     "--density",
@@ -84,16 +90,17 @@ MEMBERS = 5000
     default="",
     callback=lambda _, __, text: tuple(name.strip() for name in text.split(",") if name.strip()),
     help="Also train by these methods and show them beside it, separated by commas: random, "
-    "untested, dense, one-shot, iterative, hash, regularized.",
+    "hash-random, untested, dense, one-shot, iterative, hash, regularized.",
 )
-@options.step_options(str(EPOCHS), str(LR), str(BATCH))
+@options.step_options("the network's", "the network's", "the network's")
 @options.seed_option
-@options.name_option("MODEL-ATTACKER")
+@options.name_option("MODEL-METHOD")
 @json_option
 @options.out_option
 def command(
     model: str,
     attacker: str,
+    hashed: bool,
     density: float,
     members: int,
     against: tuple[str, ...],
@@ -105,14 +112,17 @@ def command(
 ) -> None:
     """Train MODEL, a network of the zoo, sparsely from its beginning, as safe as tests make it.
 
-    Every update kills the smallest weights and lets others grow, in several ways; each candidate
-    learns a few batches, a simulated attacker tries to tell members from others, and the best
-    task accuracy / attack accuracy goes on. The table at the end is another attacker's, on samples
-    that no test has seen. Interrupted, the same command goes on.
+    Optimizer and batches are those of the network's recipe, without shifts and mirrors; the rate of
+    learning falls to a tenth after half and again after three quarters of the steps. Every update
+    kills the smallest weights and lets others grow, in several ways; each candidate learns a few
+    batches, a simulated attacker tries to tell members from others, and the best task accuracy /
+    attack accuracy goes on. The table at the end is another attacker's, on samples that no test has
+    seen. Interrupted, the same command goes on.
 
     \b
     Examples:
       hwsim safecompress lenet5 --density 0.05
+      hwsim safecompress lenet5 --hashed --against hash-random,hash
       hwsim safecompress c0 --attacker mmia --epochs 20 --against random,dense
     """
     from hwsim.files.output import prepare_json_path
@@ -125,30 +135,30 @@ def command(
         prepare_json_path(json_path)
     screen = message_console()
     with screen.status("loading torch"):
-        from hwsim.training.sparse.network import check_method
+        from hwsim.training.sparse.settings import method_of
     seed = spec.recipe.seed if seed is None else seed
-    settings = _settings(seed, **given)
-    methods = list(dict.fromkeys((attacker, *against)))
+    settings = _settings(spec.recipe, seed, **given)
+    chosen = f"hash-{attacker}" if hashed else attacker
+    methods = list(dict.fromkeys((chosen, *against)))
     for method in methods:
-        check_method(method, settings)
+        method_of(method, settings)
     data = options.load_data(screen, spec.dataset, members)
-    title = save_as or f"{model}-{attacker}"
-    titles = {method: title if method == attacker else f"{title}-{method}" for method in methods}
+    title = save_as or f"{model}-{chosen}"
+    titles = {method: title if method == chosen else f"{title}-{method}" for method in methods}
     for method in methods:
         _train(model, method, data, out, settings, titles[method], density, seed)
     _close(titles, data, out, density, seed, json_path)
 
 
-def _settings(seed: int, **given: Any) -> Settings:
-    from hwsim.models.recipe import Recipe
+def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
+    """The network's own recipe without what is done to images: members are asked about as they
+    are.
+    """
     from hwsim.training.sparse.settings import Settings
 
-    steps = {key: given.pop(key) for key in ("epochs", "batch", "lr")}
-    fields = {"epochs": EPOCHS, "batch": BATCH, "lr": LR} | options.given(**steps)
-    recipe = Recipe(
-        **fields, seed=seed, weight_decay=5e-4, shift=0, precision="float32", momentum=0.9
-    )
-    return Settings(recipe=recipe, **given)
+    steps = options.given(**{key: given.pop(key) for key in ("epochs", "batch", "lr")})
+    steps |= {"seed": seed, "shift": 0, "flip": False, "precision": "float32"}
+    return Settings(recipe=dataclasses.replace(recipe, **steps), **given)
 
 
 def _train(

@@ -35,8 +35,8 @@ def judged(
     name: str,
     pair: Pair,
     *,
-    bits: Sequence[int] = BITS,
-    epochs: int = EPOCHS,
+    bits: Sequence[int] | None = None,
+    epochs: int | None = None,
     seed: int = 0,
     on_part: OnPart = lambda what: None,
 ) -> dict[str, Any]:
@@ -49,9 +49,11 @@ def judged(
     pair : Pair
         ``Split.judge``: each attacker learns on the first half of both sides and is judged on the
         second.
-    bits : sequence of int
-        Widths of engines.
-    epochs, seed : int
+    bits : sequence of int, optional
+        Widths of engines; BITS where not given.
+    epochs : int, optional
+        Of the attackers; EPOCHS where not given.
+    seed : int
         Of the attackers.
     on_part : callable
         Told what comes next.
@@ -66,7 +68,7 @@ def judged(
     """
     found: dict[str, Any] = {}
     module: nn.Module = zoo.load(*place(name))
-    for width in (None, *bits):
+    for width in (None, *(BITS if bits is None else bits)):
         machine = "float" if width is None else str(width)
         on_part(f"{machine}: answers")
         if width is not None:
@@ -79,7 +81,7 @@ def judged(
         for kind in ATTACKERS:
             on_part(f"{machine}: {kind}")
             seen = view == "white" or kind == "bmia"
-            row[kind] = _attack(kind, members, others, epochs, seed) if seen else None
+            row[kind] = _attack(kind, members, others, epochs or EPOCHS, seed) if seen else None
         found[machine] = row
     return found
 

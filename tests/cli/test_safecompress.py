@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from hwsim.models import zoo
+from hwsim.models.allocation import allocation
+from hwsim.models.layers import compress
 from hwsim.runs import safecompress
 from tests.cli.conftest import Run
 
@@ -43,12 +45,26 @@ def test_a_compressed_network_its_control_and_their_attacks(
         assert left == told["sparse"]["nonzero"] <= told["sparse"]["weights"][0] == 12_294
 
 
+@pytest.mark.slow
+def test_a_hashed_network_with_words_of_its_own_opens_again(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safecompress, "EPOCHS", 1)
+    monkeypatch.setattr(safecompress, "BITS", (8,))
+    code, _, err = run("safecompress", "lenet5", "--hashed", "--density", "0.2", *FEW)
+    assert (code, err) == (0, "")
+    card = zoo.card("lenet5-hash-bmia", place / "runs/zoo")
+    module = zoo.load("lenet5-hash-bmia", place / "runs/zoo")
+    assert card.words == allocation(module) == card.recipe["sparse"]["layers"]
+    assert card.words != allocation(compress(zoo.build("lenet5"), 0.2))
+    assert abs(sum(card.words.values()) - 12_294) <= 2
+
+
 REFUSED = {
     "nothing": (("lenet",), "unknown model 'lenet'"),
     "no density": (("lenet5", "--density", "0"), "Invalid value for '--density'"),
     "an unknown control": (("lenet5", "--against", "luck"), "unknown method 'luck'"),
     "early stopping": (("lenet5", "--against", "early"), "needs the accuracy to stop at"),
-    "words without a card": (("lenet5", "--against", "hash-bmia"), "use it in Python"),
     "no room for a trial": (("lenet5", "--period", "3"), "leaves no room for a trial of 4"),
     "too few": (("lenet5", "--members", "19"), "Invalid value for '--members'"),
     "too many": (("lenet5", "--members", "33"), "gives 1 to 32"),

@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from hwsim.errors import InputError
+from hwsim.models import allocation
 from hwsim.models.layers import compress as hash_layers
 from hwsim.models.recipe import Recipe
-from hwsim.training.sparse import hashed, masks
+from hwsim.training.sparse import masks
 from hwsim.training.sparse.batches import Batches
 from hwsim.training.sparse.densities import erk, rounded
+from hwsim.training.sparse.hashed import moved
 from hwsim.training.sparse.learner import Learner, rate
 from hwsim.training.sparse.sides import Labelled, split
 from hwsim.training.sparse.updates import gradual
@@ -195,11 +197,11 @@ def test_halves_are_disjoint_balanced_and_of_the_seed() -> None:
 
 def test_moved_words_are_the_signed_averages_of_what_they_serve() -> None:
     module = hash_layers(plain(), 0.3)
-    now = hashed.allocation(module)
+    now = allocation.allocation(module)
     counts = {**now, "2": now["2"] - 5, "3": now["3"] + 5}
-    after = hashed.reallocated(module, counts)
-    assert hashed.allocation(after) == counts
-    old, new = (hashed.hashed_layers(one) for one in (module, after))
+    after = allocation.reallocated(module, counts)
+    assert allocation.allocation(after) == counts
+    old, new = (allocation.hashed_layers(one) for one in (module, after))
     assert torch.equal(old["0"].weight, new["0"].weight)
     for name in ("2", "3"):
         before, slots = old[name].virtual_weight().detach(), new[name].slot.tolist()
@@ -218,9 +220,9 @@ def test_moved_words_are_the_signed_averages_of_what_they_serve() -> None:
 
 def test_little_is_lost_when_few_words_move() -> None:
     module = hash_layers(plain(), 0.1)
-    layer = hashed.hashed_layers(module)["2"]
+    layer = allocation.hashed_layers(module)["2"]
     count = layer.spec.real_weights
-    more = hashed.hashed_layers(hashed.reallocated(module, {"2": count + count // 20}))["2"]
+    more = allocation.hashed_layers(allocation.reallocated(module, {"2": count + count // 20}))["2"]
     both = torch.stack([layer.virtual_weight().reshape(-1), more.virtual_weight().reshape(-1)])
     # Another seed would leave a correlation of 0.
     assert float(torch.corrcoef(both.detach())[0, 1]) > 0.75
@@ -229,15 +231,22 @@ def test_little_is_lost_when_few_words_move() -> None:
 def test_words_go_from_one_layer_to_another_within_the_room_that_there_is() -> None:
     counts, room = {"a": 10, "b": 4, "c": 3}, {"a": 12, "b": 40, "c": 3}
     for seed in range(20):
-        after = hashed.moved(counts, room, 0.5, torch.Generator().manual_seed(seed))
+        after = moved(counts, room, 0.5, torch.Generator().manual_seed(seed))
         changed = {name: after[name] - counts[name] for name in counts}
         assert sum(changed.values()) == 0
         assert sorted(changed.values())[1] == 0  # one gave, one took
         assert after["c"] <= 3
         assert after["a"] <= 12
-    assert hashed.moved({"a": 1, "b": 1}, room, 0.5, torch.Generator()) == {"a": 1, "b": 1}
+    assert moved({"a": 1, "b": 1}, room, 0.5, torch.Generator()) == {"a": 1, "b": 1}
 
 
 def test_banked_words_do_not_move() -> None:
+    banked = hash_layers(plain(), 0.5, "banked", hash_banks=2)
     with pytest.raises(InputError, match="xxh32 only"):
-        hashed.allocation(hash_layers(plain(), 0.5, "banked", hash_banks=2))
+        allocation.reallocated(banked, {"2": 1000})
+
+
+@pytest.mark.parametrize("counts", [{"1": 4}, {"2": 0}, {"3": 81}])
+def test_words_that_no_layer_could_have_are_refused(counts: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="no hashed layer that could have"):
+        allocation.reallocated(hash_layers(plain(), 0.5), counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from torch import nn
 from hwsim.defenses.float_layers import layers_of, weights_of
 from hwsim.errors import InputError
 from hwsim.models import layers
+from hwsim.models.allocation import allocation
 from hwsim.models.checkpoint import content_digest
 from hwsim.models.copying import copied
 from hwsim.models.loop import accuracy
 from hwsim.training.sparse import masks as masking
 from hwsim.training.sparse.batches import Batches, seed_of
 from hwsim.training.sparse.densities import check_density, erk
-from hwsim.training.sparse.hashed import allocation
 from hwsim.training.sparse.keeping import Keeper
 from hwsim.training.sparse.learner import Learner
 from hwsim.training.sparse.loop import OnStep, Parts, run, silent
@@ -137,11 +137,24 @@ def _beginning(
     weights = dict(zip(names, weights_of(network, names), strict=True))
     shapes = {name: weight.shape for name, weight in weights.items()}
     masks: Masks = {}
+    twin = copied(network)
     if method.starts == "masks":
         masks = masking.drawn(shapes, erk(shapes, density), seed_of(seed, 7))
+        _widen(dict(zip(names, weights_of(twin, names), strict=True)), masks)
     elif method.updates != "none":
         masks = {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
-    return Learner(copied(network), masks, settings.recipe)
+    return Learner(twin, masks, settings.recipe)
+
+
+def _widen(weights: Mapping[str, nn.Parameter], masks: Masks) -> None:
+    """Begin with weights that suit the fan-in that is left: √(1 / density of the layer) as large.
+
+    Otherwise the signal fades from layer to layer where no batch norm lifts it (Evci et al.,
+    "Gradient flow in sparse neural networks and how lottery tickets win", AAAI 2022).
+    """
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.mul_((weight.numel() / int(masks[name].sum())) ** 0.5)
 
 
 def _stops(method: Method, data: Split, settings: Settings) -> Callable[[Learner], bool] | None:
@@ -156,7 +169,7 @@ def _size(learner: Learner, network: nn.Module) -> dict[str, Any]:
     module, words = learner.module, allocation(learner.module)
     names = [name for name, _ in layers_of(module)]
     weights = dict(zip(names, weights_of(module, names), strict=True))
-    living = {name: int(mask.sum()) for name, mask in learner.masks.items()} | words
+    living = words | {name: int(mask.sum()) for name, mask in learner.masks.items()}
     left = {name: living.get(name, weight.numel()) for name, weight in weights.items()}
     whole = sum(weight.numel() for weight in weights_of(network, names))
     total = sum(left.values())

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from hwsim.errors import InputError
 from hwsim.models import checkpoint
+from hwsim.models.allocation import allocation, reallocated
 from hwsim.models.loop import optimizer_state
-from hwsim.training.sparse.hashed import allocation, reallocated
 from hwsim.training.sparse.learner import Learner
 
 #: Bytes of attackers beside a network: three of the largest have less.

@@ -6,8 +6,8 @@ import dataclasses
 
 import torch
 
-from hwsim.errors import InputError
 from hwsim.models import zoo
+from hwsim.models.allocation import allocation
 from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.train_network import (
     Data,
@@ -33,12 +33,6 @@ def _labelled(data: Dataset) -> Labelled:
     return Labelled(as_tensor(data), torch.from_numpy(data.labels))
 
 
-def check_method(method: str, settings: Settings) -> None:
-    """Raise InputError for an unknown method, and for one whose networks no card can describe."""
-    if method_of(method, settings).updates == "reallocate":
-        raise InputError(f"{method}: a card has one rate, not one for each layer: use it in Python")
-
-
 def compress_network(
     name: str,
     method: str,
@@ -59,7 +53,7 @@ def compress_network(
     ``compress``'s facts as ``sparse``. Interrupted, the same call goes on from the last finished
     epoch. Raises InputError as ``compress`` and ``train_model`` do.
     """
-    check_method(method, settings)
+    hashed = method_of(method, settings).starts == "hashed"
     spec = zoo.spec(name)
     plain = dataclasses.replace(spec, scheme="dense", rate=1.0)
     network = zoo.build_spec(plain, settings.recipe.seed)
@@ -69,11 +63,12 @@ def compress_network(
         method, network, sides(data, seed), settings, density=density, seed=seed,
         state=places.checkpoint(save_as, data.learn), on_step=on_step,
     )  # fmt: skip
-    if method == "hash":
+    if hashed:
         plain = dataclasses.replace(plain, scheme="xxh32", rate=density, hash_seed=seed)
     kept = dataclasses.replace(plain, stored="float32", paper_accuracy=None, paper_note=None)
     card = card_of(save_as, kept, settings.recipe, data)
     told = settings.facts() | made.facts | {"seed": seed}
     del told["recipe"]  # stands beside it
-    card = card.model_copy(update={"recipe": card.recipe | {"sparse": told}})
+    words = allocation(made.module) if made.facts["updates"] and hashed else {}
+    card = card.model_copy(update={"recipe": card.recipe | {"sparse": told}, "words": words})
     return finish(made.module, card, data.test, places)

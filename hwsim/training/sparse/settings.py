@@ -24,16 +24,16 @@ def _recipe() -> Recipe:
 class Settings:
     """Numbers of a compression; the defaults are the paper's where it gives one.
 
-    recipe: as of ``hwsim train``, but ``lr`` is divided by 10 after half and again after three
-    quarters of all steps. candidates: of an update. growth: ``random`` or ``gradient``, of a batch
-    of its own for each candidate. period: steps between two updates, None for two epochs. trial:
-    steps that a candidate learns before its test; the winner keeps them, so that only the others'
-    are extra. first_rate, last_rate: share of the living weights that an update replaces, along a
-    cosine. tested: samples of each side that a test uses. attack_epochs: of the attacker's first
-    training and of each later one, which goes on from the winner's. plain: share of the epochs
-    before the adversarial term of mmia and of ``regularized`` sets in. strength: of that term of
-    mmia. regularization: the same of ``regularized``. stop_at: end after the first epoch whose
-    accuracy on the tester's non-members is that high, in 0 … 1.
+    recipe: as of ``hwsim train``, but ``lr`` is constant, divided by 10 after half and again after
+    three quarters of all steps. candidates: of an update. growth: ``random`` or ``gradient``, of a
+    batch of its own for each candidate. period: steps between two updates, None for two epochs.
+    trial: steps that a candidate learns before its test; the winner keeps them, so that only the
+    others' are extra. first_rate, last_rate: share of the living weights that an update replaces,
+    along a cosine. tested: samples of each side that a test uses. attack_epochs: of the attacker's
+    first training and of each later one, which goes on from the winner's. plain: share of the
+    epochs before the adversarial term of mmia and of ``regularized`` sets in. strength: of that
+    term of mmia. regularization: the same of ``regularized``. stop_at: ``early`` ends after the
+    first epoch whose accuracy on the tester's non-members is that high, in 0 … 1.
     """
 
     recipe: Recipe = field(default_factory=_recipe)

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import torch
 
-from hwsim.training.sparse import hashed
+from hwsim.models import allocation
 from hwsim.training.sparse.batches import Batches, seed_of
+from hwsim.training.sparse.hashed import moved
 from hwsim.training.sparse.learner import Learner
 from hwsim.training.sparse.masks import death_rate, grown, grown_at_random, killed, largest
 from hwsim.training.sparse.settings import Method, Settings
@@ -51,9 +52,9 @@ def update_of(
     def reallocate(learner: Learner, progress: int, number: int) -> Learner:
         module = learner.module
         generator = _generator(seed, progress, number)
-        now = hashed.allocation(module)
-        counts = hashed.moved(now, hashed.capacities(module), share(progress), generator)
-        return learner.replaced(hashed.reallocated(module, counts))
+        now = allocation.allocation(module)
+        counts = moved(now, allocation.capacities(module), share(progress), generator)
+        return learner.replaced(allocation.reallocated(module, counts))
 
     def thin(learner: Learner, progress: int, number: int) -> Learner:
         twin = learner.copy()
