@@ -19,7 +19,7 @@ from hwsim.compiler.compiler import compile
 from hwsim.engine.module import Engine
 from hwsim.networks.open import CALIBRATION_IMAGES
 from hwsim.numbers.config import load_config
-from hwsim.runs.engine_records import observe_engine
+from hwsim.runs.membership.views import engine_records, float_records
 from hwsim.studies.runner.targets import Target
 from hwsim.studies.runner.task import Row, version
 from hwsim.training.sparse.compress import compress
@@ -121,8 +121,8 @@ def _machine(
 
 def _seen(module: nn.Module, side: Labelled) -> Records:
     if isinstance(module, Engine):
-        return observe_engine(module, side.images, side.labels)
-    return observe(module, side.images, side.labels, "white")
+        return engine_records(module, side.images, side.labels, white=True)
+    return float_records(module, side.images, side.labels, white=True)
 
 
 def _right(module: nn.Module, side: Labelled) -> torch.Tensor:

@@ -41,7 +41,7 @@ SIMULATED = {
     True: {"tested": 200, "attack_epochs": [4, 1]},
 }
 #: Members of a quick study, and the share of the epochs.
-QUICK_MEMBERS, QUICK_SHARE = 1500, 0.5
+QUICK_MEMBERS, QUICK_SHARE = 1000, 0.5
 #: Looks of a method in the picture.
 LOOKS: dict[str, tuple[str, str]] = {
     "bmia": ("BMIA-, WMIA-, MMIA-SafeCompress", figures.COLORS[0]),
