@@ -182,6 +182,7 @@ def _command(result: Mapping[str, Any]) -> str:
         return str(result["command"])
     words = ["hwsim study", result["study"]]
     words += ["--quick"] if plan["quick"] else []
+    words += ["--kept"] if "finished" in result else []
     words += [f"--samples {plan['samples']}"] if plan["samples"] else []
     bits = ",".join(map(str, plan["bits"]))
     words += [f"--bits {bits}"] if bits != "8" else []
