@@ -9,6 +9,7 @@ from torch import nn
 
 from hwsim.models.mobile import mobilenet
 from hwsim.models.residual import resnet8, resnet20
+from hwsim.models.small import small_cnn, small_mlp
 
 
 def mnist_cnn(dropout: bool = True) -> nn.Sequential:
@@ -151,4 +152,8 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "resnet8": resnet8,
     "resnet20": resnet20,
     "mobilenet": mobilenet,
+    "small-cnn": small_cnn,
+    "small-cnn-rgb": partial(small_cnn, 3, 32),
+    "small-mlp-22": partial(small_mlp, 22, 5),
+    "small-mlp-1024": partial(small_mlp, 1024, 20),
 }

@@ -18,7 +18,8 @@ class Spec:
 
     architecture: a key of hwsim.models.architectures. scheme, rate: passed to ``compress``;
     ``dense`` is the plain network. hash_banks: H of the banked scheme. hash_seed: layer k hashes
-    with hash_seed + k. dataset: what it is trained on. recipe: how, its seed included. stored: how
+    with hash_seed + k. dataset: what it is trained on. images: how many of it, spread evenly, None
+    for all. recipe: how, its seed included. stored: how
     its file keeps the weights. target: accuracy on the test images that its training is expected to
     reach. epoch_seconds: CPU time of one epoch, measured. paper_accuracy: share of test images,
     where the paper gives the number. paper_note: where it stands.
@@ -30,6 +31,7 @@ class Spec:
     hash_banks: int = 32
     hash_seed: int = 0
     dataset: str = "mnist"
+    images: int | None = None
     recipe: Recipe = field(default_factory=Recipe)
     stored: Stored = "float32"
     target: float | None = None
@@ -178,6 +180,25 @@ SPECS |= {
 for _name in ("mlperf-resnet8", "cifar-mobilenet", "resnet20"):
     SPECS[f"{_name}-h16"] = replace(_hashed(SPECS[_name], 1 / 16), stored="float32")
 
+
+def _target(architecture: str, dataset: str, epochs: int) -> Spec:
+    """A target of membership inference: few images, and nothing that holds back a gap."""
+    recipe = Recipe(
+        epochs=epochs, batch=64, lr=3e-3, weight_decay=0.0, shift=0, precision="float32"
+    )
+    return Spec(architecture, dataset=dataset, images=5000, recipe=recipe)
+
+
+#: What is attacked and compressed in the study safecompress, which trains them itself.
+TARGETS: dict[str, Spec] = {
+    "small-mnist": _target("small-cnn", "mnist", 10),
+    "small-fashion": _target("small-cnn", "fashion-mnist", 15),
+    "small-cifar10": _target("small-cnn-rgb", "cifar10", 15),
+    "small-diamonds": _target("small-mlp-22", "diamonds", 40),
+    "small-newsgroups": _target("small-mlp-1024", "newsgroups", 10),
+}
+SPECS |= TARGETS
+
 #: CPU seconds of one epoch on one core of an AMD EPYC with AVX-512 and bfloat16; of the plain
 #: networks on one of an Intel Xeon with AMX.
 _EPOCH_SECONDS = {
@@ -190,6 +211,8 @@ _EPOCH_SECONDS = {
     "cifar-dnn3": 237, "cifar-dnn3-h16": 242, "cifar-vgg16": 478, "cifar-vgg16-h16": 491,
     "lenet5": 7, "mlperf-resnet8": 36, "mlperf-resnet8-h16": 35, "cifar-mobilenet": 70,
     "cifar-mobilenet-h16": 70, "resnet20": 92, "resnet20-h16": 92,
+    "small-mnist": 0.6, "small-fashion": 0.6, "small-cifar10": 0.7, "small-diamonds": 0.1,
+    "small-newsgroups": 0.4,
 }  # fmt: skip
 SPECS = {name: replace(spec, epoch_seconds=_EPOCH_SECONDS[name]) for name, spec in SPECS.items()}
 

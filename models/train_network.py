@@ -98,8 +98,8 @@ def train_model(
 ) -> zoo.Card:
     """Train ``zoo.SPECS[name]``, test it, and save weights and card as ``save_as`` or ``name``.
 
-    recipe, data: the spec's where None. The same call goes on from the last finished epoch, and
-    ends in the same weights as if it had not been interrupted.
+    recipe, data: the spec's where None, of its data as many images as it says. The same call goes
+    on from the last finished epoch, and ends in the same weights as if it had not been interrupted.
 
     Raises InputError for an unknown name, missing data, images of the wrong shape for the
     network, a checkpoint of another recipe, and folders that cannot be written.
@@ -108,7 +108,9 @@ def train_model(
     recipe = recipe or spec.recipe
     module = zoo.build(name, recipe.seed).eval()
     writable(places.out)  # now rather than after minutes of training
-    data = data or Data.load(spec.dataset)
+    if data is None:
+        data = Data.load(spec.dataset)
+        data = data if spec.images is None else data.part(spec.images)
     card = card_of(save_as or name, spec, recipe, data)
     return teach(module, card, recipe, data, places, hooks or Hooks())
 

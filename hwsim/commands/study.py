@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     callback=lambda ctx, option, text: () if text is None else parse_names(ctx, option, text),
     help="Of the study's networks only these, such as mnist-cnn,mnist-cnn-h16  [default: all]",
 )  # fmt: skip
+@click.option(
+    "--kept",
+    is_flag=True,
+    help="Compute nothing: show what the finished rows say, and how many there are.",
+)
 @row_options
 @json_option
 @click.option(
@@ -63,6 +68,7 @@ def command(
     bits: tuple[int, ...],
     config: str,
     networks: tuple[str, ...],
+    kept: bool,
     rows: Rows,
     json_path: Path | None,
     docs: Path | None,
@@ -81,6 +87,7 @@ def command(
       hwsim study all --jobs 8
       hwsim study fig10a --bits 8,4 --cluster tcp://head:8786
       hwsim study faults --networks mnist-cnn,mnist-cnn-h8
+      hwsim study safecompress --kept
     """
     from hwsim.studies.index import STUDIES, entry
 
@@ -124,7 +131,7 @@ def command(
             with progress_bar(screen, steps=False) as bar:
                 task = bar.add_task(study.entry.name, total=None)
                 show, asked = partial(_show, bar, task), typed.format(study.entry.name)
-                found = study.compute(store, executor, width, show, asked)
+                found = study.compute(store, executor, width, show, asked, kept)
             with screen.status("drawing"):
                 paths = output.write(found, out / study.entry.name)
                 for path, kind in (

@@ -64,7 +64,8 @@ def command(
     )
     title = save_as or name + (f"-{adversarial}" if adversarial else "")
     title = save_as or title + ("-sponge" if sponge else "")
-    data = options.load_data(screen, zoo.SPECS[name].dataset, samples, data_note)
+    spec = zoo.SPECS[name]
+    data = options.load_data(screen, spec.dataset, samples or spec.images, data_note)
     with screen.status("loading torch"):
         from hwsim.models.train_network import Hooks, train_model
         from hwsim.training.adversarial import perturbation

@@ -58,7 +58,7 @@ def _row(name: str, trained: bool) -> list[str]:
             ]
     assert spec is not None
     epochs = f"{spec.recipe.epochs} epochs"
-    seconds = "" if spec.epoch_seconds is None else f" of {spec.epoch_seconds:.0f} s"
+    seconds = "" if spec.epoch_seconds is None else f" of {spec.epoch_seconds:.3g} s"
     return [
         f"`{name}`", rate(spec.rate), str(spec.recipe.seed), parameters, *accuracies,
         share(spec.target or spec.paper_accuracy), epochs + seconds,

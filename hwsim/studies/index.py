@@ -27,7 +27,10 @@ class StudyEntry:
 
     @property
     def module(self) -> ModuleType:
-        """NETWORKS; grid(plan, present) -> points; find(plan, present, answers) -> findings."""
+        """NETWORKS; grid(plan, present) -> points; find(plan, present, answers) -> findings.
+
+        TRAINS: true where its rows train these networks themselves, and need only data.
+        """
         return import_module(f"hwsim.studies.papers.{self.home or self.name}")
 
 
@@ -61,6 +64,8 @@ STUDIES = {
                    "Li et al. 2021 (RADAR)"),
         StudyEntry("skip", "Zero skipping: what it saves, what its time tells, what attacks gain",
                    "SparseLeakyNets, IEEE CAL 2024"),
+        StudyEntry("safecompress", "Compression steered by membership attacks: what is it worth?",
+                   "SafeCompress, ASE 2022 and TSE 2024"),
     )
 }  # fmt: skip
 

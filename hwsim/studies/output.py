@@ -115,6 +115,8 @@ def scope(result: Mapping[str, Any]) -> str:
     parts = [] if plan["quick"] is None else ["quick" if plan["quick"] else "full"]
     if plan["samples"]:
         parts.append(f"{plan['samples']:,} images")
+    if "finished" in result:
+        parts.append("{} of {} rows".format(*result["finished"]))
     parts.append(f"computed in {result['computed_seconds']:,.0f} s of one process")
     return ", ".join(parts)
 
@@ -180,6 +182,7 @@ def _command(result: Mapping[str, Any]) -> str:
         return str(result["command"])
     words = ["hwsim study", result["study"]]
     words += ["--quick"] if plan["quick"] else []
+    words += ["--kept"] if "finished" in result else []
     words += [f"--samples {plan['samples']}"] if plan["samples"] else []
     bits = ",".join(map(str, plan["bits"]))
     words += [f"--bits {bits}"] if bits != "8" else []

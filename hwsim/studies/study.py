@@ -45,7 +45,10 @@ class Study:
                     f"study {entry.name} has no network {name!r}: "
                     + ", ".join(self.module.NETWORKS)
                 )
-        lacks = {n: lack(n) for n in self.module.NETWORKS if not only or n in only}
+        #: Whether the rows train these networks themselves.
+        self.trains = bool(getattr(self.module, "TRAINS", False))
+        told = lack_data if self.trains else lack
+        lacks = {n: told(n) for n in self.module.NETWORKS if not only or n in only}
         self.present = [n for n, why in lacks.items() if why is None]
         self.missing = {n: why for n, why in lacks.items() if why is not None}
         self.points: list[Point] = self.module.grid(plan, self.present) if self.present else []
@@ -58,26 +61,42 @@ class Study:
         width: int = 1,
         on_progress: Callable[[float, float], None] = lambda done, total: None,
         command: str = "",
+        kept: bool = False,
     ) -> StudyResult:
-        """All rows, those in the store from there, and what they say."""
+        """All rows, those in the store from there, and what they say.
+
+        kept: nothing is computed; the result is that of the rows which the store has, and says how
+        many are missing. Raises InputError where it has none.
+        """
         began = time.perf_counter()
-        rows = run(self.tasks, store, executor, width=width, on_progress=on_progress)
+        if kept:
+            rows = {task.key: row for task in self.tasks if (row := store.get(task)) is not None}
+            if self.points and not rows:
+                raise InputError(f"{store.path}: has no row of the study {self.entry.name} yet")
+        else:
+            rows = run(self.tasks, store, executor, width=width, on_progress=on_progress)
         found = None
         if self.points:
             answers = Answers([
                 PointRow(point.fields, rows[task.key])
                 for point, task in zip(self.points, self.tasks, strict=True)
+                if task.key in rows
             ])  # fmt: skip
             found = self.module.find(self.plan, self.present, answers)
         unique = {task.key: task for task in self.tasks}.values()
         computed = store.seconds(unique)
-        return StudyResult(found, self._result(found, began, computed, command))
+        result = self._result(found, began, computed, command)
+        if len(rows) < len(unique):
+            result["finished"] = [len(rows), len(unique)]
+        return StudyResult(found, result)
 
     def _result(
         self, found: Findings | None, began: float, computed: float, command: str
     ) -> dict[str, Any]:
-        cards = {name: card(name) for name in self.present}
-        data = {one.dataset: dataset(one.dataset, "test") for one in cards.values()}
+        cards = {} if self.trains else {name: card(name) for name in self.present}
+        names = [zoo.spec(name).dataset for name in self.present if self.trains]
+        names += [one.dataset for one in cards.values()]
+        data = {name: dataset(name, "test") for name in names}
         return {
             "study": self.entry.name,
             "title": self.entry.title,
@@ -122,6 +141,16 @@ def lack(network: str) -> str | None:
     return None
 
 
+def lack_data(name: str) -> str | None:
+    """The same of a network that a row trains itself, of which only the data can be lacking."""
+    try:
+        for split in ("train", "test"):
+            dataset(zoo.spec(name).dataset, split)
+    except NoDataError as error:
+        return f"data are missing: {error}"
+    return None
+
+
 def _otherwise(found: zoo.Card) -> str | None:
     """How a network of that name was not made by its recipe; None where it was."""
     spec = zoo.SPECS.get(found.name)
@@ -131,7 +160,7 @@ def _otherwise(found: zoo.Card) -> str | None:
         to = recipe.get("pruning", {}).get("to")
         made = Pruned(str(recipe.get("start")), to, recipe.get("images"))
         return None if made == pruned else "was made with other options"
-    wanted = spec.recipe.facts()
+    wanted = spec.recipe.facts() | ({} if spec.images is None else {"images": spec.images})
     for key in sorted({*wanted, *found.recipe}):
         if found.recipe.get(key) != wanted.get(key):
             said = f"{key} {found.recipe.get(key)}, not {wanted.get(key)}"

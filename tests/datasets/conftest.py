@@ -23,6 +23,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise UnavailableError("the network is blocked in tests")
 
     monkeypatch.setattr(fetch, "https", blocked)
+    monkeypatch.setattr(fetch, "from_wheel", blocked)
     monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
 
 

@@ -12,7 +12,10 @@ from hwsim.networks.zoo_table import HEAD, page_table, rows
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+DATASETS = ("mnist", "cifar10", "fashion-mnist", "diamonds", "newsgroups")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_the_page_has_the_tables_of_the_cards(dataset: str) -> None:
     """Otherwise: hwsim zoo list --docs docs/networks.md"""
     text = PAGE.read_text(encoding="utf-8")
@@ -21,7 +24,7 @@ def test_the_page_has_the_tables_of_the_cards(dataset: str) -> None:
 
 
 def test_every_network_with_a_card_or_a_recipe_has_one_row() -> None:
-    found = [row[0].strip("`") for dataset in ("mnist", "cifar10") for row in rows(dataset)]
+    found = [row[0].strip("`") for dataset in DATASETS for row in rows(dataset)]
     assert sorted(found) == sorted({*zoo.names(), *zoo.SPECS})
     assert all(len(row) == len(HEAD) for row in rows("mnist"))
 

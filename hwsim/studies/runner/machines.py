@@ -87,15 +87,19 @@ def dataset(name: str, split: Literal["train", "test"]) -> Dataset:
     return _dataset(name, split, os.environ.get("HWSIM_DATA"))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=10)
 def _dataset(name: str, split: Literal["train", "test"], _folder: str | None) -> Dataset:
     return load_dataset(name, split)
 
 
 def digests(function: str, parameters: Mapping[str, Any]) -> dict[str, str]:
     """What ``function(**parameters)`` depends on: code, networks, data, engine configurations."""
-    known, any_ = _read_by(parameters), any_model.digests(parameters)
-    return {"code": code_digest.digest(function), **known, **any_}
+    from hwsim.studies.runner import targets  # which reads data by what stands here
+
+    found = {"code": code_digest.digest(function)}
+    return (
+        found | _read_by(parameters) | any_model.digests(parameters) | targets.digests(parameters)
+    )
 
 
 def _read_by(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,95 @@
+"""A network that a row trains itself, from its architecture, on a part of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from hwsim.models import zoo
+from hwsim.models.datasets.dataset import Dataset
+from hwsim.models.recipe import Recipe
+from hwsim.models.train_network import as_tensor
+from hwsim.studies.runner.machines import dataset
+from hwsim.training.sparse.sides import Labelled, Split, split
+
+
+@dataclass(frozen=True)
+class Target:
+    """spec: a name of ``hwsim.models.specs.TARGETS``. dataset, architecture, epochs, batch, lr: of
+    it, so that a row whose spec has changed is another row. members: how many of the training
+    split, spread evenly. seed: of weights, batches and halves.
+    """
+
+    spec: str
+    dataset: str
+    architecture: str
+    members: int
+    epochs: int
+    batch: int
+    lr: float
+    seed: int
+
+    @staticmethod
+    def named(spec: str, seed: int, members: int | None = None, share: float = 1.0) -> Target:
+        """By its recipe; members: None for the recipe's. share: of its epochs, at least one."""
+        known = zoo.spec(spec)
+        count = members or known.images
+        assert count is not None
+        recipe = known.recipe
+        epochs = max(1, round(share * recipe.epochs))
+        return Target(
+            spec, known.dataset, known.architecture, count, epochs, recipe.batch, recipe.lr, seed
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """As it stands in a task."""
+        return asdict(self)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Nothing in it holds back the gap between members and others."""
+        return Recipe(
+            epochs=self.epochs, batch=self.batch, lr=self.lr, weight_decay=0.0, shift=0,
+            precision="float32", seed=self.seed,
+        )  # fmt: skip
+
+    def network(self) -> nn.Module:
+        """Untrained."""
+        return zoo.build(self.spec, self.seed)
+
+    def sides(self) -> Split:
+        """Members, and as many others from the rest of the same split.
+
+        Not from the test split: where that was collected later or by others, whoever tells the two
+        apart has not inferred membership.
+        """
+        learn, rest = _parts(self.dataset, self.members, dataset(self.dataset, "train").digest)
+        return split(learn, rest, self.seed)
+
+    def tested(self) -> Labelled:
+        """All of the test split, on which nothing is trained, chosen or attacked."""
+        return _labelled(dataset(self.dataset, "test"))
+
+
+@lru_cache(maxsize=5)
+def _parts(name: str, members: int, _digest: str) -> tuple[Labelled, Labelled]:
+    whole = dataset(name, "train")
+    rest = whole.rest(members)
+    return _labelled(whole.take(members)), _labelled(rest.take(min(members, len(rest))))
+
+
+def _labelled(data: Dataset) -> Labelled:
+    return Labelled(as_tensor(data), torch.from_numpy(data.labels))
+
+
+def digests(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What a task reads whose parameters have a ``target``; of others, nothing."""
+    if "target" not in parameters:
+        return {}
+    name = parameters["target"]["dataset"]
+    return {f"{name} {split}": dataset(name, split).digest for split in ("train", "test")}
