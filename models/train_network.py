@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +22,33 @@ OnBatch = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
+class Generated:
+    """Images of a generator among those that a network learns from.
+
+    generator: how it is called. sha256: ``GeneratorFile.digest``.
+    images: how many. seed: of their noise.
+    """
+
+    generator: str
+    sha256: str
+    images: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Data:
     """What a network learns from and what it is tested with.
 
-    note: for the card. whole: whether ``learn`` is all of its split.
+    note: for the card. whole: whether ``learn`` is all of its split. generated: what of ``learn``
+    a generator made (see hwsim.models.gan.mixing), its last ``images``; the digest of ``learn`` is
+    that of the others.
     """
 
     learn: Dataset
     test: Dataset
     note: str | None = None
     whole: bool = True
+    generated: Generated | None = None
 
     @staticmethod
     def load(name: str) -> Data:
@@ -41,9 +59,12 @@ class Data:
         """Learning from that many of the images only, spread evenly over the split."""
         return replace(self, learn=self.learn.take(images), whole=images == len(self.learn))
 
-    def facts(self) -> dict[str, int]:
-        """What a card's recipe must say: how many images, if not all."""
-        return {} if self.whole else {"images": len(self.learn)}
+    def facts(self) -> dict[str, Any]:
+        """What a card's recipe must say: how many images, if not all, and which nobody drew."""
+        made = self.generated
+        real = len(self.learn) - (made.images if made else 0)
+        found: dict[str, Any] = {} if self.whole else {"images": real}
+        return found | ({"generated": asdict(made)} if made else {})
 
     @property
     def notes(self) -> str | None:
@@ -106,7 +127,7 @@ def train_model(
 def card_of(name: str, spec: zoo.Spec, recipe: Recipe, data: Data) -> zoo.Card:
     """The card of ``spec`` trained by ``recipe``; ``teach`` fills in what only it can know."""
     special = recipe.adversarial is not None or recipe.sponge is not None
-    ordinary = data.learn.name == spec.dataset and not special
+    ordinary = data.learn.name == spec.dataset and not special and data.generated is None
     return zoo.Card(
         name=name,
         architecture=spec.architecture,
