@@ -53,7 +53,6 @@ TRAININGS = {
     "2 × real": Training(copies=2, quick=False),
     "JSMA": Training(attacked=True),
     "JSMA + GAN": Training(attacked=True, generated=True),
-    "JSMA, 2 × real": Training(attacked=True, copies=2, quick=False),
 }
 
 

@@ -20,8 +20,10 @@ SUCCESS, CHANGED = 0.971, 0.0444
 NEAR, TIGHT = 0.05, 0.01
 #: What a defense may cost in accuracy, and by how much machines may differ.
 COST, APART = 0.01, 0.05
+#: Room for what floats round: a limit in points is met where it is met.
+EXACT = 1e-9
 PLAIN, MADE, MORE = "real", "real + GAN", "2 × real"
-HARD, HARD_MADE, HARD_MORE = "JSMA", "JSMA + GAN", "JSMA, 2 × real"
+HARD, HARD_MADE = "JSMA", "JSMA + GAN"
 UNSAID = "no number"
 
 Lines = Mapping[str, GanLine]
@@ -38,17 +40,16 @@ def verdicts(plan: Plan, lines: Lines) -> list[Verdict]:
         holds(
             "it changes about the published share of values (± 1 point)", f"{100 * CHANGED:g}%",
             [
-                (m, abs(float(np.mean(lines[PLAIN].changed(m, first))) - CHANGED) <= TIGHT)
+                (m, abs(_changed(lines[PLAIN], m) - CHANGED) <= TIGHT)
                 for m in plan.names
             ],
-            ", ".join(f"{m} {share(float(np.mean(lines[PLAIN].changed(m, first))))}%"
-                      for m in plan.names),
+            ", ".join(f"{m} {share(_changed(lines[PLAIN], m))}%" for m in plan.names),
         ),
         _lower(plan, lines, "training with the GAN's samples lowers JSMA's success",
                [(MADE, PLAIN)]),
         _lower(
             plan, lines, "adversarial training lowers it, with and without the GAN's samples",
-            [(HARD, PLAIN), (HARD_MADE, PLAIN)],
+            [(HARD, PLAIN), (HARD_MADE, MADE)],
         ),
         _lower(plan, lines, "the GAN's samples lower it further in adversarial training",
                [(HARD_MADE, HARD)]),
@@ -62,7 +63,7 @@ def verdicts(plan: Plan, lines: Lines) -> list[Verdict]:
               [(PLAIN, HARD), (MADE, HARD_MADE)]),
         _lower(
             plan, lines, "(ours) real images in place of the GAN's lower JSMA's success as well",
-            [(MORE, PLAIN), (HARD_MORE, HARD)],
+            [(MORE, PLAIN)],
         ),
         _better(plan, lines),
         _lower(
@@ -74,6 +75,11 @@ def verdicts(plan: Plan, lines: Lines) -> list[Verdict]:
         _alike(plan, lines),
     ]  # fmt: skip
     return found
+
+
+def _changed(one: GanLine, machine: str) -> float:
+    """Share of values that JSMA's successes change, mean of the seeds."""
+    return float(np.mean(one.changed(machine, METHODS[0])))
 
 
 def _pooled(rates: Sequence[Rate]) -> Rate:
@@ -103,7 +109,7 @@ def _lower(
 
 
 def _more(plan: Plan, lines: Lines, claim: str, pairs: Sequence[tuple[str, str]]) -> Verdict:
-    """Whether, on every seed, more values are changed on the second of each pair."""
+    """Whether more values are changed on every seed of the second of a pair."""
     cases = [
         (f"{high} {m}", lines[low].changed(m, METHODS[0]), lines[high].changed(m, METHODS[0]))
         for low, high in pairs if low in lines and high in lines for m in plan.names
@@ -124,7 +130,7 @@ def _kept(plan: Plan, lines: Lines, claim: str, pairs: Sequence[tuple[str, str]]
         for before, after in pairs if before in lines and after in lines for m in plan.names
     ]  # fmt: skip
     return holds(
-        claim, UNSAID, [(what, after >= before - COST) for what, before, after in some],
+        claim, UNSAID, [(what, after >= before - COST - EXACT) for what, before, after in some],
         ", ".join(f"{what} {share(before)} to {share(after)}%" for what, before, after in some),
     )  # fmt: skip
 
@@ -132,9 +138,8 @@ def _kept(plan: Plan, lines: Lines, claim: str, pairs: Sequence[tuple[str, str]]
 def _better(plan: Plan, lines: Lines) -> Verdict:
     """Whether as many real images are worth more than the GAN's, in accuracy."""
     cases = [
-        (f"{real} {m}", lines[made].accuracy(m), lines[real].accuracy(m))
-        for made, real in ((MADE, MORE), (HARD_MADE, HARD_MORE))
-        if made in lines and real in lines for m in plan.names
+        (m, lines[MADE].accuracy(m), lines[MORE].accuracy(m))
+        for m in plan.names if MADE in lines and MORE in lines
     ]  # fmt: skip
     claim = "(ours) real images in place of the GAN's make a network more accurate"
     return replace(apart(claim, cases), paper=UNSAID)
@@ -150,6 +155,6 @@ def _alike(plan: Plan, lines: Lines) -> Verdict:
     widest = max(cases, key=lambda case: abs(case[1]))
     return holds(
         "(ours) the engine is fooled as often as float (± 5 points)", UNSAID,
-        [(what, abs(gap) <= APART) for what, gap in cases],
+        [(what, abs(gap) <= APART + EXACT) for what, gap in cases],
         f"widest: {widest[0]}, {100 * widest[1]:+.1f} points",
     )  # fmt: skip
