@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,27 @@ OnBatch = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
+class Generated:
+    """Images of a generator among those that a network learns from.
+
+    generator: how it is called. sha256: ``GeneratorFile.digest``.
+    images: how many. seed: of their noise.
+    """
+
+    generator: str
+    sha256: str
+    images: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Data:
     """What a network learns from and what it is tested with.
 
     note: for the card. whole: whether ``learn`` is all of its split. drawn: the seed by which it
-    was drawn, None for all and for what is spread evenly.
+    was drawn, None for all and for what is spread evenly. generated: what of ``learn`` a generator
+    made (see hwsim.models.gan.mixing), its last ``images``; the digest of ``learn`` is that of the
+    others.
     """
 
     learn: Dataset
@@ -33,6 +50,7 @@ class Data:
     note: str | None = None
     whole: bool = True
     drawn: int | None = None
+    generated: Generated | None = None
 
     @staticmethod
     def load(name: str) -> Data:
@@ -48,12 +66,16 @@ class Data:
         learn, rest = self.learn.drawn(images, seed)
         return replace(self, learn=learn, whole=not len(rest), drawn=seed), rest
 
-    def facts(self) -> dict[str, int]:
-        """What a card's recipe must say: how many images, if not all, and which, if drawn."""
-        if self.whole:
-            return {}
-        drawn = {} if self.drawn is None else {"drawn": self.drawn}
-        return {"images": len(self.learn)} | drawn
+    def facts(self) -> dict[str, Any]:
+        """What a card's recipe must say: how many images, if not all, which, if drawn, and which
+        nobody photographed.
+        """
+        made = self.generated
+        real = len(self.learn) - (made.images if made else 0)
+        found: dict[str, Any] = {} if self.whole else {"images": real}
+        if not self.whole and self.drawn is not None:
+            found["drawn"] = self.drawn
+        return found | ({"generated": asdict(made)} if made else {})
 
     @property
     def notes(self) -> str | None:
@@ -118,7 +140,7 @@ def train_model(
 def card_of(name: str, spec: zoo.Spec, recipe: Recipe, data: Data) -> zoo.Card:
     """The card of ``spec`` trained by ``recipe``; ``teach`` fills in what only it can know."""
     special = recipe.adversarial is not None or recipe.sponge is not None
-    ordinary = data.learn.name == spec.dataset and not special
+    ordinary = data.learn.name == spec.dataset and not special and data.generated is None
     return zoo.Card(
         name=name,
         architecture=spec.architecture,

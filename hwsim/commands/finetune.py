@@ -22,6 +22,7 @@ EPOCHS, BATCH, LR = 1, 128, 1e-4
 @options.step_options(str(EPOCHS), str(LR), str(BATCH))
 @options.seed_option
 @options.adversarial_options
+@options.generated_option
 @options.data_options
 @options.name_option("MODEL-tuned")
 @options.out_option
@@ -38,6 +39,7 @@ def command(
     epsilon: float | None,
     steps: int | None,
     share: float | None,
+    generated: Any,
     **given: Any,
 ) -> None:
     """Train MODEL on: a network of the zoo, or the path of one.
@@ -78,7 +80,7 @@ def command(
         **fields, weight_decay=0.0, shift=facts.get("shift", 0), flip=facts.get("flip", False),
         adversarial=attacked,
     )  # fmt: skip
-    data = options.load_data(screen, start.dataset, samples, data_note)
+    data = options.load_data(screen, start.dataset, samples, data_note, generated)
     title = save_as or f"{start.name}-tuned"
     images = len(data.learn)
     with options.training_bar(screen, title, images, recipe.batch, recipe.epochs) as on_batch:

@@ -16,6 +16,7 @@ COMMANDS = {
     "export": "A compiled network as a QCDQ or QONNX file.",
     "fault": "Random bit flips in the engine's memories, counted.",
     "finetune": "Train a network on, through its engine or against attacks.",
+    "gan": "Make labelled images with a DCGAN, to train with.",
     "import": "Read an .onnx, .tflite or .pt2 file, and judge the engine.",
     "jsma-study": "Drive every class to every other with JSMA.",
     "leak": "What the time of a zero-skipping engine tells.",

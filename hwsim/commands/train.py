@@ -23,6 +23,7 @@ from hwsim.commands.options import message_console
 )
 @options.adversarial_options
 @options.sponge_option
+@options.generated_option
 @options.data_options
 @options.name_option("NAME, with the attack")
 @options.out_option
@@ -37,6 +38,7 @@ def command(
     steps: int | None,
     share: float | None,
     sponge: Any,
+    generated: Any,
     **given: Any,
 ) -> None:
     """Train the network NAME by its recipe; interrupted, the same command goes on.
@@ -49,6 +51,7 @@ def command(
       hwsim train mnist-cnn-h16 --epochs 12
       hwsim train mnist-cnn --adversarial pgd --epsilon 0.1
       hwsim train mnist-cnn-h16-banked --sponge 5
+      hwsim train lenet5 --samples 3000 --generated mnist-dcgan-s0
       hwsim attack hfgsm --model runs/zoo/mnist-cnn-h16
     """
     from hwsim.models import zoo
@@ -63,9 +66,9 @@ def command(
         zoo.SPECS[name].recipe, **options.given(**given), adversarial=attacked, sponge=sponge
     )
     title = save_as or name + (f"-{adversarial}" if adversarial else "")
-    title = save_as or title + ("-sponge" if sponge else "")
+    title = save_as or title + ("-sponge" if sponge else "") + ("-gan" if generated else "")
     spec = zoo.SPECS[name]
-    data = options.load_data(screen, spec.dataset, samples or spec.images, data_note)
+    data = options.load_data(screen, spec.dataset, samples or spec.images, data_note, generated)
     with screen.status("loading torch"):
         from hwsim.models.train_network import Hooks, train_model
         from hwsim.training.adversarial import perturbation

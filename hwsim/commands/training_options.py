@@ -16,6 +16,7 @@ from hwsim.errors import HwsimError
 from hwsim.files.shown import say
 
 if TYPE_CHECKING:
+    from hwsim.models.gan.recipe import Wanted
     from hwsim.models.recipe import Adversarial
     from hwsim.models.train_network import Data
     from hwsim.models.zoo import Card
@@ -133,6 +134,25 @@ def data_options(function: Function) -> Function:
     )
 
 
+def generated_option(function: Function) -> Function:
+    """--generated GENERATOR[:IMAGES[:SEED]], a Wanted."""
+    return click.option(
+        "--generated",
+        metavar="GENERATOR[:IMAGES[:SEED]]",
+        callback=_wanted,
+        help="Learn from images of a generator too, the name of one that ships or a file of hwsim "
+        "gan train  [as many as real ones, seed 0]",
+    )(function)
+
+
+def _wanted(_: click.Context, __: click.Parameter, text: str | None) -> Any:
+    if text is None:
+        return None
+    from hwsim.models.gan.recipe import Wanted
+
+    return Wanted.of(text)
+
+
 def name_option(default: str) -> Callable[[Function], Function]:
     """--name, which must be a name that ``zoo`` can find again."""
 
@@ -193,9 +213,13 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def load_data(
-    screen: Console, name: str, samples: int | None = None, note: str | None = None
+    screen: Console,
+    name: str,
+    samples: int | None = None,
+    note: str | None = None,
+    generated: Wanted | None = None,
 ) -> Data:
-    """Both splits, with a spinner; learning from ``samples`` images."""
+    """Both splits, with a spinner; learning from ``samples`` images and those of a generator."""
     from hwsim.models.train_network import Data
 
     with loading(screen, "loading the data") as on_progress:
@@ -204,7 +228,13 @@ def load_data(
         learn = load_dataset(name, "train", on_progress=on_progress)
         test = load_dataset(name, "test", on_progress=on_progress)
     data = Data(learn, test, note)
-    return data if samples is None else data.part(samples)
+    data = data if samples is None else data.part(samples)
+    if generated is None:
+        return data
+    with screen.status("generating images"):
+        from hwsim.models.gan.mixing import mixed
+
+        return mixed(data, generated)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from hwsim.errors import InputError
 
 LIU = "Liu et al. 2018"
 RAKIN = "Rakin et al. 2019, Table 1"
+JSMA = "JSMA slides, defenses"
 SLIDES = "pruning and logits augmentation slides"
 
 
@@ -51,6 +52,7 @@ STUDIES = {
         ),
         StudyEntry("table1", "Pruning and logits augmentation, MNIST", f"Table I, {SLIDES}"),
         StudyEntry("table2", "Pruning and logits augmentation, CIFAR-10", f"Table II, {SLIDES}"),
+        StudyEntry("gan", "Training with a GAN's samples, and JSMA", JSMA),
         StudyEntry("storage", "Weight memory of HashNets, index included", f"{LIU}, section II.B",
               "memory"),
         StudyEntry("mechanism", "Where the paper's number appears, and what it hides",

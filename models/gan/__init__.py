@@ -1,0 +1,1 @@
+"""Images that a generative adversarial network makes: its networks, training, file, quality."""
