@@ -67,8 +67,8 @@ class Data:
         return replace(self, learn=learn, whole=not len(rest), drawn=seed), rest
 
     def facts(self) -> dict[str, Any]:
-        """What a card's recipe must say: how many images, if not all, which, if drawn, and which
-        nobody photographed.
+        """What a card's recipe must say: how many images, if not all, which, if drawn, and
+        what a generator made.
         """
         made = self.generated
         real = len(self.learn) - (made.images if made else 0)
