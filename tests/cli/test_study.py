@@ -158,7 +158,10 @@ def test_every_study_has_a_grid_for_any_choice_of_its_networks() -> None:
         assert set(module.NETWORKS) <= set(RECIPES)
         for present in (module.NETWORKS, module.NETWORKS[:1], module.NETWORKS[-1:]):
             points = module.grid(Plan(quick=True), list(present))
-            used = {str(point.parameters["subject"]["network"]) for point in points}
+            used = {
+                str(p["target"]["spec"] if "target" in p else p["subject"]["network"])
+                for p in (point.parameters for point in points)
+            }
             assert used <= set(present)
             assert entry.name.startswith("table") or used == set(present)
 
