@@ -80,8 +80,10 @@ class Target:
     @cached_property
     def splits(self) -> tuple[Split, Split]:
         """Of members, and of others."""
-        count = len(self.members)
-        return halves(count, 2 * self.seed), halves(count, 2 * self.seed + 1)
+        return (
+            halves(self.members.labels, 2 * self.seed),
+            halves(self.others.labels, 2 * self.seed + 1),
+        )
 
     def parts(self, judged: bool) -> tuple[Records, Records]:
         """Members and others that the attacker knows, or those that judge him."""

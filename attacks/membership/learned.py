@@ -22,6 +22,7 @@ from hwsim.attacks.evaluate.roc import Scores, auc
 from hwsim.attacks.membership.judged import best_threshold
 from hwsim.attacks.membership.networks import Attacker, BlackBox, WhiteBox
 from hwsim.attacks.membership.records import Records
+from hwsim.attacks.membership.splits import even_order
 
 Kind = Literal["bmia", "wmia", "mmia"]
 #: Weights of each network by its kind, for the next fit to begin with.
@@ -204,7 +205,7 @@ class LearnedAttack:
 
 def _parted(records: Records, generator: torch.Generator) -> tuple[Records, Records]:
     """What is learnt from, and what is held out."""
-    order = torch.randperm(len(records), generator=generator)
+    order = even_order(records.labels, generator)
     border = len(records) - max(1, round(HELD_OUT * len(records)))
     return records.at(order[:border]), records.at(order[border:])
 

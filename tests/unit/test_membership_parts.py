@@ -26,7 +26,7 @@ from hwsim.attacks.membership.shadows import (
     train_batched,
     train_each,
 )
-from hwsim.attacks.membership.splits import halves
+from hwsim.attacks.membership.splits import even_order, halves
 from tests.leaks import CLASSES, COUNT, FEATURES, Leak
 
 
@@ -140,11 +140,26 @@ def test_few_others_cannot_measure_a_rare_false_alarm() -> None:
 
 
 def test_what_is_known_and_what_judges_have_nothing_in_common() -> None:
-    split = halves(101, 0)
+    labels = torch.arange(101) % 7
+    split = halves(labels, 0)
     assert sorted(torch.cat([split.known, split.judged]).tolist()) == list(range(101))
     assert len(split.known) == 50
-    assert halves(101, 0).known.tolist() == split.known.tolist()
-    assert halves(101, 1).known.tolist() != split.known.tolist()
+    assert halves(labels, 0).known.tolist() == split.known.tolist()
+    assert halves(labels, 1).known.tolist() != split.known.tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_half_has_more_of_a_class_than_its_share(seed: int) -> None:
+    """Else an attacker learns from the label what is turned around where he is judged."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 5, (203,), generator=generator).clamp(max=4 - seed % 3)
+    order = even_order(labels, generator)
+    assert sorted(order.tolist()) == list(range(203))
+    for piece in (order[:50], order[50:101], order[101:], order[150:]):
+        for label in labels.unique():
+            share = float((labels == label).double().mean()) * len(piece)
+            assert abs(int((labels[piece] == label).sum()) - share) <= 2
+    assert order.tolist() != even_order(labels, generator).tolist()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +176,7 @@ def test_what_is_known_and_what_judges_have_nothing_in_common() -> None:
         (lambda leak: observe(nn.Flatten(), leak.x, leak.y, "white"), "no linear layer"),
         (lambda leak: judge(np.zeros(2), np.zeros(3), 0.0), "equally many"),
         (lambda leak: judge(np.array([math.nan]), np.zeros(1), 0.0), "NaN"),
-        (lambda leak: halves(4, 0), "too few"),
+        (lambda leak: halves(torch.zeros(4), 0), "too few"),
         (lambda leak: leak.sides("class")[0].behind(leak.sides("logits")[1]), "alike"),
         (lambda leak: train_batched(lambda: nn.Sequential(nn.BatchNorm1d(FEATURES)), leak.x,
                                     leak.y, np.ones((2, len(leak.x)), np.bool_)), "BatchNorm"),

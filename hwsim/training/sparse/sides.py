@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hwsim.attacks.membership.splits import even_order
 from hwsim.errors import InputError
 from hwsim.models.checkpoint import content_digest
 
@@ -48,7 +49,9 @@ class Pair:
         return len(self.members)
 
     def first(self, count: int) -> Pair:
-        """At most ``count`` samples of each side; both are in random order."""
+        """At most ``count`` samples of each side; both are in random order, the classes evenly
+        spread (``even_order``), so that pieces of a pair have equal shares of each.
+        """
         return Pair(self.members.at(slice(count)), self.others.at(slice(count)))
 
 
@@ -107,7 +110,7 @@ def split(learn: Labelled, others: Labelled, seed: int = 0) -> Split:
             "needed"
         )
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.randperm(len(side), generator=generator) for side in (learn, others)]
+    orders = [even_order(side.labels, generator) for side in (learn, others)]
     pairs = [
         Pair(learn.at(orders[0][part]), others.at(orders[1][part]))
         for part in (slice(count), slice(count, 2 * count))
