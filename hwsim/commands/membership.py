@@ -64,7 +64,7 @@ _OPTIONS = [
     ),
     click.option(
         "--samples", type=click.IntRange(1),
-        help="Members, and as many others, spread evenly over all  "
+        help="Members, and as many others, drawn by --seed  "
         f"[default: {known.SAMPLES}, or all of fewer]",
     ),
     click.option(

@@ -90,7 +90,10 @@ class MembershipRun:
             raise InputError(f"an attacker needs {LEAST} members and {LEAST} others at least")
         if settings.shadows < 2 or settings.shadows % 2:
             raise InputError(f"shadow models come in pairs, got {settings.shadows}")
-        self.members, self.others = (one.take(settings.samples) for one in (members, others))
+        # Drawn: spread evenly, MNIST's digits would all be of one of its two sources.
+        self.members, self.others = (
+            one.drawn(settings.samples, settings.seed)[0] for one in (members, others)
+        )
         self.engine = Engine(network.program)
         space = space_of(network.program)
         # The pixels of the machine, for the float network too: they differ by arithmetic alone.

@@ -22,7 +22,7 @@ from hwsim.training.sparse.sides import Labelled, Split, split
 class Target:
     """spec: a name of ``hwsim.models.specs.TARGETS``. dataset, architecture, epochs, batch, lr: of
     it, so that a row whose spec has changed is another row. members: how many of the training
-    split, spread evenly. seed: of weights, batches and halves.
+    split, drawn. seed: of the draw, of weights, batches and halves.
     """
 
     spec: str
@@ -68,7 +68,8 @@ class Target:
         Not from the test split: where that was collected later or by others, whoever tells the two
         apart has not inferred membership.
         """
-        learn, rest = _parts(self.dataset, self.members, dataset(self.dataset, "train").digest)
+        digest = dataset(self.dataset, "train").digest
+        learn, rest = _parts(self.dataset, self.members, self.seed, digest)
         return split(learn, rest, self.seed)
 
     def tested(self) -> Labelled:
@@ -77,10 +78,10 @@ class Target:
 
 
 @lru_cache(maxsize=5)
-def _parts(name: str, members: int, _digest: str) -> tuple[Labelled, Labelled]:
-    whole = dataset(name, "train")
-    rest = whole.rest(members)
-    return _labelled(whole.take(members)), _labelled(rest.take(min(members, len(rest))))
+def _parts(name: str, members: int, seed: int, _digest: str) -> tuple[Labelled, Labelled]:
+    """Both drawn: what is spread evenly over a file may all be of one source, as MNIST's digits."""
+    learn, rest = dataset(name, "train").drawn(members, seed)
+    return _labelled(learn), _labelled(rest.drawn(min(members, len(rest)), seed)[0])
 
 
 def _labelled(data: Dataset) -> Labelled:
