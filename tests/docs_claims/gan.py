@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwsim.studies.papers import gan
+from hwsim.studies.papers.gan_verdicts import CHANGED, SUCCESS
 from tests.docs_claims.rendered import study, tables
 
 COLUMNS = {"success": "JSMA", "changed": "changed", "accuracy": "accuracy"}
@@ -23,6 +24,7 @@ def claims() -> Iterator[str]:
     """Every number of the section, where it stands."""
     yield f"within {100 * gan.DISTORTION:g}% of the values"
     yield f"undefended JSMA reaches its target on {_pair('real')}"
+    yield f"near the published {100 * SUCCESS:.2f}% and {100 * CHANGED:.2f}%"
     yield f"with the GAN's digits among the training images on {_pair('real + GAN')}"
     yield f"with as many real ones instead on {_pair('2 × real')}"
     yield f"Adversarial training leaves it {_pair('JSMA')}"
