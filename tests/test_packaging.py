@@ -89,7 +89,11 @@ def test_both_distributions_agree_which_networks_only_studies_need() -> None:
     left_out = ours["exclude-package-data"]["hwsim.models"]
     lines = (line.split() for line in (ROOT / "MANIFEST.in").read_text().splitlines())
     assert [f"zoo/{line[1]}" for line in lines if line[0] == "global-exclude"] == left_out
-    assert theirs["package-data"]["hwsim_study_networks"] == left_out
+    *apart_only, generators = theirs["package-data"]["hwsim_study_networks"]
+    assert (apart_only, generators) == (left_out, "gan/*.safetensors")
+    assert ours["package-data"]["hwsim.models"] == ["zoo/*.safetensors", "zoo/*.json"]
+    trained = ROOT / "models/gan/trained"
+    assert (STUDY / "hwsim_study_networks/gan").resolve() == trained.resolve()
     for path in (ROOT / "models/zoo").iterdir():
         apart = any(fnmatch(f"zoo/{path.name}", pattern) for pattern in left_out)
         assert apart == (path.stem in STUDY_NETWORKS)

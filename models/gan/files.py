@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from hwsim.models import checkpoint
 from hwsim.models.datasets.known import CATALOG
 from hwsim.models.gan.networks import Generator
 from hwsim.models.gan.recipe import DATASETS, GanRecipe
+from hwsim.models.specs import STUDY_DISTRIBUTION
+from hwsim.models.zoo import STUDY_PACKAGE
 
-#: The generators that ship with hwsim.
+#: The generators of a checkout; only studies need them, so that wheels have them apart.
 FOLDER = Path(__file__).parent / "trained"
 #: What says that a file is one; raise the number when the meaning of its facts changes.
 KIND = "hwsim generator 1"
@@ -72,7 +76,7 @@ def load(path: Path) -> GeneratorFile:
     """
     found = checkpoint.load(path, LIMIT)
     if found is None:
-        raise InputError(f"{path}: there is no such file: make one with hwsim gan train")
+        raise InputError(f"{path}: there is no such generator: {advice(str(path))}")
     tensors, facts = found
     if facts.get("kind") != KIND:
         raise InputError(f"{path}: not the file of a generator, which hwsim gan train writes")
@@ -89,16 +93,32 @@ def load(path: Path) -> GeneratorFile:
 
 
 def place(name: str) -> Path:
-    """The file that a user names: one that ships, by its name, or a path."""
-    shipped = FOLDER / f"{name}.safetensors"
-    if name in names():
-        return shipped
-    return Path(name)
+    """The file that a user names: one that is known, by its name, or a path."""
+    return next((path for path in _known() if path.stem == name), Path(name))
 
 
 def names() -> list[str]:
-    """Generators that ship, by name."""
-    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+    """Generators that are there, by name."""
+    return sorted(path.stem for path in _known())
+
+
+def _known() -> list[Path]:
+    """Those of a checkout, or of the distribution that brings what only studies need."""
+    spec = find_spec(STUDY_PACKAGE)
+    apart = [] if spec is None or not spec.origin else [Path(spec.origin).parent / "gan"]
+    found = {path.stem: path for f in (*apart, FOLDER) for path in f.glob("*.safetensors")}
+    return list(found.values())
+
+
+def advice(name: str) -> str:
+    """How to come by a generator that is not there: to be read in a sentence."""
+    match = re.fullmatch(r"mnist-dcgan-s([0-2])", name)
+    if match is None:
+        return "make one with hwsim gan train"
+    return (
+        f"a clone has it, and so has {STUDY_DISTRIBUTION}; or make it with: hwsim gan train mnist "
+        f"--samples 3000 --seed {match[1]}, and name its file"
+    )
 
 
 def sampled(
@@ -106,8 +126,10 @@ def sampled(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """``count`` images (count, 1, 28, 28) uint8, and labels (count,): classes take turns.
 
-    The first images of a seed are the same whatever the count.
+    The first images of a seed are the same whatever the count. Raises InputError for none.
     """
+    if count < 1:
+        raise InputError(f"give at least 1 image to be generated, got {count}")
     labels = torch.arange(count) % generator.classes
     parts = []
     with torch.inference_mode():
@@ -117,6 +139,4 @@ def sampled(
             noise = torch.randn(BATCH, generator.latent, generator=random, dtype=torch.float32)
             made = generator.eval()(noise[: len(told)], told)
             parts.append((made * 255).round().to(torch.uint8).numpy())
-    if not parts:
-        raise InputError("give at least 1 image to be generated")
     return np.concatenate(parts), labels.numpy()

@@ -13,6 +13,7 @@ SHIPPED = "mnist-dcgan-s0"
 TINY = ("--samples", "16", "--batch", "8", "--channels", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_digits")
 def test_a_generator_is_trained_shown_and_learnt_from(run: Run, place: Path) -> None:
     code, out, err = run("gan", "train", "mnist", *TINY, "--epochs", "1", "--name", "tiny")
@@ -60,14 +61,14 @@ REFUSED = {
     "no such generator": (("gan", "show", "mnist-dcgan"), "make one with hwsim gan train"),
     "no generator": (("gan", "show", "some.txt"), "some.txt: damaged"),
     "a picture in a file": (("gan", "show", SHIPPED, "--png", "some.txt/a.png"), "cannot write"),
-    "training from none": (("train", "lenet5", "--generated", "none"), "there is no such file"),
+    "training from none": (("train", "lenet5", "--generated", "none"), "no such generator"),
     "none of its images": (
         ("train", "lenet5", "--generated", f"{SHIPPED}:0"), "give 1 to 1,000,000, got 0",
     ),
     "of another data set": (
-        ("train", "lenet5", "--generated", f"{SHIPPED}:x"), "there is no such file",
+        ("train", "lenet5", "--generated", f"{SHIPPED}:x"), "there is no such generator",
     ),
-    "finetuning from none": (("finetune", "lenet5", "--generated", "none"), "no such file"),
+    "finetuning from none": (("finetune", "lenet5", "--generated", "none"), "no such generator"),
 }  # fmt: skip
 
 

@@ -178,7 +178,9 @@ def test_a_file_holds_the_very_generator_and_what_is_known_of_it(tmp_path: Path)
 
 def test_files_that_are_no_generators_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "g.safetensors"
-    with pytest.raises(InputError, match="there is no such file: make one with hwsim gan train"):
+    with pytest.raises(
+        InputError, match="there is no such generator: make one with hwsim gan train"
+    ):
         files.load(path)
     generator, _ = build(TINY, 10)
     good = {"dataset": "mnist", "recipe": TINY.facts()}

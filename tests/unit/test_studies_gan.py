@@ -120,7 +120,7 @@ def test_claims_without_their_trainings_are_not_tested() -> None:
 def test_only_images_that_were_right_count_and_nothing_is_made_of_no_success() -> None:
     made = row(reached=0, sigma=40)
     made["float"]["correct"] = pack(torch.arange(COUNT) >= 30)
-    line = GanLine("real", [made])
+    line = GanLine("real", (0,), [made])
     assert [(r.successes, r.total) for r in line.adaptive("float")] == [(10, 70)]
     assert math.isnan(line.changed("float", METHODS[0])[0])
     verdicts(jsma=made)

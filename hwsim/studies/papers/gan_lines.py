@@ -20,9 +20,10 @@ VALUES = 784
 
 @dataclass(frozen=True)
 class GanLine:
-    """One training, all its seeds."""
+    """One training, all its seeds, a row for each."""
 
     name: str
+    seeds: Sequence[int]
     rows: Sequence[Mapping[str, Any]]
 
     def accuracy(self, machine: str) -> list[float]:
