@@ -23,6 +23,7 @@ _HOMES = {
     "load": "hwsim.rom.image",
     "load_config": "hwsim.numbers.config",
     "load_model": "hwsim.networks.load",
+    "membership_table": "hwsim.tensors",
     "rtl_judgement": "hwsim.tensors",
     "save": "hwsim.rom.image",
 }

@@ -1,4 +1,4 @@
-"""What the commands do, on tensors: attack table, audit, detection, judgement by the Verilog.
+"""What the commands do, on tensors: attacks, audit, detection, membership, judged by the Verilog.
 
     model = hwsim.load_model("net.tflite")
     table = hwsim.attack_table(model, x, y, attack="pgd", epsilons=[8 / 255])
@@ -36,6 +36,9 @@ from hwsim.runs.attack_catalog import ENTRIES
 from hwsim.runs.count import count
 from hwsim.runs.detection import DetectionStudy
 from hwsim.runs.experiment import Experiment
+from hwsim.runs.membership.run import MembershipRequest, MembershipRun
+from hwsim.runs.membership.sides import alike
+from hwsim.runs.membership_catalog import EPOCHS, NAMES, SAMPLES, SHADOWS, USUAL
 from hwsim.runs.result import build
 from hwsim.runs.settings import Request
 
@@ -137,6 +140,56 @@ def detection_table(
     """
     network, data = _subject(model, x, y)
     return DetectionStudy(network, data, _subject(model, clean, None)[1], tuple(attacks)).run()
+
+
+def membership_table(
+    model: LoadedModel,
+    members: tuple[Arrays, Arrays],
+    others: tuple[Arrays, Arrays],
+    *,
+    attack: str = "mia",
+    views: Sequence[str] = USUAL,
+    shadows: int = SHADOWS,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Which samples was a network trained on? ``hwsim attack mia`` on tensors.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Of ``hwsim.load_model``.
+    members, others : pairs of Tensor or array
+        x (N, …) and y (N,): samples that it was trained on, and samples that it never saw. Of the
+        larger side some are left out, evenly.
+    attack : str
+        ``mia`` for all, or one of them: ``mia-loss``, ``mia-lira``, ….
+    views : sequence of str
+        What the attacker sees: ``float``, ``engine``, ``probabilities``, ``class``, ``cycles``.
+    shadows, epochs, seed : int
+        As of the command.
+
+    Returns
+    -------
+    dict
+        ``rows``, one for each attack and view: accuracy, AUC, TPR at 1% and 0.1%, with intervals.
+
+    Raises
+    ------
+    InputError, AttackError
+        For too few samples, labels that are no classes, and views that an attack cannot use.
+    """
+    if attack not in NAMES:
+        raise InputError(f"unknown attack {attack!r}: choose from {', '.join(NAMES)}")
+    network, mine = _subject(model, *members)
+    theirs = _subject(model, *others)[1]
+    request = MembershipRequest(
+        attack, alike(mine, theirs, None, max(len(mine), SAMPLES)), tuple(views), shadows, epochs,
+        seed,
+    )  # fmt: skip
+    run = MembershipRun(request, network, mine, theirs)
+    with tempfile.TemporaryDirectory() as folder:
+        return run.result(run.run(Path(folder) / "partial.json"))
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ MEMBERSHIP = {
                         learns=True),
         MembershipEntry("mia-lira", "Likelihood ratio of shadow models (Carlini 2022)",
                         shadows=True),
-        MembershipEntry("mia-lira-offline", "The same, of models without the sample alone",
+        MembershipEntry("mia-lira-offline", "Likelihood ratio, of shadow models without the sample",
                         shadows=True),
         MembershipEntry("mia-rmia", "Pairwise ratios to other samples (Zarifzadeh 2024)",
                         shadows=True),

@@ -34,7 +34,7 @@ _HELP = """{title}
       hwsim attack {name}
       hwsim attack {name} --model c0 --samples 4000
       hwsim attack {name} --view {views} --bits 4
-      hwsim attack {name} --model net.py:make --members m.npz --others o.npz
+      hwsim attack {name} --model n.py:f --members m.npz --others o.npz
 """
 
 

@@ -46,7 +46,7 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
         last = row["attack"]
         found.append([
             name, row["view"], _share(row["accuracy"], row["interval"]),
-            _number(row["auc"], row["auc_interval"]),
+            number(row["auc"], row["auc_interval"]),
             _share(row["tpr1"], row["tpr1_interval"]),
             _share(row["tpr01"], row["tpr01_interval"]),
         ])  # fmt: skip
@@ -59,7 +59,8 @@ def _share(value: float | None, interval: tuple[float, float] | None) -> str:
     return f"{100 * value:.1f} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"
 
 
-def _number(value: float, interval: tuple[float, float]) -> str:
+def number(value: float, interval: tuple[float, float]) -> str:
+    """.541 (.505–.576)."""
     shown = [f"{one:.3f}".removeprefix("0") for one in (value, *interval)]
     return f"{shown[0]} ({shown[1]}–{shown[2]})"
 

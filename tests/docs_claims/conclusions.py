@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hwsim.models import zoo
 from hwsim.units.softmax import EXP_LUT
 from tests.docs_claims.faults import cost, guarded
-from tests.docs_claims.membership import claims as of_membership
+from tests.docs_claims.membership_study import claims as of_membership
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, spread, study, tables, verdict
 from tests.docs_claims.reproduction import flips

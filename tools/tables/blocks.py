@@ -35,6 +35,7 @@ PRINTED = {
     "latency-mnist": "docs/attacks.md",
     "latency-lenet5": "docs/attacks.md",
     "latency-c0": "docs/attacks.md",
+    "membership-c0": "docs/membership.md",
     "sponge-training": "docs/attacks.md",
     "audit-one-step": "docs/audit.md",
     "audit-worst-case": "docs/audit.md",
