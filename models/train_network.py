@@ -24,13 +24,15 @@ OnBatch = Callable[[int, int, float], None]
 class Data:
     """What a network learns from and what it is tested with.
 
-    note: for the card. whole: whether ``learn`` is all of its split.
+    note: for the card. whole: whether ``learn`` is all of its split. drawn: the seed by which it
+    was drawn, None for all and for what is spread evenly.
     """
 
     learn: Dataset
     test: Dataset
     note: str | None = None
     whole: bool = True
+    drawn: int | None = None
 
     @staticmethod
     def load(name: str) -> Data:
@@ -41,9 +43,17 @@ class Data:
         """Learning from that many of the images only, spread evenly over the split."""
         return replace(self, learn=self.learn.take(images), whole=images == len(self.learn))
 
+    def draw(self, images: int, seed: int) -> tuple[Data, Dataset]:
+        """Learning from that many images at random, and the images that are left."""
+        learn, rest = self.learn.drawn(images, seed)
+        return replace(self, learn=learn, whole=not len(rest), drawn=seed), rest
+
     def facts(self) -> dict[str, int]:
-        """What a card's recipe must say: how many images, if not all."""
-        return {} if self.whole else {"images": len(self.learn)}
+        """What a card's recipe must say: how many images, if not all, and which, if drawn."""
+        if self.whole:
+            return {}
+        drawn = {} if self.drawn is None else {"drawn": self.drawn}
+        return {"images": len(self.learn)} | drawn
 
     @property
     def notes(self) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hwsim.models.recipe import Recipe
     from hwsim.models.train_network import Data
     from hwsim.training.sparse.settings import Settings
+    from hwsim.training.sparse.sides import Pair, Split
 
 MEMBERS = 5000
 
@@ -83,7 +84,7 @@ MEMBERS = 5000
     type=click.IntRange(20),
     default=MEMBERS,
     show_default=True,
-    help="Training images, spread evenly over all; the more, the less there is to infer.",
+    help="Training images, drawn; the more, the less there is to infer.",
 )
 @click.option(
     "--against",
@@ -135,6 +136,7 @@ def command(
         prepare_json_path(json_path)
     screen = message_console()
     with screen.status("loading torch"):
+        from hwsim.training.sparse.network import drawn
         from hwsim.training.sparse.settings import method_of
     seed = spec.recipe.seed if seed is None else seed
     settings = _settings(spec.recipe, seed, **given)
@@ -142,12 +144,12 @@ def command(
     methods = list(dict.fromkeys((chosen, *against)))
     for method in methods:
         method_of(method, settings)
-    data = options.load_data(screen, spec.dataset, members)
+    data, sides = drawn(options.load_data(screen, spec.dataset), members, seed)
     title = save_as or f"{model}-{chosen}"
     titles = {method: title if method == chosen else f"{title}-{method}" for method in methods}
     for method in methods:
-        _train(model, method, data, out, settings, titles[method], density, seed)
-    _close(titles, data, out, density, seed, json_path)
+        _train(model, method, data, sides, out, settings, titles[method], density, seed)
+    _close(titles, data, sides.judge, out, density, seed, json_path)
 
 
 def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
@@ -162,8 +164,8 @@ def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
 
 
 def _train(
-    model: str, method: str, data: Data, out: Path, settings: Settings, title: str,
-    density: float, seed: int,
+    model: str, method: str, data: Data, sides: Split, out: Path, settings: Settings,
+    title: str, density: float, seed: int,
 ) -> None:  # fmt: skip
     from hwsim.training.finetuning import folder_of
     from hwsim.training.sparse.network import compress_network
@@ -178,22 +180,20 @@ def _train(
             bar.update(task, description=text, completed=epoch * steps + step + (not what))
 
         compress_network(
-            model, method, data, folder_of(out), settings, save_as=title, density=density,
-            seed=seed, on_step=on_step,
+            model, method, data, sides, folder_of(out), settings, save_as=title,
+            density=density, seed=seed, on_step=on_step,
         )  # fmt: skip
 
 
 def _close(
-    titles: dict[str, str], data: Data, out: Path, density: float, seed: int,
+    titles: dict[str, str], data: Data, pair: Pair, out: Path, density: float, seed: int,
     json_path: Path | None,
 ) -> None:  # fmt: skip
     from hwsim.models import zoo
     from hwsim.report.pages import write_json
     from hwsim.report.safecompress_report import render_screen
     from hwsim.runs.safecompress import judged
-    from hwsim.training.sparse.network import sides
 
-    pair = sides(data, seed).judge
     screen = message_console()
     rows: dict[str, Any] = {}
     for method, title in titles.items():

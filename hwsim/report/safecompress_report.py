@@ -61,8 +61,6 @@ def render_screen(result: Mapping[str, Any], console: Console, out: Path) -> Non
     show(parts, console, width)
 
 
-def _attacked(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return "–"
+def _attacked(found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
     return f"{found['accuracy']:.1%} ±{50 * (high - low):.1f}"

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from hwsim.attacks.membership.judged import judge
 from hwsim.attacks.membership.learned import Kind, LearnedAttack
 from hwsim.attacks.membership.records import Records
-from hwsim.attacks.membership.seen import View, observe
+from hwsim.attacks.membership.seen import observe
 from hwsim.engine.module import Engine
 from hwsim.models import zoo
 from hwsim.networks.open import open_network, place
+from hwsim.runs.membership.views import engine_records
 from hwsim.training.sparse.sides import Pair
 
 #: By whom every network is attacked, and through what he sees it.
@@ -62,26 +62,24 @@ def judged(
     -------
     dict
         ``float`` and each width as text -> ``task`` accuracy on the non-members, ``members``, that
-        on the members, and by attacker ``accuracy``, ``auc`` and what else ``Judged.facts`` has;
-        None where its view is not that machine's: a white box sees gradients, the engine has none
-        to give.
+        on the members, and by attacker ``accuracy``, ``auc`` and what else ``Judged.facts`` has.
     """
     found: dict[str, Any] = {}
-    module: nn.Module = zoo.load(*place(name))
+    module = zoo.load(*place(name))
     for width in (None, *(BITS if bits is None else bits)):
         machine = "float" if width is None else str(width)
         on_part(f"{machine}: answers")
-        if width is not None:
-            module = Engine(open_network(name, None, width).program)
-        view: View = "white" if width is None else "logits"
-        members, others = (
-            observe(module, side.images, side.labels, view) for side in (pair.members, pair.others)
-        )
+        sides = (pair.members, pair.others)
+        if width is None:
+            seen = [observe(module, side.images, side.labels, "white") for side in sides]
+        else:
+            engine = Engine(open_network(name, None, width).program)
+            seen = [engine_records(engine, x.images, x.labels, white=True) for x in sides]
+        members, others = seen
         row: dict[str, Any] = {"task": _share(others), "members": _share(members)}
         for kind in ATTACKERS:
             on_part(f"{machine}: {kind}")
-            seen = view == "white" or kind == "bmia"
-            row[kind] = _attack(kind, members, others, epochs or EPOCHS, seed) if seen else None
+            row[kind] = _attack(kind, members, others, epochs or EPOCHS, seed)
         found[machine] = row
     return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ import torch
 from hwsim.models import zoo
 from hwsim.models.allocation import allocation
 from hwsim.models.layers import compress
+from hwsim.models.train_network import Data
 from hwsim.runs import safecompress
+from hwsim.runs.membership.sides import sides_of_card
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("few_digits")
@@ -35,11 +39,17 @@ def test_a_compressed_network_its_control_and_their_attacks(
     for name, method in (("lenet5-bmia", "bmia"), ("lenet5-bmia-random", "random")):
         row = found["networks"][name]
         assert row["method"] == method
-        assert row["8"]["wmia"] is None
-        assert row["float"]["wmia"]["judged_on"] == row["4"]["bmia"]["judged_on"] == 10
+        for machine in ("float", "8", "4"):
+            assert all(row[machine][kind]["judged_on"] == 10 for kind in ("bmia", "wmia", "mmia"))
         told = zoo.card(name, place / "runs/zoo").recipe
-        assert (told["images"], told["sparse"]["method"]) == (24, method)
+        assert (told["images"], told["drawn"], told["sparse"]["method"]) == (24, 0, method)
         assert [one["progress"] for one in told["sparse"]["updates"]] == [3]
+        # `hwsim attack mia-…` finds the same members.
+        opened: Any = SimpleNamespace(test="test images")
+        members, others = sides_of_card(str(place / "runs/zoo" / name), opened)
+        drawn = Data.load("mnist").draw(24, 0)[0].learn
+        assert (members.images == drawn.images).all()
+        assert others == "test images"  # 8 training images were left
         module = zoo.load(name, place / "runs/zoo")
         left = sum(int(torch.count_nonzero(w)) for w in module.parameters() if w.ndim > 1)
         assert left == told["sparse"]["nonzero"] <= told["sparse"]["weights"][0] == 12_294

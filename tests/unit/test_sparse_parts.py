@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hwsim.errors import InputError
 from hwsim.models import allocation
+from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.layers import compress as hash_layers
 from hwsim.models.recipe import Recipe
 from hwsim.training.sparse import masks
@@ -190,6 +192,20 @@ def test_halves_are_disjoint_balanced_and_of_the_seed() -> None:
     assert not torch.equal(split(learn, others, 6).judge.members.images, parts[1].images)
     with pytest.raises(InputError, match="60 members and 19 others are too few"):
         split(learn, others.at(slice(19)))
+
+
+def test_drawn_samples_are_of_the_seed_and_leave_the_others() -> None:
+    labels = np.arange(50) % 5
+    images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
+    data = Dataset("mnist", "train", images, labels, "here", "0" * 64, False)
+    chosen, rest = data.drawn(20, 3)
+    assert (len(chosen), len(rest)) == (20, 30)
+    assert sorted([*chosen.images.reshape(-1), *rest.images.reshape(-1)]) == [*range(50)]
+    assert (np.diff(chosen.images.reshape(-1).astype(int)) > 0).all()
+    assert (chosen.images == data.drawn(20, 3)[0].images).all()
+    assert (chosen.images != data.drawn(20, 4)[0].images).any()
+    with pytest.raises(InputError, match="gives 1 to 50"):
+        data.drawn(51, 0)
 
 
 # ---------------------------------------------------------------- hashed words

@@ -19,7 +19,9 @@ def sides_of_card(
 ) -> tuple[Samples, Samples]:
     """Of a network with a card: the training images that it learnt from, and its test images.
 
-    Of a card that says ``images`` it learnt from that many, spread evenly over the split. Raises
+    Of a card that says ``images`` it learnt from that many, spread evenly over the split or, if it
+    says ``drawn``, at random; others are then training images that were left, if there are as many.
+    Raises
     InputError where no card says which images were learnt from.
     """
     source = model
@@ -38,7 +40,12 @@ def sides_of_card(
             "no members: give --members and --others, .npz files with x and y"
         )
     count = card.recipe.get("images")
-    return (learnt.take(count) if isinstance(count, int) else learnt), opened.test
+    if not isinstance(count, int):
+        return learnt, opened.test
+    if isinstance(seed := card.recipe.get("drawn"), int):
+        members, left = learnt.drawn(count, seed)
+        return members, (left if len(left) >= count else opened.test)
+    return learnt.take(count), opened.test
 
 
 def others_of_file(model: str, opened: OpenedNetwork, path: Path) -> Samples:

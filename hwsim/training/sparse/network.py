@@ -24,9 +24,15 @@ from hwsim.training.sparse.settings import Settings, method_of
 from hwsim.training.sparse.sides import Labelled, Split, split
 
 
-def sides(data: Data, seed: int) -> Split:
-    """Members are all training images of ``data``, others as many of its test images, drawn."""
-    return split(_labelled(data.learn), _labelled(data.test), seed)
+def drawn(data: Data, members: int, seed: int) -> tuple[Data, Split]:
+    """That many training images, drawn, and the halves of those and of as many others.
+
+    Others are training images that were not drawn; test images where too few are left, for their
+    distribution may be another one, which an attacker would take for membership.
+    """
+    part, rest = data.draw(members, seed)
+    others = rest if len(rest) >= members else data.test
+    return part, split(_labelled(part.learn), _labelled(others), seed)
 
 
 def _labelled(data: Dataset) -> Labelled:
@@ -37,6 +43,7 @@ def compress_network(
     name: str,
     method: str,
     data: Data,
+    sides: Split,
     places: Places,
     settings: Settings,
     *,
@@ -47,9 +54,9 @@ def compress_network(
 ) -> zoo.Card:
     """Train the architecture of ``zoo.SPECS[name]`` by a method of ``compress`` and save it.
 
-    The plain network, whatever hashing the name has: masks or words are what compresses. data:
-    members are all of ``data.learn``, non-members come from ``data.test``. seed: of masks,
-    candidates, attackers, halves; the weights begin from ``settings.recipe.seed``. The card keeps
+    The plain network, whatever hashing the name has: masks or words are what compresses. data,
+    sides: of ``drawn``. seed: of masks, candidates, attackers; the weights begin from
+    ``settings.recipe.seed``. The card keeps
     ``compress``'s facts as ``sparse``. Interrupted, the same call goes on from the last finished
     epoch. Raises InputError as ``compress`` and ``train_model`` do.
     """
@@ -60,7 +67,7 @@ def compress_network(
     writable(places.out)
     check_shape(network, name, data.learn)
     made = compress(
-        method, network, sides(data, seed), settings, density=density, seed=seed,
+        method, network, sides, settings, density=density, seed=seed,
         state=places.checkpoint(save_as, data.learn), on_step=on_step,
     )  # fmt: skip
     if hashed:
