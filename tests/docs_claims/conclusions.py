@@ -10,6 +10,7 @@ from hwsim.models import zoo
 from hwsim.units.softmax import EXP_LUT
 from tests.docs_claims.faults import cost, guarded
 from tests.docs_claims.gan import claims as of_gan
+from tests.docs_claims.membership_study import claims as of_membership
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import Row, spread, study, tables, verdict
 from tests.docs_claims.reproduction import flips
@@ -32,6 +33,7 @@ def _claims() -> Iterator[str]:
     yield from _guarded()
     yield from of_time()
     yield from of_gan()
+    yield from of_membership()
 
 
 def _broken() -> Iterator[str]:

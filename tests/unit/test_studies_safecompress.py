@@ -46,7 +46,7 @@ def row(
         }
 
     engine = machine(told if fixed is None else fixed)
-    return {"machines": {"float": machine(told), "8-bit": engine, "4-bit": engine}}
+    return {"machines": {"4-bit": engine, "8-bit": engine, "float": machine(told)}}
 
 
 def found(rows: Mapping[str, dict[str, Any]], data: Sequence[str] = DATA) -> dict[str, Verdict]:
@@ -62,6 +62,7 @@ def found(rows: Mapping[str, dict[str, Any]], data: Sequence[str] = DATA) -> dic
     made = safecompress.find(Plan(), data, Answers(points))
     assert len(made.rows) == len(points)
     assert len(made.records) == 3 * len(points)
+    assert [r["machine"] for r in made.records[:3]] == ["float", "8-bit", "4-bit"]
     assert {len(cells) for cells in made.rows} == {len(made.heads)}
     assert len({tuple(record) for record in made.records}) == 1
     made.draw(Figure())
@@ -107,6 +108,7 @@ def test_a_dense_network_trained_shorter_is_a_match_only_where_it_is_as_accurate
     assert starting(found({**every(**safer), **short}), begins) == NOT
     poor = {"dense, 0.25 of epochs": row(0.55, 0.70)}
     assert starting(found({**every(**safer), **poor}), begins) == REPRODUCED
+    assert starting(found(every(**safer)), begins) == UNTESTED
 
 
 def test_the_engine_is_held_against_its_float_twin() -> None:
@@ -175,7 +177,6 @@ def diamonds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (machines, targets, study):
         monkeypatch.setattr(module, "dataset", dataset)
-    targets._parts.cache_clear()
 
 
 @pytest.mark.usefixtures("diamonds")
@@ -192,6 +193,11 @@ def test_members_and_others_come_from_one_split_and_never_meet() -> None:
     assert len(set.union(*every_one)) == 200
     learnt = {image.numpy().tobytes() for image in sides.learn.images}
     assert every_one[0] | every_one[2] == learnt
+    other = replace(target, seed=2).sides()
+    assert learnt != {image.numpy().tobytes() for image in other.learn.images}
+    assert target.sides().digest() == sides.digest() != other.digest()
+    with pytest.raises(InputError, match="which has 220, leave too few others"):
+        replace(target, members=200).sides()
     tested = {image.numpy().tobytes() for image in target.tested().images}
     assert tested.isdisjoint(set.union(*every_one))
 

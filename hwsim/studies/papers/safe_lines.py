@@ -31,9 +31,11 @@ class SafeLine:
 
     @property
     def machines(self) -> tuple[str, ...]:
-        """``float`` and the engine's widths, as far as every seed has them."""
+        """``float`` and the engine's widths, falling, as far as every seed has them."""
         names = [row["machines"].keys() for row in self.rows]
-        return tuple(name for name in names[0] if all(name in other for other in names))
+        shared = {name for name in names[0] if all(name in other for other in names)}
+        widths = sorted((int(name.split("-")[0]) for name in shared - {"float"}), reverse=True)
+        return ("float", *(f"{width}-bit" for width in widths))
 
     def rate(self, machine: str, what: str) -> Rate:
         """``task``, ``members``, ``others`` or an attacker's name: right of all seeds' asked."""

@@ -101,9 +101,15 @@ def _accurate(safe: Sequence[SafeLine], whole: dict[str, SafeLine]) -> Verdict:
 
 
 def _matched(safe: Sequence[SafeLine], denses: Sequence[SafeLine]) -> Verdict:
-    """Against the dense network of any length of training that is at least as accurate."""
+    """Against the dense network of any length of training that is at least as accurate.
+
+    Of data of which no dense network was trained shorter, nothing is matched.
+    """
     pairs: list[Pair] = []
+    shorter = {other.data for other in denses if other.method != DENSE}
     for one in safe:
+        if one.data not in shorter:
+            continue
         least = one.rate("float", "task").value - LOSS
         able = [
             other

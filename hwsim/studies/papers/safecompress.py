@@ -152,15 +152,17 @@ def _record(one: SafeLine, machine: str) -> dict[str, object]:
 
 def _draw(figure: Figure, lines: Sequence[SafeLine], present: Sequence[str]) -> None:
     figure.set_facecolor("white")
+    present = [data for data in present if any(one.data == data for one in lines)] or [*present]
     every = figure.subplots(1, len(present), squeeze=False)[0]
     for axes, data in zip(every, present, strict=True):
         figures.plain(axes)
         axes.set_title(data.removeprefix("small-"), fontsize=10, loc="left", fontweight="bold")
+        axes.axhline(50, color=figures.GREY, linewidth=0.8)  # chance
         some = [one for one in lines if one.data == data]
         curve = [(100 * o.rate("float", "task").value, 100 * o.rate("float", "mmia").value)
                  for o in some if dense(o)]  # fmt: skip
         if curve:
-            axes.plot(*zip(*sorted(curve), strict=True), "-", color=figures.INK, marker="X",
+            axes.plot(*zip(*curve, strict=True), "-", color=figures.INK, marker="X",
                       markersize=5, linewidth=1)  # fmt: skip
         for one in some:
             if one.method in LOOKS:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from hwsim.errors import InputError
 from hwsim.models import zoo
 from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.recipe import Recipe
@@ -22,7 +23,7 @@ from hwsim.training.sparse.sides import Labelled, Split, split
 class Target:
     """spec: a name of ``hwsim.models.specs.TARGETS``. dataset, architecture, epochs, batch, lr: of
     it, so that a row whose spec has changed is another row. members: how many of the training
-    split, drawn. seed: of the draw, of weights, batches and halves.
+    split. seed: of weights, batches, and of who is a member.
     """
 
     spec: str
@@ -63,25 +64,33 @@ class Target:
         return zoo.build(self.spec, self.seed)
 
     def sides(self) -> Split:
-        """Members, and as many others from the rest of the same split.
+        """Members, and as many others of the same split, both drawn by the seed.
 
-        Not from the test split: where that was collected later or by others, whoever tells the two
+        Not from the test split, and not spread evenly: where that was collected later or by others,
+        or where a file alternates between two sources as MNIST's does (of evenly spread members a
+        linear classifier tells 71% from the rest by their pixels alone), whoever tells the two
         apart has not inferred membership.
+
+        Raises
+        ------
+        InputError
+            Where fewer than half as many others are left as there are members.
         """
-        digest = dataset(self.dataset, "train").digest
-        learn, rest = _parts(self.dataset, self.members, self.seed, digest)
+        whole = dataset(self.dataset, "train")
+        others = min(self.members, len(whole) - self.members)
+        if 2 * others < self.members:
+            raise InputError(
+                f"{self.members} members of {whole.phrase}, which has {len(whole)}, leave too few "
+                "others to tell them from"
+            )
+        order = np.random.default_rng(self.seed).permutation(len(whole))
+        parts = order[: self.members], order[self.members : self.members + others]
+        learn, rest = (_labelled(whole.at(np.sort(part))) for part in parts)
         return split(learn, rest, self.seed)
 
     def tested(self) -> Labelled:
         """All of the test split, on which nothing is trained, chosen or attacked."""
         return _labelled(dataset(self.dataset, "test"))
-
-
-@lru_cache(maxsize=5)
-def _parts(name: str, members: int, seed: int, _digest: str) -> tuple[Labelled, Labelled]:
-    """Both drawn: what is spread evenly over a file may all be of one source, as MNIST's digits."""
-    learn, rest = dataset(name, "train").drawn(members, seed)
-    return _labelled(learn), _labelled(rest.drawn(min(members, len(rest)), seed)[0])
 
 
 def _labelled(data: Dataset) -> Labelled:
