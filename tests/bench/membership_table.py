@@ -1,8 +1,8 @@
 """Prints the table of docs/membership.md of results that `hwsim attack mia` left.
 
-hwsim attack mia --model c0 --samples 400 --epochs 5 \\
+hwsim attack mia --model c0 --samples 2000 --epochs 10 \\
     --view float,engine,probabilities,class --json 8.json
-hwsim attack mia --model c0 --samples 400 --epochs 5 --view engine --bits 4 --json 4.json
+hwsim attack mia --model c0 --samples 2000 --epochs 10 --view engine --bits 4 --json 4.json
 python -m tests.bench.membership_table 8.json 4.json | python -m tools.tables --take membership-c0
 """
 
