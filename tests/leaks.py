@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwsim.attacks.membership.attack import Shadowed, Target, label_scores
+from hwsim.attacks.membership.attack import MembershipTarget, Shadowed, label_scores
 from hwsim.attacks.membership.label_only import LabelOnly
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.seen import observe
@@ -46,7 +46,7 @@ class Leak:
     def sides(self, view: str) -> tuple[Records, Records]:
         return tuple(observe(self.network, self.x[part], self.y[part], view) for part in SIDES)
 
-    def target(self, view: str) -> Target:
+    def target(self, view: str) -> MembershipTarget:
         asked = self.x[: 2 * COUNT], self.y[: 2 * COUNT]
         seen = [observe(one, *asked, "logits") for one in self.shadows]
         sides = [(self.x[part], self.y[part]) for part in SIDES]
@@ -55,7 +55,7 @@ class Leak:
             return self.network(x).detach().argmax(1)
 
         how = LabelOnly(noises=(0.02, 0.05, 0.1), draws=4)
-        return Target(
+        return MembershipTarget(
             *self.sides(view),
             label_scores(ask, *sides, how=how),
             Shadowed.of(seen, self.inside, alike=True),

@@ -15,7 +15,7 @@ from torch import Tensor
 from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.evaluate.roc import Scores
 from hwsim.attacks.membership import thresholds
-from hwsim.attacks.membership.judged import Judged, best_threshold, judge
+from hwsim.attacks.membership.judged import MembershipRates, best_threshold, judge
 from hwsim.attacks.membership.known import MEMBERSHIP
 from hwsim.attacks.membership.label_only import LabelOnly
 from hwsim.attacks.membership.learned import Kind, LearnedAttack
@@ -54,7 +54,7 @@ class Shadowed:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class MembershipTarget:
     """A network as one attacker sees it: N members, N others, and a seed for who knows what.
 
     members, others: what was seen, both alike. asked: gives shares (N,) of right answers under
@@ -94,14 +94,14 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MembershipOutcome:
     """judged: numbers. epochs: chosen by the networks that learnt, by name."""
 
-    judged: Judged
+    judged: MembershipRates
     epochs: dict[str, int] = field(default_factory=dict)
 
 
-def attack(name: str, target: Target) -> Outcome:
+def attack(name: str, target: MembershipTarget) -> MembershipOutcome:
     """The attack called ``name`` on a target.
 
     Threshold and epoch come from the half of the samples that the attacker knows, numbers from the
@@ -114,16 +114,16 @@ def attack(name: str, target: Target) -> Outcome:
         learned = LearnedAttack(kind, target.epochs, target.seed)
         fitted = learned.fit(*target.parts(judged=False))
         mine, theirs = (fitted.score(one) for one in target.parts(judged=True))
-        return Outcome(judge(mine, theirs, fitted.threshold), dict(fitted.epochs))
+        return MembershipOutcome(judge(mine, theirs, fitted.threshold), dict(fitted.epochs))
     both = _all_scores(name, target)
     known = [score[split.known.numpy()] for score, split in zip(both, target.splits, strict=True)]
     mine, theirs = (
         score[split.judged.numpy()] for score, split in zip(both, target.splits, strict=True)
     )
-    return Outcome(judge(mine, theirs, best_threshold(*known)))
+    return MembershipOutcome(judge(mine, theirs, best_threshold(*known)))
 
 
-def _all_scores(name: str, target: Target) -> tuple[Scores, Scores]:
+def _all_scores(name: str, target: MembershipTarget) -> tuple[Scores, Scores]:
     """Of all members and all others; none of these learns from those that are judged."""
     if name in _SCORES:
         return _SCORES[name](target.members), _SCORES[name](target.others)
@@ -153,7 +153,7 @@ def label_scores(
     bounds: tuple[float, float] | None = None,
     how: LabelOnly | None = None,
 ) -> Callable[[], tuple[Scores, Scores]]:
-    """``Target.asked``: samples and labels of both sides, changed alike, asked for when needed."""
+    """``MembershipTarget.asked``: both sides' samples and labels, changed alike, when needed."""
     how = how or LabelOnly()
     if bounds is None:
         ends = torch.cat([members[0].flatten(), others[0].flatten()])

@@ -13,7 +13,7 @@ from hwsim.attacks.evaluate.roc import Auc, Scores, auc, threshold
 
 
 @dataclass(frozen=True)
-class Judged:
+class MembershipRates:
     """balanced: accuracy on equally many of both. auc: area under the ROC curve.
 
     tpr1, tpr01: share of members above the score that 1%, 0.1% of the others exceed at most; None
@@ -36,7 +36,7 @@ class Judged:
         return found
 
 
-def judge(members: Scores, others: Scores, at: float) -> Judged:
+def judge(members: Scores, others: Scores, at: float) -> MembershipRates:
     """Scores (N,) of members and (N,) of others; above ``at`` a sample is taken for a member.
 
     Raises AttackError where there are not equally many of both, or a score is NaN.
@@ -48,7 +48,7 @@ def judge(members: Scores, others: Scores, at: float) -> Judged:
     if np.isnan(members).any() or np.isnan(others).any():
         raise AttackError("a score is NaN: such an attack can be judged by nobody")
     right = int((members > at).sum() + (others <= at).sum())
-    return Judged(
+    return MembershipRates(
         Rate(right, 2 * len(members)), auc(members, others),
         _tpr(members, others, 0.01), _tpr(members, others, 0.001),
     )  # fmt: skip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hwsim.models.recipe import Recipe
     from hwsim.models.train_network import Data
     from hwsim.training.sparse.settings import Settings
-    from hwsim.training.sparse.sides import Pair, Split
+    from hwsim.training.sparse.sides import Sides, TargetData
 
 MEMBERS = 5000
 
@@ -164,7 +164,7 @@ def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
 
 
 def _train(
-    model: str, method: str, data: Data, sides: Split, out: Path, settings: Settings,
+    model: str, method: str, data: Data, sides: TargetData, out: Path, settings: Settings,
     title: str, density: float, seed: int,
 ) -> None:  # fmt: skip
     from hwsim.training.finetuning import folder_of
@@ -186,7 +186,7 @@ def _train(
 
 
 def _close(
-    titles: dict[str, str], data: Data, pair: Pair, out: Path, density: float, seed: int,
+    titles: dict[str, str], data: Data, pair: Sides, out: Path, density: float, seed: int,
     json_path: Path | None,
 ) -> None:  # fmt: skip
     from hwsim.models import zoo

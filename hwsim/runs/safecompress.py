@@ -18,7 +18,7 @@ from hwsim.engine.module import Engine
 from hwsim.models import zoo
 from hwsim.networks.open import open_network, place
 from hwsim.runs.membership.views import engine_records
-from hwsim.training.sparse.sides import Pair
+from hwsim.training.sparse.sides import Sides
 
 #: By whom every network is attacked, and through what he sees it.
 ATTACKERS: tuple[Kind, ...] = ("bmia", "wmia", "mmia")
@@ -33,7 +33,7 @@ OnPart = Callable[[str], None]
 
 def judged(
     name: str,
-    pair: Pair,
+    pair: Sides,
     *,
     bits: Sequence[int] | None = None,
     epochs: int | None = None,
@@ -46,9 +46,9 @@ def judged(
     ----------
     name : str
         Of the zoo, or the path of what ``hwsim safecompress`` wrote.
-    pair : Pair
-        ``Split.judge``: each attacker learns on the first half of both sides and is judged on the
-        second.
+    pair : Sides
+        ``TargetData.judge``: each attacker learns on the first half of both sides and is judged on
+        the second.
     bits : sequence of int, optional
         Widths of engines; BITS where not given.
     epochs : int, optional

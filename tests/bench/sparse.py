@@ -15,7 +15,7 @@ from hwsim.models.train_network import Data
 from hwsim.training.sparse.compress import compress
 from hwsim.training.sparse.network import drawn
 from hwsim.training.sparse.settings import Settings
-from hwsim.training.sparse.sides import Split
+from hwsim.training.sparse.sides import TargetData
 from hwsim.training.sparse.updates import PERIOD
 from tests.bench.measure import Line
 
@@ -24,7 +24,7 @@ IMAGES, ROUNDS = 5000, 2
 EPOCHS = 3 * PERIOD
 
 
-def _epoch(method: str, data: Split) -> float:
+def _epoch(method: str, data: TargetData) -> float:
     """CPU seconds of an epoch, averaged over the last period."""
     settings = Settings()
     settings = replace(settings, recipe=replace(settings.recipe, epochs=EPOCHS))

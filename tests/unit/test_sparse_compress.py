@@ -17,10 +17,10 @@ from hwsim.errors import InputError
 from hwsim.models.recipe import Recipe
 from hwsim.training.sparse.compress import Compressed, compress
 from hwsim.training.sparse.densities import erk
-from hwsim.training.sparse.opponents import Term
+from hwsim.training.sparse.opponents import AttackersTerm
 from hwsim.training.sparse.settings import METHODS, Settings, method_of
-from hwsim.training.sparse.sides import Labelled, Split, split
-from hwsim.training.sparse.tester import Verdict
+from hwsim.training.sparse.sides import Labelled, TargetData, split
+from hwsim.training.sparse.tester import Tested
 
 RECIPE = Recipe(epochs=3, batch=16, lr=0.05, weight_decay=5e-4, shift=0, precision="float32",
                 momentum=0.9)  # fmt: skip
@@ -38,7 +38,7 @@ def net() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def data() -> Split:
+def data() -> TargetData:
     generator = torch.Generator().manual_seed(1)
     labels = torch.arange(112) % 4
     x = torch.rand(112, 1, 8, 8, generator=generator) * 0.3
@@ -56,10 +56,10 @@ class Favours:
     def prepare(self, module: nn.Module) -> None:
         self.state = {"prepared": torch.ones(1)}
 
-    def __call__(self, module: nn.Module) -> Verdict:
+    def __call__(self, module: nn.Module) -> Tested:
         self.asked += 1
         best = (self.asked - 1) % self.of == self.number
-        return Verdict(0.9 if best else 0.8, 0.75, self.state)
+        return Tested(0.9 if best else 0.8, 0.75, self.state)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -73,7 +73,7 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_leaves_what_was_asked_for(method: str, data: Split) -> None:
+def test_every_method_leaves_what_was_asked_for(method: str, data: TargetData) -> None:
     settings = dataclasses.replace(SETTINGS, candidates=2, stop_at=0.3)
     before = net()
     made = compress(method, before, data, settings, density=DENSITY, seed=1)
@@ -100,7 +100,7 @@ def test_every_method_leaves_what_was_asked_for(method: str, data: Split) -> Non
     assert (made.facts["epochs"] < 3) == made.facts["stopped"] == (method == "early")
 
 
-def test_the_first_masks_are_of_erdos_renyi_kernels(data: Split) -> None:
+def test_the_first_masks_are_of_erdos_renyi_kernels(data: TargetData) -> None:
     shapes = {name: weight.shape for name, weight in weights(net()).items()}
     assert compress("untested", net(), data, SETTINGS, density=DENSITY).facts["layers"] == erk(
         shapes, DENSITY
@@ -108,7 +108,9 @@ def test_the_first_masks_are_of_erdos_renyi_kernels(data: Split) -> None:
 
 
 @pytest.mark.parametrize("growth", ["random", "gradient"])
-def test_a_tester_who_prefers_the_first_candidate_changes_nothing(data: Split, growth: str) -> None:
+def test_a_tester_who_prefers_the_first_candidate_changes_nothing(
+    data: TargetData, growth: str
+) -> None:
     """The winner keeps what it learnt, and the losers leave no trace."""
     settings = dataclasses.replace(SETTINGS, growth=growth)
     alone = compress("untested", net(), data, settings, density=DENSITY)
@@ -120,13 +122,13 @@ def test_a_tester_who_prefers_the_first_candidate_changes_nothing(data: Split, g
     assert not same(first.module, other.module)
 
 
-def test_a_random_choice_goes_on_with_one_of_the_same_candidates(data: Split) -> None:
+def test_a_random_choice_goes_on_with_one_of_the_same_candidates(data: TargetData) -> None:
     chosen = compress("random", net(), data, SETTINGS, density=DENSITY, seed=3)
     numbers = [one["chosen"] for one in chosen.facts["updates"]]
     assert len(set(numbers)) > 1
 
     class Told(Favours):
-        def __call__(self, module: nn.Module) -> Verdict:
+        def __call__(self, module: nn.Module) -> Tested:
             self.number = numbers[self.asked // 3]
             return super().__call__(module)
 
@@ -134,7 +136,7 @@ def test_a_random_choice_goes_on_with_one_of_the_same_candidates(data: Split) ->
     assert same(chosen.module, told.module)
 
 
-def test_the_same_call_gives_the_same_weights_and_another_seed_others(data: Split) -> None:
+def test_the_same_call_gives_the_same_weights_and_another_seed_others(data: TargetData) -> None:
     torch.manual_seed(8)
     before = torch.random.get_rng_state()
     one = compress("random", net(), data, SETTINGS, density=DENSITY, seed=1)
@@ -154,7 +156,7 @@ class StopNowError(Exception):
 
 @pytest.mark.parametrize("method", ["bmia", "mmia", "hash-bmia", "iterative", "regularized"])
 def test_a_killed_compression_ends_in_the_same_weights(
-    method: str, data: Split, tmp_path: Path
+    method: str, data: TargetData, tmp_path: Path
 ) -> None:
     settings = dataclasses.replace(SETTINGS, candidates=2, plain=0.4)
 
@@ -182,7 +184,9 @@ def test_a_killed_compression_ends_in_the_same_weights(
     assert epochs == []  # nothing was left to do
 
 
-def test_a_state_of_another_call_and_a_damaged_one_are_refused(data: Split, tmp_path: Path) -> None:
+def test_a_state_of_another_call_and_a_damaged_one_are_refused(
+    data: TargetData, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     settings = dataclasses.replace(SETTINGS, recipe=dataclasses.replace(RECIPE, epochs=1))
     compress("untested", net(), data, settings, density=DENSITY, state=state)
@@ -201,7 +205,7 @@ def test_a_state_of_another_call_and_a_damaged_one_are_refused(data: Split, tmp_
 
 @pytest.mark.parametrize("method", ["untested", "one-shot"])
 def test_pruned_words_are_zero_in_the_memory_image_and_on_the_engine(
-    method: str, data: Split
+    method: str, data: TargetData
 ) -> None:
     made = compress(method, net(), data, SETTINGS, density=DENSITY)
     program = compile(made.module, data.learn.images, "tiny")
@@ -225,7 +229,7 @@ def test_the_term_is_the_mean_loss_of_the_attackers_on_members_turned_around() -
 
     layer = nn.Linear(3, 2)
     x, labels = torch.rand(5, 3), torch.tensor([0, 1, 0, 1, 1])
-    term = Term([Knows(), Knows()], "logits", 0.1)
+    term = AttackersTerm([Knows(), Knows()], "logits", 0.1)
     logits, features = term.forward(layer, x)
     found = term(logits, features, labels)
     wrong = np.log1p(np.exp(-logits.detach().numpy().max(1)))
@@ -251,7 +255,7 @@ def test_settings_that_make_no_sense_are_one_line(change: dict, said: str) -> No
         dataclasses.replace(SETTINGS, **change)
 
 
-def test_methods_that_make_no_sense_are_one_line(data: Split) -> None:
+def test_methods_that_make_no_sense_are_one_line(data: TargetData) -> None:
     with pytest.raises(InputError, match="unknown method 'safest': choose from bmia"):
         compress("safest", net(), data, SETTINGS)
     with pytest.raises(InputError, match="early stopping needs the accuracy"):

@@ -23,7 +23,7 @@ from hwsim.studies.papers import safecompress
 from hwsim.studies.runner import machines, targets
 from hwsim.studies.runner.executors import Inline
 from hwsim.studies.runner.store import Store
-from hwsim.studies.runner.targets import Target
+from hwsim.studies.runner.targets import TrainedTarget
 
 DATA = ("small-fashion", "small-newsgroups")
 METHODS = ("bmia", "wmia", "mmia", "untested", "one-shot", "regularized", "hash", "hash-mmia")
@@ -181,7 +181,7 @@ def diamonds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("diamonds")
 def test_members_and_others_come_from_one_split_and_never_meet() -> None:
-    target = Target.named("small-diamonds", 1, members=100)
+    target = TrainedTarget.named("small-diamonds", 1, members=100)
     sides = target.sides()
     assert len(sides.learn) == 100
     every_one = [
@@ -204,7 +204,7 @@ def test_members_and_others_come_from_one_split_and_never_meet() -> None:
 
 @pytest.mark.usefixtures("diamonds")
 def test_a_row_has_every_machine_and_every_attacker_and_comes_out_again() -> None:
-    target = replace(Target.named("small-diamonds", 0, members=100), epochs=2)
+    target = replace(TrainedTarget.named("small-diamonds", 0, members=100), epochs=2)
     asked = dict(
         target=target.parameters(), method="mmia", density=0.2, bits=[8], config="default",
         attack_epochs=[1, 1], settings={"tested": 20, "attack_epochs": [1, 1], "period": 2,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hwsim.attacks.core.inference import at_inference
-from hwsim.attacks.membership.attack import Shadowed, Target, attack, label_scores
+from hwsim.attacks.membership.attack import MembershipTarget, Shadowed, attack, label_scores
 from hwsim.attacks.membership.known import MembershipEntry
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.shadows import (
@@ -143,14 +143,14 @@ class MembershipRun:
             return []
         return list(rows)
 
-    def _target(self, entry: MembershipEntry, view: str) -> Target:
+    def _target(self, entry: MembershipEntry, view: str) -> MembershipTarget:
         members, others = self._records(view, entry.sees == "white")
         asked = None
         if entry.queries:
             bounds = self.engine.bounds
             sides = [(x, y) for x, y in zip(self.x, self.y, strict=True)]
             asked = label_scores(self._ask(view), sides[0], sides[1], bounds)
-        return Target(
+        return MembershipTarget(
             members, others, asked, self._shadowed(view) if entry.shadows else None,
             self.settings.seed, self.settings.epochs,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hwsim.attacks.evaluate.roc import Scores
-from hwsim.attacks.membership.judged import Judged, judge
+from hwsim.attacks.membership.judged import MembershipRates, judge
 from hwsim.attacks.membership.learned import Fitted, Kind, LearnedAttack, State
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.seen import observe
@@ -20,11 +20,11 @@ from hwsim.engine.module import Engine
 from hwsim.networks.open import CALIBRATION_IMAGES
 from hwsim.numbers.config import load_config
 from hwsim.runs.membership.views import engine_records, float_records
-from hwsim.studies.runner.targets import Target
+from hwsim.studies.runner.targets import TrainedTarget
 from hwsim.studies.runner.task import Row, version
 from hwsim.training.sparse.compress import compress
 from hwsim.training.sparse.settings import Settings
-from hwsim.training.sparse.sides import Labelled, Split
+from hwsim.training.sparse.sides import Labelled, TargetData
 
 #: Networks that attack, each learning once: mmia is those who have learnt alone.
 KINDS: tuple[Kind, ...] = ("bmia", "wmia")
@@ -46,8 +46,8 @@ def compressed(
 ) -> Row:
     """Train, compress, and attack what comes out, in float and on engines.
 
-    target: fields of ``Target``. method, density: as of ``compress``. bits: widths of engines.
-    attack_epochs: of the judge's attackers in float, and of those on an engine, who go on from
+    target: fields of ``TrainedTarget``. method, density: as of ``compress``. bits: widths of
+    engines. attack_epochs: of the judge's attackers in float, and of those on an engine, who go on from
     there. settings: of the compression, beside the recipe.
     Attackers learn from the first half of the judge's members and others, of which a fifth chooses
     epoch and threshold, and are judged on the second halves.
@@ -57,7 +57,7 @@ def compressed(
     the same of its others, and by attacker {right, asked, auc, auc_low, auc_high, tpr1, tpr01};
     a tpr is {right, asked}, None where it cannot be measured.
     """
-    one = Target(**target)
+    one = TrainedTarget(**target)
     sides, tested = one.sides(), one.tested()
     first, later = settings["attack_epochs"]
     numbers = {**settings, "attack_epochs": (first, later), "recipe": one.recipe}
@@ -80,14 +80,14 @@ def compressed(
     }
 
 
-def _engine(module: nn.Module, sides: Split, config: str, width: int) -> Engine:
+def _engine(module: nn.Module, sides: TargetData, config: str, width: int) -> Engine:
     calibration = sides.learn.images[:: max(1, len(sides.learn) // CALIBRATION_IMAGES)]
     return Engine(compile(module, calibration, load_config(config).with_bits(width)))
 
 
 def _machine(
     module: nn.Module,
-    sides: Split,
+    sides: TargetData,
     tested: Labelled,
     epochs: int,
     seed: int,
@@ -148,7 +148,7 @@ class _Both:
         return np.asarray(np.mean(scores, axis=0), np.float64)
 
 
-def _facts(found: Judged) -> Row:
+def _facts(found: MembershipRates) -> Row:
     low, high = found.auc.interval or (None, None)
     return {
         "right": found.balanced.successes, "asked": found.balanced.total, "auc": found.auc.value,

@@ -17,7 +17,7 @@ from hwsim.studies.judge import style as figures
 from hwsim.studies.judge.findings import Findings, share
 from hwsim.studies.papers.safe_lines import ATTACKERS, DENSE, SafeLine, dense, gathered
 from hwsim.studies.papers.safe_verdicts import verdicts
-from hwsim.studies.runner.targets import Target
+from hwsim.studies.runner.targets import TrainedTarget
 
 NETWORKS = tuple(TARGETS)
 #: The rows train these networks themselves.
@@ -82,7 +82,7 @@ def _point(
     plan: Plan, data: str, method: str, density: float, seed: int, part: float = 1.0
 ) -> Point:
     members = plan.samples or (QUICK_MEMBERS if plan.quick else None)
-    target = Target.named(data, seed, members, part * (QUICK_SHARE if plan.quick else 1.0))
+    target = TrainedTarget.named(data, seed, members, part * (QUICK_SHARE if plan.quick else 1.0))
     bits = BITS if plan.bits == (8,) and not plan.quick else plan.bits
     label = method if part == 1.0 else f"{DENSE}, {part:g} of epochs"
     return Point(

@@ -16,11 +16,11 @@ from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.recipe import Recipe
 from hwsim.models.train_network import as_tensor
 from hwsim.studies.runner.machines import dataset
-from hwsim.training.sparse.sides import Labelled, Split, split
+from hwsim.training.sparse.sides import Labelled, TargetData, split
 
 
 @dataclass(frozen=True)
-class Target:
+class TrainedTarget:
     """spec: a name of ``hwsim.models.specs.TARGETS``. dataset, architecture, epochs, batch, lr: of
     it, so that a row whose spec has changed is another row. members: how many of the training
     split. seed: of weights, batches, and of who is a member.
@@ -36,14 +36,16 @@ class Target:
     seed: int
 
     @staticmethod
-    def named(spec: str, seed: int, members: int | None = None, share: float = 1.0) -> Target:
+    def named(
+        spec: str, seed: int, members: int | None = None, share: float = 1.0
+    ) -> TrainedTarget:
         """By its recipe; members: None for the recipe's. share: of its epochs, at least one."""
         known = zoo.spec(spec)
         count = members or known.images
         assert count is not None
         recipe = known.recipe
         epochs = max(1, round(share * recipe.epochs))
-        return Target(
+        return TrainedTarget(
             spec, known.dataset, known.architecture, count, epochs, recipe.batch, recipe.lr, seed
         )
 
@@ -63,7 +65,7 @@ class Target:
         """Untrained."""
         return zoo.build(self.spec, self.seed)
 
-    def sides(self) -> Split:
+    def sides(self) -> TargetData:
         """Members, and as many others of the same split, both drawn by the seed.
 
         Not from the test split, and not spread evenly: where that was collected later or by others,

@@ -25,8 +25,8 @@ from hwsim.training.sparse.learner import Learner
 from hwsim.training.sparse.loop import OnStep, Parts, run, silent
 from hwsim.training.sparse.masks import Masks
 from hwsim.training.sparse.opponents import Opponents
-from hwsim.training.sparse.settings import Method, Settings, method_of
-from hwsim.training.sparse.sides import Split
+from hwsim.training.sparse.settings import Settings, SparseMethod, method_of
+from hwsim.training.sparse.sides import TargetData
 from hwsim.training.sparse.tester import AttackTester, Tester
 from hwsim.training.sparse.updates import update_of
 
@@ -44,7 +44,7 @@ class Compressed:
 def compress(
     method: str,
     network: nn.Module,
-    data: Split,
+    data: TargetData,
     settings: Settings | None = None,
     *,
     density: float = 0.1,
@@ -68,7 +68,7 @@ def compress(
         al. 2018). All take the same steps with the same batches.
     network : torch.nn.Module
         (N, …) -> (N, C) logits, plain layers, untrained; a copy is trained.
-    data : Split
+    data : TargetData
         Of ``hwsim.training.sparse.sides.split``; ``data.judge`` is never looked at.
     settings : Settings, optional
         Epochs, candidates, attackers.
@@ -127,7 +127,7 @@ def compress(
 
 
 def _beginning(
-    network: nn.Module, method: Method, density: float, settings: Settings, seed: int
+    network: nn.Module, method: SparseMethod, density: float, settings: Settings, seed: int
 ) -> Learner:
     names = [name for name, _ in layers_of(network)]
     if not names:
@@ -157,7 +157,9 @@ def _widen(weights: Mapping[str, nn.Parameter], masks: Masks) -> None:
             weight.mul_((weight.numel() / int(masks[name].sum())) ** 0.5)
 
 
-def _stops(method: Method, data: Split, settings: Settings) -> Callable[[Learner], bool] | None:
+def _stops(
+    method: SparseMethod, data: TargetData, settings: Settings
+) -> Callable[[Learner], bool] | None:
     others, enough = data.tester.others, settings.stop_at
     if not method.stops or enough is None:
         return None
@@ -179,13 +181,15 @@ def _size(learner: Learner, network: nn.Module) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tester(method: Method, data: Split, settings: Settings, seed: int) -> Tester | None:
+def _tester(method: SparseMethod, data: TargetData, settings: Settings, seed: int) -> Tester | None:
     if method.choice == "first" or method.choice == "random":
         return None
     return AttackTester(method.choice, data.tester, settings, seed)
 
 
-def _opponents(method: Method, data: Split, settings: Settings, seed: int) -> Opponents | None:
+def _opponents(
+    method: SparseMethod, data: TargetData, settings: Settings, seed: int
+) -> Opponents | None:
     if method.opponent is None:
         return None
     against = settings.regularization if method.opponent == "bmia" else settings.strength

@@ -17,8 +17,8 @@ from hwsim.training.sparse.batches import Batches, seed_of
 from hwsim.training.sparse.keeping import Finished, History, Keeper
 from hwsim.training.sparse.learner import Learner, Term
 from hwsim.training.sparse.opponents import Opponents
-from hwsim.training.sparse.settings import Method, Settings
-from hwsim.training.sparse.tester import Tester, Verdict
+from hwsim.training.sparse.settings import Settings, SparseMethod
+from hwsim.training.sparse.tester import Tested, Tester
 from hwsim.training.sparse.updates import Due, Update
 
 #: (epoch, step, loss, what is being done) after each batch of the network that goes on.
@@ -36,7 +36,7 @@ class Parts:
     stops: whether a learner is to stop after an epoch. seed: of the choice.
     """
 
-    method: Method
+    method: SparseMethod
     settings: Settings
     batches: Batches
     update: Update
@@ -49,7 +49,7 @@ class Parts:
 
 
 @dataclass
-class _Run:
+class _Compressing:
     """The loop's state between two steps."""
 
     parts: Parts
@@ -98,7 +98,7 @@ class _Run:
             return 0
         if not parts.tester.state:
             parts.tester.prepare(self.learner.module)
-        best: tuple[int, Learner, Verdict] | None = None
+        best: tuple[int, Learner, Tested] | None = None
         told: list[dict[str, Any]] = []
         for number in range(parts.settings.candidates):
             learner, loss = parts.update(self.learner, progress, number), 0.0
@@ -130,7 +130,7 @@ def run(learner: Learner, parts: Parts, keeper: Keeper | None) -> tuple[Learner,
         for name, one in attackers.items():
             if one is not None:
                 one.state = done.states.get(name, {})
-    state = _Run(parts, learner, list(done.history))
+    state = _Compressing(parts, learner, list(done.history))
     for epoch in range(done.epoch, 0 if done.stopped else parts.settings.recipe.epochs):
         state.epoch(epoch)
         stopped = parts.stops is not None and parts.stops(state.learner)

@@ -21,10 +21,10 @@ from hwsim.models.train_network import (
 from hwsim.training.sparse.compress import compress
 from hwsim.training.sparse.loop import OnStep, silent
 from hwsim.training.sparse.settings import Settings, method_of
-from hwsim.training.sparse.sides import Labelled, Split, split
+from hwsim.training.sparse.sides import Labelled, TargetData, split
 
 
-def drawn(data: Data, members: int, seed: int) -> tuple[Data, Split]:
+def drawn(data: Data, members: int, seed: int) -> tuple[Data, TargetData]:
     """That many training images, drawn, and the halves of those and of as many others.
 
     Others are training images that were not drawn; test images where too few are left, for their
@@ -43,7 +43,7 @@ def compress_network(
     name: str,
     method: str,
     data: Data,
-    sides: Split,
+    sides: TargetData,
     places: Places,
     settings: Settings,
     *,

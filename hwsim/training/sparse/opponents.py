@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from hwsim.attacks.membership.seen import View, seen_of, watched
 from hwsim.training.sparse.settings import Attacker, Settings
-from hwsim.training.sparse.sides import Pair
-from hwsim.training.sparse.tester import Asked, State, flat
+from hwsim.training.sparse.sides import Sides
+from hwsim.training.sparse.tester import Questioned, State, flat
 
 
-class Term:
+class AttackersTerm:
     """−strength · BCE of attackers on a batch of members, differentiable in the network."""
 
     def __init__(self, networks: Iterable[nn.Module], view: View, strength: float) -> None:
@@ -43,13 +43,13 @@ class Opponents:
     """The attackers of one training; ``state`` is where they go on."""
 
     def __init__(
-        self, kind: Attacker, pair: Pair, settings: Settings, seed: int, strength: float
+        self, kind: Attacker, pair: Sides, settings: Settings, seed: int, strength: float
     ) -> None:
-        self._asked, self._strength = Asked(kind, pair, settings, seed), strength
+        self._asked, self._strength = Questioned(kind, pair, settings, seed), strength
         self.state: State = {}
 
-    def learn(self, module: nn.Module) -> Term:
+    def learn(self, module: nn.Module) -> AttackersTerm:
         """The term for the next epoch, of attackers of the network as it is now."""
         fitted = self._asked.fit(self._asked.answers(module), self.state)
         self.state = flat(fitted)
-        return Term(fitted.networks.values(), self._asked.view, self._strength)
+        return AttackersTerm(fitted.networks.values(), self._asked.view, self._strength)

@@ -81,7 +81,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Method:
+class SparseMethod:
     """What a method does beside training.
 
     starts: with ``dense`` weights, drawn ``masks``, or ``hashed`` at equal rates. updates: by which
@@ -97,26 +97,26 @@ class Method:
     stops: bool = False
 
 
-METHODS: dict[str, Method] = {
-    "bmia": Method("masks", "regrow", "bmia"),
-    "wmia": Method("masks", "regrow", "wmia"),
-    "mmia": Method("masks", "regrow", "mmia", "mmia"),
-    "random": Method("masks", "regrow", "random"),
-    "untested": Method("masks", "regrow"),
-    "hash-bmia": Method("hashed", "reallocate", "bmia"),
-    "hash-wmia": Method("hashed", "reallocate", "wmia"),
-    "hash-mmia": Method("hashed", "reallocate", "mmia", "mmia"),
-    "hash-random": Method("hashed", "reallocate", "random"),
-    "hash": Method("hashed"),
-    "dense": Method("dense"),
-    "early": Method("dense", stops=True),
-    "one-shot": Method("dense", "once"),
-    "iterative": Method("dense", "gradually"),
-    "regularized": Method("masks", "regrow", opponent="bmia"),
+METHODS: dict[str, SparseMethod] = {
+    "bmia": SparseMethod("masks", "regrow", "bmia"),
+    "wmia": SparseMethod("masks", "regrow", "wmia"),
+    "mmia": SparseMethod("masks", "regrow", "mmia", "mmia"),
+    "random": SparseMethod("masks", "regrow", "random"),
+    "untested": SparseMethod("masks", "regrow"),
+    "hash-bmia": SparseMethod("hashed", "reallocate", "bmia"),
+    "hash-wmia": SparseMethod("hashed", "reallocate", "wmia"),
+    "hash-mmia": SparseMethod("hashed", "reallocate", "mmia", "mmia"),
+    "hash-random": SparseMethod("hashed", "reallocate", "random"),
+    "hash": SparseMethod("hashed"),
+    "dense": SparseMethod("dense"),
+    "early": SparseMethod("dense", stops=True),
+    "one-shot": SparseMethod("dense", "once"),
+    "iterative": SparseMethod("dense", "gradually"),
+    "regularized": SparseMethod("masks", "regrow", opponent="bmia"),
 }
 
 
-def method_of(name: str, settings: Settings) -> Method:
+def method_of(name: str, settings: Settings) -> SparseMethod:
     """The method of a name. Raises InputError for an unknown one, and for ``early`` without
     ``stop_at``.
     """

@@ -38,7 +38,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class Sides:
     """Members and non-members, equally many: chance is 50%."""
 
     members: Labelled
@@ -48,15 +48,15 @@ class Pair:
         """Samples of each side."""
         return len(self.members)
 
-    def first(self, count: int) -> Pair:
+    def first(self, count: int) -> Sides:
         """At most ``count`` samples of each side; both are in random order, the classes evenly
         spread (``even_order``), so that pieces of a pair have equal shares of each.
         """
-        return Pair(self.members.at(slice(count)), self.others.at(slice(count)))
+        return Sides(self.members.at(slice(count)), self.others.at(slice(count)))
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class TargetData:
     """What a network is trained on, and who is asked about it.
 
     learn: all training samples T. tester: halves of T and of the reference set R for tests during
@@ -64,8 +64,8 @@ class Split:
     """
 
     learn: Labelled
-    tester: Pair
-    judge: Pair
+    tester: Sides
+    judge: Sides
 
     def digest(self) -> str:
         """SHA-256 of all samples, in their order."""
@@ -81,7 +81,7 @@ class Split:
         return content_digest(parts, {})
 
 
-def split(learn: Labelled, others: Labelled, seed: int = 0) -> Split:
+def split(learn: Labelled, others: Labelled, seed: int = 0) -> TargetData:
     """Halves of both sides, the larger side cut to the smaller.
 
     Parameters
@@ -95,7 +95,7 @@ def split(learn: Labelled, others: Labelled, seed: int = 0) -> Split:
 
     Returns
     -------
-    Split
+    TargetData
         ``tester`` and ``judge`` with min(|T|, |R|) // 2 samples of each side.
 
     Raises
@@ -112,7 +112,7 @@ def split(learn: Labelled, others: Labelled, seed: int = 0) -> Split:
     generator = torch.Generator().manual_seed(seed)
     orders = [even_order(side.labels, generator) for side in (learn, others)]
     pairs = [
-        Pair(learn.at(orders[0][part]), others.at(orders[1][part]))
+        Sides(learn.at(orders[0][part]), others.at(orders[1][part]))
         for part in (slice(count), slice(count, 2 * count))
     ]
-    return Split(learn, *pairs)
+    return TargetData(learn, *pairs)

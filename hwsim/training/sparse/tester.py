@@ -13,14 +13,14 @@ from hwsim.attacks.membership.learned import Fitted, LearnedAttack
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.seen import View, observe
 from hwsim.training.sparse.settings import Attacker, Settings
-from hwsim.training.sparse.sides import Pair
+from hwsim.training.sparse.sides import Sides
 
 #: Tensors of attackers by ``kind/name``.
 State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Tested:
     """task: accuracy on the tester's non-members. attack: balanced accuracy of its attacker on
     samples that the attacker did not learn from. state: of the attacker, to go on from. Shares in
     0 … 1.
@@ -46,16 +46,16 @@ class Tester(Protocol):
     def prepare(self, module: nn.Module) -> None:
         """Let a first attacker learn on the network before its first candidates."""
 
-    def __call__(self, module: nn.Module) -> Verdict: ...
+    def __call__(self, module: nn.Module) -> Tested: ...
 
 
-class Asked:
+class Questioned:
     """A network's answers to a pair, each sample asked once, and attackers that learn from them.
 
     The first half of both sides is learnt from; the attacker chooses its epoch on a part of that.
     """
 
-    def __init__(self, kind: Attacker, pair: Pair, settings: Settings, seed: int) -> None:
+    def __init__(self, kind: Attacker, pair: Sides, settings: Settings, seed: int) -> None:
         self.kind, self._settings, self._seed = kind, settings, seed
         self._pair = pair.first(settings.tested)
         half = len(self._pair) // 2
@@ -90,20 +90,20 @@ class Asked:
 class AttackTester:
     """Tests by an attacker of the package ``attacks``, which goes on from the last winner's."""
 
-    def __init__(self, kind: Attacker, pair: Pair, settings: Settings, seed: int) -> None:
-        self._asked = Asked(kind, pair, settings, seed)
+    def __init__(self, kind: Attacker, pair: Sides, settings: Settings, seed: int) -> None:
+        self._asked = Questioned(kind, pair, settings, seed)
         self.state: State = {}
 
     def prepare(self, module: nn.Module) -> None:
         """As Tester has it."""
         self.state = flat(self._asked.fit(self._asked.answers(module), {}))
 
-    def __call__(self, module: nn.Module) -> Verdict:
+    def __call__(self, module: nn.Module) -> Tested:
         """As Tester has it."""
         seen = self._asked.answers(module)
         fitted = self._asked.fit(seen, self.state)
         task = float(seen[1].correct.double().mean())
-        return Verdict(task, self._asked.accuracy(fitted, seen), flat(fitted))
+        return Tested(task, self._asked.accuracy(fitted, seen), flat(fitted))
 
 
 def flat(fitted: Fitted) -> dict[str, Tensor]:

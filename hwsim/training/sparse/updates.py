@@ -12,7 +12,7 @@ from hwsim.training.sparse.batches import Batches, seed_of
 from hwsim.training.sparse.hashed import moved
 from hwsim.training.sparse.learner import Learner
 from hwsim.training.sparse.masks import death_rate, grown, grown_at_random, killed, largest
-from hwsim.training.sparse.settings import Method, Settings
+from hwsim.training.sparse.settings import Settings, SparseMethod
 
 #: Epochs between two updates, unless a period says it in steps.
 PERIOD = 2
@@ -29,7 +29,7 @@ Due = Callable[[int], bool]
 
 
 def update_of(
-    method: Method, settings: Settings, batches: Batches, density: float, seed: int
+    method: SparseMethod, settings: Settings, batches: Batches, density: float, seed: int
 ) -> tuple[Update, Due]:
     """What a method does to its network, and when."""
     period = settings.period or PERIOD * batches.steps
