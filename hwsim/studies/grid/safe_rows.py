@@ -47,8 +47,8 @@ def compressed(
     """Train, compress, and attack what comes out, in float and on engines.
 
     target: fields of ``TrainedTarget``. method, density: as of ``compress``. bits: widths of
-    engines. attack_epochs: of the judge's attackers in float, and of those on an engine, who go on from
-    there. settings: of the compression, beside the recipe.
+    engines. attack_epochs: of the judge's attackers in float, and of those on an engine, who go on
+    from there. settings: of the compression, beside the recipe.
     Attackers learn from the first half of the judge's members and others, of which a fifth chooses
     epoch and threshold, and are judged on the second halves.
 
