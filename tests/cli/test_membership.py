@@ -158,6 +158,13 @@ def test_samples_without_labels_are_not_taken(
     assert not list(place.glob("runs/*/*"))
 
 
+def test_members_are_no_others(
+    run: Run, place: Path, offered: Network, sides: tuple[str, ...]
+) -> None:
+    again = ("--members", "m.npz", "--others", "m.npz")
+    assert "the same samples" in run("attack", "mia-loss", *sides[:2], *again, *FEW).line
+
+
 def test_a_network_of_other_files_has_no_known_members(
     run: Run, place: Path, offered: Network
 ) -> None:

@@ -53,7 +53,8 @@ def sides_of_files(model: str, opened: OpenedNetwork, others: Path) -> tuple[Sam
     """Of a user's files, as the network takes them; those that it was opened with are members.
 
     Raises InputError for files without labels: the network's own answers would stand for them, so
-    that it is right about one side by definition, and every attack finds that.
+    that it is right about one side by definition, and every attack finds that. Also for the same
+    samples on both sides, which tell nothing.
     """
     mine, theirs = opened.test, images_of(model, opened.network.program, others)[1]
     for side in (mine, theirs):
@@ -62,6 +63,10 @@ def sides_of_files(model: str, opened: OpenedNetwork, others: Path) -> tuple[Sam
                 f"{side.source}: has no labels, and attacks on membership compare answers with "
                 "them: save x and y"
             )
+    if mine.digest == theirs.digest:
+        raise InputError(
+            f"{others}: holds the same samples as --members: give samples that were not trained on"
+        )
     return mine, theirs
 
 
