@@ -54,10 +54,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
         raise InputError(f"{path}: cannot write the checkpoint: {reason}") from None
 
 
-def load(path: Path, limit: int) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load(
+    path: Path, limit: int, again: str = AGAIN
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """(tensors, facts) as they were saved; None where there is no file.
 
-    limit: bytes that the tensors may have. Raises InputError, with what to do, for a file that is
+    limit: bytes that the tensors may have. again: what to do about a bad file. Raises InputError, with what to do, for a file that is
     damaged, too large, of an older hwsim, or no regular file.
     """
     import safetensors.torch
@@ -74,7 +76,7 @@ def load(path: Path, limit: int) -> tuple[dict[str, Tensor], dict[str, Any]] | N
         if "digest" not in meta:
             raise InputError(
                 f"{path}: a checkpoint of an older hwsim, without a digest, or of another "
-                f"program: {AGAIN}"
+                f"program: {again}"
             )
         tensors = safetensors.torch.load(payload)
         facts = parse_json(meta["facts"])
@@ -85,7 +87,7 @@ def load(path: Path, limit: int) -> tuple[dict[str, Tensor], dict[str, Any]] | N
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
         pass  # damage shows wherever it likes
-    raise InputError(f"{path}: damaged: {AGAIN}")
+    raise InputError(f"{path}: damaged: {again}")
 
 
 def _metadata(payload: bytes) -> dict[str, str]:

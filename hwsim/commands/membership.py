@@ -127,14 +127,14 @@ def _run(
     with opening.networks(model) as opened:
         from hwsim.report.membership_report import render_screen, write
         from hwsim.runs.membership.run import MembershipRequest, MembershipRun
-        from hwsim.runs.membership.sides import alike, others_of_file, sides_of_card
+        from hwsim.runs.membership.sides import alike, sides_of_card, sides_of_files
 
         (subject,) = opened.subjects
         network = subject.network
         if others is None:
             mine, theirs = sides_of_card(model, subject, opened.on_progress)
         else:
-            mine, theirs = subject.test, others_of_file(model, subject, others)
+            mine, theirs = sides_of_files(model, subject, others)
         if skip:
             network = replace(network, program=network.program.skipping())
         settings = MembershipRequest(

@@ -26,7 +26,8 @@ class OwnData(Samples):
     """What a user gave with ``--data``.
 
     images: float32 (N, …), within the range of the network's input. classes: what labels are
-    called, as far as that is known. Other fields as of ``Samples``.
+    called, as far as that is known. labelled: whether labels were given, or answers stand for
+    them. Other fields as of ``Samples``.
     """
 
     name: str
@@ -36,6 +37,7 @@ class OwnData(Samples):
     digest: str
     note: str | None = None
     classes: tuple[str, ...] = ()
+    labelled: bool = True
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -84,7 +86,8 @@ def made(
             f"{max(count, 2) - 1}"
         )
     facts = digest([array_digest(images), list(images.shape), array_digest(labels)])
-    return OwnData(path.stem, images, labels, str(path), facts, "; ".join(told) or None, classes)
+    note = "; ".join(told) or None
+    return OwnData(path.stem, images, labels, str(path), facts, note, classes, data.y is not None)
 
 
 def answers(logits: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ def load(path: Path) -> GeneratorFile:
 
     Raises InputError, one line, for a file that is missing, damaged, edited or something else.
     """
-    found = checkpoint.load(path, LIMIT)
+    # A user's file, which nobody should be told to delete: it may be something else.
+    found = checkpoint.load(path, LIMIT, f"or no generator: {advice(path.stem)}")
     if found is None:
         raise InputError(f"{path}: there is no such generator: {advice(str(path))}")
     tensors, facts = found

@@ -59,7 +59,10 @@ REFUSED = {
     ),
     "a name with a folder": (("gan", "train", "mnist", "--name", "a/b"), "and no folder"),
     "no such generator": (("gan", "show", "mnist-dcgan"), "make one with hwsim gan train"),
-    "no generator": (("gan", "show", "some.txt"), "some.txt: damaged"),
+    "no generator": (
+        ("gan", "show", "some.txt"),
+        "some.txt: damaged: or no generator: make one with hwsim gan train",
+    ),
     "a picture in a file": (("gan", "show", SHIPPED, "--png", "some.txt/a.png"), "cannot write"),
     "training from none": (("train", "lenet5", "--generated", "none"), "no such generator"),
     "none of its images": (

@@ -146,6 +146,25 @@ def test_members_and_others_belong_together(run: Run, place: Path, offered: Netw
     assert "both or none" in run("attack", "mia-loss", "--members", "m.npz").line
 
 
+@pytest.mark.parametrize("bare", ["m", "o"])
+def test_samples_without_labels_are_not_taken(
+    run: Run, place: Path, offered: Network, sides: tuple[str, ...], bare: str
+) -> None:
+    """The network's own answers in their place made an area of 0.95 out of nothing."""
+    with np.load(f"{bare}.npz") as whole:
+        np.savez(f"{bare}.npz", x=whole["x"])
+    line = run("attack", "mia-loss", *sides, *FEW).line
+    assert line.startswith(f"hwsim: {bare}.npz: has no labels")
+    assert not list(place.glob("runs/*/*"))
+
+
+def test_members_are_no_others(
+    run: Run, place: Path, offered: Network, sides: tuple[str, ...]
+) -> None:
+    again = ("--members", "m.npz", "--others", "m.npz")
+    assert "the same samples" in run("attack", "mia-loss", *sides[:2], *again, *FEW).line
+
+
 def test_a_network_of_other_files_has_no_known_members(
     run: Run, place: Path, offered: Network
 ) -> None:

@@ -78,6 +78,7 @@ REFUSED = {
     "no room for a trial": (("lenet5", "--period", "3"), "leaves no room for a trial of 4"),
     "too few": (("lenet5", "--members", "19"), "Invalid value for '--members'"),
     "too many": (("lenet5", "--members", "33"), "gives 1 to 32"),
+    "a rate too large": (("lenet5", "--lr", "1e30", *FEW), "choose a smaller learning rate"),
     "no folder": (("lenet5", "--name", "a/b"), "that is what --out is for"),
 }
 
@@ -87,3 +88,4 @@ def test_what_makes_no_sense_is_one_line(run: Run, place: Path, case: str) -> No
     arguments, said = REFUSED[case]
     assert said in run("safecompress", *arguments).line
     assert not list((place / "runs").glob("**/*.json"))
+    assert not list((place / "runs").glob("**/*.safetensors"))

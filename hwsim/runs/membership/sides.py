@@ -11,6 +11,7 @@ from hwsim.models.datasets.dataset import load_dataset
 from hwsim.models.datasets.fetch import Progress
 from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import place
+from hwsim.networks.own_data import OwnData
 from hwsim.networks.subject import OpenedNetwork, images_of, silent
 
 
@@ -48,9 +49,25 @@ def sides_of_card(
     return learnt.take(count), opened.test
 
 
-def others_of_file(model: str, opened: OpenedNetwork, path: Path) -> Samples:
-    """The others of a user, as the network takes them."""
-    return images_of(model, opened.network.program, path)[1]
+def sides_of_files(model: str, opened: OpenedNetwork, others: Path) -> tuple[Samples, Samples]:
+    """Of a user's files, as the network takes them; those that it was opened with are members.
+
+    Raises InputError for files without labels: the network's own answers would stand for them, so
+    that it is right about one side by definition, and every attack finds that. Also for the same
+    samples on both sides, which tell nothing.
+    """
+    mine, theirs = opened.test, images_of(model, opened.network.program, others)[1]
+    for side in (mine, theirs):
+        if isinstance(side, OwnData) and not side.labelled:
+            raise InputError(
+                f"{side.source}: has no labels, and attacks on membership compare answers with "
+                "them: save x and y"
+            )
+    if mine.digest == theirs.digest:
+        raise InputError(
+            f"{others}: holds the same samples as --members: give samples that were not trained on"
+        )
+    return mine, theirs
 
 
 def alike(members: Samples, others: Samples, asked: int | None, usual: int) -> int:

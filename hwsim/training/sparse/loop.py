@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from hwsim.errors import InputError
 from hwsim.training.sparse.batches import Batches, seed_of
 from hwsim.training.sparse.keeping import Finished, History, Keeper
 from hwsim.training.sparse.learner import Learner, Term
@@ -133,6 +134,7 @@ def run(learner: Learner, parts: Parts, keeper: Keeper | None) -> tuple[Learner,
     state = _Compressing(parts, learner, list(done.history))
     for epoch in range(done.epoch, 0 if done.stopped else parts.settings.recipe.epochs):
         state.epoch(epoch)
+        _check_finite(state.learner, epoch)
         stopped = parts.stops is not None and parts.stops(state.learner)
         states = {name: one.state for name, one in attackers.items() if one is not None}
         done = Finished(epoch + 1, state.history, states, stopped)
@@ -141,3 +143,13 @@ def run(learner: Learner, parts: Parts, keeper: Keeper | None) -> tuple[Learner,
         if stopped:
             break
     return state.learner, done
+
+
+def _check_finite(learner: Learner, epoch: int) -> None:
+    """Before the epoch is kept: what cannot be saved in the end is not trained to the end."""
+    for value in learner.module.state_dict().values():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"the training broke down in epoch {epoch + 1}, weights are no finite numbers any "
+                "more: choose a smaller learning rate"
+            )
