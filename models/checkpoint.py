@@ -59,8 +59,9 @@ def load(
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """(tensors, facts) as they were saved; None where there is no file.
 
-    limit: bytes that the tensors may have. again: what to do about a bad file. Raises InputError, with what to do, for a file that is
-    damaged, too large, of an older hwsim, or no regular file.
+    limit: bytes that the tensors may have. again: what to do about a bad file. Raises
+    InputError, with what to do, for a file that is damaged, too large, of an older hwsim, or no
+    regular file.
     """
     import safetensors.torch
     from safetensors import SafetensorError

@@ -21,7 +21,7 @@ def render_screen(result: Mapping[str, Any], console: Console, out: Path) -> Non
     """Print what ``hwsim safecompress`` found; weights and cards lie in ``out``."""
     width = min(WIDTH, console.width)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("network")
+    table.add_column("network", overflow="fold")
     table.add_column("weights", justify="right")
     table.add_column("on")
     for title in ("members", "others", *_ATTACKERS):

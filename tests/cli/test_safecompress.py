@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from hwsim.models import zoo
 from hwsim.models.allocation import allocation
 from hwsim.models.layers import compress
 from hwsim.models.train_network import Data
+from hwsim.report.safecompress_report import render_screen
 from hwsim.runs import safecompress
 from hwsim.runs.membership.sides import sides_of_card
 from tests.cli.conftest import Run
@@ -89,3 +92,24 @@ def test_what_makes_no_sense_is_one_line(run: Run, place: Path, case: str) -> No
     assert said in run("safecompress", *arguments).line
     assert not list((place / "runs").glob("**/*.json"))
     assert not list((place / "runs").glob("**/*.safetensors"))
+
+
+def test_long_names_differ_on_the_screen() -> None:
+    """Cut off, a network and its control had one name."""
+    attacked = {"accuracy": 0.5, "interval": (0.4, 0.6)}
+    row = {
+        "method": "hash", "left": [29_747, 297_472],
+        "float": {"task": 0.5, "members": 0.5, "bmia": attacked, "wmia": attacked,
+                  "mmia": attacked},
+    }  # fmt: skip
+    names = ("small-newsgroups-hash-bmia", "small-newsgroups-hash-bmia-hash-random")
+    console = Console(width=100, record=True, file=io.StringIO())
+    found = {
+        "networks": dict.fromkeys(names, row), "members": 100, "judged_on": 50, "note": None,
+        "dataset": {"name": "newsgroups"},
+    }  # fmt: skip
+    render_screen(found, console, Path("runs"))
+    out = console.export_text()
+    assert "\u2026" not in out
+    first = "".join(line.split("  ")[0].strip() for line in out.splitlines())
+    assert all(name in first for name in names)
