@@ -32,6 +32,8 @@ from hwsim.report.pages import FILES, prepare_run_directory
 from hwsim.report.schema import to_json
 
 HEADS = ("attack", "sees", "accuracy, %", "AUC", "TPR at 1%, %", "at 0.1%, %")
+#: Columns of a terminal that the whole table takes.
+WIDE = 100
 _COLORS = {
     "float": "#0072B2", "engine": "#D55E00", "probabilities": "#009E73", "class": "#68717a",
     "cycles": "#CC79A7",
@@ -149,10 +151,13 @@ def render_screen(result: Mapping[str, Any], console: Console, paths: Mapping[st
     console.print(Text(gap(result)))
     console.print()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
-    for number, head in enumerate(HEADS):
+    wide = console.width >= WIDE
+    for number, head in enumerate(HEADS if wide else HEADS[:-1]):
         table.add_column(head, justify="left" if number < 2 else "right")
     for line in rows(result):
-        table.add_row(*map(Text, line))
+        # Less of each fits into 80 columns; the page has all of it.
+        shown = line if wide else [*line[:2], line[2].partition(" ")[0], *line[3:-1]]
+        table.add_row(*map(Text, shown))
     console.print(table)
     console.print()
     console.print(Text(caption(result), style="dim"))

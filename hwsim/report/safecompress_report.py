@@ -21,21 +21,23 @@ def render_screen(result: Mapping[str, Any], console: Console, out: Path) -> Non
     """Print what ``hwsim safecompress`` found; weights and cards lie in ``out``."""
     width = min(WIDTH, console.width)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("network", overflow="fold")
-    table.add_column("weights", justify="right")
+    table.add_column("network, weights", overflow="fold")
     table.add_column("on")
     for title in ("members", "others", *_ATTACKERS):
         table.add_column(title, justify="right")
     for name, row in result["networks"].items():
         left, whole = row["left"]
-        first = [name, f"{left:,} of {whole:,}"]
+        # In one column, so that the table fits into 80.
+        lead = [name, f"{left:,} of {whole:,}"]
         for machine, found in row.items():
             if machine in ("method", "left"):
                 continue
             where = "float" if machine == "float" else f"{machine} bits"
             cells = [_attacked(found[kind]) for kind in _ATTACKERS.values()]
-            table.add_row(*first, where, f"{found['members']:.1%}", f"{found['task']:.1%}", *cells)
-            first = ["", ""]
+            shares = (f"{found['members']:.1%}", f"{found['task']:.1%}")
+            table.add_row(lead.pop(0) if lead else "", where, *shares, *cells)
+        if lead:
+            table.add_row(*lead)
     data = result["dataset"]
     judged = result["judged_on"]
     parts: list[RenderableType] = [

@@ -37,14 +37,22 @@ def result_of(place: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("columns", [80, 100])
 @pytest.mark.slow
 def test_all_attacks_leave_a_row_for_everything_they_can_use(
-    run: Run, place: Path, offered: Network, sides: tuple[str, ...]
+    run: Run,
+    place: Path,
+    offered: Network,
+    sides: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     views = ("--view", "float,engine,probabilities,class,cycles", "--skip")
     code, out, err = run("attack", "mia", *sides, *FEW, *views, "--json", "out.json")
     assert (code, err) == (0, "")
-    assert all(len(line) <= 100 for line in out.splitlines())
+    assert all(len(line) <= columns for line in out.splitlines())
+    assert ("at 0.1%" in out) == (columns == 100)
     result = result_of(place)
     assert json.loads((place / "out.json").read_text()) == result
     seen = {(row["attack"], row["view"]) for row in result["rows"]}

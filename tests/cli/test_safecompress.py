@@ -31,6 +31,7 @@ def test_a_compressed_network_its_control_and_their_attacks(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(safecompress, "EPOCHS", 2)
+    monkeypatch.setenv("COLUMNS", "100")  # intervals of ten samples are wide
     typed = ("safecompress", "lenet5", "--density", "0.2", "--against", "random",
              "--json", "found.json", *FEW)  # fmt: skip
     code, out, err = run(*typed)

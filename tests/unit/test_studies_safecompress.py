@@ -206,7 +206,7 @@ def test_members_and_others_come_from_one_split_and_never_meet() -> None:
 def test_a_row_has_every_machine_and_every_attacker_and_comes_out_again() -> None:
     target = replace(TrainedTarget.named("small-diamonds", 0, members=100), epochs=2)
     asked = dict(
-        target=target.parameters(), method="mmia", density=0.2, bits=[8], config="default",
+        trained=target.parameters(), method="mmia", density=0.2, bits=[8], config="default",
         attack_epochs=[1, 1], settings={"tested": 20, "attack_epochs": [1, 1], "period": 2,
                                         "trial": 1},
     )  # fmt: skip

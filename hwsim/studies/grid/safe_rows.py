@@ -36,7 +36,7 @@ BATCH = 256
 
 @version(1)
 def compressed(
-    target: Mapping[str, Any],
+    trained: Mapping[str, Any],
     method: str,
     density: float,
     bits: Sequence[int],
@@ -46,7 +46,7 @@ def compressed(
 ) -> Row:
     """Train, compress, and attack what comes out, in float and on engines.
 
-    target: fields of ``TrainedTarget``. method, density: as of ``compress``. bits: widths of
+    trained: fields of ``TrainedTarget``. method, density: as of ``compress``. bits: widths of
     engines. attack_epochs: of the judge's attackers in float, and of those on an engine, who go on
     from there. settings: of the compression, beside the recipe.
     Attackers learn from the first half of the judge's members and others, of which a fifth chooses
@@ -57,7 +57,7 @@ def compressed(
     the same of its others, and by attacker {right, asked, auc, auc_low, auc_high, tpr1, tpr01};
     a tpr is {right, asked}, None where it cannot be measured.
     """
-    one = TrainedTarget(**target)
+    one = TrainedTarget(**trained)
     sides, tested = one.sides(), one.tested()
     first, later = settings["attack_epochs"]
     numbers = {**settings, "attack_epochs": (first, later), "recipe": one.recipe}

@@ -89,7 +89,7 @@ def _point(
         {"data": data, "method": label, "density": density, "seed": seed},
         "hwsim.studies.grid.safe_rows:compressed",
         {
-            "target": target.parameters(), "method": method, "density": density,
+            "trained": target.parameters(), "method": method, "density": density,
             "bits": list(bits), "config": plan.config, "attack_epochs": list(EPOCHS[plan.quick]),
             "settings": dict(SIMULATED[plan.quick]),
         },

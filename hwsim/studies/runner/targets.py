@@ -100,8 +100,8 @@ def _labelled(data: Dataset) -> Labelled:
 
 
 def digests(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """What a task reads whose parameters have a ``target``; of others, nothing."""
-    if "target" not in parameters:
+    """What a task reads whose parameters have a ``trained`` target; of others, nothing."""
+    if "trained" not in parameters:
         return {}
-    name = parameters["target"]["dataset"]
+    name = parameters["trained"]["dataset"]
     return {f"{name} {split}": dataset(name, split).digest for split in ("train", "test")}
