@@ -159,7 +159,7 @@ def test_every_study_has_a_grid_for_any_choice_of_its_networks() -> None:
         for present in (module.NETWORKS, module.NETWORKS[:1], module.NETWORKS[-1:]):
             points = module.grid(Plan(quick=True), list(present))
             used = {
-                str(p["target"]["spec"] if "target" in p else p["subject"]["network"])
+                str(p["trained"]["spec"] if "trained" in p else p["subject"]["network"])
                 for p in (point.parameters for point in points)
             }
             assert used <= set(present)
