@@ -2,8 +2,8 @@
 
 Keys of a result: attack, model, config, bits; samples (members, and as many others), views,
 shadows, epochs, seed; accuracy {float, engine: {members, others}}, of the network; members, dataset
-(of the others), where they are from; versions, command, seconds; and rows, one for each attack and
-view:
+(of the others), where they are from; left_out, why attacks that look inside are not there, or "";
+versions, command, seconds; and rows, one for each attack and view:
 
     attack, view           names of the catalogue
     accuracy, interval     balanced, on ``judged_on`` samples; 95%, Wilson
@@ -102,6 +102,8 @@ def caption(result: Mapping[str, Any]) -> str:
             f" {result['shadows']} shadow models, small ones, each trained on a half of all "
             "these samples."
         )
+    if result["left_out"]:
+        text += f" White boxes are left out: {result['left_out']}."
     return text
 
 

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+import hwsim
+from hwsim.attacks.evaluate.roc import auc
+from hwsim.attacks.membership.known import MEMBERSHIP
+from hwsim.attacks.membership.splits import halves
 from hwsim.engine.module import Engine
+from hwsim.errors import InputError
 from hwsim.models.datasets.dataset import load_dataset
 from hwsim.networks.open import Network
 from hwsim.runs.membership import run as runs
@@ -178,3 +183,60 @@ def test_a_network_of_other_files_has_no_known_members(
 ) -> None:
     """The test's digits are not those that the card names."""
     assert "no members" in run("attack", "mia-loss", "--model", "mnist-cnn-h16").line
+
+
+POOLED = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, 4), nn.ReLU(), nn.Conv2d(4, 10, 3, 2), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+"""
+
+
+@pytest.mark.slow
+def test_of_a_network_that_nobody_can_look_into_white_boxes_are_left_out(
+    run: Run, place: Path, sides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("net.py").write_text(POOLED)
+    typed = ("--model", "net.py:net", *sides[2:], *FEW)
+    code, out, _ = run("attack", "mia", *typed)
+    assert code == 0
+    result = result_of(place)
+    names = {row["attack"] for row in result["rows"]}
+    assert names == set(MEMBERSHIP) - {"mia-wmia", "mia-mmia"}
+    assert result["left_out"].startswith("no linear layer makes this network's logits")
+    assert "White boxes are left out: no linear layer" in out
+    assert run("attack", "mia-wmia", *typed).line == f"hwsim: {result['left_out']}"
+
+
+def test_the_table_of_tensors_is_that_of_files_and_refuses_the_same(
+    run: Run, place: Path, sides: tuple[str, ...]
+) -> None:
+    files = [np.load(name) for name in ("m.npz", "o.npz")]
+    mine, theirs = ((one["x"][:40], one["y"][:40]) for one in files)
+    Path("net.py").write_text(POOLED)
+    model = hwsim.load_model("net.py:net", data=mine[0])
+    found = hwsim.membership_table(model, mine, theirs, attack="mia-loss", views=["float"])
+    (row,) = found["rows"]
+    assert (row["attack"], row["view"], row["judged_on"]) == ("mia-loss", "float", 40)
+    with torch.no_grad():
+        logits = [model.module(torch.from_numpy(x)).double() for x, _ in (mine, theirs)]
+    lost = [
+        torch.nn.functional.cross_entropy(z, torch.from_numpy(y).long(), reduction="none")
+        for z, (_, y) in zip(logits, (mine, theirs), strict=True)
+    ]
+    halved = [
+        -one[halves(torch.from_numpy(y).long(), seed).judged].numpy()
+        for one, (_, y), seed in zip(lost, (mine, theirs), (0, 1), strict=True)
+    ]
+    assert row["auc"] == pytest.approx(auc(*halved).value, abs=0.011)  # an 8-bit grid of pixels
+    with pytest.raises(InputError, match="no labels"):
+        hwsim.membership_table(model, mine, (theirs[0], None), attack="mia-loss")
+    with pytest.raises(InputError, match="the same samples"):
+        hwsim.membership_table(model, mine, mine, attack="mia-loss")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hwsim.attacks.core.errors import AttackError
 from hwsim.attacks.core.inference import at_inference
 from hwsim.attacks.membership.attack import MembershipTarget, Shadowed, attack, label_scores
 from hwsim.attacks.membership.known import MembershipEntry
@@ -32,6 +33,7 @@ from hwsim.files.content import digest
 from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
 from hwsim.runs.count import fingerprint
+from hwsim.runs.membership.sides import check_sides
 from hwsim.runs.membership.views import engine_records, float_records, shadow_records
 from hwsim.runs.membership_catalog import EPOCHS, SHADOWS, USUAL, VIEWS, applies, attacks
 from hwsim.runs.unfinished import keep, kept
@@ -66,7 +68,9 @@ class MembershipRequest:
 class MembershipRun:
     """A network, members and others, and what attackers make of its answers.
 
-    Raises InputError where no attack can use what is seen, and for too few samples.
+    left_out: why attacks that look inside are not tried, of a network without a linear last layer;
+    empty where they are. Raises InputError where no attack can use what is seen, for too few
+    samples, samples without labels, and the same ones on both sides.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class MembershipRun:
             raise InputError(f"an attacker needs {LEAST} members and {LEAST} others at least")
         if settings.shadows < 2 or settings.shadows % 2:
             raise InputError(f"shadow models come in pairs, got {settings.shadows}")
+        check_sides(members, others)
         # Drawn: spread evenly, MNIST's digits would all be of one of its two sources.
         self.members, self.others = (
             one.drawn(settings.samples, settings.seed)[0] for one in (members, others)
@@ -100,6 +105,21 @@ class MembershipRun:
         self.x = [space.snap(network.inputs(one)) for one in (self.members, self.others)]
         self.y = [torch.from_numpy(one.labels) for one in (self.members, self.others)]
         self._seen: dict[tuple[str, bool], tuple[Records, Records]] = {}
+        self.left_out = self._closed()
+        if self.left_out:
+            self.jobs = [job for job in self.jobs if job[0].sees != "white"]
+            if not self.jobs:
+                raise InputError(self.left_out)
+
+    def _closed(self) -> str:
+        """Why nobody can look inside this network; empty where one can, or nobody wants to."""
+        if all(entry.sees != "white" for entry, _ in self.jobs):
+            return ""
+        try:
+            float_records(self.network.module, self.x[0][:1], self.y[0][:1], white=True)
+        except AttackError as error:
+            return str(error)
+        return ""
 
     @property
     def name(self) -> str:
@@ -214,6 +234,7 @@ class MembershipRun:
             "bits": config.act_w,
             "accuracy": accuracy,
             "rows": rows,
+            "left_out": self.left_out,
             "members": self.members.about,
             "dataset": self.others.about,
             "versions": versions(),

@@ -50,24 +50,27 @@ def sides_of_card(
 
 
 def sides_of_files(model: str, opened: OpenedNetwork, others: Path) -> tuple[Samples, Samples]:
-    """Of a user's files, as the network takes them; those that it was opened with are members.
+    """Of a user's files, as the network takes them; those that it was opened with are members."""
+    return opened.test, images_of(model, opened.network.program, others)[1]
 
-    Raises InputError for files without labels: the network's own answers would stand for them, so
-    that it is right about one side by definition, and every attack finds that. Also for the same
-    samples on both sides, which tell nothing.
+
+def check_sides(members: Samples, others: Samples) -> None:
+    """Raises InputError for samples without labels, and for the same samples on both sides.
+
+    The network's own answers would stand for labels, so that it is right about that side by
+    definition, and every attack finds that. Of the same samples nothing can be told.
     """
-    mine, theirs = opened.test, images_of(model, opened.network.program, others)[1]
-    for side in (mine, theirs):
+    for side in (members, others):
         if isinstance(side, OwnData) and not side.labelled:
             raise InputError(
                 f"{side.source}: has no labels, and attacks on membership compare answers with "
                 "them: save x and y"
             )
-    if mine.digest == theirs.digest:
+    if members.digest == others.digest:
         raise InputError(
-            f"{others}: holds the same samples as --members: give samples that were not trained on"
+            f"{others.source}: holds the same samples as the members: give samples that were not "
+            "trained on"
         )
-    return mine, theirs
 
 
 def alike(members: Samples, others: Samples, asked: int | None, usual: int) -> int:
