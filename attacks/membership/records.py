@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -63,11 +64,17 @@ class Records:
 
     def behind(self, other: Records) -> Records:
         """These and then the other's, of which the same must have been seen."""
-        mine, theirs = self._tensors(), other._tensors()
-        alike = (self.classes, self.outputs_are) == (other.classes, other.outputs_are)
-        if mine.keys() != theirs.keys() or not alike:
+        return self.joined([other])
+
+    def joined(self, others: Sequence[Records]) -> Records:
+        """The same of several others, one after the other."""
+        every = [self._tensors(), *(other._tensors() for other in others)]
+        alike = all(
+            (one.classes, one.outputs_are) == (self.classes, self.outputs_are) for one in others
+        )
+        if not alike or any(one.keys() != every[0].keys() for one in every):
             raise AttackError("these samples were seen otherwise than those: query both alike")
-        parts = {name: torch.cat([mine[name], theirs[name]]) for name in mine}
+        parts = {name: torch.cat([one[name] for one in every]) for name in every[0]}
         return Records(classes=self.classes, outputs_are=self.outputs_are, **parts)
 
     @property

@@ -48,11 +48,7 @@ def observe(
         for start in range(0, len(x), batch):
             logits, features = watched(module, x[start : start + batch], view == "white")
             parts.append(seen_of(logits, labels[start : start + batch], view, features))
-    found = parts[0]
-    for name in ("labels", "answers", "outputs", "losses", "features", "residuals"):
-        if getattr(found, name) is not None:
-            object.__setattr__(found, name, torch.cat([getattr(one, name) for one in parts]))
-    return found
+    return parts[0].joined(parts[1:])
 
 
 def watched(module: nn.Module, x: Tensor, wanted: bool = True) -> tuple[Tensor, Tensor | None]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hwsim.attacks.evaluate.roc import Scores
 from hwsim.attacks.membership.judged import best_threshold
-from hwsim.attacks.membership.records import Records
+from hwsim.attacks.membership.records import LEAST, Records
 
 Score = Callable[[Records], Scores]
 
@@ -47,7 +47,8 @@ def modified_entropy(records: Records) -> Scores:
     logs = records.log_probabilities()
     place = records.labels[:, None]
     # ln(1 − p) through expm1, which keeps what 1 − p would lose.
-    rest = (-torch.expm1(logs.clamp(max=-1e-300))).clamp(min=1e-300)
+    least = LEAST if records.outputs_are == "probabilities" else 1e-300
+    rest = (-torch.expm1(logs.clamp(max=-1e-300))).clamp(min=least)
     others = (logs.exp() * rest.log()).scatter(1, place, 0.0).sum(1)
     return _numbers((rest * logs).gather(1, place)[:, 0] + others)
 

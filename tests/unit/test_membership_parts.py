@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.membership import thresholds
 from hwsim.attacks.membership.attack import attack
 from hwsim.attacks.membership.judged import best_threshold, judge
 from hwsim.attacks.membership.known import MEMBERSHIP, listed
 from hwsim.attacks.membership.learned import LearnedAttack
 from hwsim.attacks.membership.lira import lira
+from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.rmia import rmia
 from hwsim.attacks.membership.seen import observe
 from hwsim.attacks.membership.shadows import (
@@ -193,3 +195,13 @@ def test_attacks_are_listed_by_name() -> None:
     assert len(listed()) == len(MEMBERSHIP)
     with pytest.raises(ValueError, match="unknown attack"):
         listed("mia-nobody")
+
+
+def test_no_part_of_a_16_bit_probability_is_less_than_half_of_its_last_bit() -> None:
+    """A certain wrong answer ranks last, and is worth what the unit can tell."""
+    outputs = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    seen = Records(torch.tensor([0, 0]), outputs.argmax(1), 3, outputs, outputs_are="probabilities")
+    wrong, right = thresholds.modified_entropy(seen)
+    least = math.log(2.0**-17)
+    assert wrong == pytest.approx(2 * least, rel=1e-4)
+    assert -1e-3 < right < 0
