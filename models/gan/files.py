@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from hwsim.errors import InputError
+from hwsim.files.content import canonical
 from hwsim.models import checkpoint
 from hwsim.models.datasets.known import CATALOG
 from hwsim.models.gan.networks import Generator
@@ -50,6 +52,32 @@ class GeneratorFile:
         return str(self.facts["dataset"])
 
 
+class _Quality(BaseModel):
+    """See hwsim.models.gan.quality."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    spread: float
+    nearest: float
+    judge: str | None
+    read: float | None
+    read_real: float | None
+
+
+class _Facts(BaseModel):
+    """What a file must say of itself; it may come from anywhere."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    kind: str
+    dataset: str
+    dataset_digest: str
+    images: Annotated[int, Field(ge=1)]
+    recipe: GanRecipe
+    quality: _Quality
+    note: str | None
+
+
 def rounded(generator: Generator) -> dict[str, Tensor]:
     """Its state as a file holds it: numbers in bfloat16, to which it is also rounded in place."""
     state = generator.state_dict()
@@ -63,8 +91,9 @@ def save(generator: Generator, facts: Mapping[str, Any], path: Path) -> Generato
 
     Raises InputError where it cannot be written.
     """
-    kept = rounded(generator)
     whole = {"kind": KIND, **facts}
+    _told(path, whole)  # what could not be read again is not written
+    kept = rounded(generator)
     checkpoint.save(path, kept, whole)
     return GeneratorFile(generator.eval(), whole, checkpoint.content_digest(kept, whole))
 
@@ -81,16 +110,32 @@ def load(path: Path) -> GeneratorFile:
     tensors, facts = found
     if facts.get("kind") != KIND:
         raise InputError(f"{path}: not the file of a generator, which hwsim gan train writes")
+    told = _told(path, facts)
+    if told.dataset not in DATASETS:
+        raise InputError(f"{path}: of a data set that hwsim has no generators for")
+    classes = len(CATALOG[told.dataset].classes)
+    weights = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     try:
-        recipe = GanRecipe(**facts["recipe"])
-        dataset = facts["dataset"]
-        if dataset not in DATASETS:
-            raise InputError(f"{path}: of a data set that hwsim has no generators for")
-        generator = Generator(len(CATALOG[dataset].classes), recipe.latent, recipe.channels)
-        generator.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError):
+        # Without memory: a file may say that it is larger than it is.
+        with torch.device("meta"):
+            generator = Generator(classes, told.recipe.latent, told.recipe.channels)
+        generator.load_state_dict(weights, assign=True)
+    except RuntimeError:
         raise InputError(f"{path}: its weights do not fit what it says of itself") from None
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise InputError(f"{path}: its weights are no finite numbers")
     return GeneratorFile(generator.eval(), facts, checkpoint.content_digest(tensors, facts))
+
+
+def _told(path: Path, facts: Mapping[str, Any]) -> _Facts:
+    try:
+        # As JSON, whose objects are fields of the recipe.
+        return _Facts.model_validate_json(canonical(dict(facts)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "facts"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: says of itself, {where}: {reason}") from None
 
 
 def place(name: str) -> Path:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,14 @@ def digits(count: int = 24, name: str = "mnist") -> Dataset:
         row, column = divmod(int(label), 4)
         image[0, 7 * row : 7 * row + 6, 7 * column : 7 * column + 6] = 255
     return Dataset(name, "train", images, labels, "a test", "0" * 64, False)
+
+
+#: What a file says of itself.
+ABOUT: dict[str, Any] = {
+    "dataset": "mnist", "dataset_digest": "0" * 64, "images": 24, "recipe": TINY.facts(),
+    "note": None,
+    "quality": {"spread": 1.0, "nearest": 1.0, "judge": None, "read": None, "read_real": None},
+}  # fmt: skip
 
 
 def tensors(data: Dataset) -> tuple[Tensor, Tensor]:
@@ -165,7 +174,7 @@ def test_impossible_recipes_are_refused(field: str, value: float) -> None:
 
 def test_a_file_holds_the_very_generator_and_what_is_known_of_it(tmp_path: Path) -> None:
     generator, _ = build(TINY, 10)
-    about = {"dataset": "mnist", "recipe": TINY.facts()}
+    about = ABOUT
     path = tmp_path / "g.safetensors"
     kept = files.save(generator, about, path)
     found = files.load(path)
@@ -183,17 +192,30 @@ def test_files_that_are_no_generators_are_refused(tmp_path: Path) -> None:
     ):
         files.load(path)
     generator, _ = build(TINY, 10)
-    good = {"dataset": "mnist", "recipe": TINY.facts()}
+    good = ABOUT
+    told = {key: value for key, value in good.items() if key != "note"}
+    huge = TINY.facts() | {"channels": 10**6, "latent": 10**6}
     for facts, said in (
         (good | {"kind": "else"}, "not the file of a generator"),
         (good | {"dataset": "cifar10"}, "no generators for"),
         (good | {"recipe": TINY.facts() | {"channels": 3}}, "weights do not fit"),
-        (good | {"recipe": {"depth": 3}}, "weights do not fit"),
-        ({"dataset": "mnist"}, "weights do not fit"),
+        (good | {"recipe": huge}, "weights do not fit"),
+        (good | {"recipe": {"depth": 3}}, "says of itself, recipe"),
+        (good | {"recipe": TINY.facts() | {"channels": 0}}, "channels must be at least 1"),
+        (good | {"images": "many"}, "says of itself, images"),
+        (good | {"quality": {}}, "says of itself, quality"),
+        (good | {"else": 1}, "says of itself, else"),
+        (told, "says of itself, note"),
     ):
         checkpoint.save(path, files.rounded(generator), {"kind": files.KIND, **facts})
         with pytest.raises(InputError, match=said):
             files.load(path)
+    empty, _ = build(TINY, 10)
+    with torch.no_grad():
+        empty.layers[0].weight[0, 0] = torch.nan
+    checkpoint.save(path, files.rounded(empty), {"kind": files.KIND, **good})
+    with pytest.raises(InputError, match="no finite numbers"):
+        files.load(path)
     files.save(generator, good, path)
     whole = bytearray(path.read_bytes())
     whole[-1] ^= 1
@@ -229,7 +251,7 @@ def test_what_is_wanted_of_a_generator_is_read(text: str, expected: Wanted) -> N
 
 def test_generated_images_stand_behind_the_real_ones_and_the_card_says_so(tmp_path: Path) -> None:
     path = tmp_path / "g.safetensors"
-    kept = files.save(build(TINY, 10)[0], {"dataset": "mnist", "recipe": TINY.facts()}, path)
+    kept = files.save(build(TINY, 10)[0], ABOUT, path)
     data = Data(digits(40), digits(10)).part(20)
     found = mixed(data, Wanted(str(path), 30, 3))
     assert np.array_equal(found.learn.images[:20], data.learn.images)
