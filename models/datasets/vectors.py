@@ -46,7 +46,10 @@ def diamonds(
     """
     ((name, payload),) = parts.items()
     lines = _text(payload, where[name]).splitlines()
-    head = next(csv.reader(lines[:1]), [])
+    try:
+        head = next(csv.reader(lines[:1]), [])
+    except csv.Error as error:
+        raise InputError(f"{where[name]}: damaged: {error}") from None
     needed = (*NUMBERS, "cut", *GRADES)
     if missing := [column for column in needed if column not in head]:
         raise InputError(f"{where[name]}: no column {missing[0]} in its first line")
@@ -55,13 +58,15 @@ def diamonds(
     )
     if len(order) < 5:
         raise InputError(f"{where[name]}: truncated: {len(order)} rows")
-    table = list(csv.DictReader(order, head))
     try:
+        table = list(csv.DictReader(order, head))
         numbers = np.array([[float(row[column]) for column in NUMBERS] for row in table])
         grades = [[known.index(row[column]) for row in table] for column, known in GRADES.items()]
         labels = np.array([classes.index(row["cut"]) for row in table], np.int64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{where[name]}: damaged: {error}") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{where[name]}: damaged: a number that is not finite")
     tested = np.arange(len(table)) % 5 == 4
     columns = [_ranks(values, values[~tested]) for values in numbers.T]
     for column, known in zip(grades, GRADES.values(), strict=True):

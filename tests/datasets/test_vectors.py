@@ -119,6 +119,9 @@ def test_a_number_is_its_rank_among_the_training_rows_and_a_grade_a_place() -> N
         (lambda raw: b"", "no column carat"),
         (lambda raw: raw[:-1] + b"\xff", "no UTF-8"),
         (lambda raw: raw + b"1,2\n", "damaged"),
+        (lambda raw: raw.replace(b"0.", b"nan,0.", 1), "damaged"),
+        (lambda raw: raw + b'"' + b"9" * 200_000 + b'"\n', "damaged: field larger"),
+        (lambda raw: b'"' + b"9" * 200_000 + b'"\n' + raw, "damaged: field larger"),
     ],
 )
 def test_a_damaged_table_is_refused_by_name_in_one_line(
