@@ -99,6 +99,10 @@ def pair(lower: int, upper: int) -> Pair:
         ([pair(10, 60), pair(20, 22), pair(20, 22)], PARTLY),
         ([pair(10, 60), pair(60, 10)], PARTLY),
         ([pair(20, 22)], NOT),
+        # One in forty lies beyond its interval where nothing differs.
+        ([pair(10, 60), *[pair(20, 22)] * 38], PARTLY),
+        ([pair(10, 60), *[pair(20, 22)] * 39], NOT),
+        ([pair(10, 60), pair(10, 60), *[pair(20, 22)] * 38], PARTLY),
         ([pair(60, 10)], NOT),
         ([], UNTESTED),
     ],

@@ -4,8 +4,9 @@ near: published numbers lie within a stated distance of ours, all of them (repro
 them (partly). ordered: one number is said to lie
 below another; every such pair is confirmed where the 95% interval of the difference lies above 0,
 reversed where it lies below, open between. Of all pairs: reproduced if none is reversed and at
-least half are confirmed; not reproduced if none is confirmed, or more are reversed than confirmed;
-partly otherwise. holds: a share of named conditions.
+least half are confirmed; not reproduced if none is confirmed, or no more than chance confirms of as
+many where nothing differs (one in forty), or more are reversed than confirmed; partly otherwise.
+holds: a share of named conditions.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from hwsim.attacks.evaluate.rates import Rate
 REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not tested"
 
 
+#: Intervals of 95% that lie above 0 where there is no difference.
+BY_CHANCE = 0.025
 #: Fewer seeds than this say nothing about a trend.
 ENOUGH = 3
 
@@ -70,13 +73,16 @@ def ordered(claim: str, paper: str, pairs: Sequence[Pair], ours: str = "") -> Ve
         return untested(claim, paper, "the networks that it compares are missing")
     count = {s: sum(pair.state == s for pair in pairs) for s in ("confirmed", "open", "reversed")}
     yes, no = count["confirmed"], count["reversed"]
+    lucky = yes <= BY_CHANCE * len(pairs)
     if no == 0 and 2 * yes >= len(pairs):
         verdict = REPRODUCED
-    elif yes == 0 or no > yes:
+    elif lucky or no > yes:
         verdict = NOT
     else:
         verdict = PARTLY
     why = f"of {len(pairs)} comparisons {yes} confirmed, {no} reversed, {count['open']} open at 95%"
+    if yes and lucky:
+        why += "; no more than by chance"
     against = [pair for pair in pairs if pair.state == "reversed"]
     if against:
         most = min(against, key=lambda pair: pair.difference)
