@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
-from hwsim.attacks.membership.judged import judge
-from hwsim.attacks.membership.learned import Kind, LearnedAttack
+from hwsim.attacks.membership.attack import MembershipTarget, attack
+from hwsim.attacks.membership.learned import Kind
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.seen import observe
 from hwsim.engine.module import Engine
@@ -47,8 +45,8 @@ def judged(
     name : str
         Of the zoo, or the path of what ``hwsim safecompress`` wrote.
     pair : Sides
-        ``TargetData.judge``: each attacker learns on the first half of both sides and is judged on
-        the second.
+        ``TargetData.judge``: each attacker learns on a half of both sides and is judged on the
+        other.
     bits : sequence of int, optional
         Widths of engines; BITS where not given.
     epochs : int, optional
@@ -62,7 +60,8 @@ def judged(
     -------
     dict
         ``float`` and each width as text -> ``task`` accuracy on the non-members, ``members``, that
-        on the members, and by attacker ``accuracy``, ``auc`` and what else ``Judged.facts`` has.
+        on the members, and by attacker ``accuracy``, ``auc`` and what else
+        ``MembershipRates.facts`` has.
     """
     found: dict[str, Any] = {}
     module = zoo.load(*place(name))
@@ -76,23 +75,14 @@ def judged(
             engine = Engine(open_network(name, None, width).program)
             seen = [engine_records(engine, x.images, x.labels, white=True) for x in sides]
         members, others = seen
+        target = MembershipTarget(members, others, seed=seed, epochs=epochs or EPOCHS)
         row: dict[str, Any] = {"task": _share(others), "members": _share(members)}
         for kind in ATTACKERS:
             on_part(f"{machine}: {kind}")
-            row[kind] = _attack(kind, members, others, epochs or EPOCHS, seed)
+            row[kind] = attack(f"mia-{kind}", target).judged.facts()
         found[machine] = row
     return found
 
 
 def _share(records: Records) -> float:
     return float(records.correct.double().mean())
-
-
-def _attack(
-    kind: Kind, members: Records, others: Records, epochs: int, seed: int
-) -> dict[str, Any]:
-    half = len(members) // 2
-    learnt, rest = torch.arange(half), torch.arange(half, len(members))
-    fitted = LearnedAttack(kind, epochs, seed).fit(members.at(learnt), others.at(learnt))
-    inside, outside = (fitted.score(side.at(rest)) for side in (members, others))
-    return judge(inside, outside, fitted.threshold).facts()

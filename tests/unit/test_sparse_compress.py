@@ -20,7 +20,7 @@ from hwsim.training.sparse.densities import erk
 from hwsim.training.sparse.opponents import AttackersTerm
 from hwsim.training.sparse.settings import METHODS, Settings, method_of
 from hwsim.training.sparse.sides import Labelled, TargetData, split
-from hwsim.training.sparse.tester import Tested
+from hwsim.training.sparse.tester import Rating
 
 RECIPE = Recipe(epochs=3, batch=16, lr=0.05, weight_decay=5e-4, shift=0, precision="float32",
                 momentum=0.9)  # fmt: skip
@@ -56,10 +56,10 @@ class Favours:
     def prepare(self, module: nn.Module) -> None:
         self.state = {"prepared": torch.ones(1)}
 
-    def __call__(self, module: nn.Module) -> Tested:
+    def __call__(self, module: nn.Module) -> Rating:
         self.asked += 1
         best = (self.asked - 1) % self.of == self.number
-        return Tested(0.9 if best else 0.8, 0.75, self.state)
+        return Rating(0.9 if best else 0.8, 0.75, self.state)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -128,7 +128,7 @@ def test_a_random_choice_goes_on_with_one_of_the_same_candidates(data: TargetDat
     assert len(set(numbers)) > 1
 
     class Told(Favours):
-        def __call__(self, module: nn.Module) -> Tested:
+        def __call__(self, module: nn.Module) -> Rating:
             self.number = numbers[self.asked // 3]
             return super().__call__(module)
 

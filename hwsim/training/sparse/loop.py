@@ -19,7 +19,7 @@ from hwsim.training.sparse.keeping import Finished, History, Keeper
 from hwsim.training.sparse.learner import Learner, Term
 from hwsim.training.sparse.opponents import Opponents
 from hwsim.training.sparse.settings import Settings, SparseMethod
-from hwsim.training.sparse.tester import Tested, Tester
+from hwsim.training.sparse.tester import Rating, Tester
 from hwsim.training.sparse.updates import Due, Update
 
 #: (epoch, step, loss, what is being done) after each batch of the network that goes on.
@@ -99,7 +99,7 @@ class _Compressing:
             return 0
         if not parts.tester.state:
             parts.tester.prepare(self.learner.module)
-        best: tuple[int, Learner, Tested] | None = None
+        best: tuple[int, Learner, Rating] | None = None
         told: list[dict[str, Any]] = []
         for number in range(parts.settings.candidates):
             learner, loss = parts.update(self.learner, progress, number), 0.0

@@ -20,7 +20,7 @@ State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Tested:
+class Rating:
     """task: accuracy on the tester's non-members. attack: balanced accuracy of its attacker on
     samples that the attacker did not learn from. state: of the attacker, to go on from. Shares in
     0 … 1.
@@ -46,7 +46,7 @@ class Tester(Protocol):
     def prepare(self, module: nn.Module) -> None:
         """Let a first attacker learn on the network before its first candidates."""
 
-    def __call__(self, module: nn.Module) -> Tested: ...
+    def __call__(self, module: nn.Module) -> Rating: ...
 
 
 class Questioned:
@@ -98,12 +98,12 @@ class AttackTester:
         """As Tester has it."""
         self.state = flat(self._asked.fit(self._asked.answers(module), {}))
 
-    def __call__(self, module: nn.Module) -> Tested:
+    def __call__(self, module: nn.Module) -> Rating:
         """As Tester has it."""
         seen = self._asked.answers(module)
         fitted = self._asked.fit(seen, self.state)
         task = float(seen[1].correct.double().mean())
-        return Tested(task, self._asked.accuracy(fitted, seen), flat(fitted))
+        return Rating(task, self._asked.accuracy(fitted, seen), flat(fitted))
 
 
 def flat(fitted: Fitted) -> dict[str, Tensor]:
