@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.files.output import write_together
-from hwsim.report.html import rendered
-from hwsim.report.pages import FILES, prepare_run_directory
-from hwsim.report.schema import to_json
+from hwsim.report.pages import write_page
 from hwsim.report.words import percent
 
 _COLORS = {"unaware": "#0072B2", "aware": "#D55E00"}
@@ -114,12 +110,7 @@ def roc_png(result: Mapping[str, Any]) -> bytes:
 
 def write(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
-    folder = prepare_run_directory(directory)
-    paths = {kind: folder / name for kind, name in FILES.items()}
-    picture = roc_png(result)
-    page = rendered("detection.html",
-        r=result, title=title(result), caption=caption(result), heads=HEADS, rows=rows(result),
-        png=base64.b64encode(picture).decode(), raw=to_json(result),
+    return write_page(
+        "detection.html", result, roc_png(result), directory,
+        title=title(result), caption=caption(result), heads=HEADS, rows=rows(result),
     )  # fmt: skip
-    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
-    return paths

@@ -17,7 +17,6 @@ be flipped, {layer, memory, words, bits, check}; sides, {engine, float}, each a 
 
 from __future__ import annotations
 
-import base64
 import io
 import statistics
 from collections.abc import Iterable, Mapping
@@ -30,10 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.files.output import write_together
-from hwsim.report.html import render_page
-from hwsim.report.pages import FILES, prepare_run_directory
-from hwsim.report.schema import to_json
+from hwsim.report.pages import write_page
 from hwsim.report.words import percent
 
 #: Flips that a screen lists.
@@ -192,18 +188,12 @@ def png(result: Mapping[str, Any]) -> bytes:
 
 def write(result: Mapping[str, Any], directory: Path) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
-    folder = prepare_run_directory(directory)
-    paths = {kind: folder / name for kind, name in FILES.items()}
-    picture = png(result)
-    page = render_page(
-        "flips.html", result,
+    return write_page(
+        "flips.html", result, png(result), directory,
         headline=headline(result), heads=HEADS, rows=rows(result), caption=caption(result),
         list_heads=list_heads(result),
         lists={side: listed(result, side) for side in result["sides"]},
-        png=base64.b64encode(picture).decode(),
     )  # fmt: skip
-    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
-    return paths
 
 
 def render_screen(result: Mapping[str, Any], console: Console, paths: Mapping[str, Path]) -> None:

@@ -33,11 +33,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.files.output import write_together
-from hwsim.report.html import render_page
-from hwsim.report.pages import FILES, prepare_run_directory
+from hwsim.report.pages import write_page
 from hwsim.report.plots import Examples, examples_png
-from hwsim.report.schema import to_json
 from hwsim.report.words import percent
 
 #: Ratios of sparsity attacks, Krithivasan et al. 2020: latency, energy times latency.
@@ -168,17 +165,11 @@ def png(result: Mapping[str, Any]) -> bytes:
 
 def write(result: Mapping[str, Any], examples: Examples, directory: Path) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
-    folder = prepare_run_directory(directory)
-    paths = {kind: folder / name for kind, name in FILES.items()}
-    picture = png(result)
-    page = render_page(
-        "latency.html", result,
+    return write_page(
+        "latency.html", result, png(result), directory,
         headline=headline(result), heads=HEADS, rows=rows(result), caption=caption(result),
-        png=base64.b64encode(picture).decode(),
         examples=base64.b64encode(examples_png(examples)).decode(),
     )  # fmt: skip
-    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
-    return paths
 
 
 def render_screen(result: Mapping[str, Any], console: Console, paths: Mapping[str, Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.files.output import write_together
-from hwsim.report.html import rendered
-from hwsim.report.pages import FILES, prepare_run_directory
-from hwsim.report.schema import to_json
+from hwsim.report.pages import write_page
 from hwsim.report.words import percent
 
 Row = tuple[str, ...]
@@ -189,17 +185,12 @@ def write(result: Mapping[str, Any], directory: Path | str) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
     from hwsim.report.leak_plots import picture
 
-    folder = prepare_run_directory(directory)
-    paths = {kind: folder / name for kind, name in FILES.items()}
-    drawn = picture(result)
-    page = rendered("leak.html",
-        r=result, title=title(result), headline=headline(result), caption=caption(result),
+    return write_page(
+        "leak.html", result, picture(result), directory,
+        title=title(result), headline=headline(result), caption=caption(result),
         membership=membership(result), tables=[
             ("What time tells", HEADS, rows(result)),
             ("Layer by layer, unpadded", LAYER_HEADS, layer_rows(result)),
             *([("Leak against cost", CURVE_HEADS, curve_rows(result))] if result["curve"] else []),
         ],
-        png=base64.b64encode(drawn).decode(), raw=to_json(result),
     )  # fmt: skip
-    write_together(paths, {"png": drawn, "html": page.encode(), "json": to_json(result).encode()})
-    return paths

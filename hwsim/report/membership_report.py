@@ -15,7 +15,6 @@ versions, command, seconds; and rows, one for each attack and view:
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,10 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.files.output import write_together
-from hwsim.report.html import render_page
-from hwsim.report.pages import FILES, prepare_run_directory
-from hwsim.report.schema import to_json
+from hwsim.report.pages import write_page
 
 HEADS = ("attack", "sees", "accuracy, %", "AUC", "TPR at 1%, %", "at 0.1%, %")
 #: Columns of a terminal that the whole table takes.
@@ -135,16 +131,11 @@ def png(result: Mapping[str, Any]) -> bytes:
 
 def write(result: Mapping[str, Any], directory: Path) -> dict[str, Path]:
     """result.json, result.png and report.html; each whole or not at all. Raises InputError."""
-    folder = prepare_run_directory(directory)
-    paths = {kind: folder / name for kind, name in FILES.items()}
-    picture = png(result)
-    page = render_page(
-        "membership.html", result,
+    return write_page(
+        "membership.html", result, png(result), directory,
         headline=headline(result), heads=HEADS, rows=rows(result), caption=caption(result),
-        gap=gap(result), png=base64.b64encode(picture).decode(),
+        gap=gap(result),
     )  # fmt: skip
-    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
-    return paths
 
 
 def render_screen(result: Mapping[str, Any], console: Console, paths: Mapping[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from hwsim.files.output import (
     write_output,
     write_together,
 )
-from hwsim.report.html import render_html
+from hwsim.report.html import render_html, render_page
 from hwsim.report.schema import to_json
 
 FILES = {"json": "result.json", "png": "result.png", "html": "report.html"}
@@ -39,6 +40,24 @@ def write_json(result: Mapping[str, Any], path: Path | str) -> Path:
     target = prepare_json_path(path)
     write_output(target, to_json(result).encode())
     return target
+
+
+def write_page(
+    template: str,
+    result: Mapping[str, Any],
+    picture: bytes,
+    directory: Path | str,
+    **shown: Any,
+) -> dict[str, Path]:
+    """result.json, result.png and report.html of ``template``; each whole or not at all.
+
+    picture: PNG; the template sees it as ``png``, beside ``shown``. Raises InputError.
+    """
+    folder = prepare_run_directory(directory)
+    paths = {kind: folder / name for kind, name in FILES.items()}
+    page = render_page(template, result, png=base64.b64encode(picture).decode(), **shown)
+    write_together(paths, {"png": picture, "html": page.encode(), "json": to_json(result).encode()})
+    return paths
 
 
 def write_run(
