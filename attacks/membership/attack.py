@@ -114,7 +114,9 @@ def attack(name: str, target: MembershipTarget) -> MembershipOutcome:
         learned = LearnedAttack(kind, target.epochs, target.seed)
         fitted = learned.fit(*target.parts(judged=False))
         mine, theirs = (fitted.score(one) for one in target.parts(judged=True))
-        return MembershipOutcome(judge(mine, theirs, fitted.threshold), dict(fitted.epochs))
+        return MembershipOutcome(
+            judge(mine, theirs, fitted.threshold), {str(k): n for k, n in fitted.epochs.items()}
+        )
     both = _all_scores(name, target)
     known = [score[split.known.numpy()] for score, split in zip(both, target.splits, strict=True)]
     mine, theirs = (

@@ -45,9 +45,9 @@ class Fitted:
     steers and is not reported.
     """
 
-    networks: Mapping[str, Attacker]
-    weights: Mapping[str, float]
-    epochs: Mapping[str, int]
+    networks: Mapping[Kind, Attacker]
+    weights: Mapping[Kind, float]
+    epochs: Mapping[Kind, int]
     threshold: float
     held_out: float
 
@@ -72,12 +72,30 @@ class Fitted:
 
 
 def _sum(
-    networks: Mapping[str, Attacker], weights: Mapping[str, float], records: Records
+    networks: Mapping[Kind, Attacker], weights: Mapping[Kind, float], records: Records
 ) -> Scores:
     found = np.zeros(len(records))
     for kind, network in networks.items():
         found += weights[kind] * _scores(network, records)
     return found
+
+
+def _joined(fitted: Mapping[Kind, Fitted], kept: Sequence[Records]) -> Fitted:
+    networks = {kind: one.networks[kind] for kind, one in fitted.items()}
+    weights = {kind: _weight(network, kept) for kind, network in networks.items()}
+    return _fitted(networks, weights, {k: one.epoch for k, one in fitted.items()}, kept)
+
+
+def _fitted(
+    networks: Mapping[Kind, Attacker],
+    weights: Mapping[Kind, float],
+    epochs: Mapping[Kind, int],
+    kept: Sequence[Records],
+) -> Fitted:
+    scores = [_sum(networks, weights, one) for one in kept]
+    area = auc(*scores).value
+    assert area is not None
+    return Fitted(networks, weights, epochs, best_threshold(*scores), area)
 
 
 def _weight(network: Attacker, kept: Sequence[Records]) -> float:
@@ -125,7 +143,7 @@ class LearnedAttack:
         check_number(self.rate, "rate", 0.0)
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[Kind, ...]:
         """The networks that it takes."""
         return ("bmia", "wmia") if self.kind == "mmia" else (self.kind,)
 
@@ -150,8 +168,7 @@ class LearnedAttack:
         learn, kept = zip(*(_parted(one, generator) for one in (members, others)), strict=True)
         taught = learn[0].behind(learn[1])
         truth = torch.cat([torch.ones(len(learn[0])), torch.zeros(len(learn[1]))])
-        networks: dict[str, Attacker] = {}
-        epochs: dict[str, int] = {}
+        alone: dict[Kind, Fitted] = {}
         for place, kind in enumerate(self.parts):
             # torch's own stream is put back: dropout draws from it.
             with torch.random.fork_rng(devices=[]):
@@ -160,14 +177,14 @@ class LearnedAttack:
                 if warm is not None:
                     _restore(network, warm, kind)
                 network.standardize(taught)
-                epochs[kind] = self._learn(network, taught, truth, kept, warm is not None)
-            networks[kind] = network
-        alone = len(networks) == 1
-        weights = {k: 1.0 if alone else _weight(n, kept) for k, n in networks.items()}
-        scores = [_sum(networks, weights, one) for one in kept]
-        area = auc(*scores).value
-        assert area is not None
-        return Fitted(networks, weights, epochs, best_threshold(*scores), area)
+                epoch = self._learn(network, taught, truth, kept, warm is not None)
+            alone[kind] = _fitted({kind: network}, {kind: 1.0}, {kind: epoch}, kept)
+        return alone[self.kind] if self.kind in alone else _joined(alone, kept)
+
+    def join(self, fitted: Mapping[Kind, Fitted], members: Records, others: Records) -> Fitted:
+        """An mmia of a bmia and a wmia that learnt by this attack's seed from these samples."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return _joined(fitted, [_parted(one, generator)[1] for one in (members, others)])
 
     def _learn(
         self,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
 import torch
 from torch import nn
 
-from hwsim.attacks.evaluate.roc import Scores
 from hwsim.attacks.membership.judged import MembershipRates, judge
 from hwsim.attacks.membership.learned import Fitted, Kind, LearnedAttack, State
 from hwsim.attacks.membership.records import Records
@@ -26,7 +24,7 @@ from hwsim.training.sparse.compress import compress
 from hwsim.training.sparse.settings import Settings
 from hwsim.training.sparse.sides import Labelled, TargetData
 
-#: Networks that attack, each learning once: mmia is those who have learnt alone.
+#: Networks that attack, each learning once: mmia joins them.
 KINDS: tuple[Kind, ...] = ("bmia", "wmia")
 #: Test images that the engine answers.
 TESTED = 2000
@@ -104,14 +102,13 @@ def _machine(
         "task": _share(_right(module, tested)),
         "members": _share(seen[0].correct), "others": _share(seen[1].correct),
     }  # fmt: skip
-    learned = {
-        kind: LearnedAttack(kind, epochs, seed, batch=BATCH).fit(known[0], known[1], warm.get(kind))
-        for kind in KINDS
-    }
+    attacks = {kind: LearnedAttack(kind, epochs, seed, batch=BATCH) for kind in get_args(Kind)}
+    learned = {kind: attacks[kind].fit(known[0], known[1], warm.get(kind)) for kind in KINDS}
     warm |= {kind: fitted.state for kind, fitted in learned.items()}
-    attackers: dict[str, Fitted | _Both | ScoreAttack] = {
+    attackers: dict[str, Fitted | ScoreAttack] = {
         **{str(kind): fitted for kind, fitted in learned.items()},
-        "mmia": _Both([*learned.values()]), "loss": ScoreAttack.fit(loss, *known),
+        "mmia": attacks["mmia"].join(learned, *known),
+        "loss": ScoreAttack.fit(loss, *known),
     }  # fmt: skip
     for name, attacker in attackers.items():
         members, others = (attacker.score(side) for side in asked)
@@ -134,18 +131,6 @@ def _right(module: nn.Module, side: Labelled) -> torch.Tensor:
 
 def _share(right: torch.Tensor) -> dict[str, int]:
     return {"right": int(right.sum()), "asked": len(right)}
-
-
-class _Both:
-    """MMIA: the mean of both attackers' log-odds against the mean of their thresholds."""
-
-    def __init__(self, attackers: Sequence[Fitted]) -> None:
-        self._attackers = attackers
-        self.threshold = float(np.mean([one.threshold for one in attackers]))
-
-    def score(self, records: Records) -> Scores:
-        scores = [one.score(records) for one in self._attackers]
-        return np.asarray(np.mean(scores, axis=0), np.float64)
 
 
 def _facts(found: MembershipRates) -> Row:
