@@ -117,7 +117,7 @@ def _kept_transfer(folder: Path) -> set[str]:
     return set(_one(folder, "runs/transfer*/counts.json").get("cells", []))
 
 
-# ---------------------------------------------------------------- train, finetune, prune, measure
+# ---------------------------------------------------------------- training of any kind, measure
 
 
 def _watch_training(say: Say) -> None:
@@ -156,6 +156,29 @@ def _kept_training(folder: Path) -> set[str]:
                 found |= {_epoch(name, epoch) for epoch in range(PRUNING_EPOCHS)}
         else:
             found |= {_epoch(path, epoch) for epoch in range(facts["epoch"])}
+    return found
+
+
+def _watch_compressing(say: Say) -> None:
+    from hwsim.runs import safecompress
+    from hwsim.training.sparse import loop
+    from hwsim.training.sparse.settings import METHODS
+
+    safecompress.EPOCHS = 2  # the closing table is not kept
+    names = {method: name for name, method in METHODS.items()}
+
+    def begin(state: Any, number: int) -> None:
+        say(f"{names[state.parts.method]} {number}")
+
+    preceded(loop._Compressing, "epoch", begin)
+
+
+def _kept_compressing(folder: Path) -> set[str]:
+    found: set[str] = set()
+    for path in folder.glob("out/checkpoints/*/*.safetensors"):
+        facts = _facts(path)
+        method = json.loads(facts["facts"])["method"]
+        found |= {f"{method} {epoch}" for epoch in range(facts["epoch"])}
     return found
 
 
@@ -230,6 +253,10 @@ VICTIMS = [
     Victim("prune", ("prune", NETWORK, "--to", "1.3", "--epochs", str(PRUNING_EPOCHS),
                      "--batch", "16", "--augment", "4", "--out", "out"),
            _watch_training, _kept_training),
+    Victim("safecompress", ("safecompress", NAME, "--density", "0.5", "--members", "40",
+                            "--epochs", "4", "--batch", "8", "--period", "6", "--tested", "10",
+                            "--against", "dense", "--out", "out", "--json", "numbers.json"),
+           _watch_compressing, _kept_compressing),
     Victim("measure", ("zoo", "measure", NETWORK, "--bits", "8,6"), _watch_measuring,
            _kept_measuring),
     Victim("study", ("study", NAME, "--csv", "rows.csv", "--json", "numbers.json"),
