@@ -89,7 +89,7 @@ MEMBERS = 5000
 @click.option(
     "--against",
     default="",
-    callback=lambda _, __, text: tuple(name.strip() for name in text.split(",") if name.strip()),
+    callback=lambda _, __, text: tuple(name.strip() for name in text.split(",")) if text else (),
     help="Also train by these methods and show them beside it, separated by commas: random, "
     "hash-random, untested, dense, one-shot, iterative, hash, regularized.",
 )

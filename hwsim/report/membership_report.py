@@ -3,6 +3,7 @@
 Keys of a result: attack, model, config, bits; samples (members, and as many others), views,
 shadows, epochs, seed; accuracy {float, engine: {members, others}}, of the network; members, dataset
 (of the others), where they are from; left_out, why attacks that look inside are not there, or "";
+repeated, others that are members, too;
 versions, command, seconds; and rows, one for each attack and view:
 
     attack, view           names of the catalogue
@@ -97,6 +98,11 @@ def caption(result: Mapping[str, Any]) -> str:
         text += (
             f" {result['shadows']} shadow models, small ones, each trained on a half of all "
             "these samples."
+        )
+    if result["repeated"]:
+        text += (
+            f" {result['repeated']:,} of the others are among the members, too: nothing can be "
+            "told of them."
         )
     if result["left_out"]:
         text += f" White boxes are left out: {result['left_out']}."

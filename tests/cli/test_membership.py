@@ -178,6 +178,20 @@ def test_members_are_no_others(
     assert "the same samples" in run("attack", "mia-loss", *sides[:2], *again, *FEW).line
 
 
+@pytest.mark.parametrize("shared", [0, 7])
+def test_others_that_are_members_too_are_counted(
+    run: Run, place: Path, offered: Network, sides: tuple[str, ...], shared: int
+) -> None:
+    mine, theirs = (dict(np.load(f"{name}.npz")) for name in ("m", "o"))
+    for key, values in theirs.items():
+        theirs[key] = np.concatenate([mine[key][:shared], values])[:40]
+    np.savez("o.npz", **theirs)
+    out = run("attack", "mia-loss", *sides, *FEW).out
+    assert result_of(place)["repeated"] == shared
+    said = f"{shared} of the others are among the members" in " ".join(out.split())
+    assert said == (shared > 0)
+
+
 def test_a_network_of_other_files_has_no_known_members(
     run: Run, place: Path, offered: Network
 ) -> None:

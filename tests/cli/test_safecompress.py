@@ -78,6 +78,7 @@ REFUSED = {
     "nothing": (("lenet",), "unknown model 'lenet'"),
     "no density": (("lenet5", "--density", "0"), "Invalid value for '--density'"),
     "an unknown control": (("lenet5", "--against", "luck"), "unknown method 'luck'"),
+    "no control": (("lenet5", "--against", ","), "unknown method ''"),
     "early stopping": (("lenet5", "--against", "early"), "needs the accuracy to stop at"),
     "no room for a trial": (("lenet5", "--period", "3"), "leaves no room for a trial of 4"),
     "too few": (("lenet5", "--members", "19"), "Invalid value for '--members'"),

@@ -33,7 +33,7 @@ from hwsim.files.content import digest
 from hwsim.models.datasets.samples import Samples
 from hwsim.networks.open import Network, versions
 from hwsim.runs.count import fingerprint
-from hwsim.runs.membership.sides import check_sides
+from hwsim.runs.membership.sides import check_sides, repeated
 from hwsim.runs.membership.views import engine_records, float_records, shadow_records
 from hwsim.runs.membership_catalog import EPOCHS, SHADOWS, USUAL, VIEWS, applies, attacks
 from hwsim.runs.unfinished import keep, kept
@@ -69,8 +69,9 @@ class MembershipRun:
     """A network, members and others, and what attackers make of its answers.
 
     left_out: why attacks that look inside are not tried, of a network without a linear last layer;
-    empty where they are. Raises InputError where no attack can use what is seen, for too few
-    samples, samples without labels, and the same ones on both sides.
+    empty where they are. repeated: others that are among the members, too. Raises InputError where
+    no attack can use what is seen, for too few samples, samples without labels, and the same ones
+    on both sides.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class MembershipRun:
         # The pixels of the machine, for the float network too: they differ by arithmetic alone.
         self.x = [space.snap(network.inputs(one)) for one in (self.members, self.others)]
         self.y = [torch.from_numpy(one.labels) for one in (self.members, self.others)]
+        self.repeated = repeated(*self.x)
         self._seen: dict[tuple[str, bool], tuple[Records, Records]] = {}
         self.left_out = self._closed()
         if self.left_out:
@@ -235,6 +237,7 @@ class MembershipRun:
             "accuracy": accuracy,
             "rows": rows,
             "left_out": self.left_out,
+            "repeated": self.repeated,
             "members": self.members.about,
             "dataset": self.others.about,
             "versions": versions(),

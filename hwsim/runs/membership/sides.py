@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import Tensor
+
 from hwsim.errors import InputError
 from hwsim.importer.names import is_foreign, is_image
 from hwsim.models import zoo
@@ -71,6 +73,12 @@ def check_sides(members: Samples, others: Samples) -> None:
             f"{others.source}: holds the same samples as the members: give samples that were not "
             "trained on"
         )
+
+
+def repeated(members: Tensor, others: Tensor) -> int:
+    """How many of the others are members, too, value by value: of those nothing can be told."""
+    known = {one.numpy().tobytes() for one in members}
+    return sum(one.numpy().tobytes() in known for one in others)
 
 
 def alike(members: Samples, others: Samples, asked: int | None, usual: int) -> int:
