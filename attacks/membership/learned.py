@@ -31,6 +31,8 @@ State = Mapping[str, Mapping[str, Tensor]]
 _NETWORKS: dict[str, type[Attacker]] = {"bmia": BlackBox, "wmia": WhiteBox}
 #: Of an attacker's samples, by which epoch and threshold are chosen: 10 of 50%.
 HELD_OUT = 0.2
+#: Of the squared weights of standardized scores, so that they stay finite where they tell all.
+RIDGE = 1e-3
 BATCH = 64
 _ASKED = 2048
 
@@ -82,7 +84,7 @@ def _sum(
 
 def _joined(fitted: Mapping[Kind, Fitted], kept: Sequence[Records]) -> Fitted:
     networks = {kind: one.networks[kind] for kind, one in fitted.items()}
-    weights = {kind: _weight(network, kept) for kind, network in networks.items()}
+    weights = _weights(networks, kept)
     return _fitted(networks, weights, {k: one.epoch for k, one in fitted.items()}, kept)
 
 
@@ -98,15 +100,35 @@ def _fitted(
     return Fitted(networks, weights, epochs, best_threshold(*scores), area)
 
 
-def _weight(network: Attacker, kept: Sequence[Records]) -> float:
-    """Of one of two: what its AUC gains over chance, for a standard deviation of its scores.
+def _weights(networks: Mapping[Kind, Attacker], kept: Sequence[Records]) -> dict[Kind, float]:
+    """Of two networks' log-odds, by logistic regression on the samples held out.
 
-    So that one which has learnt nothing, however loudly, does not drown the other.
+    One that has learnt nothing gets next to nothing, however loud it is or however quiet. None is
+    turned around: where neither gains anything, the one with the larger AUC counts alone.
     """
-    scores = [_scores(network, one) for one in kept]
-    gained = auc(*scores).value
-    assert gained is not None
-    return max(gained - 0.5, 1e-3) / max(float(np.std(np.concatenate(scores))), 1e-12)
+    scores = {kind: [_scores(network, one) for one in kept] for kind, network in networks.items()}
+    columns = np.stack([np.concatenate(both) for both in scores.values()], 1)
+    spread = np.maximum(columns.std(0), 1e-12)
+    seen = torch.from_numpy((columns - columns.mean(0)) / spread)
+    truth = torch.cat([torch.ones(len(kept[0])), torch.zeros(len(kept[1]))]).double()
+    slopes = torch.zeros(len(networks), dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([slopes, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def wrong() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(seen @ slopes + bias, truth)
+        loss = loss + RIDGE * slopes.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(wrong)
+    found = np.maximum(slopes.detach().numpy(), 0.0) / spread
+    if not found.any():
+        areas = [auc(*both).value or 0.0 for both in scores.values()]
+        found[int(np.argmax(areas))] = 1.0
+    return dict(zip(networks, found.tolist(), strict=True))
 
 
 def _scores(network: Attacker, records: Records) -> Scores:

@@ -62,8 +62,10 @@ class TrainedTarget:
         )  # fmt: skip
 
     def network(self) -> nn.Module:
-        """Untrained."""
-        return zoo.build(self.spec, self.seed)
+        """Untrained, its images as channels last: a third less time on a CPU."""
+        network = zoo.build(self.spec, self.seed)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
 
     def sides(self) -> TargetData:
         """Members, and as many others of the same split, both drawn by the seed.
