@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from hwsim.attacks.core.errors import AttackError
+from hwsim.attacks.evaluate.roc import auc
 from hwsim.attacks.membership import thresholds
 from hwsim.attacks.membership.attack import attack
 from hwsim.attacks.membership.judged import best_threshold, judge
 from hwsim.attacks.membership.known import MEMBERSHIP, listed
-from hwsim.attacks.membership.learned import LearnedAttack
+from hwsim.attacks.membership.learned import Fitted, LearnedAttack
 from hwsim.attacks.membership.lira import lira
 from hwsim.attacks.membership.records import Records
 from hwsim.attacks.membership.rmia import rmia
@@ -205,3 +206,41 @@ def test_no_part_of_a_16_bit_probability_is_less_than_half_of_its_last_bit() -> 
     least = math.log(2.0**-17)
     assert wrong == pytest.approx(2 * least, rel=1e-4)
     assert -1e-3 < right < 0
+
+
+class _Column(nn.Module):
+    """An attacker whose log-odds stand in a column of the outputs, louder or quieter."""
+
+    def __init__(self, column: int, loudness: float) -> None:
+        super().__init__()
+        self.column, self.loudness = column, loudness
+
+    def forward(self, records: Records) -> torch.Tensor:
+        assert records.outputs is not None
+        return self.loudness * records.outputs[:, self.column]
+
+
+@pytest.mark.parametrize("loudness", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("useless", ["noise", "turned around"])
+def test_whoever_has_learnt_nothing_does_not_drown_the_other(loudness: float, useless: str) -> None:
+    """A column that tells much, with a heavy tail, and one that tells nothing or the contrary."""
+    generator = torch.Generator().manual_seed(6)
+    sides = []
+    for shift in (1.5, 0.0):
+        useful = torch.randn(400, generator=generator) + shift
+        useful[:8] *= 40.0
+        other = torch.randn(400, generator=generator) - shift * (useless != "noise")
+        labels = torch.zeros(400, dtype=torch.int64)
+        sides.append(Records(labels, labels, 2, torch.stack([other, useful], 1)))
+    attack = LearnedAttack("mmia")
+    columns = {"bmia": _Column(0, loudness), "wmia": _Column(1, 1.0)}
+    alone = {
+        kind: Fitted({kind: network}, {kind: 1.0}, {kind: 1}, 0.0, 0.5)
+        for kind, network in columns.items()
+    }
+    joined = attack.join(alone, *sides)
+    found, useful = (
+        auc(*(one.score(side) for side in sides)).value for one in (joined, alone["wmia"])
+    )
+    assert found > useful - 0.01 > 0.8
+    assert joined.weights["bmia"] >= 0.0
