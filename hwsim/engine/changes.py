@@ -8,6 +8,7 @@ up again.
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from hwsim.engine.delta import Delta
 from hwsim.engine.kernels import Kernel
 from hwsim.engine.requantizing import requantize, requantize_wrapping
+from hwsim.engine.some_channels import fetch, place
 from hwsim.engine.stages import Stage
 from hwsim.engine.sums import Sums
 from hwsim.numbers.config import EngineConfig
@@ -71,16 +73,27 @@ class Changed:
         delta = Delta(layer, at, moved - layer.virtual_weights.reshape(-1)[at])
         self._delta, self._act_max = delta, config.act_max
         self._layer = with_weights(layer, weights)
+        # Of the rows that did not change what is known holds.
+        self._layer.__dict__["_largest_sums"] = layer.largest_sums_with(weights, delta.rows)
         #: Whether sums may leave their widths now.
         self.wraps = not cannot_wrap(config, self._layer)
-        self.stage = clean.with_layer(self._layer, config, self.wraps)
-        assert self.stage.post is not None
-        self._post = self.stage.post.of(delta.rows, self._layer.accumulator_bound(config.act_max))
+        self._clean = clean
+        post = clean.post
+        assert post is not None
+        if self.wraps != post.wraps:
+            assert self.stage.post is not None
+            post = self.stage.post
+        self._post = post.of(delta.rows, self._layer.accumulator_bound(config.act_max))
+
+    @cached_property
+    def stage(self) -> Stage:
+        """The changed stage, without a way of its own to its sums."""
+        return self._clean.with_layer(self._layer, self._config, self.wraps)
 
     @property
     def possible(self) -> bool:
         """Whether ``stage`` computes what the engine does. What wraps around is not monotone."""
-        return not self.wraps or self.stage.pool is None
+        return not self.wraps or self._clean.pool is None
 
     def sums(self, maps: NDArray[Any], clean: NDArray[Any]) -> NDArray[Any]:
         """Exact sums (N, OH, OW, n_out) of maps (N, H, W, C), from those of the clean weights."""
@@ -90,15 +103,16 @@ class Changed:
         """What a stage but the last writes, where sums and output before the change are known."""
         delta, config = self._delta, self._config
         kind = delta.kind(self._act_max)
-        sums = np.ascontiguousarray(clean[..., delta.rows]).astype(kind)
+        sums = np.empty((*clean.shape[:3], len(delta.rows)), kind)
+        fetch(clean, delta.rows, sums)
         delta.add(maps, sums, np.arange(len(delta.rows)))
         codes = np.empty((*before.shape[:3], len(delta.rows)), before.dtype)
         if self.wraps:
             requantize_wrapping(config, self._post, [sums], codes, None)
         else:
-            requantize(self.stage, self._post, sums, codes, None)
+            requantize(self._clean, self._post, sums, codes, None)
         out = before.copy()
-        out[..., delta.rows] = codes
+        place(out, delta.rows, codes, np.arange(len(out)))
         return out
 
     def kept(self, trusted: frozenset[Kernel]) -> Stage:

@@ -31,6 +31,18 @@ def _pick(planes, channels, images, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def fetch(sums, channels, out):  # type: ignore[no-untyped-def]
+    """out (N, H, W, c), integers, = exact sums (N, H, W, C)[..., channels], in whatever type."""
+    count, height, width, some = out.shape
+    for n in range(count):
+        for y in range(height):
+            for x in range(width):
+                source, target = sums[n, y, x], out[n, y, x]
+                for c in range(some):
+                    target[c] = np.int64(source[channels[c]])
+
+
+@njit(nogil=True, cache=True)
 def differing(maps, images, channels, codes):  # type: ignore[no-untyped-def]
     """Which of codes (k, H, W, c) are others than maps (N, H, W, C)[images, ..., channels]."""
     found = np.zeros(len(images), np.bool_)
