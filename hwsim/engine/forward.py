@@ -247,9 +247,11 @@ class Datapath:
         average_unit.window_sums(source, layer.window.kernel, layer.window.stride, out)
         return out
 
-    def step(self, stage: Stage, sources: list[NDArray[Any]]) -> NDArray[Any]:
-        """What a stage but the last writes, (N, OH, OW, C), of what it reads."""
-        return self._step(stage, sources, False, None)[0]
+    def step(
+        self, stage: Stage, sources: list[NDArray[Any]], sums: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """What a stage but the last writes, (N, OH, OW, C), of what it reads; sums: if known."""
+        return self._step(stage, sources, False, sums)[0]
 
     def _step(
         self,

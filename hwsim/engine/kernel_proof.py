@@ -158,7 +158,7 @@ class Checked:
         """As ``Accumulate``: maps (N, C, H, W) -> exact sums (N, OH, OW, n_out)."""
         while True:
             way, proved = self.way, self._proved
-            if len(maps) in proved:
+            if maps.shape[0] in proved:  # many times faster than len()
                 return way(maps)
             sums = self._prove(way, maps)
             if sums is not None:

@@ -97,7 +97,7 @@ class Accumulate:
 
     def __call__(self, maps: Tensor) -> NDArray[Any]:
         layer = self.layer
-        count, (_, out_h, out_w) = len(maps), layer.out_shape
+        count, (_, out_h, out_w) = maps.shape[0], layer.out_shape
         if self.kernel == "int64":
             nhwc = maps.permute(0, 2, 3, 1).contiguous().numpy()
             exact = np.empty((count, out_h, out_w, layer.n_out), np.int64)

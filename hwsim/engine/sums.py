@@ -57,7 +57,7 @@ class Sums:
     def __call__(self, maps: NDArray[Any]) -> NDArray[Any]:
         if self.lanes is not None:
             return self.lanes.sums(maps)
-        source = as_nchw(surround(self.layer, maps))
+        source = as_nchw(maps if self._form is self.layer else surround(self.layer, maps))
         if self._own is not None:
             return self._own(source)
         if len(self.ways) == 1:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.changes import I64, Delta, cheaper_again, picked, with_weights
+from hwsim.engine.changes import cheaper_again, with_weights
+from hwsim.engine.delta import I64, Delta
 from hwsim.engine.requantizing import requantize, requantize_wrapping
 from hwsim.engine.selfcheck import trusted_kernels
+from hwsim.engine.some_channels import differing, picked, place
 from hwsim.engine.stages import Post, Stage, post_of
 from hwsim.engine.sums import Sums
 from hwsim.faults.layers import FaultyMemory
@@ -93,15 +95,14 @@ class FaultyStage:
             some = rows[start : start + SLAB]
             sources = self._trials.clean(self._stage, some)
             if channels is None:
-                out = self.output(sources)
+                out = self.output(some, sources)
                 differs = (out != before[some]).any((1, 2, 3))
                 whole = out[differs]
             else:
                 out = self._finished([self._sums(some, sources[0])])
-                there = before[some]
-                differs = (out != there[..., channels]).any((1, 2, 3))
-                whole = there[differs]
-                whole[..., channels] = out[differs]
+                differs = differing(before, some, channels, out)
+                whole = before[some[differs]]
+                place(whole, channels, out, np.flatnonzero(differs))
             new.append(some[differs])
             outs.append(whole)
         return np.concatenate(new), np.concatenate(outs)
@@ -110,15 +111,12 @@ class FaultyStage:
         """Accumulators (N, OH, OW, channels) of images that came here as ever."""
         assert self._channels is not None
         clean, delta = self._trials.sums(self._stage), self._delta
-        kind = clean.dtype if delta is None else delta.kind(self._config.act_max)
-        sums = picked(clean, self._channels, rows, kind)
-        if delta is not None:
-            at = np.asarray(np.searchsorted(self._channels, delta.rows), np.int64)
-            delta.add(source, sums, at)
-        return sums
+        if delta is None:
+            return picked(clean, self._channels, rows, clean.dtype)
+        return delta.of_planes(source, clean, rows, self._channels, self._config.act_max)
 
-    def output(self, sources: list[NDArray[Any]]) -> NDArray[Any]:
-        """What the stage makes of any sources."""
+    def output(self, rows: I64, sources: list[NDArray[Any]]) -> NDArray[Any]:
+        """What the stage makes of the images ``rows``, which may read other sources than clean."""
         layer = self._layer
         if isinstance(layer, LutLayer):
             table = layer.table.astype(self._trials.datapath.map_dtype)
@@ -127,18 +125,19 @@ class FaultyStage:
         if isinstance(layer, AddLayer):
             return self._finished(sources, every=True)
         slabs = range(0, max(1, len(sources[0])), SLAB)
-        outs = [
-            self._finished([self._all_sums(sources[0][n : n + SLAB])], every=True) for n in slabs
-        ]
+        outs = []
+        for n in slabs:
+            sums = self._all_sums(rows[n : n + SLAB], sources[0][n : n + SLAB])
+            outs.append(self._finished([sums], every=True))
         return np.concatenate(outs)
 
-    def _all_sums(self, source: NDArray[Any]) -> NDArray[Any]:
+    def _all_sums(self, rows: I64, source: NDArray[Any]) -> NDArray[Any]:
         if not len(source):  # on none no kernel can be proved
             channels, height, width = self._layer.out_shape
             return np.zeros((0, height, width, channels), np.int32)
         if self._again is not None:
             return in_pieces(self._again, [source])
-        sums = in_pieces(lambda one: self._trials.datapath.sums(self._stage, one), [source])
+        sums = self._trials.sums_of(self._stage, rows, source)
         if self._delta is None:
             return sums
         return self._delta.added(source, sums, self._config.act_max)
@@ -151,16 +150,16 @@ class FaultyStage:
         changed = with_weights(self._delta.layer, self._delta.weights())
         return Sums(changed, self._config, trusted_kernels())
 
-    def logits(self, source: NDArray[Any]) -> I64:
-        """Of a last stage."""
+    def logits(self, rows: I64, source: NDArray[Any]) -> I64:
+        """Of a last stage, of images as ``output`` takes them."""
         assert self._post is not None
-        return self._logits(self._all_sums(source), self._post)
+        return self._logits(self._all_sums(rows, source), self._post)
 
     def clean_logits(self, rows: I64) -> I64:
         """Of a last stage, of images that came here as ever."""
         source = self._trials.clean(self._stage, rows)[0]
         if self._channels is None:
-            return self.logits(source)
+            return self.logits(rows, source)
         assert self._some is not None
         found = self._trials.logits[rows]
         found[:, self._channels] = self._logits(self._sums(rows, source), self._some)

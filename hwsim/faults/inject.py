@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from hwsim.errors import InputError
 from hwsim.faults.fault import Fault
 from hwsim.faults.layers import faulty_layers
 from hwsim.program.held import Held, Words
 from hwsim.program.program import Program
+from hwsim.rom.memories import INDEX, WEIGHTS
 from hwsim.rom.words import WordReader
 
 
@@ -39,20 +42,37 @@ def held_words(reader: WordReader, before: Words, faults: Sequence[Fault]) -> Wo
     Raises InputError as ``inject``.
     """
     words: Words = {name: dict(found) for name, found in before.items()}
-    written: dict[tuple[str, int, int], int] = {}
-    for fault in sorted(faults, key=lambda one: one.kind != "flip"):
-        name = place_of(fault, reader)
+    ordered = sorted(faults, key=lambda one: one.kind != "flip")
+    names = [place_of(fault, reader) for fault in ordered]
+    written = _written(reader, words, zip(names, ordered, strict=True))
+    for name, fault in zip(names, ordered, strict=True):
         held, where = words.setdefault(name, {}), (fault.line, fault.field)
         if where not in held:
-            # Kept: to look a word up is most of the work where faults are many.
-            written[name, fault.line, fault.field] = held[where] = reader.written(name, *where)
+            held[where] = written[name][where]
         held[where] = changed(held[where], fault)
     for name, found in words.items():
         for where, word in list(found.items()):
-            known = (name, *where)
-            if word == (written[known] if known in written else reader.written(*known)):
+            if word == written[name][where]:
                 del found[where]
     return {name: found for name, found in words.items() if found}
+
+
+def _written(reader: WordReader, words: Words, faults: Iterable[tuple[str, Fault]]) -> Words:
+    """What was written where ``words`` are, and where faults are: (name of the file, fault)."""
+    places = {name: set(found) for name, found in words.items()}
+    for name, fault in faults:
+        places.setdefault(name, set()).add((fault.line, fault.field))
+    found: Words = {}
+    for name, some in places.items():
+        where = list(some)
+        if name in (WEIGHTS, INDEX):
+            # At once: to look words up is most of the work where faults are many.
+            line, field = np.array(where, np.int64).reshape(-1, 2).T
+            those = reader.written_many(name, line, field).tolist()
+        else:
+            those = [reader.written(name, *one) for one in where]
+        found[name] = dict(zip(where, those, strict=True))
+    return found
 
 
 def changed(word: int, fault: Fault) -> int:

@@ -239,15 +239,13 @@ class FaultyMemory:
         banks, lines = self.config.banks, self.config.wgt_depth // self.config.banks
         line, bank = np.divmod(address, banks)
         line = (place.weight_base + line) % (1 << max(1, (lines - 1).bit_length()))
-        found = [self._word(*at) for at in zip(line.tolist(), bank.tolist(), strict=True)]
-        return self._within(place, wrapped(np.array(found, np.int64), self.config.wgt_w))
-
-    def _word(self, line: int, bank: int) -> int:
-        """What stands in the weight memory; 0 where nobody wrote."""
-        word = self._weights.get((line, bank))
-        if word is None and line < self.read.files[WEIGHTS].lines:
-            word = self.read.written(WEIGHTS, line, bank)
-        return word or 0
+        found = np.zeros(len(line), np.int64)
+        there = line < self.read.files[WEIGHTS].lines
+        found[there] = self.read.written_many(WEIGHTS, line[there], bank[there])
+        if self._weights:
+            for n, at in enumerate(zip(line.tolist(), bank.tolist(), strict=True)):
+                found[n] = self._weights.get(at, found[n])
+        return self._within(place, wrapped(found, self.config.wgt_w))
 
     def _within(self, place: Placement, words: Any) -> Any:
         """What a layer is handed of words that it reads: at most its bound, if it has one."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.engine.forward import Datapath
+from hwsim.engine.moved_inputs import MovedInputs
 from hwsim.engine.precision import no_autocast
 from hwsim.engine.requantizing import NARROW
 from hwsim.engine.selfcheck import trusted_kernels
@@ -29,6 +30,7 @@ from hwsim.faults.layers import FaultyMemory, Readers
 from hwsim.faults.pieces import cut, in_pieces
 from hwsim.program.layers import MacLayer
 from hwsim.program.program import Program
+from hwsim.program.wires import Place
 from hwsim.rom.words import WordReader
 
 Maps = dict[int, NDArray[Any]]
@@ -72,6 +74,7 @@ class Trials:
         self._read = WordReader(program, bounds)
         self._readers: dict[int, Readers] = {}
         self._sums: dict[int, NDArray[Any]] = {}
+        self._inputs: dict[int, MovedInputs | None] = {}
         self._kept = 0
         tape = self.datapath.run(images, kept_maps=True)
         self.logits = tape.logits
@@ -93,9 +96,12 @@ class Trials:
 
     def clean(self, stage: Stage, rows: NDArray[np.int64] | None) -> list[NDArray[Any]]:
         """What a stage reads without faults, of all images or of some."""
-        channels = stage.layer.in_shape[0]
-        found = [part(self._maps, place, channels) for place in stage.sources]
-        return found if rows is None else [one[rows] for one in found]
+        return [self.read(stage, place, rows) for place in stage.sources]
+
+    def read(self, stage: Stage, place: Place, rows: NDArray[np.int64] | None) -> NDArray[Any]:
+        """The same of one of its sources."""
+        found = part(self._maps, place, stage.layer.in_shape[0])
+        return found if rows is None else found[rows]
 
     def written(self, number: int) -> NDArray[Any]:
         """A map of all images without faults."""
@@ -120,11 +126,37 @@ class Trials:
         if found is None:
             pieces = (self.datapath.sums(stage, one) for one in cut(self.clean(stage, None)[0]))
             parts = [_integers(piece).transpose(3, 0, 1, 2) for piece in pieces]
-            found = np.concatenate(parts, 1)
+            # In this order in memory, too: left to itself, ``concatenate`` keeps that of the parts.
+            whole = (len(parts[0]), len(self.images), *parts[0].shape[2:])
+            found = np.concatenate(parts, 1, out=np.empty(whole, parts[0].dtype))
             if self._kept + found.nbytes <= BUDGET:
                 self._kept += found.nbytes
                 self._sums[stage.number] = found
         return found
+
+    def sums_of(self, stage: Stage, rows: NDArray[np.int64], source: NDArray[Any]) -> NDArray[Any]:
+        """Accumulators (k, OH, OW, C) of a stage of images ``rows`` that now read ``source``.
+
+        With the weights as they are without faults.
+        """
+        inputs = self._inputs_of(stage)
+        found = None if inputs is None else inputs(rows, source)
+        if found is None:
+            return in_pieces(lambda one: self.datapath.sums(stage, one), [source])
+        return found
+
+    def _inputs_of(self, stage: Stage) -> MovedInputs | None:
+        """Of a fully connected stage whose accumulators are kept, else None."""
+        number, layer = stage.number, stage.layer
+        if not isinstance(layer, MacLayer) or layer.kind != "fc":
+            return None
+        if number not in self._inputs:
+            sums = self.sums(stage)
+            kept = number in self._sums
+            self._inputs[number] = (
+                MovedInputs(stage, self.clean(stage, None)[0], sums) if kept else None
+            )
+        return self._inputs[number]
 
 
 class _TrialRun:
@@ -155,18 +187,23 @@ class _TrialRun:
 
     def _step(self, stage: Stage, faulty: FaultyStage | None) -> NDArray[Any]:
         """What the stage makes of the images that differ."""
+        sources = self._sources(stage)
         if faulty is not None:
-            return faulty.output(self._sources(stage))
-        step = self._trials.datapath.step
-        return in_pieces(lambda *sources: step(stage, list(sources)), self._sources(stage))
+            return faulty.output(self.rows, sources)
+        trials = self._trials
+        step = trials.datapath.step
+        if stage.mac is not None and stage.mac.kind == "fc":
+            return step(stage, sources, trials.sums_of(stage, self.rows, sources[0]))
+        return in_pieces(lambda *some: step(stage, list(some)), sources)
 
     def _sources(self, stage: Stage) -> list[NDArray[Any]]:
         """What the stage reads of the images that differ."""
         channels = stage.layer.in_shape[0]
-        clean = self._trials.clean(stage, self.rows)
         return [
-            part(self.moved, place, channels) if place.map in self.moved else found
-            for place, found in zip(stage.sources, clean, strict=True)
+            part(self.moved, place, channels)
+            if place.map in self.moved
+            else self._trials.read(stage, place, self.rows)
+            for place in stage.sources
         ]
 
     def _write(self, stage: Stage, out: NDArray[Any]) -> None:
@@ -174,7 +211,7 @@ class _TrialRun:
         assert stage.target is not None
         number, first = stage.target.map, stage.target.channel
         if number not in self.moved:
-            self.moved[number] = self._trials.written(number)[self.rows].copy()
+            self.moved[number] = self._trials.written(number)[self.rows]
         self.moved[number][..., first : first + out.shape[3]] = out
 
     def _diverge(self, stage: Stage, faulty: FaultyStage) -> None:
@@ -190,8 +227,12 @@ class _TrialRun:
         self.rows = np.concatenate([self.rows, new])
         assert stage.target is not None
         number, first = stage.target.map, stage.target.channel
+        written = trials.written(number)
+        if number not in self.moved and out.shape == (len(self.rows), *written.shape[1:]):
+            self.moved[number] = out
+            return
         if number not in self.moved:
-            self.moved[number] = trials.written(number)[self.rows].copy()
+            self.moved[number] = written[self.rows]
         self.moved[number][before:, ..., first : first + out.shape[3]] = out
 
     def _others(self) -> NDArray[np.int64]:
@@ -218,11 +259,11 @@ class _TrialRun:
             others = self._others()
             logits[others] = faulty.clean_logits(others)
             if len(self.rows):
-                logits[self.rows] = faulty.logits(sources[0])
+                logits[self.rows] = faulty.logits(self.rows, sources[0])
             self._wrapped += faulty.wrapped
         elif len(self.rows):
-            each = trials.datapath.logits
-            logits[self.rows] = in_pieces(lambda one: each(stage, one), sources)
+            sums = trials.sums_of(stage, self.rows, sources[0])
+            logits[self.rows] = trials.datapath.logits(stage, sources[0], sums)
         moved = np.flatnonzero((logits != trials.logits).any(1))
         return TrialAnswers(logits, moved, *self._wrapped.tolist())
 

@@ -170,10 +170,22 @@ class MacLayer:
     @cached_property
     def _largest_sums(self) -> NDArray[np.int64]:
         """Per output neuron: the larger of Σw⁺ and Σ|w⁻| over its virtual weights."""
-        w = self.virtual_weights
-        total = w.sum(1, dtype=np.int64)
-        positive = np.maximum(w, 0).sum(1, dtype=np.int64)
-        return np.maximum(positive, positive - total)
+        return _largest(self.virtual_weights)
+
+    def largest_sums_with(
+        self, weights: NDArray[np.int32], rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The same of other virtual weights (n_out, fan_in), which differ in ``rows`` only."""
+        found = self._largest_sums.copy()
+        found[rows] = _largest(weights[rows])
+        return found
+
+
+def _largest(weights: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The larger of Σw⁺ and Σ|w⁻| of each row."""
+    total = weights.sum(1, dtype=np.int64)
+    positive = np.maximum(weights, 0).sum(1, dtype=np.int64)
+    return np.maximum(positive, positive - total)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,15 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hwsim.program.layers import LutLayer, MacLayer
 from hwsim.program.program import Placement, Program
 from hwsim.rom.memories import BIAS, INDEX, LUT, MEMORIES, SCALE, WEIGHTS, memory_files, post_words
 from hwsim.rom.memories import memory_values as values_of
+
+I64 = NDArray[np.int64]
 
 
 class WordReader:
@@ -54,6 +59,28 @@ class WordReader:
         else:
             value = next(iter(values_of(self._clean, name)))[line, field]
         return int(value) & ((1 << self.files[name].width) - 1)
+
+    def written_many(self, name: str, line: I64, field: I64) -> I64:
+        """``written`` of many places of weights.mem or index.mem, (k,)."""
+        assert name in (WEIGHTS, INDEX)
+        ends, numbers = self._owners[name]
+        owners = np.searchsorted(ends, line, "right")
+        found = np.zeros(len(line), np.int64)
+        for at in np.unique(owners).tolist():
+            mine = np.flatnonzero(owners == at)
+            layer, place = self._clean.layers[numbers[at]], self.places[numbers[at]]
+            assert isinstance(layer, MacLayer)
+            if name == WEIGHTS:
+                address = (line[mine] - place.weight_base) * self._config.banks + field[mine]
+                there = address < layer.spec.real_weights
+                found[mine[there]] = layer.weights[address[there]]
+                continue
+            first = line[mine] - place.index_base
+            (i, j), there = index_pairs(layer, self._config.rows, first, field[mine])
+            address_, negative = layer.hash_table
+            pair, above = (i[there], j[there]), self._config.addr_w
+            found[mine[there]] = address_[pair] | negative[pair].astype(np.int64) << above
+        return found & ((1 << self.files[name].width) - 1)
 
     def owner(self, name: str, line: int) -> int:
         """Number of the layer whose words stand in a line; of lut.mem, the first of them."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwsim.engine import moved_inputs
 from hwsim.engine.module import Engine
 from hwsim.engine.reference_lines import execute_lines
 from hwsim.faults import faulty_stage, inject
@@ -43,7 +44,7 @@ def test_the_fast_path_of_a_program_with_faults_equals_the_oracle(
 def test_trials_answer_what_an_engine_with_the_faults_answers(
     case: Case, data: st.DataObject
 ) -> None:
-    """Whether sums are corrected or computed again with the changed weights."""
+    """Whether sums are corrected or computed again with the changed weights, or moved inputs."""
     engine = Engine(case.program)
     maps = case.images.transpose(0, 2, 3, 1).astype(engine.datapath.map_dtype)
     trials = Trials(case.program, maps)
@@ -57,9 +58,12 @@ def test_trials_answer_what_an_engine_with_the_faults_answers(
             for image in case.images if program.held is not None
             for one in execute_lines(program, image.tolist())
         ]  # fmt: skip
-        for again in (False, True):
+        # Moved inputs one by one, however many there are; or what was measured says how.
+        every = dict.fromkeys(moved_inputs.THEIRS, 1e-2)
+        for again, theirs in ((False, every), (True, moved_inputs.THEIRS)):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(faulty_stage, "cheaper_again", lambda *_, again=again: again)
+                patch.setattr(moved_inputs, "THEIRS", theirs)
                 answers = trials.run(found)
             assert answers.sums == sum(one.sums for one in outcomes)
             assert answers.products == sum(one.products for one in outcomes)
