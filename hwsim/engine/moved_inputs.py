@@ -41,6 +41,13 @@ class MovedInputs:
         self._columns = np.ascontiguousarray(columns, np.int16 if narrow else np.int32)
         self._stage = stage
 
+    @property
+    def nbytes(self) -> int:
+        """Of what it keeps beside the maps, which it copies only where they are no array of their
+        own.
+        """
+        return self._sums.nbytes + self._columns.nbytes
+
     def __call__(self, rows: I64, maps: NDArray[Any]) -> NDArray[Any] | None:
         """The sums (k, 1, 1, n_out) of images ``rows`` that now read ``maps`` (k, H, W, C).
 

@@ -34,7 +34,7 @@ from hwsim.program.wires import Place
 from hwsim.rom.words import WordReader
 
 Maps = dict[int, NDArray[Any]]
-#: Bytes that the clean accumulators of all layers may take.
+#: Bytes that the clean accumulators of all layers may take, and weights beside them.
 BUDGET = 1 << 30
 
 
@@ -151,11 +151,14 @@ class Trials:
         if not isinstance(layer, MacLayer) or layer.kind != "fc":
             return None
         if number not in self._inputs:
-            sums = self.sums(stage)
-            kept = number in self._sums
-            self._inputs[number] = (
-                MovedInputs(stage, self.clean(stage, None)[0], sums) if kept else None
-            )
+            made, sums = None, self.sums(stage)
+            if number in self._sums:
+                made = MovedInputs(stage, self.clean(stage, None)[0], sums)
+                if self._kept + made.nbytes > BUDGET:
+                    made = None
+                else:
+                    self._kept += made.nbytes
+            self._inputs[number] = made
         return self._inputs[number]
 
 
