@@ -1,7 +1,8 @@
 """Measures the engines of hwsim/fpga/measured_cells.json, between which LUTs are interpolated.
 
     python -m tools.cells           with Yosys: minutes an engine, kept, so that it goes on
-    python -m tools.cells --kept    those that the user's cache has; Yosys maps none
+    python -m tools.cells --kept    those that the user's cache has, or docs/synthesis.md; Yosys
+                                    maps none
 
 The table is written anew after each engine.
 """
@@ -11,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from hwsim.files.content import digest
 from hwsim.files.file import replacing
+from hwsim.files.markdown import get
 from hwsim.fpga import tools as fpga
-from hwsim.fpga.cell_model import COUNTS, TABLE, axes_of, rest_of, source_digest
+from hwsim.fpga.cell_model import COUNTS, TABLE, axes_of, logic_of, rest_of, source_digest
 from hwsim.fpga.synthesis import is_synthesized, synthesize
 from hwsim.numbers.config import EngineConfig, load_config
 
@@ -39,16 +41,18 @@ CORNERS = (
     (16, 8, 16, 8, "hash", False, "none"),
     (8, 8, 8, 8, "hash", True, "none"),
     (16, 4, 16, 8, "hash", False, "secded"),
-    (32, 16, 32, 8, "sram", False, "none"),
+    (8, 4, 8, 8, "sram", False, "parity"),
 )
+PAGE = Path("docs/synthesis.md")
 #: What `hwsim pnr` reached, docs/synthesis.md: configuration, skip, MHz, seed of the placer.
 ROUTED = (("small", False, 95.9, 1), ("small", True, 91.2, 1))
 
 
 def engines() -> Iterator[EngineConfig]:
-    """All that are to be measured; the smallest one ships as a configuration."""
+    """All that are to be measured; the smallest and the largest ship as configurations."""
     base = load_config("default")
     yield load_config("tiny")
+    yield load_config("wide")
     for rows, cols, banks, bits, index, skip, ecc in CORNERS:
         yield base.replace(
             rows=rows, cols=cols, banks=banks, act_w=bits, wgt_w=bits, index_mode=index,
@@ -59,9 +63,8 @@ def engines() -> Iterator[EngineConfig]:
 def clocks() -> Iterator[dict[str, Any]]:
     """Routed engines by a digest of their logic."""
     for name, skip, mhz, seed in ROUTED:
-        found = load_config(name).replace(skip=skip).model_dump()
-        logic = {k: v for k, v in found.items() if k not in ("name", "clock_mhz")}
-        yield {"config": name, "skip": skip, "mhz": mhz, "seed": seed, "logic": digest(logic)}
+        logic = logic_of(load_config(name).replace(skip=skip))
+        yield {"config": name, "skip": skip, "mhz": mhz, "seed": seed, "logic": logic}
 
 
 def point(config: EngineConfig) -> dict[str, Any]:
@@ -75,6 +78,27 @@ def point(config: EngineConfig) -> dict[str, Any]:
     return {
         "axes": axes_of(config), **totals,
         "modules": {name: counts for name, counts in modules.items() if counts},
+        "source": "hwsim synth",
+    }  # fmt: skip
+
+
+def documented(config: EngineConfig) -> dict[str, Any] | None:
+    """The same of a configuration that `hwsim synth --docs` has put into its page."""
+    text = get(PAGE, "synth")
+    if f"### `{config.name}`" not in text or config != load_config(config.name):
+        return None
+    part = text.split(f"### `{config.name}`", 1)[1].split("###", 1)[0]
+    modules: dict[str, dict[str, int]] = {}
+    for line in part.splitlines():
+        cells = [cell.strip().replace(",", "") for cell in line.strip("| ").split("|")]
+        if cells[0].startswith("hne_"):
+            counts = dict(zip(COUNTS, map(int, cells[2:5]), strict=True))
+            modules[cells[0]] = {field: count for field, count in counts.items() if count}
+    totals = {field: sum(one.get(field, 0) for one in modules.values()) for field in COUNTS}
+    return {
+        "axes": axes_of(config), **totals,
+        "modules": {name: counts for name, counts in sorted(modules.items()) if counts},
+        "source": "docs/synthesis.md",
     }  # fmt: skip
 
 
@@ -93,9 +117,14 @@ def main() -> None:
         "rest": rest_of(load_config("default")), "routed": list(clocks()), "points": [],
     }  # fmt: skip
     for config in engines():
-        if chosen.kept and not is_synthesized(config):
+        found = None
+        if not chosen.kept or is_synthesized(config):
+            found = point(config)
+        elif chosen.kept:
+            found = documented(config)
+        if found is None:
             continue
-        content["points"].append(point(config))
+        content["points"].append(found)
         with replacing(TABLE) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         print(f"{len(content['points'])}: {content['points'][-1]['luts']:,} LUTs", flush=True)

@@ -1,28 +1,32 @@
-"""Cells of an engine without waiting for Yosys: a table of measured ones, and a model between them.
+"""Cells of an engine without waiting for Yosys: a table of measured ones, and a model between.
 
-``measured_cells.json`` (written by ``python -m tools.cells``) has what Yosys made of engines, each
-module by itself. An engine that is not in it is interpolated: the cells of every module follow the
-terms of ``TERMS`` by non-negative least squares of relative errors over the engines of the table
-that have the module, and modules add up. The array costs rows · cols, crossbars rows · banks and
-rows², lanes cols; words, options and check bits have terms of their own. Each engine of the table
-is also predicted from the others: the largest of these errors is the error of all interpolated
-numbers. Depths are not in the model; what else a configuration can choose must be that of the
-table.
+``measured_cells.json`` (written by ``python -m tools.cells``) has what Yosys made of engines,
+module by module. An engine that is not in it is interpolated, and modules add up:
+
+- A module follows the terms of ``LAWS`` (the array rows · cols, crossbars rows · banks, comparisons
+  of all rows rows², and so on) by non-negative least squares of relative errors over the engines
+  without options that have it. A module that only engines with hashed, or stored, indices have
+  belongs to those.
+- An option (skip, check bits, another width) multiplies each module by what it did on the engines
+  measured with it, over the law; between 8 and 4 bits the factor is linear. Modules that only such
+  engines have follow laws of their own.
+
+Each engine of the table is predicted from the others where these allow it: the largest of these
+errors is the error of all interpolated numbers. Depths are not in the model; everything else that a
+configuration can choose must be that of the table.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hwsim.files.content import digest
+from hwsim.fpga.cell_laws import ModuleLaws, OptionUnknownError
 from hwsim.numbers.config import EngineConfig
 from hwsim.rtl.build import content_digest
 from hwsim.rtl.tree import sources
@@ -68,13 +72,17 @@ class CellCount:
 
 @dataclass(frozen=True)
 class CellPoint:
-    """An engine of the table. axes: by AXES. modules: name -> LUTs, all instances together."""
+    """An engine of the table. axes: by AXES. modules: name -> cells, all instances together.
+
+    source: the command, or the page, that they are from.
+    """
 
     axes: Mapping[str, Any]
     luts: int
     flip_flops: int
     dsps: int
     modules: Mapping[str, Mapping[str, int]]
+    source: str
 
 
 def axes_of(config: EngineConfig) -> dict[str, Any]:
@@ -84,48 +92,17 @@ def axes_of(config: EngineConfig) -> dict[str, Any]:
 
 def rest_of(config: EngineConfig) -> str:
     """A digest of what the table must have in common with a configuration."""
-    fields = {k: v for k, v in dict(config).items() if k not in {*AXES, *LEFT_OUT}}
-    return digest(fields)
+    return digest({k: v for k, v in dict(config).items() if k not in {*AXES, *LEFT_OUT}})
 
 
-def terms(axes: Mapping[str, Any]) -> NDArray[np.float64]:
-    """What the cells of a module may be linear in."""
-    rows, cols, banks = axes["rows"], axes["cols"], axes["banks"]
-    bits, hashed = axes["act_w"], axes["index_mode"] == "hash"
-    skip, ecc = axes["skip"], axes["ecc"]
-    array = rows * cols
-    return np.array(
-        [
-            1, rows, cols, array, rows * banks, rows * rows, array * bits / 8, cols * bits / 8,
-            rows * bits / 8, hashed, hashed * rows, skip, skip * rows, skip * cols,
-            ecc == "parity", (ecc == "parity") * (rows + banks), ecc == "secded",
-            (ecc == "secded") * (rows + banks), (ecc == "secded") * cols,
-        ],
-        np.float64,
-    )  # fmt: skip
-
-
-def solved(points: Sequence[CellPoint], target: Sequence[float]) -> NDArray[np.float64]:
-    """Non-negative weights of the terms, for the least relative errors.
-
-    By projected coordinate descent: scipy is no dependency. A ridge of a millionth keeps terms that
-    the points cannot tell apart from growing against each other.
-    """
-    y = np.maximum(np.asarray(target, np.float64), 1.0)
-    a = np.stack([terms(one.axes) for one in points]) / y[:, None]
-    scale = np.maximum(np.abs(a).max(0), 1e-12)
-    a = a / scale
-    gram, aim = a.T @ a + 1e-6 * np.eye(a.shape[1]), a.T @ np.ones(len(points))
-    found = np.zeros(a.shape[1])
-    for _ in range(4000):
-        for k in range(len(found)):
-            found[k] = max(0.0, found[k] + (aim[k] - gram[k] @ found) / gram[k, k])
-    weights: NDArray[np.float64] = found / scale
-    return weights
+def logic_of(config: EngineConfig) -> str:
+    """A digest of all that the Verilog depends on."""
+    data = config.model_dump()
+    return digest({k: v for k, v in data.items() if k not in ("name", "clock_mhz")})
 
 
 class CellModel:
-    """The table, and the model over it. Without points it knows nothing.
+    """The table, and the model over it.
 
     stale: the Verilog is another one than was measured; then nothing counts as measured.
     """
@@ -143,47 +120,44 @@ class CellModel:
 
     def cells(self, config: EngineConfig) -> CellCount | None:
         """Measured, or interpolated; None of an engine unlike those of the table."""
-        if rest_of(config) != self.rest or config.batch != 1 or not self.points:
+        if rest_of(config) != self.rest or config.batch != 1:
             return None
         axes = axes_of(config)
         for one in self.points:
             if one.axes == axes and not self.stale:
                 return CellCount(one.luts, one.flip_flops, one.dsps, "measured")
-        luts, flip_flops, dsps = (round(self._sum(name, axes)) for name in COUNTS)
+        try:
+            luts, flip_flops, dsps = (round(self._laws(count).cells(axes)) for count in COUNTS)
+        except OptionUnknownError:
+            return None
         return CellCount(luts, flip_flops, dsps, "interpolated", self.error)
 
     def routed(self, config: EngineConfig) -> float | None:
         """MHz that place and route reached for just this logic; None where nobody has."""
-        logic = {k: v for k, v in config.model_dump().items() if k not in ("name", "clock_mhz")}
-        for one in self.clocks:
-            if digest(logic) == one["logic"] and not self.stale:
-                return float(one["mhz"])
-        return None
-
-    def _sum(self, count: str, axes: Mapping[str, Any]) -> float:
-        return float(terms(axes) @ self._weights(count))
-
-    def _weights(self, count: str) -> NDArray[np.float64]:
-        if count not in self._fitted:
-            self._fitted[count] = solved(self.points, [getattr(p, count) for p in self.points])
-        return self._fitted[count]
+        logic = logic_of(config)
+        found = [float(one["mhz"]) for one in self.clocks if one["logic"] == logic]
+        return found[0] if found and not self.stale else None
 
     @cached_property
-    def _fitted(self) -> dict[str, NDArray[np.float64]]:
-        return {}
+    def _laws(self) -> Callable[[str], ModuleLaws]:
+        made = {count: ModuleLaws(self.points, count) for count in COUNTS}
+        return made.__getitem__
 
     @cached_property
-    def errors(self) -> tuple[float, ...]:
-        """Relative error of the LUTs of each engine of the table, predicted from the others."""
-        found = []
+    def errors(self) -> dict[int, float]:
+        """By number of an engine of the table: relative error of its LUTs, predicted from the
+        others; engines whose option no other has cannot be.
+        """
+        found = {}
         for number, one in enumerate(self.points):
             rest = [*self.points[:number], *self.points[number + 1 :]]
-            if rest:
-                guess = float(terms(one.axes) @ solved(rest, [p.luts for p in rest]))
-                found.append(guess / one.luts - 1)
-        return tuple(found)
+            try:
+                found[number] = ModuleLaws(rest, "luts").cells(one.axes) / one.luts - 1
+            except OptionUnknownError:
+                continue
+        return found
 
     @property
     def error(self) -> float:
-        """The largest of ``errors`` in size."""
-        return max((abs(one) for one in self.errors), default=1.0)
+        """The largest of ``errors`` in size; 1 where there are none."""
+        return max((abs(one) for one in self.errors.values()), default=1.0)
