@@ -90,7 +90,7 @@ def _coordinates(found: Found) -> Any:
             "tickvals": list(range(len(steps))), "ticktext": [str(step) for step in steps],
         })  # fmt: skip
     for axis in ("index", "skip", "ecc"):
-        words = [str(getattr(one.design.engine, axis)) for one in found.explored]
+        words = [_word(getattr(one.design.engine, axis)) for one in found.explored]
         steps = sorted(set(words))
         dimensions.append({
             "label": axis, "values": [steps.index(word) for word in words],
@@ -112,8 +112,12 @@ def _coordinates(found: Found) -> Any:
             dimensions=dimensions, labelangle=-20, labelside="top",
         )
     )  # fmt: skip
-    figure.update_layout(height=460, margin={"l": 90, "r": 40, "t": 110, "b": 30})
+    figure.update_layout(height=460, margin={"l": 150, "r": 40, "t": 110, "b": 30})
     return figure
+
+
+def _word(value: Any) -> str:
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
 def _decades(low: float, high: float) -> dict[str, Any]:
