@@ -94,7 +94,7 @@ class Exploration:
         """Depends on network and width."""
         parameters = {
             "subject": design.subject(self.base).parameters(),
-            "samples": self.effort.tested or 10**9, "part": [0, 1],
+            "samples": self.effort.tested, "part": [0, 1],
         }  # fmt: skip
         return self._task(("accuracy", *_numbers(design)), ACCURACY, parameters, 10)
 

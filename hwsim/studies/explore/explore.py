@@ -6,15 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from hwsim.errors import InputError
 from hwsim.models import zoo
 from hwsim.numbers.config import load_config
-from hwsim.studies.explore.campaign import Exploration, Explored
+from hwsim.studies.explore.campaign import Effort, Exploration, Explored
 from hwsim.studies.explore.design import Design, DesignGrid
+from hwsim.studies.explore.objectives import DesignGoal
 from hwsim.studies.explore.result import ExplorePlan, Found, result_of
 from hwsim.studies.explore.search import search
-from hwsim.studies.runner.machines import card, place
+from hwsim.studies.runner.machines import card, dataset, place
 from hwsim.studies.runner.store import Store
 from hwsim.studies.study import StudyResult, lack
 
@@ -22,14 +24,18 @@ Progress = Callable[[float, float], None]
 
 
 class Explorer:
-    """The grid of a plan, everything typed checked before any work. Raises HwsimError."""
+    """The grid of a plan, everything typed checked before any work. Raises HwsimError.
+
+    plan: as given, with no more images than there are.
+    """
 
     def __init__(self, plan: ExplorePlan) -> None:
-        self.plan = plan
         check_networks(plan.axes.networks)
         base = load_config(plan.base)
         self.grid = DesignGrid(plan.axes, base)
-        self.exploration = Exploration(plan.base, plan.effort, plan.synthesis)
+        images = len(dataset(card(plan.axes.networks[0]).dataset, "test"))
+        self.plan = replace(plan, effort=bounded(plan.effort, images))
+        self.exploration = Exploration(plan.base, self.plan.effort, plan.synthesis)
 
     @property
     def about(self) -> str:
@@ -64,7 +70,7 @@ class Explorer:
         seconds = time.perf_counter() - began
         return found, result_of(plan, self.exploration, found, refused, store, seconds)
 
-    def _searched(self, references: Sequence[Explored]) -> list:
+    def _searched(self, references: Sequence[Explored]) -> list[DesignGoal]:
         """Axes that are known of engines like these."""
         return [goal for goal in self.plan.goals if all(goal.name in r.values for r in references)]
 
@@ -73,13 +79,11 @@ def check_networks(names: Sequence[str]) -> None:
     """Raise InputError unless all of them are there, with their data, and of one data set."""
     sets: dict[str, str] = {}
     for name in names:
-        if place(name) is None and name not in zoo.RECIPES:
-            raise InputError(
-                f"unknown model {name!r}: designs are of networks of the zoo, or trained into "
-                "runs/zoo; see hwsim zoo list"
-            )
-        if why := lack(name):
-            raise InputError(f"{name} is missing: {why}")
+        if place(name) is None:
+            how = f": {zoo.advice(name)}" if name in zoo.RECIPES else (
+                ": designs are of networks of the zoo, or trained into runs/zoo (hwsim zoo list)"
+            )  # fmt: skip
+            raise InputError(f"unknown model {name!r}{how}")
         sets.setdefault(card(name).dataset, name)
     if len(sets) > 1:
         (one, first), (other, second) = list(sets.items())[:2]
@@ -87,3 +91,14 @@ def check_networks(names: Sequence[str]) -> None:
             f"{first} is of {one} and {second} of {other}: their accuracies and attacks cannot be "
             "compared; explore one data set at a time"
         )
+    for name in names:
+        if why := lack(name):
+            raise InputError(f"{name} is missing: {why}")
+
+
+def bounded(effort: Effort, images: int) -> Effort:
+    """No more test images than there are. Raises InputError where PGD was asked for more."""
+    if effort.attacked > images:
+        raise InputError(f"{effort.attacked:,} samples asked for, the test images are {images:,}")
+    tested = min(effort.tested or images, images)
+    return replace(effort, tested=tested, timed=min(effort.timed, images))
