@@ -169,7 +169,7 @@ def command(
     \b
     Examples:
       hwsim explore --quick
-      hwsim explore mnist-cnn-h16 mnist-cnn-h64 --rows 8,16 --cols 4 --banks 16 --bits 8
+      hwsim explore mnist-cnn-h16 mnist-cnn-h64 --rows 8,16 --cols 4 --bits 8
       hwsim explore --quick --bandwidth chip,4 --goals cycles,energy,flips
       hwsim explore --trials 200 --jobs 8
     """

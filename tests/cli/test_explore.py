@@ -19,7 +19,7 @@ TWO = ("--rows", "8,16", "--cols", "4", "--banks", "16", "--bits", "8", "--index
 
 @pytest.fixture(autouse=True)
 def _hardly_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    least = campaign.Effort(20, 10, 4, 0.1, 2, 1, 1, False)
+    least = campaign.ExploreEffort(20, 10, 4, 0.1, 2, 1, 1, False)
     monkeypatch.setattr(campaign, "QUICK", least)
 
 

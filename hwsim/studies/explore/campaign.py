@@ -34,7 +34,7 @@ Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)
-class Effort:
+class ExploreEffort:
     """How much is measured. tested: test images of accuracies, None for all; attacked: of PGD;
     timed: of cycles where the engine skips; epsilon: of PGD, of a pixel's range; steps: of PGD;
     batches: searches for flips, each from other training images; most: bits that one may flip;
@@ -51,8 +51,8 @@ class Effort:
     blind: bool
 
 
-QUICK = Effort(1000, 100, 50, 0.1, 20, 2, 8, False)
-FULL = Effort(None, 500, 200, 0.1, 40, 3, 24, True)
+QUICK = ExploreEffort(1000, 100, 50, 0.1, 20, 2, 8, False)
+FULL = ExploreEffort(None, 500, 200, 0.1, 40, 3, 24, True)
 #: Test images that judge flips.
 JUDGING = 200
 
@@ -75,7 +75,7 @@ class Exploration:
     table of hwsim.fpga.cell_model is interpolated.
     """
 
-    def __init__(self, base: str, effort: Effort, synthesis: bool = False) -> None:
+    def __init__(self, base: str, effort: ExploreEffort, synthesis: bool = False) -> None:
         self.base, self.effort, self.synthesis = base, effort, synthesis
         self.config: EngineConfig = load_config(base)
         self.model = CellModel.load()

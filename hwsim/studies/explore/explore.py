@@ -11,10 +11,10 @@ from dataclasses import replace
 from hwsim.errors import InputError
 from hwsim.models import zoo
 from hwsim.numbers.config import load_config
-from hwsim.studies.explore.campaign import Effort, Exploration, Explored
+from hwsim.studies.explore.campaign import ExploreEffort, Exploration, Explored
 from hwsim.studies.explore.design import Design, DesignGrid
 from hwsim.studies.explore.objectives import DesignGoal
-from hwsim.studies.explore.result import ExplorePlan, Found, result_of
+from hwsim.studies.explore.result import ExplorePlan, ExploredFront, result_of
 from hwsim.studies.explore.search import search
 from hwsim.studies.runner.machines import card, dataset, place
 from hwsim.studies.runner.store import Store
@@ -46,7 +46,7 @@ class Explorer:
 
     def compute(
         self, store: Store, executor: Executor, width: int, on_progress: Progress
-    ) -> tuple[Found, StudyResult]:
+    ) -> tuple[ExploredFront, StudyResult]:
         """All designs, or those that are proposed; rows in the store from there.
 
         Raises InputError where no network fits any engine.
@@ -66,7 +66,7 @@ class Explorer:
         if not explored:
             reason, _ = refused.most_common(1)[0]
             raise InputError(f"no network fits an engine of the grid: {reason}")
-        found = Found.of(explored, references, plan.goals)
+        found = ExploredFront.of(explored, references, plan.goals)
         seconds = time.perf_counter() - began
         return found, result_of(plan, self.exploration, found, refused, store, seconds)
 
@@ -96,7 +96,7 @@ def check_networks(names: Sequence[str]) -> None:
             raise InputError(f"{name} is missing: {why}")
 
 
-def bounded(effort: Effort, images: int) -> Effort:
+def bounded(effort: ExploreEffort, images: int) -> ExploreEffort:
     """No more test images than there are. Raises InputError where PGD was asked for more."""
     if effort.attacked > images:
         raise InputError(f"{effort.attacked:,} samples asked for, the test images are {images:,}")

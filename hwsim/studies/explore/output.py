@@ -13,7 +13,7 @@ from hwsim.files.markdown import put
 from hwsim.files.output import write_output
 from hwsim.studies import output
 from hwsim.studies.explore import page
-from hwsim.studies.explore.result import Found
+from hwsim.studies.explore.result import ExploredFront
 from hwsim.studies.study import StudyResult
 
 #: The page that plotly makes, beside the files of every study.
@@ -21,7 +21,7 @@ PAGE = "designs.html"
 LOOKS = {"beaten on every axis": "green", "beaten": "yellow", "not beaten": "cyan"}
 
 
-def write(made: StudyResult, found: Found, directory: Path) -> dict[str, Path]:
+def write(made: StudyResult, found: ExploredFront, directory: Path) -> dict[str, Path]:
     """The files of a study and, where plotly is there, the page. Raises InputError."""
     paths = output.write(made, directory)
     if page.have_plotly():

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from hwsim.studies.explore.objectives import GOALS
-from hwsim.studies.explore.result import Found
+from hwsim.studies.explore.result import ExploredFront
 from hwsim.studies.explore.words import said
 from hwsim.studies.judge.style import COLORS, MARKERS
 
@@ -38,7 +38,7 @@ def have_plotly() -> bool:
     return find_spec("plotly") is not None
 
 
-def page(found: Found, result: Mapping[str, Any]) -> str:
+def page(found: ExploredFront, result: Mapping[str, Any]) -> str:
     """One HTML file with everything in it. Needs plotly."""
     coordinates, scatter = _coordinates(found), _scatter(found)
     config = {"displaylogo": False, "responsive": True}
@@ -64,11 +64,11 @@ def page(found: Found, result: Mapping[str, Any]) -> str:
     )
 
 
-def _known(found: Found) -> list[str]:
+def _known(found: ExploredFront) -> list[str]:
     return [goal.name for goal in found.goals]
 
 
-def _coordinates(found: Found) -> Any:
+def _coordinates(found: ExploredFront) -> Any:
     import plotly.graph_objects as graphs
 
     names = list(dict.fromkeys(one.design.network for one in found.explored))
@@ -137,7 +137,7 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
-def _scatter(found: Found) -> Any:
+def _scatter(found: ExploredFront) -> Any:
     import plotly.graph_objects as graphs
 
     known = _known(found)
@@ -183,7 +183,7 @@ def _column(many: Sequence[Any], name: str) -> list[float]:
     return [one.values[name].value for one in many]
 
 
-def _groups(found: Found) -> list[tuple[str, list[Any], dict[str, Any]]]:
+def _groups(found: ExploredFront) -> list[tuple[str, list[Any], dict[str, Any]]]:
     """Names, designs and looks of what can be hidden together."""
     names = list(dict.fromkeys(one.design.network for one in found.references))
     groups = []

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from hwsim.networks.open import versions
-from hwsim.studies.explore.campaign import JUDGING, Effort, Exploration, Explored
+from hwsim.studies.explore.campaign import JUDGING, ExploreEffort, Exploration, Explored
 from hwsim.studies.explore.design import Design, DesignAxes
 from hwsim.studies.explore.objectives import GOALS, DesignGoal, front, matrix
 from hwsim.studies.explore.verdicts import DesignVerdict, judged
@@ -35,7 +35,7 @@ class ExplorePlan:
 
     axes: DesignAxes
     base: str
-    effort: Effort
+    effort: ExploreEffort
     goals: Sequence[DesignGoal]
     shown: int
     trials: int | None
@@ -45,7 +45,7 @@ class ExplorePlan:
 
 
 @dataclass(frozen=True)
-class Found:
+class ExploredFront:
     """explored: the designs, those of the grid. references: every network on the base engine.
 
     front: which of ``explored`` no other dominates. goals: those that all designs have values of.
@@ -61,7 +61,7 @@ class Found:
     def of(
         cls, explored: Sequence[Explored], references: Sequence[Explored],
         goals: Sequence[DesignGoal],
-    ) -> Found:  # fmt: skip
+    ) -> ExploredFront:  # fmt: skip
         """An axis that is not known of all is left out: LUTs of engines unlike measured ones."""
         every = [*explored, *references]
         used = [goal for goal in goals if all(goal.name in one.values for one in every)]
@@ -93,7 +93,7 @@ def _each_once(many: Sequence[Explored]) -> list[Explored]:
 
 
 def result_of(
-    plan: ExplorePlan, exploration: Exploration, found: Found, refused: Mapping[str, int],
+    plan: ExplorePlan, exploration: Exploration, found: ExploredFront, refused: Mapping[str, int],
     store: Store, seconds: float,
 ) -> StudyResult:  # fmt: skip
     """What files and screens show."""
@@ -151,7 +151,7 @@ def result_of(
     return StudyResult(findings, result)
 
 
-def line(one: Explored, found: Found) -> list[str]:
+def line(one: Explored, found: ExploredFront) -> list[str]:
     """A line of the table; references are marked by ``=``, the front by ``*``."""
     reference = any(one.design == other.design for other in found.references)
     member = any(
@@ -169,7 +169,9 @@ def _record(one: Explored, kept: bool, exploration: Exploration) -> dict[str, An
     }  # fmt: skip
 
 
-def _notes(plan: ExplorePlan, exploration: Exploration, found: Found, shown: int) -> list[str]:
+def _notes(
+    plan: ExplorePlan, exploration: Exploration, found: ExploredFront, shown: int
+) -> list[str]:
     effort, members = plan.effort, int(found.front.sum())
     lacking = [goal.head for goal in plan.goals if goal not in found.goals]
     notes = [
@@ -215,7 +217,7 @@ def _notes(plan: ExplorePlan, exploration: Exploration, found: Found, shown: int
     return notes
 
 
-def _draw(figure: Figure, found: Found) -> None:
+def _draw(figure: Figure, found: ExploredFront) -> None:
     """Four views of all designs, a colour a network, the front filled."""
     pairs = (("cycles", "energy"), ("cycles", "luts"), ("memory", "flips"), ("energy", "pgd"))
     labels = list(dict.fromkeys(one.design.network for one in found.references))
