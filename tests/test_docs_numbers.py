@@ -50,7 +50,7 @@ def test_every_command_was_run_on_the_weights_that_ship() -> None:
 
 
 def test_every_table_with_a_place_has_a_writer() -> None:
-    """Places in pages of `synth`, `pnr`, `study`, `explore` are written by those, some by `hostile`.
+    """Places in pages of `synth`, `pnr`, `study`, `explore` are written by these, or `hostile`.
 
     Campaigns of faults, and studies elsewhere, write the command that wrote it into a place.
     """

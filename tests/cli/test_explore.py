@@ -60,17 +60,17 @@ def test_designs_share_rows_and_leave_all_their_files(
     assert {one["clock_from"] for one in found} == {"assumed"}
     assert result["counts"]["designs"] == len(result["records"]) == 2
     (answer,) = result["answers"]
-    assert answer["verdict"] == "beaten"
+    assert answer["verdict"] == "not beaten"  # slower, but for less of everything
     assert answer["counts"]["accuracy"] == {"better": 0, "worse": 0, "equal": 2, "open": 0}
     assert "~" in out
     assert "Yosys mapped" in " ".join(out.split())
     folder = Path("runs/explore")
     assert read(folder / "result.json") == result
     assert (folder / "result.png").read_bytes().startswith(b"\x89PNG")
-    assert "**beaten**" in Path("a.md").read_text(encoding="utf-8")
+    assert "**not beaten**" in Path("a.md").read_text(encoding="utf-8")
     if page.have_plotly():
         text = (folder / "designs.html").read_text(encoding="utf-8")
-        assert "8×4/16 8b hash" in text
+        assert "4/16 8b hash" in text
         assert '<script src="http' not in text
     seen.clear()
     # More of the grid computes only what is new: neither attacks nor the engines from before.

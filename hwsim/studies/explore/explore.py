@@ -11,10 +11,10 @@ from dataclasses import replace
 from hwsim.errors import InputError
 from hwsim.models import zoo
 from hwsim.numbers.config import load_config
-from hwsim.studies.explore.campaign import ExploreEffort, Exploration, Explored
+from hwsim.studies.explore.campaign import Exploration, Explored, ExploreEffort
 from hwsim.studies.explore.design import Design, DesignGrid
 from hwsim.studies.explore.objectives import DesignGoal
-from hwsim.studies.explore.result import ExplorePlan, ExploredFront, result_of
+from hwsim.studies.explore.result import ExploredFront, ExplorePlan, result_of
 from hwsim.studies.explore.search import search
 from hwsim.studies.runner.machines import card, dataset, place
 from hwsim.studies.runner.store import Store

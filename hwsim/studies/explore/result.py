@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from hwsim.networks.open import versions
-from hwsim.studies.explore.campaign import JUDGING, ExploreEffort, Exploration, Explored
+from hwsim.studies.explore.campaign import JUDGING, Exploration, Explored, ExploreEffort
 from hwsim.studies.explore.design import Design, DesignAxes
 from hwsim.studies.explore.objectives import GOALS, DesignGoal, front, matrix
 from hwsim.studies.explore.verdicts import DesignVerdict, judged
