@@ -120,14 +120,21 @@ def test_rates_are_apart_where_their_intervals_are() -> None:
 
 
 def test_flips_are_apart_where_all_batches_are_and_a_search_that_gave_up_has_no_end() -> None:
-    few = Measured.batches([2, 4], [True, True], "a")
-    many = Measured.batches([5, 9], [True, False], "b")
+    few = Measured.batches([2, 4, 3], [True, True, True], "a")
+    many = Measured.batches([5, 9, 9], [True, False, False], "b")
     assert few.against(many, lowest=False) == "worse"
     assert many.against(few, lowest=False) == "better"
-    given_up = Measured.batches([9, 9], [False, False], "c")
+    given_up = Measured.batches([9] * 3, [False] * 3, "c")
     assert given_up.against(many, lowest=False) == "open"
-    assert given_up.against(Measured.batches([9, 9], [False, False], "d"), False) == "open"
+    assert given_up.against(Measured.batches([9] * 3, [False] * 3, "d"), False) == "open"
     assert said("flips", given_up) == "≥ 9.0"
+
+
+def test_two_batches_say_nothing() -> None:
+    few, many = (Measured.batches([n, n], [True, True], n) for n in (1, 8))
+    assert few.against(many, lowest=False) == many.against(few, lowest=False) == "open"
+    assert few.against(few, lowest=False) == "equal"
+    assert said("flips", many) == "8.0"
 
 
 def test_an_interpolated_number_is_apart_only_beyond_its_error() -> None:

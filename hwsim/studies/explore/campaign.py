@@ -51,7 +51,7 @@ class ExploreEffort:
     blind: bool
 
 
-QUICK = ExploreEffort(1000, 100, 50, 0.1, 20, 2, 8, False)
+QUICK = ExploreEffort(1000, 100, 50, 0.1, 20, 3, 8, False)
 FULL = ExploreEffort(None, 500, 200, 0.1, 40, 3, 24, True)
 #: Test images that judge flips.
 JUDGING = 200
@@ -250,7 +250,7 @@ class Exploration:
             "pgd": values["pgd"].value, "pgd_low": values["pgd"].low,
             "pgd_high": values["pgd"].high, "pgd_images": int(correct.sum()),
             "zero_gradient": float((zero & correct).mean()),
-            "flips": worst.value.value, "flips_least": worst.value.low,
+            "flips": worst.value.value, "flips_least": worst.least,
             "flips_reached": all(worst.reached), "flips_memory": worst.memory,
             "flips_blind": None if blind is None else blind.value.value,
             "flips_blind_reached": None if blind is None else all(blind.reached),
@@ -282,6 +282,7 @@ class FlipsFound:
 
     memory: str
     value: Measured
+    least: int
     reached: tuple[bool, ...]
 
     @classmethod
@@ -296,7 +297,8 @@ class FlipsFound:
             ]
             counts.append(there[0] if there else most + 1)
             reached.append(bool(there))
-        return cls(memory, Measured.batches(counts, reached, source), tuple(reached))
+        found = Measured.batches(counts, reached, source)
+        return cls(memory, found, min(counts), tuple(reached))
 
 
 def memories(design: Design) -> tuple[str, ...]:

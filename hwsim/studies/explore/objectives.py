@@ -2,9 +2,9 @@
 
 A value has an interval: of a count nothing but itself; of a share of images Wilson's 95% interval;
 of an interpolated number of LUTs what the interpolation was off by where it could be tried; of
-flips the range over the batches, without an end where a search did not get there. Two designs are
-apart on an axis where their intervals are; equal where they have the same value without an
-interval, or share the row that it is from; and else not distinguishable.
+flips the range over three batches or more, without an end where a search did not get there. Two
+designs are apart on an axis where their intervals are; equal where they have the same value without
+an interval, or share the row that it is from; and else not distinguishable.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.attacks.evaluate.rates import Rate
+from hwsim.studies.judge.claims import ENOUGH
 
 Standing = Literal["better", "worse", "equal", "open"]
 
@@ -71,9 +72,15 @@ class Measured:
 
     @classmethod
     def batches(cls, counts: Sequence[int], reached: Sequence[bool], source: Any) -> Measured:
-        """Counts of searches; one that did not get there needs more than it counts."""
+        """Counts of searches; one that did not get there needs more than it counts.
+
+        Fewer than ENOUGH of them lie beyond others by chance too often: they have no ends at all.
+        """
         ends = [count if done else math.inf for count, done in zip(counts, reached, strict=True)]
-        return cls(sum(counts) / len(counts), min(counts), max(ends), source)
+        low, high = float(min(counts)), max(ends)
+        if len(counts) < ENOUGH:
+            low, high = -math.inf, math.inf
+        return cls(sum(counts) / len(counts), low, high, source)
 
     def against(self, other: Measured, lowest: bool) -> Standing:
         """How this stands beside another one on an axis that is to be low, or high."""

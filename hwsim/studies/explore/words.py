@@ -22,7 +22,9 @@ def said(name: str, value: Measured) -> str:
     if name == "luts":
         return f"{'~' if value.estimated else ''}{value.value:,.0f}"
     if name == "flips":
-        return f"{'≥ ' if math.isinf(value.high) else ''}{value.value:.1f}"
+        # Without a lower end there are too few searches to say how far they reach.
+        short = math.isinf(value.high) and not math.isinf(value.low)
+        return f"{'≥ ' if short else ''}{value.value:.1f}"
     return percent(value.value)
 
 
