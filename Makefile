@@ -198,7 +198,7 @@ $(READERS): $(STAMP)
 
 $(TESTENV): $(STAMP)
 	@echo 'installing the test tools (once) ...'
-	@$(PIP) -e '.[dev,blackbox,clients,import,runtimes,rtl,rdl,paper,cluster,docs,leak]'
+	@$(PIP) -e '.[dev,blackbox,clients,import,runtimes,rtl,rdl,paper,cluster,explore,docs,leak]'
 	@# Both declare torchvision, and adv-lib visdom: the attacks need neither.
 	@$(PIP) --no-deps torchattacks adv-lib
 	@touch $@

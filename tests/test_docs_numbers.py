@@ -50,11 +50,11 @@ def test_every_command_was_run_on_the_weights_that_ship() -> None:
 
 
 def test_every_table_with_a_place_has_a_writer() -> None:
-    """Places in the pages of `synth`, `pnr` and `study` are written by those, some by `hostile`.
+    """Places in pages of `synth`, `pnr`, `study`, `explore` are written by these, or `hostile`.
 
     Campaigns of faults, and studies elsewhere, write the command that wrote it into a place.
     """
-    theirs = {"docs/synthesis.md", "docs/reproduction.md"}
+    theirs = {"docs/synthesis.md", "docs/reproduction.md", "docs/explore.md"}
     page = str(HOSTILE_PAGE.relative_to(ROOT))
     hostile = {(page, HOSTILE_PLACE.format(area=area)) for area in AREAS}
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:

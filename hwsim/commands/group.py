@@ -13,6 +13,7 @@ COMMANDS = {
     "audit": "Robust, or hiding its gradients? A suite of attacks.",
     "compile": "Compile a trained network into memory images.",
     "detect": "Tell adversarial images from clean ones, if they can be told.",
+    "explore": "Networks on engines: what each costs, and its attacks.",
     "export": "A compiled network as a QCDQ or QONNX file.",
     "fault": "Random bit flips in the engine's memories, counted.",
     "finetune": "Train a network on, through its engine or against attacks.",

@@ -29,6 +29,9 @@ BLOCK_BITS = 18 * 1024
 #: A memory of more bits than this must be block RAM.
 SMALL_MEMORY = 1024
 
+#: Of results in the user's cache.
+_KEPT = "statistics"
+
 BLOCK_RAM, DSP, FLIP_FLOP, LUT_RAM = "DP16KD", "MULT18X18D", "TRELLIS_FF", "TRELLIS_DPR16X4"
 #: Cells of the fabric that are logic; a carry cell is two LUTs.
 _LOGIC = {"LUT4": 1, "CCU2C": 2, "PFUMX": 0, "L6MUX21": 0, LUT_RAM: 4}
@@ -190,8 +193,7 @@ def synthesize(config: EngineConfig, on_progress: Progress) -> Synthesis:
 
     Raises SynthesisError if Yosys is missing or fails, and as ``check_inference`` does.
     """
-    black_box = memory_bits(config) > DEVICE[BLOCK_RAM] * BLOCK_BITS
-    commands, tool = script(config, black_box), fpga.version("yosys")
+    commands, tool = _commands(config), fpga.version("yosys")
 
     def make() -> dict[str, Any]:
         started = time.monotonic()
@@ -205,10 +207,19 @@ def synthesize(config: EngineConfig, on_progress: Progress) -> Synthesis:
         return {"before": before, "after": after, "seconds": seconds}
 
     # Kept as Yosys says it: what is made of it may change.
-    result = fpga.kept("statistics", f"{tool}\n{commands}", make)
+    result = fpga.kept(_KEPT, f"{tool}\n{commands}", make)
     modules = parse(result["before"], result["after"])
     check_inference(modules)
     return Synthesis(config.name, modules, tool, result["seconds"])
+
+
+def is_synthesized(config: EngineConfig) -> bool:
+    """Whether ``synthesize`` would find it in the cache."""
+    return fpga.is_kept(_KEPT, f"{fpga.version('yosys')}\n{_commands(config)}")
+
+
+def _commands(config: EngineConfig) -> str:
+    return script(config, memory_bits(config) > DEVICE[BLOCK_RAM] * BLOCK_BITS)
 
 
 def _statistics(path: Path) -> dict[str, Any]:

@@ -119,10 +119,7 @@ def kept(kind: str, recipe: str, make: Callable[[], Mapping[str, Any]]) -> dict[
 
     Written whole or not at all. The versions of the tools are part of the recipe.
     """
-    parts = [recipe.encode()]
-    for path in sources():
-        parts += [path.name.encode(), path.read_bytes()]
-    path = writable_folder(kind) / f"{content_digest(iter(parts))}.json"
+    path = _place(kind, recipe)
     found = _whole(path)
     if found is not None:
         return found
@@ -132,6 +129,18 @@ def kept(kind: str, recipe: str, make: Callable[[], Mapping[str, Any]]) -> dict[
         text = json.dumps({"result": result, "digest": digest(result)}, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
     return result
+
+
+def is_kept(kind: str, recipe: str) -> bool:
+    """Whether ``kept`` would find it."""
+    return _whole(_place(kind, recipe)) is not None
+
+
+def _place(kind: str, recipe: str) -> Path:
+    parts = [recipe.encode()]
+    for path in sources():
+        parts += [path.name.encode(), path.read_bytes()]
+    return writable_folder(kind) / f"{content_digest(iter(parts))}.json"
 
 
 def _whole(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from hwsim.report.pages import write_json
 from tests.bench import (
     analysis,
     cw,
+    explore,
     faults,
     flips,
     forward,
@@ -75,6 +76,7 @@ ALL = {
     "fault-index-mnist-h16": faults.index,
     "fault-many-mnist-h16": faults.many,
     "safecompress-epoch": sparse.epoch,
+    "explore-workers": explore.workers,
     "rtl-one-core": rtl.one_core,
     "rtl-all-cores": rtl.all_cores,
 }

@@ -1,0 +1,184 @@
+"""Designs: which are engines, which dominate which, and when a difference counts."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+
+from hwsim.attacks.evaluate.rates import Rate
+from hwsim.errors import InputError
+from hwsim.numbers.config import load_config
+from hwsim.studies.explore.campaign import Explored, FlipsFound
+from hwsim.studies.explore.design import Design, DesignAxes, DesignGrid, EngineChoice
+from hwsim.studies.explore.objectives import (
+    GOALS,
+    Measured,
+    beats,
+    front,
+    matrix,
+    no_worse,
+    standings,
+)
+from hwsim.studies.explore.verdicts import judged
+from hwsim.studies.explore.words import brief, said
+
+BASE = load_config("default")
+TWO = [GOALS["cycles"], GOALS["accuracy"]]
+
+
+def axes(**changed: tuple[object, ...]) -> DesignAxes:
+    plain = {
+        "networks": ("a",), "bits": (8,), "rows": (16,), "cols": (8,), "banks": (16,),
+        "index": ("sram",), "skip": (False,), "ecc": ("none",),
+    }  # fmt: skip
+    return DesignAxes(**(plain | changed))
+
+
+def explored(name: str, **values: Measured) -> Explored:
+    return Explored(Design(name, EngineChoice.of(BASE)), values, {})
+
+
+# ------------------------------------------------------------ the grid
+
+
+def test_a_grid_has_every_combination_once_and_says_why_others_are_no_engines() -> None:
+    grid = DesignGrid(axes(rows=(8, 16, 32), banks=(16, 32), cols=(4, 6)), BASE)
+    assert len({*grid.designs}) == len(grid.designs) == 5
+    assert sum(grid.refused.values()) + len(grid.designs) == grid.axes.size == 12
+    assert grid.refused["banks (16) must be at least rows (32)"] == 2
+    assert {one.engine.cols for one in grid.designs} == {4}
+
+
+def test_a_grid_without_any_engine_is_refused_with_the_reason() -> None:
+    with pytest.raises(InputError, match=r"none of 2 combinations is an engine: banks \(16\)"):
+        DesignGrid(axes(rows=(32, 64)), BASE)
+
+
+def test_a_grid_that_nobody_could_wait_for_is_refused() -> None:
+    with pytest.raises(InputError, match="give fewer values"):
+        DesignGrid(axes(rows=tuple(range(1, 257)), cols=tuple(range(1, 257)), bits=(4, 5, 6, 8)),
+                   BASE)  # fmt: skip
+
+
+def test_an_engine_is_the_base_with_its_axes_and_nothing_else() -> None:
+    chosen = EngineChoice(8, 4, 32, 4, "hash", True, "secded")
+    made = chosen.config(load_config("wide"))
+    assert (made.rows, made.cols, made.banks, made.act_w, made.wgt_w) == (8, 4, 32, 4, 4)
+    assert (made.index_mode, made.skip, made.ecc) == ("hash", True, "secded")
+    assert made.tile_depth == load_config("wide").tile_depth
+    assert EngineChoice.of(BASE).config(BASE) == BASE
+    assert chosen.text == "8×4/32 4b hash skip secded"
+
+
+# ------------------------------------------------------------ the front
+
+
+def dominated(row: np.ndarray, other: np.ndarray) -> bool:
+    return bool((other <= row).all() and (other < row).any())
+
+
+def test_the_front_is_what_a_plain_loop_says() -> None:
+    random = np.random.default_rng(0)
+    for width in (1, 2, 4):
+        values = random.integers(0, 5, (60, width)).astype(float)  # with many ties
+        plain = [not any(dominated(row, other) for other in values) for row in values]
+        assert front(values).tolist() == plain
+
+
+def test_equal_designs_stay_or_go_together() -> None:
+    values = np.array([[1.0, 2.0], [1.0, 2.0], [2.0, 3.0], [2.0, 3.0], [0.0, 9.0]])
+    assert front(values).tolist() == [True, True, False, False, True]
+
+
+def test_axes_that_are_to_be_high_are_turned() -> None:
+    many = [{"cycles": Measured.exact(1), "accuracy": Measured.exact(0.9)},
+            {"cycles": Measured.exact(1), "accuracy": Measured.exact(0.8)}]  # fmt: skip
+    assert front(matrix(many, TWO)).tolist() == [True, False]
+
+
+# ------------------------------------------------------------ when a difference counts
+
+
+def test_counts_differ_by_any_amount_and_are_equal_only_where_they_are() -> None:
+    low, high = Measured.exact(1), Measured.exact(2)
+    assert low.against(high, lowest=True) == "better"
+    assert low.against(high, lowest=False) == "worse"
+    assert low.against(Measured.exact(1), lowest=True) == "equal"
+
+
+def test_rates_are_apart_where_their_intervals_are() -> None:
+    def rate(of: int, source: str) -> Measured:
+        return Measured.rate(Rate(of, 100), source)
+
+    assert rate(20, "a").against(rate(60, "b"), lowest=True) == "better"
+    assert rate(50, "a").against(rate(55, "b"), lowest=True) == "open"
+    assert rate(50, "a").against(rate(50, "b"), lowest=True) == "open"
+    assert rate(50, "a").against(rate(50, "a"), lowest=True) == "equal"
+
+
+def test_flips_are_apart_where_all_batches_are_and_a_search_that_gave_up_has_no_end() -> None:
+    few = Measured.batches([2, 4, 3], [True, True, True], "a")
+    many = Measured.batches([5, 9, 9], [True, False, False], "b")
+    assert few.against(many, lowest=False) == "worse"
+    assert many.against(few, lowest=False) == "better"
+    given_up = Measured.batches([9] * 3, [False] * 3, "c")
+    assert given_up.against(many, lowest=False) == "open"
+    assert given_up.against(Measured.batches([9] * 3, [False] * 3, "d"), False) == "open"
+    assert said("flips", given_up) == "≥ 9.0"
+
+
+def test_two_batches_say_nothing() -> None:
+    few, many = (Measured.batches([n, n], [True, True], n) for n in (1, 8))
+    assert few.against(many, lowest=False) == many.against(few, lowest=False) == "open"
+    assert few.against(few, lowest=False) == "equal"
+    assert said("flips", many) == "8.0"
+
+
+def test_an_interpolated_number_is_apart_only_beyond_its_error() -> None:
+    guessed = Measured(100, 90, 110, None, True)
+    assert guessed.against(Measured.exact(120), lowest=True) == "better"
+    assert guessed.against(Measured.exact(105), lowest=True) == "open"
+    assert guessed.against(Measured(100, 90, 110, None, True), lowest=True) == "open"
+    assert brief("luts", guessed) == "~100"
+    assert brief("luts", None) == "–"
+
+
+def test_searches_count_the_first_step_that_gets_there() -> None:
+    steps = [{"bits": 2, "accuracy": 0.8}, {"bits": 5, "accuracy": 0.5}, {"bits": 6,
+             "accuracy": 0.1}]  # fmt: skip
+    caught = [{"bits": 3, "accuracy": 0.9}, {"bits": 4, "accuracy": None}]
+    found = FlipsFound.of("weights", [{"steps": steps}, {"steps": caught}, {"steps": []}], 8, "a")
+    assert found.reached == (True, False, False)
+    assert found.value.value == (5 + 9 + 9) / 3
+    assert (found.value.low, found.value.high) == (5, math.inf)
+
+
+# ------------------------------------------------------------ verdicts
+
+
+def test_verdicts_follow_from_all_designs() -> None:
+    base = explored("base", cycles=Measured.exact(10), accuracy=Measured(0.9, 0.85, 0.95, 1))
+    fast = explored("fast", cycles=Measured.exact(5), accuracy=Measured(0.9, 0.85, 0.95, 1))
+    best = explored("best", cycles=Measured.exact(9), accuracy=Measured(0.99, 0.98, 1.0, 2))
+    worse = explored("worse", cycles=Measured.exact(5), accuracy=Measured(0.5, 0.4, 0.6, 3))
+    every = judged(base, [base, fast, best, worse], TWO)
+    assert (every.verdict, every.winner) == ("beaten on every axis", best)
+    some = judged(base, [base, fast, worse], TWO)
+    assert (some.verdict, some.winner) == ("beaten", fast)
+    assert "on accuracy none is better by more than can be told" in some.text
+    assert some.counts["accuracy"] == {"better": 0, "worse": 1, "equal": 1, "open": 0}
+    none = judged(base, [base, worse], TWO)
+    assert (none.verdict, none.winner) == ("not beaten", None)
+    assert "None of 1 other designs" in none.text
+
+
+def test_who_beats_another_is_no_worse_and_not_beaten_by_it() -> None:
+    values = [Measured(v, v - 1, v + 1, k) for k, v in enumerate((0, 1, 4, 4))]
+    for a, b in product(values, repeat=2):
+        one, other = {"cycles": a, "accuracy": b}, {"cycles": b, "accuracy": a}
+        there, back = standings(one, other, TWO), standings(other, one, TWO)
+        assert not (beats(there) and (no_worse(back) or beats(back)))
+        assert not beats(there) or no_worse(there)
