@@ -1,8 +1,8 @@
 """Measures the engines of hwsim/fpga/measured_cells.json, between which LUTs are interpolated.
 
-    python -m tools.cells           with Yosys: minutes an engine, kept, so that it goes on
-    python -m tools.cells --kept    those that the user's cache has, or docs/synthesis.md; Yosys
-                                    maps none
+    python -m tools.cells           minutes an engine, kept, so that it goes on; `wide`, which would
+                                    take an hour, as docs/synthesis.md has it
+    python -m tools.cells --kept    those that the user's cache has, too; Yosys maps none
 
 The table is written anew after each engine.
 """
@@ -117,13 +117,11 @@ def main() -> None:
         "rest": rest_of(load_config("default")), "routed": list(clocks()), "points": [],
     }  # fmt: skip
     for config in engines():
-        found = None
-        if not chosen.kept or is_synthesized(config):
-            found = point(config)
-        elif chosen.kept:
-            found = documented(config)
+        found = None if is_synthesized(config) else documented(config)
         if found is None:
-            continue
+            if chosen.kept and not is_synthesized(config):
+                continue
+            found = point(config)
         content["points"].append(found)
         with replacing(TABLE) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
