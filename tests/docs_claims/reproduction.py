@@ -62,5 +62,5 @@ PAGE = Page(
         "an adaptive 100% there says nothing": "every image",
         "About 3 GB for each process are enough": "a round bound; the example asks for it",
     },
-    history={"it is about 4 hours, estimated from them": "make paper QUICK=1"},
+    history={"the others take about 4 hours, estimated from them": "make paper QUICK=1"},
 )
