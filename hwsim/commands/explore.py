@@ -113,8 +113,9 @@ def _bandwidths(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
     help="Of the proposals.",
 )  # fmt: skip
-@click.option("--eps", "epsilon", type=click.FloatRange(0, 1, min_open=True), default=0.1,
-              show_default=True, help="ε of PGD, of a pixel's range.")  # fmt: skip
+@click.option("--eps", "epsilon", type=click.FloatRange(0, 1, min_open=True), default=2 / 15,
+              show_default="2/15",
+              help="ε of PGD, of a pixel's range; 2/15: whole codes of 8 and 4 bits.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(10), help="Test images that PGD attacks.")
 @click.option(
     "--goals", callback=_words(*GOALS), help=f"Axes of the front: {','.join(GOALS)}  [default: all]"

@@ -11,7 +11,7 @@ import pytest
 from hwsim.attacks.evaluate.rates import Rate
 from hwsim.errors import InputError
 from hwsim.numbers.config import load_config
-from hwsim.studies.explore.campaign import Explored, FlipsFound
+from hwsim.studies.explore.campaign import Explored, FlipsFound, left_of
 from hwsim.studies.explore.design import Design, DesignAxes, DesignGrid, EngineChoice
 from hwsim.studies.explore.objectives import (
     GOALS,
@@ -182,3 +182,16 @@ def test_who_beats_another_is_no_worse_and_not_beaten_by_it() -> None:
         there, back = standings(one, other, TWO), standings(other, one, TWO)
         assert not (beats(there) and (no_worse(back) or beats(back)))
         assert not beats(there) or no_worse(there)
+
+
+def test_of_other_budgets_nothing_can_be_told() -> None:
+    """At 4 bits ε = 0.1 is one code of 15, a third less than 25 of 255."""
+    assert left_of(0.1, 8) == 25 / 255
+    assert left_of(0.1, 4) == 1 / 15
+    assert left_of(2 / 15, 8) == left_of(2 / 15, 4) == 2 / 15
+    assert left_of(2 / 15, 6) == 8 / 63
+    strong, weak = Rate(10, 100), Rate(90, 100)
+    alike = [Measured.rate(rate, name, 0.2) for rate, name in ((strong, "a"), (weak, "b"))]
+    assert alike[0].against(alike[1], lowest=True) == "better"
+    other = Measured.rate(weak, "b", 1 / 15)
+    assert alike[0].against(other, lowest=True) == "open"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -220,7 +221,11 @@ class Exploration:
             "energy": Measured.exact(energy),
             "memory": Measured.exact(memory),
             "accuracy": Measured.rate(Rate(right["correct"], right["images"]), numbers),
-            "pgd": Measured.rate(Rate(int(fooled.sum()), int(correct.sum())), numbers),
+            "pgd": Measured.rate(
+                Rate(int(fooled.sum()), int(correct.sum())),
+                numbers,
+                left_of(self.effort.epsilon, engine.bits),
+            ),
             "flips": worst.value,
         }
         cells = self._cells(design)
@@ -247,6 +252,7 @@ class Exploration:
             "flip_flops": None if cells is None else cells.flip_flops,
             "dsps": None if cells is None else cells.dsps,
             "accuracy": values["accuracy"].value,
+            "epsilon": values["pgd"].terms,
             "pgd": values["pgd"].value, "pgd_low": values["pgd"].low,
             "pgd_high": values["pgd"].high, "pgd_images": int(correct.sum()),
             "zero_gradient": float((zero & correct).mean()),
@@ -299,6 +305,12 @@ class FlipsFound:
             reached.append(bool(there))
         found = Measured.batches(counts, reached, source)
         return cls(memory, found, min(counts), tuple(reached))
+
+
+def left_of(epsilon: float, bits: int) -> float:
+    """What input codes of ``bits`` leave of ε in [0, 1]: whole codes, rounded down."""
+    codes = (1 << bits) - 1
+    return math.floor(epsilon * codes + 1e-9) / codes
 
 
 def memories(design: Design) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ A value has an interval: of a count nothing but itself; of a share of images Wil
 of an interpolated number of LUTs what the interpolation was off by where it could be tried; of
 flips the range over three batches or more, without an end where a search did not get there. Two
 designs are apart on an axis where their intervals are; equal where they have the same value without
-an interval, or share the row that it is from; and else not distinguishable.
+an interval, or share the row that it is from; and else not distinguishable, as are two that were
+measured on other terms.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ GOALS = {
 class Measured:
     """A value on one axis with its interval. source: which row it is from, where designs share it.
 
-    estimated: it was interpolated.
+    estimated: it was interpolated. terms: on which it was measured; of others nothing can be told.
     """
 
     value: float
@@ -59,6 +60,7 @@ class Measured:
     high: float
     source: Any = None
     estimated: bool = False
+    terms: Any = None
 
     @classmethod
     def exact(cls, value: float) -> Measured:
@@ -66,9 +68,9 @@ class Measured:
         return cls(value, value, value)
 
     @classmethod
-    def rate(cls, rate: Rate, source: Any) -> Measured:
+    def rate(cls, rate: Rate, source: Any, terms: Any = None) -> Measured:
         """A share of images."""
-        return cls(rate.value, *rate.interval, source)
+        return cls(rate.value, *rate.interval, source, terms=terms)
 
     @classmethod
     def batches(cls, counts: Sequence[int], reached: Sequence[bool], source: Any) -> Measured:
@@ -86,6 +88,8 @@ class Measured:
         """How this stands beside another one on an axis that is to be low, or high."""
         if self.source is not None and self.source == other.source:
             return "equal"
+        if self.terms != other.terms:
+            return "open"
         if self.high < other.low:
             return "better" if lowest else "worse"
         if self.low > other.high:

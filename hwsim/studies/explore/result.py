@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from hwsim.networks.open import versions
-from hwsim.studies.explore.campaign import JUDGING, Exploration, Explored, ExploreEffort
+from hwsim.studies.explore.campaign import JUDGING, Exploration, Explored, ExploreEffort, left_of
 from hwsim.studies.explore.design import Design, DesignAxes
 from hwsim.studies.explore.objectives import GOALS, DesignGoal, front, matrix
 from hwsim.studies.explore.verdicts import DesignVerdict, judged
@@ -169,6 +169,15 @@ def _record(one: Explored, kept: bool, exploration: Exploration) -> dict[str, An
     }  # fmt: skip
 
 
+def _unequal(plan: ExplorePlan) -> str:
+    """What whole input codes make of ε, where widths do not leave the same."""
+    left = {bits: left_of(plan.effort.epsilon, bits) for bits in plan.axes.bits}
+    if len({*left.values()}) < 2:
+        return ""
+    parts = ", ".join(f"{value:.3g} at {bits} bits" for bits, value in left.items())
+    return f" Input codes leave of ε {parts}: between these widths PGD tells nothing."
+
+
 def _notes(
     plan: ExplorePlan, exploration: Exploration, found: ExploredFront, shown: int
 ) -> list[str]:
@@ -182,7 +191,8 @@ def _notes(
             one.design.engine.bandwidth is not None for one in found.explored) else "") + ".",
         f"PGD: success at ε = {effort.epsilon:g} of images answered correctly, {effort.steps} "
         f"steps on the engine through its gradients, on cross-entropy or margin, whichever fools; "
-        f"{effort.attacked:,} images, the same for all; 95% intervals of Wilson.",
+        f"{effort.attacked:,} images, the same for all; 95% intervals of Wilson."
+        f"{_unequal(plan)}",
         f"flips: bits of a progressive search, by who knows of check bits, until at most half of "
         f"{JUDGING} images are right; the weaker of weights and stored index, mean of "
         f"{effort.batches} batches; ≥ where a search gave up at {effort.most}.",
