@@ -45,11 +45,16 @@ def test_a_tangent_is_refused_not_lost(engine: Engine, guard: Any) -> None:
             engine(moving)
 
 
-def test_a_tracer_is_refused_not_given_a_constant(engine: Engine) -> None:
+def test_a_tracer_is_refused_or_calls_the_engine_and_gets_no_constant(engine: Engine) -> None:
+    """torch refuses on some machines to trace a function of its own, and on others calls it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(RuntimeError):
-            torch.jit.trace(engine, (pictures(2),), check_trace=False)
+        try:
+            traced = torch.jit.trace(engine, (pictures(2),), check_trace=False)
+        except RuntimeError:
+            return
+    x = pictures(3).flip(0)
+    assert torch.equal(traced(x), engine(x))
 
 
 def test_transforms_work_where_nothing_is_recorded(engine: Engine) -> None:
