@@ -10,6 +10,7 @@ import click
 
 from hwsim.commands.options import (
     config_option,
+    finite,
     json_option,
     message_console,
     out_option,
@@ -114,7 +115,7 @@ def _bandwidths(
     help="Of the proposals.",
 )  # fmt: skip
 @click.option("--eps", "epsilon", type=click.FloatRange(0, 1, min_open=True), default=2 / 15,
-              show_default="2/15",
+              show_default="2/15", callback=finite,
               help="ε of PGD, of a pixel's range; 2/15: whole codes of 8 and 4 bits.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(10), help="Test images that PGD attacks.")
 @click.option(

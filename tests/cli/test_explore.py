@@ -81,6 +81,10 @@ def test_designs_share_rows_and_leave_all_their_files(
     assert seen == []
     slow = {(one["rows"], one["bandwidth"]): float(one["cycles"]) for one in records("b.csv")}
     assert slow["8", "2.0"] > slow["8", ""]
+    # A single axis has a page; of parity no engine was mapped, so there is no axis at all.
+    assert run("explore", MODEL, "--quick", *TWO, "--goals", "cycles").code == 0
+    line = run("explore", MODEL, "--quick", *TWO, "--ecc", "parity", "--goals", "luts").line
+    assert line.startswith("hwsim: LUTs: not known of all these designs")
     monkeypatch.setattr(page, "find_spec", lambda name: None)
     assert page.REMEDY in run("explore", MODEL, "--quick", *TWO).out
 
@@ -113,6 +117,7 @@ def test_proposed_designs_are_of_the_grid_and_the_same_again(run: Run) -> None:
         (("--goals", "speed"), "'speed': choose of cycles, energy"),
         (("--config", "huge"), "choose from tiny, small, default, wide"),
         (("--eps", "0"), "--eps"),
+        (("--eps", "nan"), "nan is not a finite number"),
         (("--trials", "0"), "--trials"),
         (("--samples", "601"), "601"),
         (("--docs", "none.md"), "none.md"),

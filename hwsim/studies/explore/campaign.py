@@ -52,8 +52,8 @@ class ExploreEffort:
     blind: bool
 
 
-QUICK = ExploreEffort(1000, 100, 50, 0.1, 20, 3, 8, False)
-FULL = ExploreEffort(None, 500, 200, 0.1, 40, 3, 24, True)
+QUICK = ExploreEffort(1000, 100, 50, 2 / 15, 20, 3, 8, False)
+FULL = ExploreEffort(None, 500, 200, 2 / 15, 40, 3, 24, True)
 #: Test images that judge flips.
 JUDGING = 200
 

@@ -67,6 +67,11 @@ class Explorer:
             reason, _ = refused.most_common(1)[0]
             raise InputError(f"no network fits an engine of the grid: {reason}")
         found = ExploredFront.of(explored, references, plan.goals)
+        if not found.goals:
+            raise InputError(
+                f"{', '.join(goal.head for goal in plan.goals)}: not known of all these designs, "
+                "so that there is nothing to compare: choose other --goals, or --synth for LUTs"
+            )
         seconds = time.perf_counter() - began
         return found, result_of(plan, self.exploration, found, refused, store, seconds)
 

@@ -141,12 +141,13 @@ def _scatter(found: ExploredFront) -> Any:
     import plotly.graph_objects as graphs
 
     known = _known(found)
+    first = (known[0], known[-1] if len(known) < 2 else known[1])
     groups = _groups(found)
     figure = graphs.Figure()
     for label, many, look in groups:
         figure.add_trace(
             graphs.Scatter(
-                x=_column(many, known[0]), y=_column(many, known[1]), mode="markers", name=label,
+                x=_column(many, first[0]), y=_column(many, first[1]), mode="markers", name=label,
                 marker=look, text=[_hover(one, known) for one in many], hoverinfo="text",
             )
         )  # fmt: skip
@@ -165,16 +166,17 @@ def _scatter(found: ExploredFront) -> Any:
                 }
                 for name in known
             ],
-            "active": number, "x": 0.28 * number, "y": 1.14, "xanchor": "left", "yanchor": "top",
+            "active": known.index(first[number]),
+            "x": 0.28 * number, "y": 1.14, "xanchor": "left", "yanchor": "top",
         }
         for number, axis in enumerate("xy")
     ]  # fmt: skip
-    kind = ["log" if name in _DECADES else "linear" for name in known[:2]]
+    kind = ["log" if name in _DECADES else "linear" for name in first]
     figure.update_layout(
         updatemenus=menus, height=620, margin={"l": 70, "r": 20, "t": 90, "b": 60},
         template="plotly_white",
-        xaxis={"title": {"text": _TITLES[known[0]]}, "type": kind[0]},
-        yaxis={"title": {"text": _TITLES[known[1]]}, "type": kind[1]},
+        xaxis={"title": {"text": _TITLES[first[0]]}, "type": kind[0]},
+        yaxis={"title": {"text": _TITLES[first[1]]}, "type": kind[1]},
     )  # fmt: skip
     return figure
 
