@@ -22,6 +22,7 @@ from hwsim.studies.explore.objectives import (
     no_worse,
     standings,
 )
+from hwsim.studies.explore.rows import cost
 from hwsim.studies.explore.verdicts import judged
 from hwsim.studies.explore.words import brief, said
 
@@ -195,3 +196,13 @@ def test_of_other_budgets_nothing_can_be_told() -> None:
     assert alike[0].against(alike[1], lowest=True) == "better"
     other = Measured.rate(weak, "b", 1 / 15)
     assert alike[0].against(other, lowest=True) == "open"
+
+
+def test_weights_off_chip_are_waited_for_image_by_image() -> None:
+    """An engine that skips: rows keep the cycles of each image, not their mean."""
+    subject = Design("mnist-cnn-h16-banked", EngineChoice.of(BASE)).subject("default").parameters()
+    found = cost(subject, {"skip": True}, 3)
+    cycles = np.array([layer["cycles"] for layer in found["layers"]])
+    assert cycles.shape[1] == 3
+    assert len({*cycles.sum(0).tolist()}) > 1
+    assert found["cycles"] == pytest.approx(cycles.sum(0).mean() + found["start"])

@@ -205,9 +205,9 @@ class Exploration:
         cycles, energy, memory = cost["cycles"], cost["energy_nj"], cost["memory_bits"]
         waited = 0.0
         if engine.bandwidth is not None:
-            mean = np.array([[layer["cycles"] for layer in cost["layers"]]])
+            cycles_of = np.array([layer["cycles"] for layer in cost["layers"]], np.int64).T
             bits = [layer["bits"] for layer in cost["layers"]]
-            away = off_chip(mean, bits, cost["start"], engine.bandwidth)
+            away = off_chip(cycles_of, bits, cost["start"], engine.bandwidth)
             cycles, waited, memory = away.cycles, away.waited, away.buffer_bits
             energy += away.fetch_nj
         right = self._row(self.accuracy(design))

@@ -54,7 +54,7 @@ def cost(subject: Mapping[str, Any], changes: Mapping[str, Any], images: int) ->
     refused, why the network does not fit, and nothing else then; cycles, energy_nj: of the mean
     image; worst: cycles that no image exceeds; memory_bits: of weights and stored index as they are
     allocated, check bits included; image_bits: of the memories of feature maps, logits and
-    probabilities; layers: mean cycles and bits of each, for ``hwsim.cost.offchip``; start.
+    probabilities; layers: cycles of every image, and bits, for ``hwsim.cost.offchip``; start.
     """
     one = Subject.of(subject)
     try:
@@ -77,17 +77,17 @@ def cost(subject: Mapping[str, Any], changes: Mapping[str, Any], images: int) ->
         )
         cycles, energy = found["cycles"], float(found["energy_nj"].mean())
         worst = int(timing_of(program).worst.sum()) + _start(report)
-    mean = cycles.mean(0)
     bits = [stored_bits(layer, program.config.index_mode) for layer in report.layers]
     return {
         "refused": None,
-        "cycles": float(mean.sum()) + _start(report),
+        "cycles": float(cycles.sum(1).mean()) + _start(report),
         "worst": worst,
         "energy_nj": energy,
         "memory_bits": sum(bits),
         "image_bits": sum(report.image_bits.values()),
         "layers": [
-            {"cycles": float(each), "bits": most} for each, most in zip(mean, bits, strict=True)
+            {"cycles": each.tolist(), "bits": most}
+            for each, most in zip(cycles.T, bits, strict=True)
         ],
         "start": _start(report),
     }
