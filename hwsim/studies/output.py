@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,26 @@ def markdown(made: StudyResult) -> str:
     return "\n\n".join(parts)
 
 
+#: Options of a command line that change no number: where things lie, and who computes.
+_PLACES = ("--store", "--out", "--csv", "--parquet", "--json", "--markdown", "--jobs", "--cluster")
+
+
+def _without_places(command: str) -> str:
+    """What was typed, without what only concerns the machine on which it was."""
+    words, kept = iter(shlex.split(command)), []
+    for word in words:
+        name, is_whole, _ = word.partition("=")
+        if name not in _PLACES:
+            kept.append(word)
+        elif not is_whole:
+            next(words, None)  # its value
+    return shlex.join(kept)
+
+
 def _command(result: Mapping[str, Any]) -> str:
     plan = result["plan"]
     if plan["quick"] is None:
-        return str(result["command"])
+        return _without_places(result["command"])
     words = ["hwsim study", result["study"]]
     words += ["--quick"] if plan["quick"] else []
     words += ["--kept"] if "finished" in result else []

@@ -25,6 +25,7 @@ from hwsim.studies.explore.objectives import (
 from hwsim.studies.explore.rows import cost
 from hwsim.studies.explore.verdicts import judged
 from hwsim.studies.explore.words import brief, said
+from hwsim.studies.output import _without_places
 
 BASE = load_config("default")
 TWO = [GOALS["cycles"], GOALS["accuracy"]]
@@ -206,3 +207,10 @@ def test_weights_off_chip_are_waited_for_image_by_image() -> None:
     assert cycles.shape[1] == 3
     assert len({*cycles.sum(0).tolist()}) > 1
     assert found["cycles"] == pytest.approx(cycles.sum(0).mean() + found["start"])
+
+
+def test_a_document_names_no_place_of_the_machine_that_wrote_it() -> None:
+    typed = (
+        "hwsim explore net --jobs 2 --store /a/b.sqlite --out=/c --eps 0.1 --docs docs/explore.md"
+    )
+    assert _without_places(typed) == "hwsim explore net --eps 0.1 --docs docs/explore.md"
