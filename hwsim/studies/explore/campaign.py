@@ -230,10 +230,7 @@ class Exploration:
         }
         cells = self._cells(design)
         if cells is not None:
-            off = cells.luts * cells.error
-            values["luts"] = Measured(
-                cells.luts, cells.luts - off, cells.luts + off, None, not cells.measured
-            )
+            values["luts"] = cells_found(cells)
         blind = self._worst(design, "blind") if "blind" in self.attackers(design) else None
         config = engine.config(self.config)
         routed = self.model.routed(config)
@@ -248,7 +245,7 @@ class Exploration:
             "energy_nj": energy, "memory_bits": memory, "image_bits": cost["image_bits"],
             "luts": None if cells is None else cells.luts,
             "luts_from": "none" if cells is None else cells.origin,
-            "luts_error": None if cells is None else cells.error,
+            "luts_error": None if cells is None or math.isinf(cells.error) else cells.error,
             "flip_flops": None if cells is None else cells.flip_flops,
             "dsps": None if cells is None else cells.dsps,
             "accuracy": values["accuracy"].value,
@@ -305,6 +302,12 @@ class FlipsFound:
             reached.append(bool(there))
         found = Measured.batches(counts, reached, source)
         return cls(memory, found, min(counts), tuple(reached))
+
+
+def cells_found(cells: CellCount) -> Measured:
+    """LUTs, within their error; an extrapolated number has no ends."""
+    off = cells.luts * cells.error
+    return Measured(cells.luts, cells.luts - off, cells.luts + off, None, not cells.measured)
 
 
 def left_of(epsilon: float, bits: int) -> float:
