@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 
 from hwsim.attacks.evaluate.rates import Rate
 from hwsim.errors import InputError
+from hwsim.fpga.cell_model import CellCount
 from hwsim.numbers.config import load_config
-from hwsim.studies.explore.campaign import Explored, FlipsFound, left_of
+from hwsim.studies.explore import page
+from hwsim.studies.explore.campaign import Explored, FlipsFound, cells_found, left_of
 from hwsim.studies.explore.design import Design, DesignAxes, DesignGrid, EngineChoice
 from hwsim.studies.explore.objectives import (
     GOALS,
@@ -22,6 +25,7 @@ from hwsim.studies.explore.objectives import (
     no_worse,
     standings,
 )
+from hwsim.studies.explore.result import ExploredFront
 from hwsim.studies.explore.rows import cost
 from hwsim.studies.explore.verdicts import judged
 from hwsim.studies.explore.words import brief, said
@@ -214,3 +218,37 @@ def test_a_document_names_no_place_of_the_machine_that_wrote_it() -> None:
         "hwsim explore net --jobs 2 --store /a/b.sqlite --out=/c --eps 0.1 --docs docs/explore.md"
     )
     assert _without_places(typed) == "hwsim explore net --eps 0.1 --docs docs/explore.md"
+
+
+def test_a_base_with_two_widths_is_no_point_of_the_axes() -> None:
+    """Designs have one width: the verdict would be about an engine that nobody named."""
+    with pytest.raises(InputError, match="activations of 8 bits and weights of 4"):
+        DesignGrid(axes(), BASE.replace(wgt_w=4))
+
+
+def test_luts_beyond_the_mapped_engines_have_no_ends() -> None:
+    near = cells_found(CellCount(100, 0, 0, "interpolated", 0.15))
+    far = cells_found(CellCount(100, 0, 0, "extrapolated", math.inf))
+    assert (near.low, near.high) == (85, 115)
+    assert near.against(Measured.exact(200), lowest=True) == "better"
+    assert far.against(Measured.exact(200), lowest=True) == "open"
+    assert (said("luts", near), said("luts", far)) == ("~100", "~100?")
+
+
+def test_the_page_has_every_axis_that_is_not_alike_for_all() -> None:
+    pytest.importorskip("plotly")
+    many = [
+        Explored(
+            Design("a", replace(EngineChoice.of(BASE), bandwidth=port)),
+            {"cycles": Measured.exact(1), "pgd": Measured.exact(0.5)}, {},
+        )
+        for port in (4.0, None, 16.0)
+    ]  # fmt: skip
+    found = ExploredFront.of(many, many[1:2], [GOALS["cycles"], GOALS["pgd"]])
+    (lines,) = page._coordinates(found).data
+    (port,) = [one for one in lines.dimensions if one.label == "bytes a cycle"]
+    assert list(port.ticktext) == ["4", "16", "on chip"]
+    assert list(port.values) == [0, 2, 1]
+    alike = ExploredFront.of(many[1:2], many[1:2], [GOALS["cycles"], GOALS["pgd"]])
+    (lines,) = page._coordinates(alike).data
+    assert "bytes a cycle" not in [one.label for one in lines.dimensions]
