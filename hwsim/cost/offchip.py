@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from hwsim.cost.energy import DRAM_PER_BIT
 from hwsim.errors import InputError
 
-#: What a port may bring at most, bytes a cycle: more than any memory of today.
-MOST = 65536.0
+#: What a port may bring, bytes a cycle: less than any memory of today, and more.
+LEAST, MOST = 0.001, 65536.0
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ def off_chip(
     start : int
         Cycles before the first layer.
     bandwidth : float
-        Bytes a cycle, above 0; at f MHz that is bandwidth · f / 1000 GB/s.
+        Bytes a cycle, LEAST to MOST; at f MHz that is bandwidth · f / 1000 GB/s.
 
     Raises
     ------
     InputError
         For a bandwidth that is none.
     """
-    if not 0 < bandwidth <= MOST:
-        raise InputError(f"a bandwidth is above 0 and up to {MOST:g} bytes a cycle: {bandwidth:g}")
+    if not LEAST <= bandwidth <= MOST:
+        raise InputError(f"a bandwidth is {LEAST:g} to {MOST:g} bytes a cycle: {bandwidth:g}")
     fetch = np.ceil(np.asarray(layer_bits, np.float64) / 8 / bandwidth).astype(np.int64)
     behind = np.append(fetch[1:], 0)
     on_chip = layer_cycles.sum(1) + start
