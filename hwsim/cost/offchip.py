@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.cost.energy import DRAM_PER_BIT
+from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.timing import TimingReport
 from hwsim.errors import InputError
 
 #: What a port may bring, bytes a cycle: less than any memory of today, and more.
@@ -42,6 +44,27 @@ class OffChip:
     buffer_bits: int
     fetched_bits: int
     fetch_nj: float
+
+
+def stored_bits(layer: LayerTiming, index_mode: str) -> int:
+    """Bits that hold a layer's weights, and its index where that is stored."""
+    return layer.allocated_bits["index_sram" if index_mode == "sram" else "hash"]
+
+
+def report_off_chip(
+    report: TimingReport, bandwidth: float, images: NDArray[np.int64] | None = None
+) -> OffChip:
+    """``off_chip`` of a network as it is reported.
+
+    images: int64 (N, layers), cycles of its layers image by image; None for those of the report.
+    Raises InputError for a report about a batch.
+    """
+    if report.images > 1:
+        raise InputError("weights off chip are modelled for one image: a batch shares its fetches")
+    bits = [stored_bits(layer, report.config.index_mode) for layer in report.layers]
+    if images is None:
+        images = np.array([[layer.cycles for layer in report.layers]], np.int64)
+    return off_chip(images, bits, report.layers[0].start, bandwidth)
 
 
 def off_chip(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.offchip import stored_bits
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.engine.cycles import counted, timing_of
 from hwsim.engine.module import Engine
@@ -96,11 +96,6 @@ def cost(subject: Mapping[str, Any], changes: Mapping[str, Any], images: int) ->
 def _start(report: TimingReport) -> int:
     """Cycles before the first layer."""
     return report.layers[0].start
-
-
-def stored_bits(layer: LayerTiming, index_mode: str) -> int:
-    """Bits that hold a layer's weights, and its index where that is stored."""
-    return layer.allocated_bits["index_sram" if index_mode == "sram" else "hash"]
 
 
 @version(1)
