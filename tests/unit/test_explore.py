@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ from hwsim.errors import InputError
 from hwsim.fpga.cell_model import CellCount
 from hwsim.numbers.config import load_config
 from hwsim.studies.explore import page
-from hwsim.studies.explore.campaign import Explored, FlipsFound, cells_found, left_of
+from hwsim.studies.explore.campaign import (
+    QUICK,
+    Exploration,
+    Explored,
+    FlipsFound,
+    cells_found,
+    left_of,
+)
 from hwsim.studies.explore.design import Design, DesignAxes, DesignGrid, EngineChoice
 from hwsim.studies.explore.objectives import (
     GOALS,
@@ -26,10 +34,14 @@ from hwsim.studies.explore.objectives import (
     standings,
 )
 from hwsim.studies.explore.result import ExploredFront
-from hwsim.studies.explore.rows import cost
+from hwsim.studies.explore.rows import cost, storing
 from hwsim.studies.explore.verdicts import judged
 from hwsim.studies.explore.words import brief, said
 from hwsim.studies.output import _without_places
+from hwsim.studies.runner import machines
+from hwsim.studies.runner.executors import chosen
+from hwsim.studies.runner.machines import Subject
+from hwsim.studies.runner.store import Store
 
 BASE = load_config("default")
 TWO = [GOALS["cycles"], GOALS["accuracy"]]
@@ -211,6 +223,31 @@ def test_weights_off_chip_are_waited_for_image_by_image() -> None:
     assert cycles.shape[1] == 3
     assert len({*cycles.sum(0).tolist()}) > 1
     assert found["cycles"] == pytest.approx(cycles.sum(0).mean() + found["start"])
+
+
+def test_flips_of_weights_ask_for_no_room_for_an_index() -> None:
+    """``small`` hashes, and has 64 lines for indices: its networks cannot store theirs."""
+    program = machines.program(Subject("mnist-cnn-h64", "fixed", (), 8, "small"))
+    assert program.config.idx_depth == 64
+    found = storing(program)
+    assert (found.config.index_mode, found.config.ecc) == ("sram", "none")
+    assert found.config.idx_depth == 411_720
+    roomy = machines.program(Subject("mnist-cnn-h64", "fixed", (), 8, "default"))
+    assert storing(roomy).config == roomy.config
+
+
+def test_a_network_that_fits_no_engine_costs_no_attack(tmp_path: Path) -> None:
+    """On ``tiny`` no convolution of 576 columns has room."""
+    engine = EngineChoice.of(load_config("tiny"))
+    many = [Design("mnist-cnn-h16", engine)]
+    seen: list[tuple[float, float]] = []
+    exploration = Exploration("tiny", QUICK)
+    with Store(tmp_path / "rows.sqlite") as store, chosen(1, None) as (executor, width):
+        assert exploration.compute(many, store, executor, width, lambda *at: seen.append(at)) == []
+        assert store.seconds(exploration.every_task) == store.seconds([exploration.cost(many[0])])
+    ((reason, count),) = exploration.refused.items()
+    assert count == 1
+    assert reason.startswith("mnist-cnn-h16: 3: fan-in 576 exceeds TILE_DEPTH 256")
 
 
 def test_a_document_names_no_place_of_the_machine_that_wrote_it() -> None:

@@ -173,22 +173,29 @@ class Exploration:
         width: int = 1,
         on_progress: Progress = lambda done, total: None,
     ) -> list[Explored]:
-        """The designs that fit; the others are counted in ``refused``."""
+        """The designs that fit; the others, counted in ``refused``, have no rows but costs."""
+
+        def compute_rows(tasks: Iterable[Task], done: float, more: float) -> None:
+            # Networks one after the other: a process keeps a few programs only.
+            unique = {task.key: task for task in tasks if task.key not in self._rows}
+            self._rows |= run(
+                list(unique.values()), store, executor, width=width,
+                on_progress=lambda now, total: on_progress(done + now, done + total + more),
+            )  # fmt: skip
+
         wanted = list(designs)
-        tasks = [task for design in wanted for task in self.tasks(design)]
-        unique = {task.key: task for task in tasks if task.key not in self._rows}
-        # Networks one after the other: a process keeps a few programs only.
-        self._rows |= run(
-            list(unique.values()), store, executor, width=width, on_progress=on_progress
-        )
-        found = []
-        for design in wanted:
-            refused = self._row(self.cost(design))["refused"]
+        costs = [self.cost(design) for design in wanted]
+        spent, whole = _work(costs), _work(t for design in wanted for t in self.tasks(design))
+        compute_rows(costs, 0, whole - spent)
+        fitting = []
+        for design, task in zip(wanted, costs, strict=True):
+            refused = self._row(task)["refused"]
             if refused is None:
-                found.append(self._explored(design))
+                fitting.append(design)
             else:
                 self.refused[f"{design.network}: {refused}"] += 1
-        return found
+        compute_rows((t for design in fitting for t in self.tasks(design)), spent, 0)
+        return [self._explored(design) for design in fitting]
 
     @property
     def every_task(self) -> list[Task]:
@@ -302,6 +309,10 @@ class FlipsFound:
             reached.append(bool(there))
         found = Measured.batches(counts, reached, source)
         return cls(memory, found, min(counts), tuple(reached))
+
+
+def _work(tasks: Iterable[Task]) -> float:
+    return sum(task.cost for task in {task.key: task for task in tasks}.values())
 
 
 def cells_found(cells: CellCount) -> Measured:

@@ -98,6 +98,19 @@ def _start(report: TimingReport) -> int:
     return report.layers[0].start
 
 
+def storing(program: Program) -> Program:
+    """The same words, plain, on an engine that stores its indices.
+
+    One that hashes them may have too few lines for that, which flips of weights do not ask for:
+    then the memory has as many lines as there are.
+    """
+    config = program.config.replace(index_mode="sram", ecc="none", skip=False, batch=1)
+    made = Program.graph(config, program.layers, program.wires, program.input, program.provenance)
+    end = made.placements()[-1]
+    lines = max(config.idx_depth, end.index_base + end.index_lines)
+    return placed(made, {"idx_depth": lines})
+
+
 @version(1)
 def flips(
     subject: Mapping[str, Any],
@@ -116,8 +129,7 @@ def flips(
     ecc: none, parity or secded, in front of an attacker who knows of them or not.
     """
     one = Subject.of(subject)
-    plain = {"index_mode": "sram", "ecc": "none", "skip": False, "batch": 1}
-    program = placed(subjects.program(one), plain)
+    program = storing(subjects.program(one))
     x, judged = looked_at(one, seed, images), judging(one, samples)
     choice, key = GuardChoice.of(ecc), key_of(seed)
 
