@@ -15,15 +15,9 @@ from hwsim.errors import InputError
 from hwsim.fpga.cell_model import CellCount
 from hwsim.numbers.config import load_config
 from hwsim.studies.explore import page
-from hwsim.studies.explore.campaign import (
-    QUICK,
-    Exploration,
-    Explored,
-    FlipsFound,
-    cells_found,
-    left_of,
-)
+from hwsim.studies.explore.campaign import QUICK, Exploration, Explored, left_of
 from hwsim.studies.explore.design import Design, DesignAxes, DesignGrid, EngineChoice
+from hwsim.studies.explore.found import FlipsFound, cells_found
 from hwsim.studies.explore.objectives import (
     GOALS,
     Measured,

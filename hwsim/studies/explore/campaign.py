@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from hwsim.cost.offchip import off_chip
 from hwsim.fpga.cell_model import CellCount, CellModel, source_digest
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.studies.explore.design import Design
+from hwsim.studies.explore.found import FlipsFound, cells_found, memories
 from hwsim.studies.explore.objectives import Measured, Profile
 from hwsim.studies.explore.rows import CELLS, COST, FLIPS
 from hwsim.studies.grid.outcomes import Outcome
@@ -286,51 +287,14 @@ class Exploration:
         return self.model.cells(design.engine.config(self.config))
 
 
-@dataclass(frozen=True)
-class FlipsFound:
-    """What searches in one memory found."""
-
-    memory: str
-    value: Measured
-    least: int
-    reached: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, memory: str, rows: Sequence[Row], most: int, source: Any) -> FlipsFound:
-        """rows: of each batch; a search that does not get there counts one more than it may."""
-        counts, reached = [], []
-        for row in rows:
-            there = [
-                step["bits"]
-                for step in row["steps"]
-                if step["accuracy"] is not None and step["accuracy"] <= HALF
-            ]
-            counts.append(there[0] if there else most + 1)
-            reached.append(bool(there))
-        found = Measured.batches(counts, reached, source)
-        return cls(memory, found, min(counts), tuple(reached))
-
-
 def _work(tasks: Iterable[Task]) -> float:
     return sum(task.cost for task in {task.key: task for task in tasks}.values())
-
-
-def cells_found(cells: CellCount) -> Measured:
-    """LUTs, within their error; an extrapolated number has no ends."""
-    off = cells.luts * cells.error
-    return Measured(cells.luts, cells.luts - off, cells.luts + off, None, not cells.measured)
 
 
 def left_of(epsilon: float, bits: int) -> float:
     """What input codes of ``bits`` leave of ε in [0, 1]: whole codes, rounded down."""
     codes = (1 << bits) - 1
     return math.floor(epsilon * codes + 1e-9) / codes
-
-
-def memories(design: Design) -> tuple[str, ...]:
-    """What can be flipped of a design: an index only where one is stored."""
-    stored = design.engine.index == "sram" and card(design.network).scheme != "dense"
-    return ("weights", "index") if stored else ("weights",)
 
 
 def _numbers(design: Design) -> tuple[str, int]:
