@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.flows import Flow, gated, total
+from hwsim.engine.flows import Flow, apart, gated, total, unpooled
 from hwsim.engine.forward import Datapath
 from hwsim.engine.input_gradient import Precision
 from hwsim.engine.pulls import Product, Pull, counted, pull_of
@@ -170,10 +170,19 @@ class Backward:
         found = self._taken(flows, stage)
         if stage.post is None:
             return total(found)
-        if stage.pool is not None:
+        channels, *sides = stage.layer.out_shape
+        narrow = (
+            any_type
+            and isinstance(pull, Product)
+            and pull.takes_bits((len(state), *sides, channels))
+        )
+        if stage.pool is None:
+            return gated(found, state, self.mask, narrow)
+        if not apart(stage.kernel, stage.stride):
             return self._unpool(stage, total(found), state, self.mask)
-        narrow = any_type and isinstance(pull, Product) and pull.takes_bits(state.shape)
-        return gated(found, state, self.mask, narrow)
+        return unpooled(
+            found, state, self.mask, stage.kernel, stage.stride, (sides[0], sides[1]), narrow
+        )
 
     def _taken(self, flows: Flows, stage: Stage) -> list[Flow]:
         """The gradient at what a stage wrote; a map that nobody else wrote is done with."""

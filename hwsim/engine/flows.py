@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 #: Of bfloat16, the upper half of a float32.
 Bits = NDArray[np.uint16]
+Pair = tuple[int, int]
 ONE = np.float32(1)
 
 
@@ -68,6 +69,35 @@ def gated(flows: Sequence[Flow], state: NDArray[np.uint8], mask: int, narrow: bo
     return out if narrow else out.view(np.float32)
 
 
+def apart(kernel: Pair, stride: Pair) -> bool:
+    """Whether windows share no place."""
+    return kernel[0] <= stride[0] and kernel[1] <= stride[1]
+
+
+def unpooled(
+    flows: Sequence[Flow],
+    state: NDArray[np.uint8],
+    mask: int,
+    kernel: Pair,
+    stride: Pair,
+    sides: Pair,
+    narrow: bool,
+) -> NDArray[Any]:
+    """As ``gated`` behind a max-pool whose windows are ``apart``: to the winner of each, else 0.
+
+    state: of what the pool gave, (N, OH, OW, C); its low four bits are the winner's place in the
+    window, row by row. mask: of the bits above. sides: height and width of what comes out.
+    """
+    count, out_h, out_w, channels = state.shape
+    shape = (count, *sides, channels)
+    whole = kernel == stride and sides == (out_h * stride[0], out_w * stride[1])
+    out = (np.empty if whole else np.zeros)(shape, np.uint16 if narrow else np.uint32)
+    flow = flows[0] if len(flows) == 1 else Flow(total(flows))
+    values, shift, factor = flow.raw()
+    _unpool(values.reshape(state.shape), shift, factor, state, mask, kernel, stride, narrow, out)
+    return out if narrow else out.view(np.float32)
+
+
 def widened(bits: Bits) -> F32:
     """bfloat16 as float32, exactly."""
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -102,3 +132,24 @@ def _gate_sum(  # type: ignore[no-untyped-def]
         other = np.uint32(np.uint32(others[i]) << other_shift).view(np.float32) * other_factor
         passed = value + other if state[i] & mask == mask else np.float32(0)
         out[i] = _stored(passed, narrow)
+
+
+@njit(nogil=True, cache=True)
+def _unpool(  # type: ignore[no-untyped-def]
+    values, shift, factor, state, mask, kernel, stride, narrow, out
+):
+    images, out_h, out_w, channels = state.shape
+    rows, columns = kernel
+    for n in range(images):
+        for y in range(out_h):
+            for x in range(out_w):
+                given, codes = values[n, y, x], state[n, y, x]
+                for dy in range(rows):
+                    for dx in range(columns):
+                        winner = mask | (dy * columns + dx)
+                        target = out[n, y * stride[0] + dy, x * stride[1] + dx]
+                        for c in range(channels):
+                            bits = np.uint32(np.uint32(given[c]) << shift)
+                            won = codes[c] & (mask | 15) == winner
+                            passed = bits.view(np.float32) * factor if won else np.float32(0)
+                            target[c] = _stored(passed, narrow)

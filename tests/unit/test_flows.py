@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from hwsim.engine.flows import Flow, gated, total, widened
+from hwsim.engine.flows import Flow, apart, gated, total, unpooled, widened
+from hwsim.units import post as post_unit
 
 SHAPE = (2, 3, 5, 7)
 MASK = 48
@@ -82,3 +83,39 @@ def test_a_flow_is_not_written_to() -> None:
     gated(flows, np.zeros(SHAPE, np.uint8), MASK, False)
     for flow, kept in zip(flows, before, strict=True):
         np.testing.assert_array_equal(flow.values, kept)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "more"),
+    [
+        ((2, 2), (2, 2), (0, 0)),
+        ((2, 2), (2, 2), (1, 1)),  # a row and a column that no window covers
+        ((1, 3), (2, 3), (0, 2)),
+        ((2, 1), (3, 2), (1, 0)),
+        ((3, 3), (3, 3), (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("short", [False, True])
+def test_a_pool_gives_to_the_winners(
+    kernel: tuple[int, int], stride: tuple[int, int], more: tuple[int, int], count: int, short: bool
+) -> None:
+    """Against the loop that any windows go through."""
+    assert apart(kernel, stride)
+    flows, _ = parts((short,) * count)
+    source = np.random.default_rng(7)
+    winners = source.integers(0, kernel[0] * kernel[1], SHAPE)
+    state = (winners + 16 * source.integers(0, 4, SHAPE)).astype(np.uint8)
+    height, width = (
+        (n - 1) * s + k + m for n, s, k, m in zip(SHAPE[1:3], stride, kernel, more, strict=True)
+    )
+    wanted = np.zeros((SHAPE[0], height, width, SHAPE[3]), np.float32)
+    post_unit.requantize_pool_gradient(total(flows), state, MASK, kernel, stride, wanted)
+    given = (flows, state, MASK, kernel, stride, (height, width))
+    np.testing.assert_array_equal(unpooled(*given, False), wanted)
+    np.testing.assert_array_equal(widened(unpooled(*given, True)), widened(bits_of(wanted)))
+
+
+def test_windows_that_share_a_place_are_not_apart() -> None:
+    assert not any(apart(kernel, (2, 1)) for kernel in ((3, 1), (1, 2), (3, 3)))
+    assert apart((2, 1), (2, 1))
