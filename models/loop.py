@@ -178,7 +178,6 @@ def train(
     steps = -(-len(images) // recipe.batch)
     keeper = _Checkpoint(checkpoint, facts or recipe.facts(), recipe.epochs) if checkpoint else None
     first = keeper.load(model, optimizers) if keeper else 0
-    warm = 0.25 * steps * recipe.epochs
     low_precision = recipe.precision == "bfloat16"
     sponge = None if recipe.sponge is None else Sponged(model, recipe.sponge)
     for epoch in range(first, recipe.epochs):
@@ -189,14 +188,12 @@ def train(
         order = torch.randperm(len(images), generator=generator)
         for step in range(steps):
             progress = epoch * steps + step
-            rate = progress / warm
-            if rate > 1:
-                rate = (steps * recipe.epochs - progress) / (steps * recipe.epochs - warm)
+            rate = recipe.share(progress, steps)
             for optimizer, peak in zip(optimizers, peaks, strict=True):
                 for group in optimizer.param_groups:
-                    group["lr"] = peak * max(rate, 1e-3)
+                    group["lr"] = peak * rate
             chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
-            x = shifted(images[chosen], recipe.shift, generator)
+            x = shifted(images[chosen], recipe.shift_in(epoch), generator)
             if recipe.flip:
                 mirror = torch.rand(len(x), generator=generator, dtype=torch.float32) < 0.5
                 x = torch.where(mirror[:, None, None, None], x.flip(3), x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hwsim.errors import InputError
@@ -79,6 +79,25 @@ class Muon:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """A second, lower cycle behind the first (Loshchilov and Hutter 2017, "SGDR").
+
+    epochs: how many of the recipe's, the last ones. rate: share of the peak rates that it begins
+    with, in (0, 1]; it falls to 0. shift: of its images.
+    """
+
+    epochs: int
+    rate: float
+    shift: int
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"a second cycle needs at least 1 epoch, got {self.epochs}")
+        if not 0.0 < self.rate <= 1.0:
+            raise InputError(f"the rate of a second cycle must lie in (0, 1], got {self.rate}")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a network is trained.
 
@@ -89,7 +108,7 @@ class Recipe:
     ``bfloat16`` (autocast) or ``float32``. seed: initialisation, order and augmentation.
     adversarial: what is mixed in, if anything. sponge: how activations are made many, if they are.
     muon: how kernels learn, if not as all else: with a rate and a decay of their own, and the same
-    momentum.
+    momentum. restart: the second cycle among the epochs, if there is one.
     """
 
     epochs: int = 12
@@ -104,16 +123,53 @@ class Recipe:
     adversarial: Adversarial | None = None
     sponge: Sponge | None = None
     muon: Muon | None = None
+    restart: Restart | None = None
 
     def __post_init__(self) -> None:
         if self.momentum is not None and not 0.0 < self.momentum < 1.0:
             raise InputError(f"momentum must lie between 0 and 1, got {self.momentum}")
         if self.muon is not None and self.momentum is None:
             raise InputError("Muon needs a momentum")
+        if self.restart is not None and self.restart.epochs >= self.epochs:
+            raise InputError(
+                f"a second cycle of {self.restart.epochs} epochs leaves none of {self.epochs} "
+                "for the first"
+            )
         if self.epochs < 1 or self.batch < 1:
             raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
         if self.precision not in ("bfloat16", "float32"):
             raise InputError(f"precision must be bfloat16 or float32, got {self.precision!r}")
+
+    @property
+    def cycle(self) -> int:
+        """Epochs of the first cycle."""
+        return self.epochs - (self.restart.epochs if self.restart else 0)
+
+    def shift_in(self, epoch: int) -> int:
+        """Largest translation in an epoch, counted from 0."""
+        return self.restart.shift if self.restart and epoch >= self.cycle else self.shift
+
+    def share(self, step: int, steps: int) -> float:
+        """Share of the peak rates at a step, of ``steps`` an epoch, counted from 0.
+
+        A cycle rises in its first quarter and falls to 0; a second one only falls.
+        """
+        first = self.cycle * steps
+        if self.restart is not None and step >= first:
+            left = 1 - (step - first) / (self.restart.epochs * steps)
+            return self.restart.rate * max(left, 1e-3)
+        warm = 0.25 * first
+        return max(step / warm if step <= warm else (first - step) / (first - warm), 1e-3)
+
+    def lasting(self, epochs: int) -> Recipe:
+        """The same in other epochs, of which a second cycle has its share, rounded, or there is
+        none.
+        """
+        again = self.restart
+        if again is not None:
+            share = round(again.epochs * epochs / self.epochs)
+            again = replace(again, epochs=share) if 0 < share < epochs else None
+        return replace(self, epochs=epochs, restart=again)
 
     def facts(self) -> dict[str, Any]:
         """The fields for a card or a checkpoint; what is not used is left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hwsim.models.recipe import Muon, Recipe
+from hwsim.models.recipe import Muon, Recipe, Restart
 from hwsim.numbers.hashing import Scheme
 
 #: How a weight file keeps the weights, see hwsim.models.weight_format.
@@ -183,7 +183,12 @@ SPECS["resnet20-muon"] = replace(
     target=None,
     paper_accuracy=None,
     paper_note="as resnet20, its kernels by Muon",
-    recipe=replace(SPECS["resnet20"].recipe, epochs=56, muon=Muon(lr=0.03, weight_decay=0.05)),
+    recipe=replace(
+        SPECS["resnet20"].recipe,
+        epochs=88,
+        muon=Muon(lr=0.03, weight_decay=0.05),
+        restart=Restart(epochs=32, rate=0.25, shift=2),
+    ),
 )
 for _name in ("mlperf-resnet8", "cifar-mobilenet", "resnet20"):
     SPECS[f"{_name}-h16"] = replace(_hashed(SPECS[_name], 1 / 16), stored="float32")

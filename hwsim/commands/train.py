@@ -62,9 +62,10 @@ def command(
     attacked = options.adversary(adversarial, epsilon, steps, share)
     prepare_run_directory(out)
     screen = message_console()
-    recipe = dataclasses.replace(
-        zoo.SPECS[name].recipe, **options.given(**given), adversarial=attacked, sponge=sponge
-    )
+    asked = options.given(**given)
+    recipe = zoo.SPECS[name].recipe
+    recipe = recipe.lasting(asked.pop("epochs", recipe.epochs))
+    recipe = dataclasses.replace(recipe, **asked, adversarial=attacked, sponge=sponge)
     title = save_as or name + (f"-{adversarial}" if adversarial else "")
     title = save_as or title + ("-sponge" if sponge else "") + ("-gan" if generated else "")
     spec = zoo.SPECS[name]

@@ -32,7 +32,7 @@ def test_a_network_that_learns_with_muon_is_compressed_without() -> None:
     known = zoo.spec("resnet20-muon").recipe
     found = _settings(known, 3, epochs=None, batch=None, lr=None).recipe
     assert found == replace(
-        known, seed=3, shift=0, flip=False, precision="float32", muon=None
+        known, seed=3, shift=0, flip=False, precision="float32", muon=None, restart=None
     )  # fmt: skip
 
 

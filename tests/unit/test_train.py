@@ -20,7 +20,7 @@ from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.layers import compress
 from hwsim.models.loop import accuracy, shifted, train
 from hwsim.models.muon import KernelMuon
-from hwsim.models.recipe import Muon, Recipe
+from hwsim.models.recipe import Muon, Recipe, Restart
 from hwsim.models.train_network import Data, Hooks, Places
 
 FAST = Recipe(epochs=3, batch=16, shift=1, seed=4)
@@ -76,6 +76,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     [
         *((hashed, options) for hashed in (False, True) for options in ({}, {"momentum": 0.9})),
         (False, {"momentum": 0.9, "muon": MUON}),
+        (False, {"restart": Restart(epochs=1, rate=0.3, shift=0)}),
     ],
 )
 def test_interrupted_training_ends_in_the_same_weights(
@@ -169,11 +170,44 @@ def test_accuracy_counts_the_first_maximum() -> None:
         (dict(momentum=1.0), "between 0 and 1"),
         (dict(momentum=float("nan")), "between 0 and 1"),
         (dict(muon=MUON), "Muon needs a momentum"),
+        (dict(epochs=2, restart=Restart(2, 0.5, 0)), "2 epochs leaves none of 2 for the first"),
     ],
 )
 def test_impossible_recipes_are_refused(options: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         Recipe(**options)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1.01, float("nan")])
+def test_impossible_second_cycles_are_refused(rate: float) -> None:
+    with pytest.raises(InputError, match=r"must lie in \(0, 1\]"):
+        Restart(1, rate, 0)
+    with pytest.raises(InputError, match="at least 1 epoch"):
+        Restart(0, 0.5, 0)
+
+
+def test_a_cycle_rises_and_falls_and_a_second_one_falls() -> None:
+    recipe = Recipe(epochs=12, shift=3, restart=Restart(epochs=4, rate=0.5, shift=1))
+    shares = [recipe.share(step, 10) for step in range(120)]
+    assert shares[0] == shares[20] / 1000
+    assert shares[20] == max(shares) == 1.0
+    assert shares[:21] == sorted(shares[:21])
+    assert shares[20:80] == sorted(shares[20:80])[::-1]
+    assert shares[79] == pytest.approx(1 / 60)
+    assert shares[80] == 0.5
+    assert shares[100] == 0.25
+    assert shares[119] == pytest.approx(0.5 / 40)
+    assert [recipe.shift_in(epoch) for epoch in range(12)] == [3] * 8 + [1] * 4
+    first = replace(recipe, epochs=8, restart=None)
+    assert shares[:80] == [first.share(step, 10) for step in range(80)]
+
+
+@pytest.mark.parametrize(("epochs", "second"), [(24, 8), (12, 4), (3, 1), (2, 1), (1, None)])
+def test_other_epochs_share_the_cycles_alike(epochs: int, second: int | None) -> None:
+    recipe = Recipe(epochs=12, restart=Restart(epochs=4, rate=0.5, shift=1)).lasting(epochs)
+    assert recipe.epochs == epochs
+    assert (recipe.restart.epochs if recipe.restart else None) == second
+    assert Recipe(epochs=12).lasting(5) == Recipe(epochs=5)
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
