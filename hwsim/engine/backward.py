@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.engine.flows import Flow, apart, gated, total, unpooled
+from hwsim.engine.flows import Flow, apart, gated, joined, total, unpooled
 from hwsim.engine.forward import Datapath
 from hwsim.engine.input_gradient import Precision
 from hwsim.engine.pulls import Product, Pull, counted, pull_of
@@ -200,7 +200,7 @@ class Backward:
         count, *_, given = back.values.shape
         if given == channels:
             whole = replace(back, values=np.ascontiguousarray(back.values))
-            flows.setdefault(place.map, []).append(whole)
+            flows[place.map] = joined(flows.get(place.map, ()), whole)
             return
         found = flows.get(place.map, [])
         if len(found) != 1 or not found[0].own:

@@ -52,15 +52,18 @@ def total(flows: Sequence[Flow]) -> F32:
     return reduce(np.add, (flow.full() for flow in flows))
 
 
+def joined(flows: Sequence[Flow], more: Flow) -> list[Flow]:
+    """One more behind one or two or none, in two at most: a map may have many readers."""
+    return [*flows, more] if len(flows) < 2 else [Flow(total(flows), own=True), more]
+
+
 def gated(flows: Sequence[Flow], state: NDArray[np.uint8], mask: int, narrow: bool) -> NDArray[Any]:
-    """The sum in order where ``state`` has all bits of ``mask``, 0 elsewhere.
+    """The sum of one or two where ``state`` has all bits of ``mask``, 0 elsewhere.
 
     state: of the same shape. narrow: rounded to bfloat16, half to even, as its bits (uint16);
     float32 otherwise.
     """
     out = np.empty(state.shape, np.uint16 if narrow else np.uint32)
-    if len(flows) > 2:
-        flows = [Flow(total(flows[:-1])), flows[-1]]
     gates, flat = state.reshape(-1), out.reshape(-1)
     if len(flows) == 1:
         _gate(*flows[0].raw(), gates, mask, narrow, flat)

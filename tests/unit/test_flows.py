@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from hwsim.engine.flows import Flow, apart, gated, total, unpooled, widened
+from hwsim.engine.flows import Flow, apart, gated, joined, total, unpooled, widened
 from hwsim.units import post as post_unit
 
 SHAPE = (2, 3, 5, 7)
@@ -53,6 +53,11 @@ def test_gates_pass_the_sum_in_order(narrow: tuple[bool, ...]) -> None:
         state = np.random.default_rng(9).integers(0, 64, SHAPE).astype(np.uint8)
         through = np.where(state & MASK == MASK, wanted, np.float32(0))
         np.testing.assert_array_equal(total(flows), wanted)
+        kept: list[Flow] = []
+        for flow in flows:
+            kept = joined(kept, flow)
+            assert len(kept) <= 2
+        flows = kept
         np.testing.assert_array_equal(gated(flows, state, MASK, False), through)
         np.testing.assert_array_equal(gated(flows, state, MASK, True), bits_of(through))
 
@@ -80,7 +85,7 @@ def test_a_flow_is_not_written_to() -> None:
     flows, _ = parts((False, True, False))
     before = [flow.values.copy() for flow in flows]
     total(flows)
-    gated(flows, np.zeros(SHAPE, np.uint8), MASK, False)
+    gated(joined(flows[:2], flows[2]), np.zeros(SHAPE, np.uint8), MASK, False)
     for flow, kept in zip(flows, before, strict=True):
         np.testing.assert_array_equal(flow.values, kept)
 
