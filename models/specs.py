@@ -253,7 +253,7 @@ PRUNED = {"mnist-cnn-p7": Pruned("mnist-cnn", 7, 10_000), "c0-p7": Pruned("c0", 
 STUDY_NETWORKS = (
     "mnist-cnn-plain", "mnist-cnn-plain-e4", "mnist-cnn-s1", "mnist-cnn-s2", "mnist-cnn-p7",
     "mnist-cnn-h64-plain", "mnist-cnn-h64-plain-e4", "mnist-cnn-h64-s1", "mnist-cnn-h64-s2",
-    "mnist-cnn-h32", "c0-p7", "cifar-dnn1-h16", "cifar-vgg16",
+    "mnist-cnn-h32", "c0-p7", "cifar-dnn1-h16", "cifar-dnn2", "cifar-vgg16",
 )  # fmt: skip
 #: The distribution that brings them.
 STUDY_DISTRIBUTION = "hwsim-study-networks"

@@ -17,7 +17,7 @@ def _readme() -> Iterator[str]:
         f"{rtl.routed()['clock']}, pins not counted"
     )
     yield f"VGG-16 reaches {zoo.card('cifar-vgg16').fixed_accuracy[8]:.1%}"
-    yield f"ResNet-20 {zoo.card('resnet20').fixed_accuracy[8]:.1%} where 89% was"
+    yield f"ResNet-20 {zoo.card('resnet20-muon').fixed_accuracy[8]:.1%} with a recipe"
 
 
 def _results() -> Iterator[str]:
