@@ -115,8 +115,8 @@ _EXPANDER = Proof(
         ),
         Mutation(
             "hne_row_tiles",
-            "end_q        <= next_end_o;",
-            "end_q        <= end_of(beyond_q);",
+            "<= before_last ? first_end_q : end_of(rest);",
+            "<= end_of(rest);",
             "a row-tile that spans two groups",
         ),
         Mutation(
@@ -461,7 +461,7 @@ _PLACES_MUTATIONS = (
 
 #: Takes as many layers as there are runs: beyond the bound where there are four.
 _PLACES_FORGOTTEN = Mutation(
-    "hne_places", "|| (&valid_q", "|| 1'b0 && (&valid_q", "a run forgotten"
+    "hne_places", "&& &valid_q &&", "&& 1'b0 &&", "a run forgotten"
 )
 
 _PLACES = tuple(
@@ -505,8 +505,8 @@ _POST = Proof(
         Mutation("hne_post", "tile_line_q    <= out_line_i", "tile_line_q    <= 0", "from line 0"),
         Mutation(
             "hne_row_tiles",
-            "end_q        <= next_end_o;",
-            "end_q        <= end_of(beyond_q);",
+            "<= before_last ? first_end_q : end_of(rest);",
+            "<= end_of(rest);",
             "a row-tile that spans two groups",
         ),
     ),
