@@ -154,8 +154,10 @@ module hne_core #(
   wire [5:0] table_number;
   wire [8:0] rows, idle_cycles;
 
-  wire pool = op == OP_POOL;
-  wire fc = op == OP_FC;
+  // Decoded a cycle behind the opcode, long before a layer starts: both go far.
+  reg pool_q, fc_q;
+  wire pool = pool_q;
+  wire fc = fc_q;
 
   // Units.
   wire expanded, expanded_last, conflict, waiting, held;
@@ -219,7 +221,11 @@ module hne_core #(
   assign in_expect_o = input_expect;
   assign layer_end_o = layer_end && whole;
 
-  always @(posedge clk_i) program_q <= program_word;
+  always @(posedge clk_i) begin
+    program_q <= program_word;
+    pool_q    <= op == OP_POOL;
+    fc_q      <= op == OP_FC;
+  end
 
   hne_mem_bus #(
       .WGT_W  (WGT_W),

@@ -45,12 +45,6 @@ _ARBITER = tuple(
                 "a further turn is announced one late",
             ),
             Mutation(
-                "hne_bank_arbiter",
-                "= used_i[r] && turn_i",
-                "= turn_i",
-                "a row is granted that does not ask",
-            ),
-            Mutation(
                 "hne_conflicts",
                 "base_i + wide[LINE_W-1:0]",
                 "wide[LINE_W-1:0]",
@@ -82,6 +76,7 @@ _EXPANDER = Proof(
     note="bounded: the first 16 cycles of a layer, after a reset from any state",
     mutations=(
         Mutation("hne_expander", "if (grant_q[2]) begin", "begin", "a word is fetched unasked"),
+        Mutation("hne_expander", "<= used_i[n] && turn_i", "<= turn_i", "granted without asking"),
         Mutation(
             "hne_turns",
             "used[n] = row_end >= n[7:0]",
@@ -103,9 +98,9 @@ _EXPANDER = Proof(
         ),
         Mutation(
             "hne_expander",
-            "now_q      <= {TURN_W{1'b0}};",
+            "behind_q   <= {{TURN_W - 1{1'b0}}, 1'b1};",
             "",
-            "a column begins with the last turn of the one before",
+            "a column goes on with the turns of the one before",
         ),
         Mutation(
             "hne_turns",
