@@ -117,7 +117,7 @@ module hne_csr #(
   // When a memory answers; all others do earlier.
   reg [MEMORY_READ-1:0] mem_read_q;
   reg read_refused_q, mem_answer_q;
-  reg [31:0] read_data_q;
+  reg [31:0] read_data_q, count_q;
   reg [5:0] read_address_q;
 
   wire writable = write_address_i == REG_CONTROL || write_address_i == REG_STATUS
@@ -151,7 +151,7 @@ module hne_csr #(
                   : space_q == SPACE_INDEX ? field_q == LAST_ROW[8:0]
                   : space_q == SPACE_PROBABILITIES ? field_q == LAST_IMAGE[8:0] : 1'b1;
 
-  assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
+  assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q | count_q;
   assign start_o = start_q || auto_q;
   assign images_o = images_q;
   assign image_o = image_q;
@@ -251,24 +251,25 @@ module hne_csr #(
   end
 
   // The cycle after the read: the answer is registered for the next one.
-  reg [31:0] value;
+  reg [31:0] value, count;
   reg [1:0] response;
   reg counter;
   integer n;
 
   always @* begin
     value = 32'd0;
+    count = 32'd0;
     response = OKAY;
     counter = 1'b0;
     // The last one came when the words behind the others were taken.
     for (n = 0; n < COUNTER_SKIPPED; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
-        value = count_i[n*32+:32];
+        count = count_i[n*32+:32];
         counter = 1'b1;
       end
     end
     if (read_address_q == REG_COUNT_SKIPPED) begin
-      value = count_i[COUNTER_SKIPPED*32+:32];
+      count = count_i[COUNTER_SKIPPED*32+:32];
       counter = 1'b1;
     end
     case (read_address_q)
@@ -317,6 +318,7 @@ module hne_csr #(
 
   always @(posedge clk_i) begin
     read_data_q     <= value;
+    count_q         <= count;
     mem_answer_q    <= read_address_q == REG_MEM_DATA && !read_refused_q;
     read_response_o <= response;
   end

@@ -32,8 +32,10 @@ module hne_mac_control #(
     // The same, or of the row-tile whose columns come from the list.
     output wire        window_first_o,
     output wire        window_last_o,
-    // A step is taken; marker behind the last cycle of a slot; the half is left.
+    // A step is taken; one is in the next cycle; marker behind the last cycle of a slot; the half
+    // is left.
     output wire        issue_o,
+    output wire        issue_next_o,
     output wire        copy_o,
     output wire        release_o,
     // For the counters: idle cycles of a slot; all columns of the layer are issued.
@@ -72,8 +74,12 @@ module hne_mac_control #(
   wire full_d = filled || full_q[1] || (full_q[0] && !(tile_last && !fc_q));
   wire idling_d = idle ? !idle_last_q : issue && window_last && !fc_q && idles_q;
   wire active_d = active_q && !(tile_last && layer_last);
+  // An fc layer takes each column in the cycle after it was written.
+  wire issue_d = !rst_i && (load_i ? fc_i && write_i
+      : active_d && !idling_d && (fc_q ? write_i : full_d));
 
   assign issue_o = issue;
+  assign issue_next_o = issue_d;
   assign copy_o = slot_last;
   assign release_o = tile_last && !fc_q;
   assign idle_o = idle;
@@ -94,19 +100,16 @@ module hne_mac_control #(
   );
 
   always @(posedge clk_i) begin
+    issue_q <= issue_d;
     if (rst_i) begin
       active_q <= 1'b0;
       idling_q <= 1'b0;
-      issue_q  <= 1'b0;
     end else if (load_i) begin
       active_q <= 1'b1;
       idling_q <= 1'b0;
-      issue_q  <= fc_i && write_i;
     end else begin
       active_q <= active_d;
       idling_q <= idling_d;
-      // An fc layer takes each column in the cycle after it was written.
-      issue_q  <= active_d && !idling_d && (fc_q ? write_i : full_d);
     end
     column_last_q <= write_last_i;
     if (load_i) column_first_q <= 1'b1;

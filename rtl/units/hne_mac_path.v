@@ -75,9 +75,10 @@ module hne_mac_path #(
     input  wire                  expanded_i,
     input  wire                  expanded_last_i,
     output wire                  release_o,
-    // A step of the activation reader, and what it is; weights come a cycle later, lanes five. The
-    // row-tile is the last one of its group.
+    // A step of the activation reader, the next one where nothing is skipped, and what it is; its
+    // weights come a cycle later, lanes five. The row-tile is the last one of its group.
     output wire                  issue_o,
+    output wire                  issue_next_o,
     output wire                  group_end_o,
     input  wire                  group_first_i,
     input  wire                  group_last_i,
@@ -163,6 +164,7 @@ module hne_mac_path #(
       .window_last_o(window_last_o),
       .group_end_o(fc_group_end),
       .issue_o(fc_issue),
+      .issue_next_o(issue_next_o),
       .copy_o(fc_copy),
       .release_o(fc_release),
       .idle_o(fc_idle),
