@@ -91,12 +91,17 @@ def instance_of(cell: str) -> str:
 
 def module_of(instance: str) -> str:
     """The module of an instance of the design, from the Verilog."""
-    module = TOP
+    module, block = TOP, ""
     for part in instance.split("."):
-        if part.startswith("u_"):
-            text = module_file(module).read_text(encoding="utf-8")
-            children = {name: child for child, name in _INSTANCE.findall(text)}
-            module = children.get(part, module)
+        if not part.startswith("u_"):
+            block = f"begin : {part.partition('[')[0]}\n"
+            continue
+        text = module_file(module).read_text(encoding="utf-8")
+        # Two blocks may have an instance of one name: that of this one stands behind its head.
+        children: dict[str, str] = {}
+        for child, name in _INSTANCE.findall(text.partition(block)[2] if block else text):
+            children.setdefault(name, child)
+        module, block = children.get(part, module), ""
     return module
 
 
