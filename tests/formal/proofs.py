@@ -455,9 +455,7 @@ _PLACES_MUTATIONS = (
 )
 
 #: Takes as many layers as there are runs: beyond the bound where there are four.
-_PLACES_FORGOTTEN = Mutation(
-    "hne_places", "&& &valid_q &&", "&& 1'b0 &&", "a run forgotten"
-)
+_PLACES_FORGOTTEN = Mutation("hne_places", "&& &valid_q &&", "&& 1'b0 &&", "a run forgotten")
 
 _PLACES = tuple(
     Proof(
