@@ -114,4 +114,4 @@ def test_another_verilog_makes_nothing_of_the_table_measured() -> None:
     assert found is not None
     assert found.origin == "interpolated"
     assert stale.routed(load_config("small")) is None
-    assert CellModel.load().routed(load_config("small")) == 95.9
+    assert CellModel.load().routed(load_config("small")) == 105.7
