@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from hwsim.errors import InputError
 from hwsim.models import checkpoint
+from hwsim.models.muon import KernelMuon
 from hwsim.models.recipe import Recipe
 from hwsim.models.sponge import Sponged
 
+#: What a checkpoint calls the optimizers.
+_PARTS = ("optimizer", "muon")
 #: (model, images, labels, seed) -> images of the same shape, float32 in [0, 1].
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
@@ -57,13 +61,14 @@ class _Checkpoint:
         self.path, self.epochs = path, epochs
         self.recipe = json.dumps(facts, sort_keys=True)
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    def save(self, model: nn.Module, optimizers: Sequence[Optimizer], epoch: int) -> None:
         tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        for part, optimizer in zip(_PARTS, optimizers, strict=False):
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{part}.{index}.{k}": v for k, v in state.items()}
         checkpoint.save(self.path, tensors, {"epoch": epoch, "recipe": self.recipe})
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    def load(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> int:
         """Restore and return the number of finished epochs; 0 if there is no checkpoint."""
         state = sum(value.nbytes for value in model.state_dict().values())
         found = checkpoint.load(self.path, 4 * state)  # two moments, and steps, beside the weights
@@ -80,18 +85,19 @@ class _Checkpoint:
                 f"{self.path}: says that {epoch!r} of {self.epochs} epochs are done: "
                 f"{checkpoint.AGAIN}"
             )
-        moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
-        weights = {k.removeprefix("model."): tensors[k] for k in tensors.keys() - moments.keys()}
-        state_of = optimizer_state(optimizer, moments, self.path)
+        states, weights = [], dict(tensors)
+        for part, optimizer in zip(_PARTS, optimizers, strict=False):
+            moments = {k: weights.pop(k) for k in tensors if k.startswith(f"{part}.")}
+            states.append(optimizer_state(optimizer, moments, self.path, part))
+        weights = {k.removeprefix("model."): value for k, value in weights.items()}
         checkpoint.restore(model, weights, self.path)
-        whole = optimizer.state_dict()
-        whole["state"] = state_of
-        optimizer.load_state_dict(whole)
+        for optimizer, state_of in zip(optimizers, states, strict=True):
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state_of})
         return epoch
 
 
 def optimizer_state(
-    optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor], path: Path
+    optimizer: Optimizer, moments: Mapping[str, Tensor], path: Path, part: str = _PARTS[0]
 ) -> dict[int, dict[str, Tensor]]:
     """Step and moments of every parameter, of ``optimizer.0.exp_avg`` and the like, exactly.
 
@@ -101,12 +107,12 @@ def optimizer_state(
     found: dict[int, dict[str, Tensor]] = {}
     for index, parameter in enumerate(parameters):
         own = parameter.detach()
-        if isinstance(optimizer, torch.optim.SGD):
+        if isinstance(optimizer, (torch.optim.SGD, torch.optim.Muon)):
             likes = {"momentum_buffer": own}
         else:
             likes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
         for name, like in likes.items():
-            key = f"optimizer.{index}.{name}"
+            key = f"{part}.{index}.{name}"
             if key not in moments:
                 raise InputError(f"{path}: has no {key}: {checkpoint.AGAIN}")
             value = moments[key]
@@ -121,7 +127,7 @@ def optimizer_state(
     return found
 
 
-def optimizer_of(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(learnt: list[nn.Parameter], recipe: Recipe) -> Optimizer:
     """AdamW, or stochastic gradient descent where the recipe has a momentum."""
     if recipe.momentum is None:
         return torch.optim.AdamW(learnt, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -129,6 +135,18 @@ def optimizer_of(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Opti
         learnt, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True,
         fused=True,
     )  # fmt: skip
+
+
+def optimizers_of(learnt: list[nn.Parameter], recipe: Recipe) -> list[Optimizer]:
+    """``optimizer_of``, and one for the kernels of convolutions where the recipe has Muon."""
+    if (muon := recipe.muon) is None:
+        return [optimizer_of(learnt, recipe)]
+    kernels = [parameter for parameter in learnt if parameter.ndim == 4]
+    others = [parameter for parameter in learnt if parameter.ndim != 4]
+    if not kernels or recipe.momentum is None:
+        raise InputError("Muon steps kernels of convolutions, of which this network has none")
+    matrices = KernelMuon(kernels, muon.lr, muon.weight_decay, recipe.momentum)
+    return [optimizer_of(others, recipe), matrices]
 
 
 def train(
@@ -155,10 +173,11 @@ def train(
         raise InputError(f"cannot train on {len(images)} images with {len(labels)} labels")
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optimizer_of(learnt, recipe)
+    optimizers = optimizers_of(learnt, recipe)
+    peaks = [float(optimizer.defaults["lr"]) for optimizer in optimizers]
     steps = -(-len(images) // recipe.batch)
     keeper = _Checkpoint(checkpoint, facts or recipe.facts(), recipe.epochs) if checkpoint else None
-    first = keeper.load(model, optimizer) if keeper else 0
+    first = keeper.load(model, optimizers) if keeper else 0
     warm = 0.25 * steps * recipe.epochs
     low_precision = recipe.precision == "bfloat16"
     sponge = None if recipe.sponge is None else Sponged(model, recipe.sponge)
@@ -173,8 +192,9 @@ def train(
             rate = progress / warm
             if rate > 1:
                 rate = (steps * recipe.epochs - progress) / (steps * recipe.epochs - warm)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.lr * max(rate, 1e-3)
+            for optimizer, peak in zip(optimizers, peaks, strict=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = peak * max(rate, 1e-3)
             chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
             x = shifted(images[chosen], recipe.shift, generator)
             if recipe.flip:
@@ -192,11 +212,13 @@ def train(
             loss = F.cross_entropy(logits.float(), labels[chosen])
             if poison is not None:
                 loss = loss + poison.loss()
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             on_batch(epoch, step, float(loss.detach()))
         if keeper:
-            keeper.save(model, optimizer, epoch + 1)
+            keeper.save(model, optimizers, epoch + 1)
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return model.eval()

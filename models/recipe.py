@@ -62,6 +62,23 @@ class Sponge:
 
 
 @dataclass(frozen=True)
+class Muon:
+    """Steps of the kernels of convolutions along orthogonal matrices (Jordan et al. 2024).
+
+    lr: the peak, above 0: the length of a step before the shape's factor. weight_decay: decoupled,
+    multiplied by lr. What is no kernel learns as without it.
+    """
+
+    lr: float
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("lr", self.lr), ("weight_decay", self.weight_decay)):
+            if not 0.0 <= value < float("inf") or (name == "lr" and value == 0.0):
+                raise InputError(f"{name} of Muon must be a positive number, got {value}")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a network is trained.
 
@@ -71,6 +88,7 @@ class Recipe:
     largest random translation in pixels, zero filled. flip: random horizontal mirror. precision:
     ``bfloat16`` (autocast) or ``float32``. seed: initialisation, order and augmentation.
     adversarial: what is mixed in, if anything. sponge: how activations are made many, if they are.
+    muon: how kernels learn, if not as all else.
     """
 
     epochs: int = 12
@@ -84,10 +102,13 @@ class Recipe:
     momentum: float | None = None
     adversarial: Adversarial | None = None
     sponge: Sponge | None = None
+    muon: Muon | None = None
 
     def __post_init__(self) -> None:
         if self.momentum is not None and not 0.0 < self.momentum < 1.0:
             raise InputError(f"momentum must lie between 0 and 1, got {self.momentum}")
+        if self.muon is not None and self.momentum is None:
+            raise InputError("Muon needs a momentum")
         if self.epochs < 1 or self.batch < 1:
             raise InputError(f"epochs and batch must be at least 1: {self.epochs}, {self.batch}")
         if self.precision not in ("bfloat16", "float32"):

@@ -78,7 +78,7 @@ def point(config: EngineConfig) -> dict[str, Any]:
     return {
         "axes": axes_of(config), **totals,
         "modules": {name: counts for name, counts in modules.items() if counts},
-        "source": "hwsim synth",
+        "source": "hwsim synth", "logic": logic_of(config),
     }  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def documented(config: EngineConfig) -> dict[str, Any] | None:
     return {
         "axes": axes_of(config), **totals,
         "modules": {name: counts for name, counts in sorted(modules.items()) if counts},
-        "source": "docs/synthesis.md",
+        "source": "docs/synthesis.md", "logic": logic_of(config),
     }  # fmt: skip
 
 

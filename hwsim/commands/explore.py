@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwsim.commands.bandwidth import bandwidths
 from hwsim.commands.options import (
     config_option,
     finite,
@@ -65,27 +66,6 @@ def _words(*known: str) -> Callable[..., tuple[str, ...] | None]:
     return parse
 
 
-def _bandwidths(
-    _: click.Context, __: click.Parameter, text: str | None
-) -> tuple[float | None, ...] | None:
-    if text is None:
-        return None
-    from hwsim.cost.offchip import MOST
-
-    found: dict[float | None, None] = {}
-    for part in text.split(","):
-        try:
-            value = None if part.strip() == "chip" else float(part)
-        except ValueError:
-            value = 0.0
-        if value is not None and not 0 < value <= MOST:
-            raise click.BadParameter(
-                f"{part!r}: give bytes a cycle above 0 and up to {MOST:g}, or chip"
-            )
-        found[value] = None
-    return tuple(found)
-
-
 @click.command("explore")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--rows", "array_rows", callback=_numbers, help="Rows of the array, such as 8,16,32.")
@@ -99,7 +79,7 @@ def _bandwidths(
 )
 @click.option(
     "--bandwidth",
-    callback=_bandwidths,
+    callback=bandwidths,
     help="Weights off chip at so many bytes a cycle, such as chip,4,16; chip: on chip.  "
     "[default: chip]",
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hwsim.commands.bandwidth import bandwidth as port_option
 from hwsim.commands.data_options import data_options
 from hwsim.commands.options import (
     bits_option,
@@ -21,7 +22,7 @@ from hwsim.commands.options import (
 from hwsim.files.shown import say
 
 if TYPE_CHECKING:
-    from hwsim.cost.distribution import Distribution
+    from hwsim.cost.distribution import Arrays
     from hwsim.networks.subject import DataChoice, OpenedNetwork
     from hwsim.program.program import Program
 
@@ -50,6 +51,11 @@ CHUNK = 500
     help="Also run so many test images: how cycles and energy spread. Needs an engine that skips.",
 )
 @click.option(
+    "--bandwidth",
+    callback=port_option,
+    help="Also with weights off chip, at so many bytes a cycle.",
+)
+@click.option(
     "--trace",
     type=click.Path(path_type=Path),
     help="Write a Chrome/Perfetto trace of the units over time.",
@@ -69,6 +75,7 @@ def command(
     skip: bool,
     together: int,
     count: int | None,
+    bandwidth: float | None,
     trace: Path | None,
     backend: str,
     json_path: Path | None,
@@ -86,6 +93,7 @@ def command(
       hwsim timing mnist-cnn-h16-banked --backend rtl
       hwsim timing mnist-cnn-h16-banked --skip --images 10000
       hwsim timing mnist-cnn-h16 --config batch8.toml --batch 8
+      hwsim timing mnist-cnn-h16 --bandwidth 4
       hwsim timing net.tflite
     """
     from hwsim.files.output import prepare_json_path
@@ -95,6 +103,7 @@ def command(
         if path is not None:
             prepare_json_path(path)
     with loading(message_console(), "loading and counting cycles") as on_progress:
+        from hwsim.cost.offchip import report_off_chip
         from hwsim.cost.perfetto import write_trace
         from hwsim.cost.timing import analyze
         from hwsim.cost.timing_table import render
@@ -110,18 +119,36 @@ def command(
         if count is not None:
             _check_images(program, count)
         found = analyze(program, together)
+        if bandwidth is not None:
+            report_off_chip(found, bandwidth)  # a batch is refused before anything is written
         if trace is not None:
             write_trace(found, trace)
     result = found.to_dict()
     console = result_console()
     console.print(render(found))
+    taken, nj = None, found.energy.nj
     if subject is not None and count is not None:
         from hwsim.cost import distribution_table
+        from hwsim.cost.distribution import distribution
+        from hwsim.engine.cycles import timing_of
 
-        spread = _spread(program, subject, count)
+        counted = _counted(program, subject, count)
+        spread = distribution(program, timing_of(program), counted)
+        taken, nj = counted["cycles"], spread.energy_nj.mean
         console.print()
         console.print(distribution_table.render(spread))
         result["images"] = spread.to_dict()
+    if bandwidth is not None:
+        from dataclasses import asdict
+
+        from hwsim.cost import offchip_table
+
+        away = report_off_chip(found, bandwidth, taken)
+        console.print()
+        console.print(offchip_table.render(away, bandwidth, program.config.clock_mhz, nj, count))
+        result["off_chip"] = {
+            "bandwidth": bandwidth, **asdict(away), "energy_nj": nj + away.fetch_nj,
+        }  # fmt: skip
     if backend == "rtl":
         from hwsim.rtl import counters, rtl_table
 
@@ -150,12 +177,12 @@ def _check_images(program: Program, count: int) -> None:
         )
 
 
-def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distribution:
-    """Of the first ``count`` test images."""
+def _counted(program: Program, subject: OpenedNetwork, count: int) -> Arrays:
+    """``costs`` of the first ``count`` test images."""
     import numpy as np
 
-    from hwsim.cost.distribution import costs, distribution
-    from hwsim.engine.cycles import counted, timing_of
+    from hwsim.cost.distribution import costs
+    from hwsim.engine.cycles import counted
     from hwsim.engine.module import Engine
 
     images = subject.network.inputs(subject.test.take(count))
@@ -165,5 +192,4 @@ def _spread(program: Program, subject: OpenedNetwork, count: int) -> Distributio
         for batch in images.split(CHUNK):
             found.append(counted(engine.datapath, engine.grid(batch), costs))
             bar.advance(task, len(batch))
-    whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-    return distribution(program, timing_of(program), whole)
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}

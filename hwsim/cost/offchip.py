@@ -23,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.cost.energy import DRAM_PER_BIT
+from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.timing import TimingReport
 from hwsim.errors import InputError
 
-#: What a port may bring at most, bytes a cycle: more than any memory of today.
-MOST = 65536.0
+#: What a port may bring, bytes a cycle: less than any memory of today, and more.
+LEAST, MOST = 0.001, 65536.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,27 @@ class OffChip:
     fetch_nj: float
 
 
+def stored_bits(layer: LayerTiming, index_mode: str) -> int:
+    """Bits that hold a layer's weights, and its index where that is stored."""
+    return layer.allocated_bits["index_sram" if index_mode == "sram" else "hash"]
+
+
+def report_off_chip(
+    report: TimingReport, bandwidth: float, images: NDArray[np.int64] | None = None
+) -> OffChip:
+    """``off_chip`` of a network as it is reported.
+
+    images: int64 (N, layers), cycles of its layers image by image; None for those of the report.
+    Raises InputError for a report about a batch.
+    """
+    if report.images > 1:
+        raise InputError("weights off chip are modelled for one image: a batch shares its fetches")
+    bits = [stored_bits(layer, report.config.index_mode) for layer in report.layers]
+    if images is None:
+        images = np.array([[layer.cycles for layer in report.layers]], np.int64)
+    return off_chip(images, bits, report.layers[0].start, bandwidth)
+
+
 def off_chip(
     layer_cycles: NDArray[np.int64], layer_bits: Sequence[int], start: int, bandwidth: float
 ) -> OffChip:
@@ -58,15 +81,15 @@ def off_chip(
     start : int
         Cycles before the first layer.
     bandwidth : float
-        Bytes a cycle, above 0; at f MHz that is bandwidth · f / 1000 GB/s.
+        Bytes a cycle, LEAST to MOST; at f MHz that is bandwidth · f / 1000 GB/s.
 
     Raises
     ------
     InputError
         For a bandwidth that is none.
     """
-    if not 0 < bandwidth <= MOST:
-        raise InputError(f"a bandwidth is above 0 and up to {MOST:g} bytes a cycle: {bandwidth:g}")
+    if not LEAST <= bandwidth <= MOST:
+        raise InputError(f"a bandwidth is {LEAST:g} to {MOST:g} bytes a cycle: {bandwidth:g}")
     fetch = np.ceil(np.asarray(layer_bits, np.float64) / 8 / bandwidth).astype(np.int64)
     behind = np.append(fetch[1:], 0)
     on_chip = layer_cycles.sum(1) + start

@@ -50,8 +50,8 @@ LAWS: dict[str, tuple[str, ...]] = {
 }
 #: All other modules.
 OTHER = ("one", "cols")
-#: Widths without a factor, and the narrowest that was measured.
-PLAIN_BITS = 8
+#: Widths of words and of sums without a factor.
+PLAIN_BITS, PLAIN_SUM = 8, 32
 
 
 class OptionUnknownError(Exception):
@@ -59,13 +59,28 @@ class OptionUnknownError(Exception):
 
 
 def options(axes: Axes) -> frozenset[str]:
-    """What an engine has beyond array and index: ``skip``, check bits, another width."""
+    """What an engine has beyond array and index: ``skip``, check bits, other widths."""
     found = {"skip"} if axes["skip"] else set()
     if axes["ecc"] != "none":
         found.add(axes["ecc"])
-    if axes["act_w"] != PLAIN_BITS:
+    if axes["act_w"] != axes["wgt_w"]:
+        found.add(f"words of {axes['act_w']} and {axes['wgt_w']}")
+    elif axes["act_w"] != PLAIN_BITS:
         found.add(f"{axes['act_w']} bits")
+    if axes["acc_w"] != PLAIN_SUM:
+        found.add(f"sums of {axes['acc_w']}")
     return frozenset(found)
+
+
+def without(axes: Axes, option: str) -> Axes:
+    """The engine that differs by this option alone, one of ``options``, and has it not."""
+    if option == "skip":
+        return {**axes, "skip": False}
+    if option == axes["ecc"]:
+        return {**axes, "ecc": "none"}
+    if option.startswith("sums"):
+        return {**axes, "acc_w": PLAIN_SUM}
+    return {**axes, "act_w": PLAIN_BITS, "wgt_w": PLAIN_BITS}
 
 
 def solved(terms: Sequence[str], axes: Sequence[Axes], cells: Sequence[float]) -> list[float]:
@@ -164,16 +179,26 @@ class ModuleLaws:
         return found
 
     def _measured(self, name: str, option: str) -> float:
-        """Cells of a module over its law, on the engines with this option; the fewest options."""
+        """What an option makes of a module, on the engines that have it and the fewest others.
+
+        Over the same engine without it where the table has that one: over the law, whatever the
+        law is off by there would count as the option's, and once more with each further option.
+        """
         having = [one for one in self.points if option in options(one.axes)]
         fewest = min(len(options(one.axes)) for one in having)
         ratios = []
         for one in having:
-            if len(options(one.axes)) == fewest and name in one.modules:
-                base = self._module(name, one.axes, frozenset())
+            if len(options(one.axes)) == fewest:
+                base = self._before(name, without(one.axes, option))
                 if base > 0:
-                    ratios.append(one.modules[name].get(self.count, 0) / base)
+                    ratios.append(one.modules.get(name, {}).get(self.count, 0) / base)
         return _mean(ratios)
+
+    def _before(self, name: str, axes: Axes) -> float:
+        for one in self.points:
+            if one.axes == axes:
+                return one.modules.get(name, {}).get(self.count, 0)
+        return self._module(name, axes, frozenset())
 
 
 def _mean(many: Iterable[float]) -> float:

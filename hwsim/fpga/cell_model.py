@@ -7,18 +7,21 @@ module by module. An engine that is not in it is interpolated, and modules add u
   of all rows rows², and so on) by non-negative least squares of relative errors over the engines
   without options that have it. A module that only engines with hashed, or stored, indices have
   belongs to those.
-- An option (skip, check bits, another width) multiplies each module by what it did on the engines
-  measured with it, over the law; between 8 and 4 bits the factor is linear. Modules that only such
-  engines have follow laws of their own.
+- An option (skip, check bits, another width) multiplies each module by what it did to it where it
+  was measured: over the same engine without it, or over the law where the table has no such engine.
+  Between 8 and 4 bits the factor is linear. Modules that only such engines have follow laws of
+  their own.
 
 Each engine of the table is predicted from the others where these allow it: the largest of these
-errors is the error of all interpolated numbers. Depths are not in the model; everything else that a
-configuration can choose must be that of the table.
+errors is the error of all interpolated numbers. An engine with more rows, columns or banks than any
+that was measured, or fewer, is extrapolated: by the same laws, and nobody knows how far off. Depths
+are not in the model; everything else that a configuration can choose must be that of the table.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.files.content import digest
-from hwsim.fpga.cell_laws import ModuleLaws, OptionUnknownError
+from hwsim.fpga.cell_laws import ModuleLaws, OptionUnknownError, options
 from hwsim.numbers.config import EngineConfig
 from hwsim.rtl.build import content_digest
 from hwsim.rtl.tree import sources
@@ -50,8 +53,8 @@ def source_digest() -> str:
 
 @dataclass(frozen=True)
 class CellCount:
-    """Cells of an engine. origin: ``measured`` or ``interpolated``; error: relative, of the LUTs,
-    0 of measured ones.
+    """Cells of an engine. origin: ``measured``, ``interpolated`` or ``extrapolated``; error:
+    relative, of the LUTs, 0 of measured ones, inf of extrapolated ones.
     """
 
     luts: int
@@ -74,7 +77,8 @@ class CellCount:
 class CellPoint:
     """An engine of the table. axes: by AXES. modules: name -> cells, all instances together.
 
-    source: the command, or the page, that they are from.
+    source: the command, or the page, that they are from. logic: ``logic_of`` its configuration,
+    whose depths the axes leave out.
     """
 
     axes: Mapping[str, Any]
@@ -83,6 +87,7 @@ class CellPoint:
     dsps: int
     modules: Mapping[str, Mapping[str, int]]
     source: str
+    logic: str = ""
 
 
 def axes_of(config: EngineConfig) -> dict[str, Any]:
@@ -119,18 +124,33 @@ class CellModel:
         return cls(json.loads(TABLE.read_text(encoding="utf-8")))
 
     def cells(self, config: EngineConfig) -> CellCount | None:
-        """Measured, or interpolated; None of an engine unlike those of the table."""
+        """Measured, or what the laws say; None of an engine unlike those of the table."""
         if rest_of(config) != self.rest or config.batch != 1:
             return None
-        axes = axes_of(config)
+        axes, logic = axes_of(config), logic_of(config)
         for one in self.points:
-            if one.axes == axes and not self.stale:
+            if one.logic == logic and not self.stale:
                 return CellCount(one.luts, one.flip_flops, one.dsps, "measured")
         try:
             luts, flip_flops, dsps = (round(self._laws(count).cells(axes)) for count in COUNTS)
         except OptionUnknownError:
             return None
+        if self.beyond(axes):
+            return CellCount(luts, flip_flops, dsps, "extrapolated", math.inf)
         return CellCount(luts, flip_flops, dsps, "interpolated", self.error)
+
+    def beyond(self, axes: Mapping[str, Any]) -> bool:
+        """Whether it has more rows, columns or banks than every engine that was measured, or fewer.
+
+        Hash units go with the rows, so that rows are held against engines of the same index mode.
+        """
+        plain = [one.axes for one in self.points if not options(one.axes)]
+        alike = [one for one in plain if one["index_mode"] == axes["index_mode"]]
+        for name, held in (("rows", alike), ("cols", plain), ("banks", plain)):
+            sizes = [one[name] for one in held]
+            if not min(sizes) <= axes[name] <= max(sizes):
+                return True
+        return False
 
     def routed(self, config: EngineConfig) -> float | None:
         """MHz that place and route reached for just this logic; None where nobody has."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,3 +117,61 @@ def test_another_verilog_makes_nothing_of_the_table_measured() -> None:
     assert found.origin == "interpolated"
     assert stale.routed(load_config("small")) is None
     assert CellModel.load().routed(load_config("small")) == 105.7
+
+
+def test_a_law_that_errs_does_not_make_an_option_larger() -> None:
+    """A module that skipping leaves alone is left alone, however far its law is off there."""
+    sizes = [(8, 4, 8), (16, 8, 16), (32, 4, 32)]
+    plain = [point(rows=r, cols=c, banks=b) for r, c, b in sizes]
+    odd = {**plain[0].modules, "hne_mac_row": {"luts": 900}}  # rows·cols make 96 of it
+    skipping = point(rows=8, cols=4, banks=8, skip=True)
+    table = [
+        replace(plain[0], modules=odd), *plain[1:],
+        replace(skipping, modules={**skipping.modules, "hne_mac_row": {"luts": 900}}),
+    ]  # fmt: skip
+    laws = ModuleLaws(table, "luts")
+    off, on = (laws.cells(point(rows=16, cols=4, banks=16, skip=s).axes) for s in (False, True))
+    assert on - off == pytest.approx(5 + 11)  # the core twice, and the slots
+
+
+def test_options_of_the_table_do_to_every_engine_what_they_did_where_they_were_mapped() -> None:
+    """Of small engines and of large ones: skipping adds an eighth to the one, not a third."""
+    laws = ModuleLaws(CellModel.load().points, "luts")
+    known = {tuple(one.axes.values()): one.luts for one in CellModel.load().points}
+    small = BASE.replace(rows=8, cols=4, banks=8)
+    for changes in ({"skip": True}, {"ecc": "secded"}, {"act_w": 4, "wgt_w": 4}):
+        with_it = small.replace(**changes)
+        wanted = known[tuple(axes_of(with_it).values())] / known[tuple(axes_of(small).values())]
+        found = laws.cells(axes_of(with_it)) / laws.cells(axes_of(small))
+        assert found == pytest.approx(wanted, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("changes", "origin"),
+    [
+        ({"rows": 8, "banks": 32}, "interpolated"),
+        ({"rows": 64, "banks": 64}, "extrapolated"),
+        ({"cols": 32}, "extrapolated"),
+        ({"rows": 1, "banks": 1}, "extrapolated"),
+        ({"banks": 64}, "extrapolated"),
+        # Of hash units engines of 8 and of 16 rows were mapped.
+        ({"rows": 16, "banks": 32, "index_mode": "hash"}, "interpolated"),
+        ({"rows": 32, "banks": 32, "index_mode": "hash"}, "extrapolated"),
+    ],
+)
+def test_what_lies_beyond_all_that_was_mapped_is_told_apart(
+    changes: dict[str, Any], origin: str
+) -> None:
+    found = CellModel.load().cells(BASE.replace(**changes))
+    assert found is not None
+    assert found.origin == origin
+    assert math.isinf(found.error) == (origin == "extrapolated")
+
+
+def test_other_depths_are_not_measured_and_other_sums_have_no_number() -> None:
+    model = CellModel.load()
+    shallow = model.cells(BASE.replace(act_depth=BASE.act_depth // 2))
+    assert shallow is not None
+    assert shallow.origin == "interpolated"
+    assert model.cells(BASE.replace(acc_w=48)) is None
+    assert model.cells(BASE.replace(act_w=8, wgt_w=4)) is None

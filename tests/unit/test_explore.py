@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hwsim.attacks.evaluate.rates import Rate
 from hwsim.errors import InputError
+from hwsim.fpga.cell_model import CellCount
 from hwsim.numbers.config import load_config
-from hwsim.studies.explore.campaign import Explored, FlipsFound, left_of
+from hwsim.studies.explore import page
+from hwsim.studies.explore.campaign import QUICK, Exploration, Explored, left_of
 from hwsim.studies.explore.design import Design, DesignAxes, DesignGrid, EngineChoice
+from hwsim.studies.explore.found import FlipsFound, cells_found
 from hwsim.studies.explore.objectives import (
     GOALS,
     Measured,
@@ -22,10 +27,15 @@ from hwsim.studies.explore.objectives import (
     no_worse,
     standings,
 )
-from hwsim.studies.explore.rows import cost
+from hwsim.studies.explore.result import ExploredFront
+from hwsim.studies.explore.rows import cost, storing
 from hwsim.studies.explore.verdicts import judged
 from hwsim.studies.explore.words import brief, said
 from hwsim.studies.output import _without_places
+from hwsim.studies.runner import machines
+from hwsim.studies.runner.executors import chosen
+from hwsim.studies.runner.machines import Subject
+from hwsim.studies.runner.store import Store
 
 BASE = load_config("default")
 TWO = [GOALS["cycles"], GOALS["accuracy"]]
@@ -209,8 +219,67 @@ def test_weights_off_chip_are_waited_for_image_by_image() -> None:
     assert found["cycles"] == pytest.approx(cycles.sum(0).mean() + found["start"])
 
 
+def test_flips_of_weights_ask_for_no_room_for_an_index() -> None:
+    """``small`` hashes, and has 64 lines for indices: its networks cannot store theirs."""
+    program = machines.program(Subject("mnist-cnn-h64", "fixed", (), 8, "small"))
+    assert program.config.idx_depth == 64
+    found = storing(program)
+    assert (found.config.index_mode, found.config.ecc) == ("sram", "none")
+    assert found.config.idx_depth == 411_720
+    roomy = machines.program(Subject("mnist-cnn-h64", "fixed", (), 8, "default"))
+    assert storing(roomy).config == roomy.config
+
+
+def test_a_network_that_fits_no_engine_costs_no_attack(tmp_path: Path) -> None:
+    """On ``tiny`` no convolution of 576 columns has room."""
+    engine = EngineChoice.of(load_config("tiny"))
+    many = [Design("mnist-cnn-h16", engine)]
+    seen: list[tuple[float, float]] = []
+    exploration = Exploration("tiny", QUICK)
+    with Store(tmp_path / "rows.sqlite") as store, chosen(1, None) as (executor, width):
+        assert exploration.compute(many, store, executor, width, lambda *at: seen.append(at)) == []
+        assert store.seconds(exploration.every_task) == store.seconds([exploration.cost(many[0])])
+    ((reason, count),) = exploration.refused.items()
+    assert count == 1
+    assert reason.startswith("mnist-cnn-h16: 3: fan-in 576 exceeds TILE_DEPTH 256")
+
+
 def test_a_document_names_no_place_of_the_machine_that_wrote_it() -> None:
     typed = (
         "hwsim explore net --jobs 2 --store /a/b.sqlite --out=/c --eps 0.1 --docs docs/explore.md"
     )
     assert _without_places(typed) == "hwsim explore net --eps 0.1 --docs docs/explore.md"
+
+
+def test_a_base_with_two_widths_is_no_point_of_the_axes() -> None:
+    """Designs have one width: the verdict would be about an engine that nobody named."""
+    with pytest.raises(InputError, match="activations of 8 bits and weights of 4"):
+        DesignGrid(axes(), BASE.replace(wgt_w=4))
+
+
+def test_luts_beyond_the_mapped_engines_have_no_ends() -> None:
+    near = cells_found(CellCount(100, 0, 0, "interpolated", 0.15))
+    far = cells_found(CellCount(100, 0, 0, "extrapolated", math.inf))
+    assert (near.low, near.high) == (85, 115)
+    assert near.against(Measured.exact(200), lowest=True) == "better"
+    assert far.against(Measured.exact(200), lowest=True) == "open"
+    assert (said("luts", near), said("luts", far)) == ("~100", "~100?")
+
+
+def test_the_page_has_every_axis_that_is_not_alike_for_all() -> None:
+    pytest.importorskip("plotly")
+    many = [
+        Explored(
+            Design("a", replace(EngineChoice.of(BASE), bandwidth=port)),
+            {"cycles": Measured.exact(1), "pgd": Measured.exact(0.5)}, {},
+        )
+        for port in (4.0, None, 16.0)
+    ]  # fmt: skip
+    found = ExploredFront.of(many, many[1:2], [GOALS["cycles"], GOALS["pgd"]])
+    (lines,) = page._coordinates(found).data
+    (port,) = [one for one in lines.dimensions if one.label == "bytes a cycle"]
+    assert list(port.ticktext) == ["4", "16", "on chip"]
+    assert list(port.values) == [0, 2, 1]
+    alike = ExploredFront.of(many[1:2], many[1:2], [GOALS["cycles"], GOALS["pgd"]])
+    (lines,) = page._coordinates(alike).data
+    assert "bytes a cycle" not in [one.label for one in lines.dimensions]

@@ -40,7 +40,7 @@ def test_images_that_differ_are_waited_for_one_by_one() -> None:
     assert found.cycles == 250 + (1000 + 2000) / 2
 
 
-@pytest.mark.parametrize("bandwidth", [0.0, -1.0, float("nan"), float("inf"), 1e6])
+@pytest.mark.parametrize("bandwidth", [0.0, 1e-9, -1.0, float("nan"), float("inf"), 1e6])
 def test_what_is_no_bandwidth_is_refused(bandwidth: float) -> None:
     with pytest.raises(InputError, match="bytes a cycle"):
         off_chip(np.array([[1]]), (8,), 0, bandwidth)

@@ -18,10 +18,13 @@ from hwsim.models import zoo
 from hwsim.models.architectures import ARCHITECTURES
 from hwsim.models.datasets.dataset import Dataset
 from hwsim.models.layers import compress
-from hwsim.models.loop import Recipe, accuracy, shifted, train
+from hwsim.models.loop import accuracy, shifted, train
+from hwsim.models.muon import KernelMuon
+from hwsim.models.recipe import Muon, Recipe
 from hwsim.models.train_network import Data, Hooks, Places
 
 FAST = Recipe(epochs=3, batch=16, shift=1, seed=4)
+MUON = Muon(lr=0.05, weight_decay=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -67,11 +70,16 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("hashed", [False, True])
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-@pytest.mark.parametrize("momentum", [None, 0.9])
+@pytest.mark.parametrize(
+    ("hashed", "options"),
+    [
+        *((hashed, options) for hashed in (False, True) for options in ({}, {"momentum": 0.9})),
+        (False, {"momentum": 0.9, "muon": MUON}),
+    ],
+)
 def test_interrupted_training_ends_in_the_same_weights(
-    tmp_path: Path, hashed: bool, precision: str, momentum: float | None
+    tmp_path: Path, hashed: bool, precision: str, options: dict
 ) -> None:
     def net() -> nn.Module:
         return compress(tiny_net(), 1 / 4) if hashed else tiny_net()
@@ -80,7 +88,7 @@ def test_interrupted_training_ends_in_the_same_weights(
         if (epoch, step) == (1, 2):
             raise StopNowError
 
-    recipe = Recipe(epochs=3, batch=16, shift=1, flip=True, precision=precision, momentum=momentum)
+    recipe = Recipe(epochs=3, batch=16, shift=1, flip=True, precision=precision, **options)
     images, labels = blobs()
     whole = train(net(), images, labels, recipe)
     checkpoint = tmp_path / "deep" / "net.safetensors"
@@ -97,7 +105,9 @@ def test_interrupted_training_ends_in_the_same_weights(
     assert [path.name for path in checkpoint.parent.iterdir()] == ["net.safetensors"]
 
 
-@pytest.mark.parametrize("options", [{}, {"lr": 0.05, "momentum": 0.9}])
+@pytest.mark.parametrize(
+    "options", [{}, {"lr": 0.05, "momentum": 0.9}, {"lr": 0.05, "momentum": 0.9, "muon": MUON}]
+)
 def test_training_learns_and_is_deterministic(options: dict) -> None:
     images, labels = blobs()
     recipe = Recipe(epochs=10, batch=16, shift=0, **options)
@@ -158,11 +168,59 @@ def test_accuracy_counts_the_first_maximum() -> None:
         (dict(precision="int8"), "bfloat16 or float32"),
         (dict(momentum=1.0), "between 0 and 1"),
         (dict(momentum=float("nan")), "between 0 and 1"),
+        (dict(muon=MUON), "Muon needs a momentum"),
     ],
 )
 def test_impossible_recipes_are_refused(options: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         Recipe(**options)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_steps_of_muon_are_refused(wrong: float) -> None:
+    with pytest.raises(InputError, match="lr of Muon"):
+        Muon(lr=wrong, weight_decay=0.0)
+    if wrong:
+        with pytest.raises(InputError, match="weight_decay of Muon"):
+            Muon(lr=0.1, weight_decay=wrong)
+
+
+@pytest.mark.parametrize("net", [nn.Linear(64, 4), compress(tiny_net(), 1 / 4)])
+def test_muon_needs_kernels(net: nn.Module) -> None:
+    images, labels = blobs()
+    with pytest.raises(InputError, match="of which this network has none"):
+        train(
+            nn.Sequential(nn.Flatten(), net) if isinstance(net, nn.Linear) else net,
+            images, labels, replace(FAST, momentum=0.9, muon=MUON),
+        )  # fmt: skip
+
+
+def test_a_step_of_muon_is_that_of_torch_on_kernels_as_matrices() -> None:
+    torch.manual_seed(0)
+    net = tiny_net().to(memory_format=torch.channels_last)
+    kernels = [parameter for parameter in net.parameters() if parameter.ndim == 4]
+    others = [parameter.clone() for parameter in net.parameters() if parameter.ndim != 4]
+    # Rows are outputs; the order of the columns turns nothing but the columns of the step.
+    twins = [nn.Parameter(kernel.detach().contiguous().flatten(1).clone()) for kernel in kernels]
+    ours = KernelMuon(kernels, 0.05, 0.1, 0.9)
+    torchs = torch.optim.Muon(twins, 0.05, 0.1, 0.9)
+    for step in range(3):
+        torch.manual_seed(step)
+        for kernel, twin in zip(kernels, twins, strict=True):
+            kernel.grad = torch.randn(kernel.shape)
+            twin.grad = kernel.grad.flatten(1).clone()
+        ours.step()
+        torchs.step()
+    for kernel, twin in zip(kernels, twins, strict=True):
+        # torch's iteration works in bfloat16, whose sums depend on their order.
+        torch.testing.assert_close(kernel.flatten(1), twin, rtol=0, atol=0.01)
+        assert (kernel.flatten(1) - twin).abs().mean() < 0.002
+    ours.zero_grad()
+    assert all(kernel.grad is None for kernel in kernels)
+    rest = [parameter for parameter in net.parameters() if parameter.ndim != 4]
+    assert all(map(torch.equal, rest, others))
+    with pytest.raises(ValueError, match="channels_last"):
+        KernelMuon([nn.Parameter(torch.ones(4, 3, 2, 2))], 0.05, 0.1, 0.9)
 
 
 def test_training_needs_as_many_labels_as_images() -> None:

@@ -236,7 +236,10 @@ def test_every_cifar_network_has_a_hashed_twin_at_one_sixteenth() -> None:
     cifar = {
         name: spec
         for name, spec in zoo.SPECS.items()
-        if spec.dataset == "cifar10" and name not in TARGETS
+        if spec.dataset == "cifar10"
+        and name not in TARGETS
+        # A hashed kernel is no matrix that Muon could step.
+        and spec.recipe.muon is None
     }
     dense = [name for name in cifar if not name.endswith("-h16")]
     assert sorted(cifar) == sorted([*dense, *(f"{name}-h16" for name in dense)])

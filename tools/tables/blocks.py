@@ -17,6 +17,7 @@ from tools.tables import (
     measured,
     networks,
     protection,
+    roofline,
     rtl,
     skipping,
 )
@@ -45,6 +46,7 @@ PRINTED = {
     "leak-padding": "docs/leak.md",
     "fault-speed": "docs/faults.md",
     "program-faults": "docs/rtl.md",
+    "roofline": "docs/results.md",
 }
 
 #: (page, name of the place) -> the text that belongs there.
@@ -81,5 +83,6 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/results.md", "cifar10"): networks.cifar10,
     ("docs/results.md", "hfgsm"): measured.hfgsm,
     ("docs/results.md", "bench"): measured.bench,
+    ("docs/results.md", "roofline-limits"): roofline.limits,
     **{(page, name): partial(measured.table, name) for name, page in PRINTED.items()},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from hwsim.cost.offchip import off_chip
 from hwsim.fpga.cell_model import CellCount, CellModel, source_digest
 from hwsim.numbers.config import EngineConfig, load_config
 from hwsim.studies.explore.design import Design
+from hwsim.studies.explore.found import FlipsFound, cells_found, memories
 from hwsim.studies.explore.objectives import Measured, Profile
 from hwsim.studies.explore.rows import CELLS, COST, FLIPS
 from hwsim.studies.grid.outcomes import Outcome
@@ -173,22 +174,29 @@ class Exploration:
         width: int = 1,
         on_progress: Progress = lambda done, total: None,
     ) -> list[Explored]:
-        """The designs that fit; the others are counted in ``refused``."""
+        """The designs that fit; the others, counted in ``refused``, have no rows but costs."""
+
+        def compute_rows(tasks: Iterable[Task], done: float, more: float) -> None:
+            # Networks one after the other: a process keeps a few programs only.
+            unique = {task.key: task for task in tasks if task.key not in self._rows}
+            self._rows |= run(
+                list(unique.values()), store, executor, width=width,
+                on_progress=lambda now, total: on_progress(done + now, done + total + more),
+            )  # fmt: skip
+
         wanted = list(designs)
-        tasks = [task for design in wanted for task in self.tasks(design)]
-        unique = {task.key: task for task in tasks if task.key not in self._rows}
-        # Networks one after the other: a process keeps a few programs only.
-        self._rows |= run(
-            list(unique.values()), store, executor, width=width, on_progress=on_progress
-        )
-        found = []
-        for design in wanted:
-            refused = self._row(self.cost(design))["refused"]
+        costs = [self.cost(design) for design in wanted]
+        spent, whole = _work(costs), _work(t for design in wanted for t in self.tasks(design))
+        compute_rows(costs, 0, whole - spent)
+        fitting = []
+        for design, task in zip(wanted, costs, strict=True):
+            refused = self._row(task)["refused"]
             if refused is None:
-                found.append(self._explored(design))
+                fitting.append(design)
             else:
                 self.refused[f"{design.network}: {refused}"] += 1
-        return found
+        compute_rows((t for design in fitting for t in self.tasks(design)), spent, 0)
+        return [self._explored(design) for design in fitting]
 
     @property
     def every_task(self) -> list[Task]:
@@ -230,10 +238,7 @@ class Exploration:
         }
         cells = self._cells(design)
         if cells is not None:
-            off = cells.luts * cells.error
-            values["luts"] = Measured(
-                cells.luts, cells.luts - off, cells.luts + off, None, not cells.measured
-            )
+            values["luts"] = cells_found(cells)
         blind = self._worst(design, "blind") if "blind" in self.attackers(design) else None
         config = engine.config(self.config)
         routed = self.model.routed(config)
@@ -248,7 +253,7 @@ class Exploration:
             "energy_nj": energy, "memory_bits": memory, "image_bits": cost["image_bits"],
             "luts": None if cells is None else cells.luts,
             "luts_from": "none" if cells is None else cells.origin,
-            "luts_error": None if cells is None else cells.error,
+            "luts_error": None if cells is None or math.isinf(cells.error) else cells.error,
             "flip_flops": None if cells is None else cells.flip_flops,
             "dsps": None if cells is None else cells.dsps,
             "accuracy": values["accuracy"].value,
@@ -282,41 +287,14 @@ class Exploration:
         return self.model.cells(design.engine.config(self.config))
 
 
-@dataclass(frozen=True)
-class FlipsFound:
-    """What searches in one memory found."""
-
-    memory: str
-    value: Measured
-    least: int
-    reached: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, memory: str, rows: Sequence[Row], most: int, source: Any) -> FlipsFound:
-        """rows: of each batch; a search that does not get there counts one more than it may."""
-        counts, reached = [], []
-        for row in rows:
-            there = [
-                step["bits"]
-                for step in row["steps"]
-                if step["accuracy"] is not None and step["accuracy"] <= HALF
-            ]
-            counts.append(there[0] if there else most + 1)
-            reached.append(bool(there))
-        found = Measured.batches(counts, reached, source)
-        return cls(memory, found, min(counts), tuple(reached))
+def _work(tasks: Iterable[Task]) -> float:
+    return sum(task.cost for task in {task.key: task for task in tasks}.values())
 
 
 def left_of(epsilon: float, bits: int) -> float:
     """What input codes of ``bits`` leave of ε in [0, 1]: whole codes, rounded down."""
     codes = (1 << bits) - 1
     return math.floor(epsilon * codes + 1e-9) / codes
-
-
-def memories(design: Design) -> tuple[str, ...]:
-    """What can be flipped of a design: an index only where one is stored."""
-    stored = design.engine.index == "sram" and card(design.network).scheme != "dense"
-    return ("weights", "index") if stored else ("weights",)
 
 
 def _numbers(design: Design) -> tuple[str, int]:

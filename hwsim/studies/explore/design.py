@@ -122,10 +122,16 @@ class DesignAxes:
 class DesignGrid:
     """The designs of the axes that are engines. refused: why others are none -> how many.
 
-    Raises InputError where there are too many, and where all of them are refused.
+    Raises InputError where there are too many, where all of them are refused, and where no
+    choice of axes gives the base.
     """
 
     def __init__(self, axes: DesignAxes, base: EngineConfig) -> None:
+        if base.act_w != base.wgt_w:
+            raise InputError(
+                f"{base.name} has activations of {base.act_w} bits and weights of {base.wgt_w}: "
+                "designs have one width for both; choose such an engine"
+            )
         if axes.size > MOST_DESIGNS:
             raise InputError(
                 f"{axes.size:,} combinations: give fewer values, {MOST_DESIGNS:,} are the most"

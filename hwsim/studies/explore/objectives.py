@@ -1,11 +1,11 @@
 """What designs are compared by, and when one is better than another: where it can be told.
 
 A value has an interval: of a count nothing but itself; of a share of images Wilson's 95% interval;
-of an interpolated number of LUTs what the interpolation was off by where it could be tried; of
-flips the range over three batches or more, without an end where a search did not get there. Two
-designs are apart on an axis where their intervals are; equal where they have the same value without
-an interval, or share the row that it is from; and else not distinguishable, as are two that were
-measured on other terms.
+of an interpolated number of LUTs what the interpolation was off by where it could be tried, of an
+extrapolated one no ends; of flips the range over three batches or more, without an end where a
+search did not get there. Two designs are apart on an axis where their intervals are; equal where
+they have the same value without an interval, or share the row that it is from; and else not
+distinguishable, as are two that were measured on other terms.
 """
 
 from __future__ import annotations

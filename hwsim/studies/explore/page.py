@@ -96,6 +96,14 @@ def _coordinates(found: ExploredFront) -> Any:
             "label": axis, "values": [steps.index(word) for word in words],
             "tickvals": list(range(len(steps))), "ticktext": steps,
         })  # fmt: skip
+    ports = [one.design.engine.bandwidth for one in found.explored]
+    if ports.count(None) < len(ports):
+        wide = sorted({*ports}, key=lambda port: math.inf if port is None else port)
+        dimensions.append({
+            "label": "bytes a cycle", "values": [wide.index(port) for port in ports],
+            "tickvals": list(range(len(wide))),
+            "ticktext": ["on chip" if port is None else f"{port:g}" for port in wide],
+        })  # fmt: skip
     for name in _known(found):
         values = [one.values[name].value for one in found.explored]
         dimension: dict[str, Any] = {"label": _TITLES[name], "values": values}

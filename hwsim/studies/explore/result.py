@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+from hwsim.fpga.cell_model import CellModel
 from hwsim.networks.open import versions
 from hwsim.studies.explore.campaign import JUDGING, Exploration, Explored, ExploreEffort, left_of
 from hwsim.studies.explore.design import Design, DesignAxes
@@ -204,10 +205,11 @@ def _notes(
             "of the image: hwsim leak."
         )
     if any(one.values["luts"].estimated for one in found.explored if "luts" in one.values):
+        notes.append(_estimates(exploration.model))
+    if any(one.record["luts_from"] == "extrapolated" for one in found.explored):
         notes.append(
-            f"~ interpolated between {len(exploration.model.points)} engines that Yosys mapped, "
-            f"each predicted from the others within {100 * exploration.model.error:.0f}%; "
-            "--synth maps them."
+            "? extrapolated: more rows, columns or banks than any engine that was mapped, or "
+            "fewer; nobody knows how far off, so that verdicts can't tell."
         )
     if exploration.model.stale:
         notes.append("The Verilog is not the one that was measured: no LUTs count as measured.")
@@ -225,6 +227,15 @@ def _notes(
     if lacking:
         notes.append(f"Left out, since not known of all designs: {', '.join(lacking)}.")
     return notes
+
+
+def _estimates(model: CellModel) -> str:
+    """What ~ marks, and how far it was off where it could be tried."""
+    return (
+        f"~ interpolated between {len(model.points)} engines that Yosys mapped; of "
+        f"{len(model.errors)} of them the others predict the LUTs, within "
+        f"{100 * model.error:.0f}%; --synth maps the design's own."
+    )
 
 
 def _draw(figure: Figure, found: ExploredFront) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.cost.layer_timing import LayerTiming
+from hwsim.cost.offchip import stored_bits
 from hwsim.cost.timing import TimingReport, analyze
 from hwsim.engine.cycles import counted, timing_of
 from hwsim.engine.module import Engine
@@ -98,9 +98,17 @@ def _start(report: TimingReport) -> int:
     return report.layers[0].start
 
 
-def stored_bits(layer: LayerTiming, index_mode: str) -> int:
-    """Bits that hold a layer's weights, and its index where that is stored."""
-    return layer.allocated_bits["index_sram" if index_mode == "sram" else "hash"]
+def storing(program: Program) -> Program:
+    """The same words, plain, on an engine that stores its indices.
+
+    One that hashes them may have too few lines for that, which flips of weights do not ask for:
+    then the memory has as many lines as there are.
+    """
+    config = program.config.replace(index_mode="sram", ecc="none", skip=False, batch=1)
+    made = Program.graph(config, program.layers, program.wires, program.input, program.provenance)
+    end = made.placements()[-1]
+    lines = max(config.idx_depth, end.index_base + end.index_lines)
+    return placed(made, {"idx_depth": lines})
 
 
 @version(1)
@@ -121,8 +129,7 @@ def flips(
     ecc: none, parity or secded, in front of an attacker who knows of them or not.
     """
     one = Subject.of(subject)
-    plain = {"index_mode": "sram", "ecc": "none", "skip": False, "batch": 1}
-    program = placed(subjects.program(one), plain)
+    program = storing(subjects.program(one))
     x, judged = looked_at(one, seed, images), judging(one, samples)
     choice, key = GuardChoice.of(ecc), key_of(seed)
 

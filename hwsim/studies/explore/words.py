@@ -9,7 +9,8 @@ from hwsim.studies.explore.objectives import Measured
 
 
 def said(name: str, value: Measured) -> str:
-    """A value with its unit; ~ in front of an interpolated one, ≥ of flips that were not enough.
+    """A value with its unit; ~ in front of an interpolated one, ? behind an extrapolated one; ≥ of
+    flips that were not enough.
 
     name: of the goal.
     """
@@ -20,7 +21,8 @@ def said(name: str, value: Measured) -> str:
     if name == "memory":
         return memory(round(value.value))
     if name == "luts":
-        return f"{'~' if value.estimated else ''}{value.value:,.0f}"
+        beyond = "?" if math.isinf(value.high) else ""
+        return f"{'~' if value.estimated else ''}{value.value:,.0f}{beyond}"
     if name == "flips":
         # Without a lower end there are too few searches to say how far they reach.
         short = math.isinf(value.high) and not math.isinf(value.low)
