@@ -1,7 +1,7 @@
 """Measures the engines of hwsim/fpga/measured_cells.json, between which LUTs are interpolated.
 
-    python -m tools.cells           minutes an engine, kept, so that it goes on; `wide`, which would
-                                    take an hour, as docs/synthesis.md has it
+    python -m tools.cells           a minute or more an engine, kept, so that it goes on; `wide`,
+                                    the slowest, as docs/synthesis.md has it
     python -m tools.cells --kept    those that the user's cache has, too; Yosys maps none
 
 The table is written anew after each engine.
@@ -45,7 +45,7 @@ CORNERS = (
 )
 PAGE = Path("docs/synthesis.md")
 #: What `hwsim pnr` reached, docs/synthesis.md: configuration, skip, MHz, seed of the placer.
-ROUTED = (("small", False, 105.7, 1), ("small", True, 91.2, 1))
+ROUTED = (("small", False, 105.7, 1),)
 
 
 def engines() -> Iterator[EngineConfig]:

@@ -86,7 +86,7 @@ module hne_act_reader #(
   wire signed [17:0] tile_step = COLS18 * {14'd0, stride_w_i};
   wire signed [17:0] height = {2'd0, in_h_i};
 
-  // What wraps with this step, innermost first. Whether there is one comes late: it only enables, so
+  // What wraps with this step, innermost first. Whether there is one comes late: it enables, so
   // nothing below asks for it but `moves`. Where it moves without a step, a window is left.
   wire moves = step_i || wrap_i;
   wire walks = !wrap_i || step_i;
