@@ -88,7 +88,8 @@ class Recipe:
     largest random translation in pixels, zero filled. flip: random horizontal mirror. precision:
     ``bfloat16`` (autocast) or ``float32``. seed: initialisation, order and augmentation.
     adversarial: what is mixed in, if anything. sponge: how activations are made many, if they are.
-    muon: how kernels learn, if not as all else.
+    muon: how kernels learn, if not as all else: with a rate and a decay of their own, and the same
+    momentum.
     """
 
     epochs: int = 12

@@ -154,12 +154,12 @@ def command(
 
 def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
     """The network's own recipe without what is done to images: members are asked about as they
-    are.
+    are. Nor with Muon: its steps move weights that a mask holds at 0.
     """
     from hwsim.training.sparse.settings import Settings
 
     steps = options.given(**{key: given.pop(key) for key in ("epochs", "batch", "lr")})
-    steps |= {"seed": seed, "shift": 0, "flip": False, "precision": "float32"}
+    steps |= {"seed": seed, "shift": 0, "flip": False, "precision": "float32", "muon": None}
     return Settings(recipe=dataclasses.replace(recipe, **steps), **given)
 
 

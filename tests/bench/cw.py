@@ -54,7 +54,7 @@ class Outcome:
 
 
 @lru_cache(maxsize=1)
-def _setting() -> tuple[nn.Module, Tensor, Tensor]:
+def setting() -> tuple[nn.Module, Tensor, Tensor]:
     """The module, and images that it classifies correctly on the grid."""
     network = open_network("mnist-cnn")
     module = network.module.to(memory_format=torch.channels_last)
@@ -64,11 +64,13 @@ def _setting() -> tuple[nn.Module, Tensor, Tensor]:
     return module, x[right], labels[right]
 
 
-def _outcome(norm: Norm, count: int, make: Callable[[], Any]) -> Outcome:
-    module, x, labels = _setting()
-    began = time.perf_counter()
+def _outcome(
+    norm: Norm, count: int, make: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
+) -> Outcome:
+    module, x, labels = setting()
+    began = clock()
     images = torch.as_tensor(make())
-    taken = time.perf_counter() - began
+    taken = clock() - began
     images = Grid(255).snap(images.float().clamp(0, 1))
     black = (images == 0).flatten(1).all(1)
     success = (judge(module, images).argmax(1) != labels[:count]) & ~black
@@ -76,24 +78,25 @@ def _outcome(norm: Norm, count: int, make: Callable[[], Any]) -> Outcome:
 
 
 def _ours(attack: MinimizingAttack, count: int) -> Outcome:
-    module, x, labels = _setting()
+    module, x, labels = setting()
     goal = Untargeted(labels[:count])
     return _outcome(
         attack.norm, count, lambda: attack.minimize(module, x[:count], goal).adversarial
     )
 
 
-def _foolbox() -> Outcome:
+def foolbox_l2(clock: Callable[[], float] = time.perf_counter) -> Outcome:
+    """Foolbox's L2 attack on the images of ``setting``; clock: seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import foolbox
 
-    module, x, labels = _setting()
+    module, x, labels = setting()
     model = foolbox.PyTorchModel(copy.deepcopy(module), bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.L2CarliniWagnerAttack(
         binary_search_steps=SEARCHES, steps=STEPS, stepsize=STEP_SIZE
     )
-    return _outcome("l2", IMAGES, lambda: attack(model, x, labels, epsilons=None)[1])
+    return _outcome("l2", IMAGES, lambda: attack(model, x, labels, epsilons=None)[1], clock)
 
 
 def _art(name: str, norm: Norm, count: int, **options: Any) -> Outcome:
@@ -103,7 +106,7 @@ def _art(name: str, norm: Norm, count: int, **options: Any) -> Outcome:
         from art.attacks import evasion
         from art.estimators.classification import PyTorchClassifier
 
-    module, x, labels = _setting()
+    module, x, labels = setting()
     classifier = PyTorchClassifier(
         copy.deepcopy(module), nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0, 1),
         device_type="cpu",
@@ -118,7 +121,7 @@ def _l2() -> dict[str, Outcome]:
         "ours": _ours(
             CWL2(binary_search_steps=SEARCHES, steps=STEPS, step_size=STEP_SIZE), IMAGES
         ),
-        "Foolbox": _foolbox(),
+        "Foolbox": foolbox_l2(),
         "ART": _art(
             "CarliniL2Method", "l2", IMAGES, binary_search_steps=SEARCHES, max_iter=STEPS,
             learning_rate=STEP_SIZE, initial_const=1e-3,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,15 +41,10 @@ def residual() -> Line:
 
 def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal: str) -> Line:
     """Against each library on the float network in both memory formats, batch norms folded."""
-    network = fuse(copy.deepcopy(network)).eval()
     labels = engine(images).argmax(1)
     aim, attack = Untargeted(labels), HFGSM()
     tasks = {"engine": lambda: attack(engine, images, aim, epsilon=EPSILON).adversarial}
-    for form in (torch.contiguous_format, torch.channels_last):
-        module = network.to(memory_format=form)
-        x = images.contiguous(memory_format=form)
-        suffix = " channels_last" if form == torch.channels_last else ""
-        tasks |= {name + suffix: task for name, task in _peers(module, x, labels).items()}
+    tasks |= peers(network, images, labels)
     # One step of ε each, and that far: torchattacks' and ART's defaults are other budgets.
     for who, task in tasks.items():
         check_reached(who, images, task(), EPSILON)
@@ -66,7 +63,18 @@ def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal
     return Line(name, ours, peer, "img/s", ours / peer, fastest, goal, note)
 
 
-def _peers(module, x, labels):  # type: ignore[no-untyped-def]
+def peers(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Callable[[], Any]]:
+    """Each library's step of EPSILON, in both memory formats, batch norms folded."""
+    network, found = fuse(copy.deepcopy(network)).eval(), {}
+    for form in (torch.contiguous_format, torch.channels_last):
+        module = network.to(memory_format=form)
+        x = images.contiguous(memory_format=form)
+        suffix = " channels_last" if form == torch.channels_last else ""
+        found |= {name + suffix: task for name, task in _libraries(module, x, labels).items()}
+    return found
+
+
+def _libraries(module, x, labels):  # type: ignore[no-untyped-def]
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

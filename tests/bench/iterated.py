@@ -57,13 +57,13 @@ def _compare(
 ) -> Line:
     network = open_network("mnist-cnn-h16")
     images = Grid(255).snap(torch.rand(IMAGES, 1, 28, 28))
-    forms = {key: _formed(network.module, images, form) for key, form in FORMATS.items()}
+    forms = {key: formed(network.module, images, form) for key, form in FORMATS.items()}
     labels = network.module(images).argmax(1)
     target = Untargeted(labels)
     tasks: dict[str, Callable[[], Any]] = {}
     full, early = attacks
     for key, (module, x) in forms.items():
-        tasks[f"Foolbox {key}"] = _foolbox(module, x, labels, peer)
+        tasks[f"Foolbox {key}"] = foolbox_task(module, x, labels, peer)
         if not on_engine:
             tasks[f"ours {key}"] = lambda m=module, x=x: (
                 full(m, x, target, epsilon=EPSILON).adversarial
@@ -84,16 +84,18 @@ def _compare(
     return Line(name, ours, taken[best], "img/s", ours / taken[best], f"{best} float", goal, note)
 
 
-def _formed(
+def formed(
     module: nn.Module, images: Tensor, form: torch.memory_format
 ) -> tuple[nn.Module, Tensor]:
+    """A copy of the module, and the images, in a memory format."""
     twin = copy.deepcopy(module).eval().to(memory_format=form)
     return twin, images.contiguous(memory_format=form)
 
 
-def _foolbox(
+def foolbox_task(
     module: nn.Module, x: Tensor, labels: Tensor, peer: tuple[str, int, float]
 ) -> Callable[[], Any]:
+    """Foolbox's attack at EPSILON; peer: its class, steps and their length."""
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

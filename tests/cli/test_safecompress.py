@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from hwsim.commands.safecompress import _settings
 from hwsim.models import zoo
 from hwsim.models.allocation import allocation
 from hwsim.models.layers import compress
@@ -24,6 +26,14 @@ from tests.cli.conftest import Run
 pytestmark = pytest.mark.usefixtures("few_digits")
 FEW = ("--epochs", "2", "--batch", "8", "--members", "24", "--tested", "10", "--candidates", "2",
        "--period", "3", "--trial", "1")  # fmt: skip
+
+
+def test_a_network_that_learns_with_muon_is_compressed_without() -> None:
+    known = zoo.spec("resnet20-muon").recipe
+    found = _settings(known, 3, epochs=None, batch=None, lr=None).recipe
+    assert found == replace(
+        known, seed=3, shift=0, flip=False, precision="float32", muon=None
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from hwsim.compiler.compiler import compile
 from hwsim.defenses.float_layers import layers_of, weights_of
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
-from hwsim.models.recipe import Recipe
+from hwsim.models.recipe import Muon, Recipe
 from hwsim.training.sparse.compress import Compressed, compress
 from hwsim.training.sparse.densities import erk
 from hwsim.training.sparse.opponents import AttackersTerm
@@ -242,6 +242,7 @@ def test_the_term_is_the_mean_loss_of_the_attackers_on_members_turned_around() -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (dict(recipe=dataclasses.replace(RECIPE, muon=Muon(0.1, 0.0))), "Muon moves weights"),
         (dict(candidates=0), "needs 1 candidate"),
         (dict(tested=9), "10 samples of each side"),
         (dict(period=2), "leaves no room for a trial of 2"),

@@ -17,7 +17,6 @@ from tools.tables import (
     measured,
     networks,
     protection,
-    roofline,
     rtl,
     skipping,
 )
@@ -83,6 +82,5 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/results.md", "cifar10"): networks.cifar10,
     ("docs/results.md", "hfgsm"): measured.hfgsm,
     ("docs/results.md", "bench"): measured.bench,
-    ("docs/results.md", "roofline-limits"): roofline.limits,
     **{(page, name): partial(measured.table, name) for name, page in PRINTED.items()},
 }

@@ -51,6 +51,8 @@ class Settings:
     stop_at: float | None = None
 
     def __post_init__(self) -> None:
+        if self.recipe.muon is not None:
+            raise InputError("Muon moves weights that a mask holds at 0: give a recipe without it")
         if self.candidates < 1 or self.tested < 10 or min(self.attack_epochs) < 1:
             raise InputError(
                 "a test needs 1 candidate, 10 samples of each side and 1 epoch of its attacker at "
