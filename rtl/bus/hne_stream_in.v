@@ -64,9 +64,9 @@ module hne_stream_in #(
       discard_q <= 1'b0;
     end else begin
       if (load_i) active_q <= 1'b1;
-      else if (done_o || error_o) active_q <= 1'b0;
-      if (accept && final && !last_i) discard_q <= 1'b1;
-      else if (valid_i && last_i) discard_q <= 1'b0;
+      else if (accept && (final || last_i)) active_q <= 1'b0;
+      // Long: the rest of it is swallowed.
+      if (valid_i) discard_q <= !last_i && (discard_q || (active_q && final));
     end
     // The shape stands still from the load on.
     x_before_q       <= width_i - 16'd2;

@@ -200,7 +200,19 @@ module hne_expander #(
       reg [WGT_W-1:0] weight_q;
       wire [BANK_W-1:0] bank = banks_q[2*BANK_W+:BANK_W];
       wire [WGT_W-1:0] word = word_q[bank*WGT_W+:WGT_W];
-      wire [WGT_W-1:0] weight = sign_q[2] ? -word : word;
+      // Negated if it is, without a carry: a bit flips if one below it is 1.
+      reg [WGT_W-1:0] weight;
+      reg below;
+      integer b;
+
+      always @* begin
+        below = 1'b0;
+        for (b = 0; b < WGT_W; b = b + 1) begin
+          weight[b] = word[b] ^ (sign_q[2] && below);
+          below = below || word[b];
+        end
+      end
+
       wire counts = !add_i || finish_last_q[2] == (r != 0);
       wire unused_counts = &{1'b0, counts};
 

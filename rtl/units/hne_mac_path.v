@@ -136,6 +136,8 @@ module hne_mac_path #(
   wire [COLS*ACC_W-1:0] shadow;
   wire [CHAN_W-1:0] channel;
   wire channel_valid, code_valid, wrong_scale, wrong_bias;
+  // The memories are read a cycle before their words are due.
+  reg [1:0] wrong_q;
   wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
@@ -268,13 +270,15 @@ module hne_mac_path #(
       .shadow_o(shadow)
   );
 
+  always @(posedge clk_i) wrong_q <= {wrong_scale, wrong_bias};
+
   hne_watch #(
       .ECC  (ECC),
       .COUNT(2)
   ) u_watch (
       .clk_i(clk_i),
       .read_i(channel_valid),
-      .wrong_i({wrong_scale, wrong_bias}),
+      .wrong_i(wrong_q),
       .wrong_o(wrong_o[1])
   );
 

@@ -541,7 +541,7 @@ _POST_VALUES = Proof(
             "shift_q[(SHIFT-2)*SHIFT_W+:SHIFT_W]",
             "s early",
         ),
-        Mutation("hne_post", "last_layer_q ? UNIT : scale_i", "scale_i", "a logit times m"),
+        Mutation("hne_post", "last_layer_q ? UNIT : scale1_q", "scale1_q", "a logit times m"),
         Mutation(
             "hne_post",
             "= acc2_q[n*ACC_W+:ACT_W]",
