@@ -33,7 +33,7 @@ _NETLIST = "netlist.json"
 KEPT = ("hne_mac_row", "hne_post_lane", "hne_act_bank", "hne_weight_bank")
 #: Registers that are equal within such a module, one for each multiplier of a row: merged, one
 #: would stand far from most of them.
-APART = "*hne_mac_row/w:*weight_q"
+APART = "*hne_mac_row/w:*weight_q %ci1:+[Q] t:$dff %i"
 
 _INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+)\s*\(")
 
@@ -166,7 +166,7 @@ def _routed(
     commands = (
         f"{reading}synth_ecp5 -top {TOP} -run begin:coarse\n"
         f"setattr -mod -set keep_hierarchy 1 {' '.join(f'*{name}' for name in KEPT)}\n"
-        f"proc\nsetattr -set keep 1 {APART} %ci1:+[Q] t:$dff %i\n"
+        f"proc\nsetattr -set keep 1 {APART}\n"
         f"synth_ecp5 -top {TOP} -run coarse: -json {_NETLIST}\n"
     )
     tool, versions = fpga.version("nextpnr-ecp5"), fpga.version("yosys")
