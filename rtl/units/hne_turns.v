@@ -121,25 +121,26 @@ module hne_turns #(
   endgenerate
 
   // Of the registers of COMPARE and FIRST: the first rows of their words; how many of those stand
-  // below in the same bank, and whether that is any; rows that share the word of a first one.
+  // below in the same bank; rows that share the word of a first one.
   reg [ROWS-1:0] first_d;
   reg [ROWS*TURN_W-1:0] before_d;
   reg [PAIRS-1:0] twin_d;
-  reg more_d;
+  // Pairs of first rows of one bank: two words that it must read.
+  reg [PAIRS-1:0] clash_d;
   integer r, q;
 
   always @* begin
     first_d  = used1;
     before_d = {ROWS * TURN_W{1'b0}};
     twin_d   = {PAIRS{1'b0}};
-    more_d   = 1'b0;
+    clash_d  = {PAIRS{1'b0}};
     for (r = 1; r < ROWS; r = r + 1) begin
       for (q = 0; q < r; q = q + 1) begin
         if (used1[q] && same_word1_q[r*(r-1)/2+q]) first_d[r] = 1'b0;
         if (first2_q[q] && same_bank2_q[r*(r-1)/2+q]) begin
           before_d[r*TURN_W+:TURN_W] = before_d[r*TURN_W+:TURN_W] + {{TURN_W - 1{1'b0}}, 1'b1};
-          if (first2_q[r]) more_d = 1'b1;
         end
+        clash_d[r*(r-1)/2+q] = first2_q[q] && first2_q[r] && same_bank2_q[r*(r-1)/2+q];
         twin_d[r*(r-1)/2+q] = first2_q[q] && same_word2_q[r*(r-1)/2+q];
       end
     end
@@ -178,7 +179,7 @@ module hne_turns #(
       first3_q     <= first2_q;
       before_q     <= before_d;
       twin_q       <= twin_d;
-      more_q       <= more_d;
+      more_q       <= |clash_d;
     end
   end
 
