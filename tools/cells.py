@@ -45,7 +45,7 @@ CORNERS = (
 )
 PAGE = Path("docs/synthesis.md")
 #: What `hwsim pnr` reached, docs/synthesis.md: configuration, skip, MHz, seed of the placer.
-ROUTED = (("small", False, 105.7, 1),)
+ROUTED = (("small", False, 110.1, 1),)
 
 
 def engines() -> Iterator[EngineConfig]:

@@ -116,7 +116,7 @@ def test_another_verilog_makes_nothing_of_the_table_measured() -> None:
     assert found is not None
     assert found.origin == "interpolated"
     assert stale.routed(load_config("small")) is None
-    assert CellModel.load().routed(load_config("small")) == 105.7
+    assert CellModel.load().routed(load_config("small")) == 110.1
 
 
 def test_a_law_that_errs_does_not_make_an_option_larger() -> None:
