@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.engine.flows import Flow, apart, gated, joined, total, unpooled
 from hwsim.engine.forward import Datapath
 from hwsim.engine.input_gradient import Precision
-from hwsim.engine.pulls import Pull, counted, pull_of
+from hwsim.engine.pulls import Product, Pull, counted, pull_of
 from hwsim.engine.stages import Stage
 from hwsim.engine.tape import Maps, Tape
 from hwsim.program.wires import Place
@@ -27,6 +29,8 @@ from hwsim.units import post as post_unit
 GradientMode = Literal["ste", "ste-bfloat16", "ste-unclamped", "finite-difference"]
 F32 = NDArray[np.float32]
 OnLayer = Callable[[int, F32], None]
+#: By number of a map, what its readers gave.
+Flows = dict[int, list[Flow]]
 GRADIENT_MODES: tuple[str, ...] = get_args(GradientMode)
 _NOTHING: Mapping[int, tuple[F32, Any]] = {}
 
@@ -88,14 +92,16 @@ class Backward:
             in the window of a fused pool, state bytes. It passes the clamp whatever the code.
         """
         (count,) = {len(seed) for seed in seeds.values()} | {len(s) for s, _ in past.values()}
-        flows = {number: seed.copy() for number, seed in seeds.items()}
+        flows = {number: [Flow(np.ascontiguousarray(seed))] for number, seed in seeds.items()}
         return self._image(self._down(None, states, None, True, flows, past), count)
 
-    def _image(self, flows: Maps, count: int) -> F32:
+    def _image(self, flows: Flows, count: int) -> F32:
         """What flowed into the image, in its units and order."""
         program = self.datapath.program
         channels, height, width = program.input_shape
-        image = flows.get(0, np.zeros((count, height, width, channels), np.float32))
+        image: F32 = np.zeros((count, height, width, channels), np.float32)
+        if 0 in flows:
+            image = total(flows[0])
         factor = np.float32(
             Fraction(counted(program, float(program.input.scale))) / program.input.scale
         )
@@ -111,9 +117,9 @@ class Backward:
         states: list[Any],
         on_layer: OnLayer | None,
         image: bool,
-        flows: Maps | None = None,
+        flows: Flows | None = None,
         past: Mapping[int, tuple[F32, Any]] = _NOTHING,
-    ) -> Maps:
+    ) -> Flows:
         """Through all stages; what flows into the image, if that is wanted.
 
         flows: at maps, to begin with; stages that nothing flows into are passed by.
@@ -122,11 +128,13 @@ class Backward:
         stages = self.datapath.stages
         for index in range(len(stages) - 1, -1, -1):
             stage, pull = stages[index], self.pulls[index]
-            flow: F32 | None
+            flow: NDArray[Any] | None
             if stage.last:
                 flow = None if seed is None else seed.reshape(len(seed), 1, 1, -1)
+            elif index in past:
+                flow = self._behind_both(index, flows, states[index], past[index])
             else:
-                flow = self._behind_gates(index, flows, states, past.get(index))
+                flow = self._behind_gates(index, flows, states[index], on_layer is None)
             if flow is None:
                 continue
             if on_layer is not None and stage.mac is not None:
@@ -134,54 +142,76 @@ class Backward:
             if not image and not any(place.map for place in stage.sources):
                 continue
             for place, back in zip(stage.sources, pull(flow, states[index]), strict=True):
-                self._give(flows, place, back)
+                self._give(flows, place, back if isinstance(back, Flow) else Flow(back))
         return flows
 
-    def _behind_gates(
-        self, index: int, flows: Maps, states: list[Any], past: tuple[F32, Any] | None
-    ) -> F32 | None:
-        """The gradient at a stage's sums; None where none flows into what it wrote."""
+    def _behind_both(
+        self, index: int, flows: Flows, state: Any, past: tuple[F32, Any]
+    ) -> NDArray[Any]:
+        """The gradient at a stage's sums, with what begins behind the clamp."""
         stage = self.datapath.stages[index]
-        assert stage.target is not None
-        flow = self._taken(flows, stage) if stage.target.map in flows else None
-        if flow is not None and stage.post is not None:
-            flow = self._unpost(stage, flow, states[index], self.mask)
-        if past is None:
-            return flow
-        further = self._unpost(stage, *past, 0)
+        further, winners = past
+        if stage.pool is not None:
+            further = self._unpool(stage, further, winners, 0)
+        flow = self._behind_gates(index, flows, state, False)
         return further if flow is None else flow + further
 
-    def _taken(self, flows: Maps, stage: Stage) -> F32:
+    def _behind_gates(
+        self, index: int, flows: Flows, state: Any, any_type: bool
+    ) -> NDArray[Any] | None:
+        """The gradient at a stage's sums; None where none flows into what it wrote.
+
+        any_type: as the bits of bfloat16 where the stage's pull can take them, float32 elsewhere.
+        """
+        stage, pull = self.datapath.stages[index], self.pulls[index]
+        assert stage.target is not None
+        if stage.target.map not in flows:
+            return None
+        found = self._taken(flows, stage)
+        if stage.post is None:
+            return total(found)
+        channels, *sides = stage.layer.out_shape
+        narrow = (
+            any_type
+            and isinstance(pull, Product)
+            and pull.takes_bits((len(state), *sides, channels))
+        )
+        if stage.pool is None:
+            return gated(found, state, self.mask, narrow)
+        if not apart(stage.kernel, stage.stride):
+            return self._unpool(stage, total(found), state, self.mask)
+        return unpooled(
+            found, state, self.mask, stage.kernel, stage.stride, (sides[0], sides[1]), narrow
+        )
+
+    def _taken(self, flows: Flows, stage: Stage) -> list[Flow]:
         """The gradient at what a stage wrote; a map that nobody else wrote is done with."""
         assert stage.target is not None
         number, first = stage.target.map, stage.target.channel
         channels = stage.out_shape[0]
         if channels == self.datapath.program.maps[number].shape[0]:
             return flows.pop(number)
-        return np.ascontiguousarray(flows[number][..., first : first + channels])
+        some = total(flows[number])[..., first : first + channels]
+        return [Flow(np.ascontiguousarray(some))]
 
-    def _give(self, flows: Maps, place: Place, back: F32) -> None:
+    def _give(self, flows: Flows, place: Place, back: Flow) -> None:
         """Add a gradient to that of a map that several may read, or only in part."""
         channels, height, width = self.datapath.program.maps[place.map].shape
-        if place.map not in flows:
-            if back.shape[3] == channels:
-                flows[place.map] = back
-                return
-            flows[place.map] = np.zeros((len(back), height, width, channels), np.float32)
-        some = slice(place.channel, place.channel + back.shape[3])
-        total = flows[place.map]
-        if some == slice(0, channels):
-            flows[place.map] = total + back
-        else:
-            total[..., some] += back
+        count, *_, given = back.values.shape
+        if given == channels:
+            whole = replace(back, values=np.ascontiguousarray(back.values))
+            flows[place.map] = joined(flows.get(place.map, ()), whole)
+            return
+        found = flows.get(place.map, [])
+        if len(found) != 1 or not found[0].own:
+            values = np.zeros((count, height, width, channels), np.float32)
+            if found:
+                values[:] = total(found)
+            flows[place.map] = found = [Flow(values, own=True)]
+        found[0].values[..., place.channel : place.channel + given] += back.full()
 
-    def _unpost(self, stage: Stage, flow: F32, state: NDArray[np.uint8], mask: int) -> F32:
+    def _unpool(self, stage: Stage, flow: F32, state: NDArray[np.uint8], mask: int) -> F32:
         channels, height, width = stage.layer.out_shape
-        if stage.pool is None:
-            passed = np.empty(flow.shape, np.float32)
-            flat = np.ascontiguousarray(flow).reshape(-1)
-            post_unit.requantize_gradient(flat, state.reshape(-1), mask, passed.reshape(-1))
-            return passed
         out = np.zeros((len(flow), height, width, channels), np.float32)
         post_unit.requantize_pool_gradient(flow, state, mask, stage.kernel, stage.stride, out)
         return out

@@ -6,6 +6,7 @@ float64, within the error that float32 sums of so many terms can have.
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -65,36 +66,35 @@ def proved_product(
     terms: products that are summed into one number, at most. Warns once where ``fast`` is wrong.
     """
     share = ROUNDOFF * (terms + 2)
-    if believed(what, flow.shape, lambda: _holds(fast, slow, flow, matrix(), terms, share)):
+    if believed(what, flow.shape, lambda: _holds(fast, slow, flow.shape, matrix(), terms, share)):
         return fast(flow)
     return slow(flow, matrix()).astype(np.float32)
 
 
-def shown_product(
+def is_shown(
     what: str,
     fast: Callable[[F32], F32],
     slow: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
-    flow: F32,
+    shape: tuple[int, ...],
     matrix: Callable[[], NDArray[np.float64]],
     terms: int,
     rounding: float,
-) -> F32 | None:
-    """``fast(flow)`` in shapes where it was shown to lose no more than ``rounding``, else None.
+) -> bool:
+    """Whether ``fast`` was shown to lose no more than ``rounding`` on flows of this shape.
 
     rounding: share of the sum of the sizes of all terms, besides what float32 sums lose. Nobody is
     warned: whoever asks has something more exact.
     """
     share = ROUNDOFF * (terms + 2) + rounding
-    holds = believed(
-        what, flow.shape, lambda: _holds(fast, slow, flow, matrix(), terms, share), warned=False
+    return believed(
+        what, shape, lambda: _holds(fast, slow, shape, matrix(), terms, share), warned=False
     )
-    return fast(flow) if holds else None
 
 
 def _holds(
     fast: Callable[[F32], F32],
     slow: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
-    flow: F32,
+    shape: tuple[int, ...],
     matrix: NDArray[np.float64],
     terms: int,
     share: float,
@@ -106,13 +106,14 @@ def _holds(
     the price of one image; what it forgives grows with the batch, so that the ends, where blockings
     begin and break off, are looked at alone as well.
     """
-    source = np.random.default_rng(flow.size)
-    noise = source.standard_normal(flow.shape, np.float32)
+    count = shape[0]
+    source = np.random.default_rng(math.prod(shape))
+    noise = source.standard_normal(shape, np.float32)
     # The weights' scale may lie near the ends of float32: the middle is where rounding shows.
     largest = float(np.abs(matrix).max(initial=0.0))
     if largest:
         noise *= np.float32(2.0 ** -np.clip(np.log2(largest), -100, 100))
-    signs = source.choice((-1.0, 1.0), len(flow))
+    signs = source.choice((-1.0, 1.0), count)
 
     def looked_at(answers: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         mixed = np.tensordot(weights, answers.astype(np.float64), 1)
@@ -120,9 +121,9 @@ def _holds(
 
     wanted = slow(looked_at(noise, signs), matrix)
     size = slow(looked_at(np.abs(noise), np.abs(signs)), np.abs(matrix))
-    limit = size * share + TINY * terms * max(1.0, largest) * len(flow)
+    limit = size * share + TINY * terms * max(1.0, largest) * count
     for _ in range(2):
-        poison(wanted.size // 3 * len(flow))
+        poison(wanted.size // 3 * count)
         found = looked_at(fast(noise), signs)
         # Written so that not-a-number is no agreement.
         if not bool((np.abs(found - wanted) <= limit).all()):

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.engine.depthwise import scatter
-from hwsim.engine.float_proof import proved_product, shown_product
+from hwsim.engine.float_proof import is_shown, proved_product
+from hwsim.engine.flows import Bits
 from hwsim.engine.forms import even, group_of, inside, is_depthwise, sides
 from hwsim.engine.kernel_proof import geometry
 from hwsim.engine.kernels import is_thin
@@ -63,8 +64,14 @@ class InputGradient:
                 _GroupProduct(self._form, _real(self._form, slope, signed), precision)
             )
 
-    def __call__(self, flow: F32) -> F32:
+    def takes_bits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a flow of this shape may be the bits of bfloat16, and what comes out with it."""
+        return len(self._parts) == 1 and self._parts[0].is_narrow(shape)
+
+    def __call__(self, flow: F32 | Bits) -> F32 | Bits:
         form = self._form
+        if flow.dtype == np.uint16:
+            return inside(self._layer, self._parts[0].bits(flow))
         if self._own is None:
             pieces = np.split(flow, len(self._parts), 3)
             found = [
@@ -94,20 +101,29 @@ class _GroupProduct:
         if precision == "bfloat16" and layer.kind != "fc" and not is_thin(layer):
             self._narrow = _as_kernel(layer, real).to(torch.bfloat16)
 
+    def is_narrow(self, shape: tuple[int, ...]) -> bool:
+        """Whether flows of this shape go through in bfloat16."""
+        return self._narrow is not None and is_shown(
+            f"{self._name} in bfloat16",
+            partial(_by_library, self._layer, self._narrow),
+            partial(_by_columns, self._layer),
+            shape,
+            partial(_matrix, self._layer, self._narrow),
+            self._terms,
+            # Of the flow and of what comes out: the matrix is of rounded weights.
+            2.01 * BFLOAT16_ROUNDOFF,
+        )
+
+    def bits(self, flow: NDArray[Any]) -> Bits:
+        """Through in bfloat16, in and out."""
+        assert self._narrow is not None
+        back = _transposed(self._layer, self._narrow, _of_bits(flow))
+        return back.contiguous().view(torch.int16).numpy().view(np.uint16)
+
     def __call__(self, flow: F32) -> F32:
-        if self._narrow is not None:
-            found = shown_product(
-                f"{self._name} in bfloat16",
-                partial(_by_library, self._layer, self._narrow),
-                partial(_by_columns, self._layer),
-                flow,
-                partial(_matrix, self._layer, self._narrow),
-                self._terms,
-                # Of the flow and of what comes out: the matrix is of rounded weights.
-                2.01 * BFLOAT16_ROUNDOFF,
-            )
-            if found is not None:
-                return found
+        if self.is_narrow(flow.shape):
+            assert self._narrow is not None
+            return _by_library(self._layer, self._narrow, flow)
         return proved_product(
             self._name,
             partial(_by_library, self._layer, self._full),
@@ -116,6 +132,10 @@ class _GroupProduct:
             partial(_matrix, self._layer, self._full),
             self._terms,
         )
+
+
+def _of_bits(flow: Bits) -> Tensor:
+    return torch.from_numpy(flow.view(np.int16)).view(torch.bfloat16)
 
 
 def _by_library(layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -136,19 +156,23 @@ def _by_library(layer: MacLayer, weight: Tensor, flow: NDArray[np.float32]) -> N
             shape = (len(flow), out_h, out_w, rows, columns, channels)
             _scatter_columns(spread.numpy().reshape(shape), (down, right), (top, left), out)
             return out
-        extra = (
-            height - ((out_h - 1) * down - 2 * top + rows),
-            width - ((out_w - 1) * right - 2 * left + columns),
-        )
-        back = F.conv_transpose2d(
-            torch.from_numpy(flow).to(weight.dtype).permute(0, 3, 1, 2),
-            weight,
-            None,
-            (down, right),
-            (top, left),
-            extra,
-        )
-        return back.permute(0, 2, 3, 1).float().contiguous().numpy()
+        back = _transposed(layer, weight, torch.from_numpy(flow).to(weight.dtype))
+        return back.float().contiguous().numpy()
+
+
+def _transposed(layer: MacLayer, weight: Tensor, flow: Tensor) -> Tensor:
+    """The library's transposed convolution (N, OH, OW, n_out) -> (N, H, W, C), one type."""
+    _, height, width = layer.in_shape
+    _, out_h, out_w = layer.out_shape
+    (rows, columns), (down, right), (top, left) = sides(layer)
+    extra = (
+        height - ((out_h - 1) * down - 2 * top + rows),
+        width - ((out_w - 1) * right - 2 * left + columns),
+    )
+    back = F.conv_transpose2d(
+        flow.permute(0, 3, 1, 2), weight, None, (down, right), (top, left), extra
+    )
+    return back.permute(0, 2, 3, 1)
 
 
 def _matrix(layer: MacLayer, weight: Tensor) -> NDArray[np.float64]:

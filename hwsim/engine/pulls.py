@@ -6,13 +6,14 @@ where their product does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.engine.flows import Bits, Flow
 from hwsim.engine.input_gradient import InputGradient, Precision
 from hwsim.engine.stages import slope
 from hwsim.program.layers import (
@@ -30,7 +31,7 @@ from hwsim.units import pool as pool_unit
 
 F32 = NDArray[np.float32]
 #: Called with a gradient (N, OH, OW, C) and what the stage kept of the forward pass.
-Pull = Callable[[F32, Any], tuple[F32, ...]]
+Pull = Callable[[Any, Any], Sequence[F32 | Bits | Flow]]
 
 
 def counted(program: Program, scale: float) -> float:
@@ -59,13 +60,14 @@ def pull_of(
     if not signed:
         factors = [np.abs(each) for each in factors]
     if isinstance(layer, MacLayer):
-        product = InputGradient(layer, factors[0], signed, precision)
-        return lambda flow, _: (product(flow),)
+        return Product(InputGradient(layer, factors[0], signed, precision))
     scaled = [each.astype(np.float32) for each in factors]
     if isinstance(layer, LutLayer):
         return lambda flow, codes: (flow * scaled[0][codes],)
     if isinstance(layer, AverageLayer):
         return _Average(layer, scaled[0][0])
+    if isinstance(layer, AddLayer):
+        return lambda flow, _: [Flow(flow, each[0]) for each in scaled]
     return lambda flow, _: tuple(flow * each for each in scaled)
 
 
@@ -97,6 +99,20 @@ def lut_slopes(layer: LutLayer) -> NDArray[np.float64]:
     Central, one-sided at the ends; in codes by codes, float64 (2^ACT_W,).
     """
     return np.gradient(layer.table.astype(np.float64))
+
+
+class Product:
+    """That of a layer with weights."""
+
+    def __init__(self, product: InputGradient) -> None:
+        self._product = product
+
+    def takes_bits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a gradient of this shape may come as bits of bfloat16; it gives them, too."""
+        return self._product.takes_bits(shape)
+
+    def __call__(self, flow: F32 | Bits, _: Any) -> tuple[F32 | Bits]:
+        return (self._product(flow),)
 
 
 class _MaxPool:

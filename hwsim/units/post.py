@@ -106,13 +106,6 @@ def requantize_state(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def requantize_gradient(gradient, state, mask, out):  # type: ignore[no-untyped-def]
-    """Backward of ``requantize_state``, all flat: what the gates pass, else 0."""
-    for i in range(gradient.size):
-        out[i] = gradient[i] if state[i] & mask == mask else np.float32(0)
-
-
-@njit(nogil=True, cache=True)
 def requantize_pool(  # type: ignore[no-untyped-def]
     acc, multiplier, bias, shift, lo, hi, kernel, stride, has_negative, out
 ):

@@ -35,6 +35,7 @@ ALL = {
     "forward-mobilenet": forward.mobile,
     "hfgsm-mnist-h16": hfgsm.mnist,
     "hfgsm-resnet20": hfgsm.residual,
+    "hfgsm-resnet20-bfloat16": hfgsm.residual_bfloat16,
     "bim10-engine": iterated.bim,
     "pgd40-engine": iterated.pgd,
     "pgd10-float": iterated.pgd_float,

@@ -39,6 +39,14 @@ def residual() -> Line:
     return _compare("hfgsm-resnet20", engine, module, images, ">= 1.5")
 
 
+def residual_bfloat16() -> Line:
+    """The same with a way back in bfloat16."""
+    module, engine = random_network(resnet20)
+    images = Grid(255).snap(torch.rand(64, 3, 32, 32))
+    narrow = Engine(engine.program, "ste-bfloat16")
+    return _compare("hfgsm-resnet20-bfloat16", narrow, module, images, ">= 1.5")
+
+
 def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal: str) -> Line:
     """Against each library on the float network in both memory formats, batch norms folded."""
     labels = engine(images).argmax(1)

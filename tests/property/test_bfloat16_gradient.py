@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from hwsim.engine import float_proof, input_gradient
 from hwsim.engine.backward import Backward
+from hwsim.engine.flows import Flow
 from hwsim.engine.forward import Datapath
+from hwsim.engine.pulls import Pull
 from hwsim.numbers.config import load_config
 from hwsim.numbers.hashing import HashSpec
 from hwsim.program.layers import MacLayer, Window
@@ -26,10 +29,21 @@ from tests.rounding import gamma, roundings, stays_normal
 STATED = 3.1 * 2.0**-8
 
 
-def in_bfloat16(case: Case, seed: NDArray[np.float32]) -> NDArray[np.float32]:
+def in_bfloat16(
+    case: Case, seed: NDArray[np.float32], *, apart: bool = False
+) -> NDArray[np.float32]:
+    """apart: every stage reads and gives float32, whose factors each product rounds itself."""
     datapath = Datapath(case.program, frozenset(("float64",)))
     maps = case.images.transpose(0, 2, 3, 1).astype(datapath.map_dtype)
-    return Backward(datapath, "ste-bfloat16").run(seed, datapath.run(maps, states=True))
+    backward = Backward(datapath, "ste-bfloat16")
+    if apart:
+        backward.pulls = [partial(_full, pull) for pull in backward.pulls]
+    return backward.run(seed, datapath.run(maps, states=True))
+
+
+def _full(pull: Pull, flow: Any, state: Any) -> list[Any]:
+    assert flow.dtype == np.float32
+    return [back.full() if isinstance(back, Flow) else back for back in pull(flow, state)]
 
 
 def seeds(case: Case) -> NDArray[np.float32]:
@@ -71,6 +85,8 @@ def test_gradients_keep_to_the_stated_bound_and_large_ones_to_their_sign(
             return
         seed = seeds(case)
         found = in_bfloat16(case, seed)
+        # What goes between stages as bfloat16 was rounded to it, or would be next.
+        assert np.array_equal(found, in_bfloat16(case, seed, apart=True))
         truth, size = exact(case.program, case.images, seed)
         allowed, exactly = bound(case.program, size), truth.astype(np.float64)
         assert (np.abs(found - exactly) <= allowed).all()

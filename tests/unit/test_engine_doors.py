@@ -68,7 +68,7 @@ def test_tests_use_no_door_that_was_closed() -> None:
 
 
 def test_a_reach_into_a_private_is_seen() -> None:
-    assert {"_build", "_shifted", "_unpost", "_step", *FORMER} <= private_names()
+    assert {"_build", "_shifted", "_unpool", "_step", *FORMER} <= private_names()
     source = "a = engine._step(x)\nb = self._step(x)\nc = super()._step(x)\nd = f(y).engine._grid\n"
     assert sorted(reached_into(source, {"_step", "_grid"})) == [
         (1, "engine._step"),
