@@ -31,6 +31,9 @@ _NETLIST = "netlist.json"
 #: Modules with registers of their own that are equal in all instances; flattened, they would be
 #: merged into one, far from most of its multipliers or memories.
 KEPT = ("hne_mac_row", "hne_post_lane", "hne_act_bank", "hne_weight_bank")
+#: Registers that are equal within such a module, one for each multiplier of a row: merged, one
+#: would stand far from most of them.
+APART = "*hne_mac_row/w:*weight_q %ci1:+[Q] t:$dff %i"
 
 _INSTANCE = re.compile(r"(hne_\w+)\s*(?:#\s*\((?:[^()]|\([^()]*\))*\)\s*)?(u_\w+)\s*\(")
 
@@ -91,12 +94,17 @@ def instance_of(cell: str) -> str:
 
 def module_of(instance: str) -> str:
     """The module of an instance of the design, from the Verilog."""
-    module = TOP
+    module, block = TOP, ""
     for part in instance.split("."):
-        if part.startswith("u_"):
-            text = module_file(module).read_text(encoding="utf-8")
-            children = {name: child for child, name in _INSTANCE.findall(text)}
-            module = children.get(part, module)
+        if not part.startswith("u_"):
+            block = f"begin : {part.partition('[')[0]}\n"
+            continue
+        text = module_file(module).read_text(encoding="utf-8")
+        # Two blocks may have an instance of one name: that of this one stands behind its head.
+        children: dict[str, str] = {}
+        for child, name in _INSTANCE.findall(text.partition(block)[2] if block else text):
+            children.setdefault(name, child)
+        module, block = children.get(part, module), ""
     return module
 
 
@@ -158,6 +166,7 @@ def _routed(
     commands = (
         f"{reading}synth_ecp5 -top {TOP} -run begin:coarse\n"
         f"setattr -mod -set keep_hierarchy 1 {' '.join(f'*{name}' for name in KEPT)}\n"
+        f"proc\nsetattr -set keep 1 {APART}\n"
         f"synth_ecp5 -top {TOP} -run coarse: -json {_NETLIST}\n"
     )
     tool, versions = fpga.version("nextpnr-ecp5"), fpga.version("yosys")

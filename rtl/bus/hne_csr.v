@@ -117,7 +117,7 @@ module hne_csr #(
   // When a memory answers; all others do earlier.
   reg [MEMORY_READ-1:0] mem_read_q;
   reg read_refused_q, mem_answer_q;
-  reg [31:0] read_data_q;
+  reg [31:0] read_data_q, count_q;
   reg [5:0] read_address_q;
 
   wire writable = write_address_i == REG_CONTROL || write_address_i == REG_STATUS
@@ -141,7 +141,7 @@ module hne_csr #(
       || (write_address_i == REG_IMAGE && write_data_i >= MOST);
   wire refused = write_i && write_whole_i
       && ((needs_idle && busy) || (write_address_i == REG_MEM_DATA && nowhere) || no_image);
-  wire accepted = write_i && writable && write_whole_i && !refused;
+  wire start_refused = write_data_i[0] && busy;
   // The memories have one place: a read in the cycle of a write is refused.
   wire mem_read = read_i && read_address_i == REG_MEM_DATA;
   wire mem_write = write_i && write_whole_i && write_address_i == REG_MEM_DATA
@@ -151,7 +151,7 @@ module hne_csr #(
                   : space_q == SPACE_INDEX ? field_q == LAST_ROW[8:0]
                   : space_q == SPACE_PROBABILITIES ? field_q == LAST_IMAGE[8:0] : 1'b1;
 
-  assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q;
+  assign read_data_o = mem_answer_q ? mem_rdata_i[31:0] : read_data_q | count_q;
   assign start_o = start_q || auto_q;
   assign images_o = images_q;
   assign image_o = image_q;
@@ -209,9 +209,11 @@ module hne_csr #(
       mem_read_q <= {MEMORY_READ{1'b0}};
     end else begin
       if (!idle_i) start_q <= 1'b0;
-      if (accepted) begin
+      // Each register is asked for its own reasons to refuse: most have none, and do not wait.
+      if (write_i && write_whole_i) begin
         case (write_address_i)
-          REG_CONTROL: begin
+          REG_CONTROL:
+          if (!start_refused) begin
             start_q <= write_data_i[0];
             auto_q <= write_data_i[1];
           end
@@ -225,8 +227,8 @@ module hne_csr #(
           REG_MEM_LINE:   line_q <= write_data_i;
           REG_MEM_FIELD:  field_q <= write_data_i[8:0];
           REG_MEM_HIGH:   high_q <= write_data_i;
-          REG_IMAGES:     images_q <= write_data_i[8:0];
-          REG_IMAGE:      image_q <= write_data_i[7:0];
+          REG_IMAGES:     if (!busy && !no_image) images_q <= write_data_i[8:0];
+          REG_IMAGE:      if (!no_image) image_q <= write_data_i[7:0];
           default: ;
         endcase
       end
@@ -242,30 +244,32 @@ module hne_csr #(
       if (mem_read_q[MEMORY_READ-1]) high_q <= mem_rdata_i[63:32];
     end
     inside_q <= line_q < lines && {23'd0, field_q} < fields;
-    abort_o  <= accepted && write_address_i == REG_CONTROL && write_data_i[2];
+    abort_o  <= write_i && write_whole_i && write_address_i == REG_CONTROL && write_data_i[2]
+        && !start_refused;
     if (read_i) read_address_q <= read_address_i;
     if (read_i) read_refused_q <= read_refused;
   end
 
   // The cycle after the read: the answer is registered for the next one.
-  reg [31:0] value;
+  reg [31:0] value, count;
   reg [1:0] response;
   reg counter;
   integer n;
 
   always @* begin
     value = 32'd0;
+    count = 32'd0;
     response = OKAY;
     counter = 1'b0;
     // The last one came when the words behind the others were taken.
     for (n = 0; n < COUNTER_SKIPPED; n = n + 1) begin
       if (read_address_q == REG_COUNT_TOTAL + n[5:0]) begin
-        value = count_i[n*32+:32];
+        count = count_i[n*32+:32];
         counter = 1'b1;
       end
     end
     if (read_address_q == REG_COUNT_SKIPPED) begin
-      value = count_i[COUNTER_SKIPPED*32+:32];
+      count = count_i[COUNTER_SKIPPED*32+:32];
       counter = 1'b1;
     end
     case (read_address_q)
@@ -314,6 +318,7 @@ module hne_csr #(
 
   always @(posedge clk_i) begin
     read_data_q     <= value;
+    count_q         <= count;
     mem_answer_q    <= read_address_q == REG_MEM_DATA && !read_refused_q;
     read_response_o <= response;
   end

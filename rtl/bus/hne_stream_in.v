@@ -37,14 +37,19 @@ module hne_stream_in #(
   localparam integer TOP_LANE = COLS - 1;
 
   reg active_q, discard_q;
-  reg [15:0] x_q, y_q, channel_q, x_end_q, y_end_q, channel_end_q;
+  reg [15:0] x_q, y_q, channel_q;
+  // This is the last pixel of a row, row of a channel, channel, known a beat early; the last but
+  // one; there is but one.
+  reg x_last_q, y_last_q, channel_last_q;
+  reg [15:0] x_before_q, y_before_q, channel_before_q;
+  reg x_one_q, y_one_q;
   reg [LANE_W-1:0] lane_q;
   reg [LINE_W-1:0] line_q;
 
   wire accept = active_q && !discard_q && valid_i;
-  wire x_last = x_q == x_end_q;
-  wire y_last = y_q == y_end_q;
-  wire final = x_last && y_last && channel_q == channel_end_q;
+  wire x_last = x_last_q;
+  wire y_last = y_last_q;
+  wire final = x_last && y_last && channel_last_q;
   wire lane_last = lane_q == TOP_LANE[LANE_W-1:0];
 
   assign ready_o = active_q || discard_q;
@@ -59,24 +64,36 @@ module hne_stream_in #(
       discard_q <= 1'b0;
     end else begin
       if (load_i) active_q <= 1'b1;
-      else if (done_o || error_o) active_q <= 1'b0;
-      if (accept && final && !last_i) discard_q <= 1'b1;
-      else if (valid_i && last_i) discard_q <= 1'b0;
+      else if (accept && (final || last_i)) active_q <= 1'b0;
+      // Long: the rest of it is swallowed.
+      if (valid_i) discard_q <= !last_i && (discard_q || (active_q && final));
     end
     // The shape stands still from the load on.
-    x_end_q       <= width_i - 16'd1;
-    y_end_q       <= height_i - 16'd1;
-    channel_end_q <= channels_i - 16'd1;
+    x_before_q       <= width_i - 16'd2;
+    y_before_q       <= height_i - 16'd2;
+    channel_before_q <= channels_i - 16'd2;
+    x_one_q          <= width_i == 16'd1;
+    y_one_q          <= height_i == 16'd1;
     if (load_i) begin
       {x_q, y_q, channel_q} <= 48'd0;
       lane_q <= {LANE_W{1'b0}};
       line_q <= line_i;
+      x_last_q       <= width_i == 16'd1;
+      y_last_q       <= height_i == 16'd1;
+      channel_last_q <= channels_i == 16'd1;
     end else if (accept) begin
       x_q    <= x_last ? 16'd0 : x_q + 16'd1;
+      x_last_q <= x_last ? x_one_q : x_q == x_before_q;
       lane_q <= (x_last || lane_last) ? {LANE_W{1'b0}} : lane_q + {{LANE_W - 1{1'b0}}, 1'b1};
       if (x_last || lane_last) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
-      if (x_last) y_q <= y_last ? 16'd0 : y_q + 16'd1;
-      if (x_last && y_last) channel_q <= channel_q + 16'd1;
+      if (x_last) begin
+        y_q      <= y_last ? 16'd0 : y_q + 16'd1;
+        y_last_q <= y_last ? y_one_q : y_q == y_before_q;
+      end
+      if (x_last && y_last) begin
+        channel_q      <= channel_q + 16'd1;
+        channel_last_q <= channel_q == channel_before_q;
+      end
     end
   end
 

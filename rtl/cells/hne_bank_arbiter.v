@@ -12,16 +12,12 @@ module hne_bank_arbiter #(
     // Bits of a line of a bank: of every row's and every bank's address.
     parameter integer LINE_W = 12,
     // Bits of a bank number. Follows from BANKS: leave it.
-    parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1,
-    // Bits of a turn; there are at most as many turns as rows. Follows from ROWS: leave it.
-    parameter integer TURN_W = (ROWS > 1) ? $clog2(ROWS) : 1
+    parameter integer BANK_W = (BANKS > 1) ? $clog2(BANKS) : 1
 ) (
-    // A column is served, this turn of it.
+    // A column is served: the rows whose turn it is.
     input  wire                    serve_i,
-    input  wire [      TURN_W-1:0] now_i,
+    input  wire [        ROWS-1:0] turn_i,
     // Of each row: see hne_turns.
-    input  wire [        ROWS-1:0] used_i,
-    input  wire [ ROWS*TURN_W-1:0] turn_i,
     input  wire [ ROWS*BANK_W-1:0] bank_i,
     input  wire [ ROWS*LINE_W-1:0] line_i,
     output reg  [        ROWS-1:0] grant_o,
@@ -30,21 +26,17 @@ module hne_bank_arbiter #(
     output reg  [BANKS*LINE_W-1:0] line_o
 );
 
-  reg [ROWS-1:0] turn;
   integer r, b;
 
   always @* begin
-    for (r = 0; r < ROWS; r = r + 1) begin
-      turn[r] = used_i[r] && turn_i[r*TURN_W+:TURN_W] == now_i;
-      grant_o[r] = serve_i && turn[r];
-    end
+    for (r = 0; r < ROWS; r = r + 1) grant_o[r] = serve_i && turn_i[r];
     // Rows of one bank and turn want one word, so its line is an or of lines. Where nothing is
     // read, it does not matter which line that is, so it need not wait for serve_i.
     read_o = {BANKS{1'b0}};
     line_o = {BANKS * LINE_W{1'b0}};
     for (b = 0; b < BANKS; b = b + 1) begin
       for (r = 0; r < ROWS; r = r + 1) begin
-        if (turn[r] && bank_i[r*BANK_W+:BANK_W] == b[BANK_W-1:0]) begin
+        if (turn_i[r] && bank_i[r*BANK_W+:BANK_W] == b[BANK_W-1:0]) begin
           read_o[b] = serve_i;
           line_o[b*LINE_W+:LINE_W] = line_o[b*LINE_W+:LINE_W] | line_i[r*LINE_W+:LINE_W];
         end

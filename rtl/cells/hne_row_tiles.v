@@ -26,11 +26,13 @@ module hne_row_tiles #(
 
   localparam [15:0] ROWS16 = ROWS[15:0];
 
-  reg [7:0] end_q, first_end_q;
-  // Outputs of the group behind this tile, behind the first one.
-  reg [15:0] beyond_q, first_beyond_q;
+  // Of this tile, the one behind it, the first one of a group: its last row, whether it ends the
+  // group; outputs of the group behind the latter two.
+  reg [7:0] end_q, next_end_q, first_end_q;
+  reg [15:0] next_beyond_q, first_beyond_q;
+  reg group_last_q, next_last_q, first_last_q;
   reg [15:0] left_q;
-  reg group_last_q, first_last_q, final_q, single_q;
+  reg final_q, single_q;
 
   // Of a group with this many outputs left: the last row of its next tile, and what is behind.
   function [7:0] end_of;
@@ -43,8 +45,12 @@ module hne_row_tiles #(
     behind = outputs > ROWS16 ? outputs - ROWS16 : 16'd0;
   endfunction
 
+  // The tile that is found in this cycle, two behind the one that is through: what it follows.
+  wire before_last = load_i ? first_last_q : next_last_q;
+  wire [15:0] rest = load_i ? first_beyond_q : next_beyond_q;
+
   assign end_o = end_q;
-  assign next_end_o = group_last_q ? first_end_q : end_of(beyond_q);
+  assign next_end_o = next_end_q;
   assign group_last_o = group_last_q;
   assign last_o = group_last_q && final_q;
 
@@ -55,18 +61,21 @@ module hne_row_tiles #(
     single_q       <= groups_i == 16'd1;
     if (load_i) begin
       end_q        <= first_end_q;
-      beyond_q     <= first_beyond_q;
       group_last_q <= first_last_q;
       left_q       <= groups_i;
       final_q      <= single_q;
     end else if (next_i) begin
-      end_q        <= next_end_o;
-      beyond_q     <= group_last_q ? first_beyond_q : behind(beyond_q);
-      group_last_q <= group_last_q ? first_last_q : beyond_q <= ROWS16;
+      end_q        <= next_end_q;
+      group_last_q <= next_last_q;
       if (group_last_q) begin
         left_q  <= left_q - 16'd1;
         final_q <= left_q == 16'd2;
       end
+    end
+    if (load_i || next_i) begin
+      next_end_q    <= before_last ? first_end_q : end_of(rest);
+      next_beyond_q <= before_last ? first_beyond_q : behind(rest);
+      next_last_q   <= before_last ? first_last_q : rest <= ROWS16;
     end
   end
 

@@ -154,13 +154,15 @@ module hne_core #(
   wire [5:0] table_number;
   wire [8:0] rows, idle_cycles;
 
-  wire pool = op == OP_POOL;
-  wire fc = op == OP_FC;
+  // Decoded a cycle behind the opcode, long before a layer starts: both go far.
+  reg pool_q, fc_q;
+  wire pool = pool_q;
+  wire fc = fc_q;
 
   // Units.
   wire expanded, expanded_last, conflict, waiting, held;
   wire [ROWS*WGT_W-1:0] weight;
-  wire issue, release_half, slot_idle, finished, pool_step;
+  wire issue, issue_next, release_half, slot_idle, finished, pool_step, pool_step_next, step;
   wire group_first, group_last, window_first, window_last, map_last, group_end;
   wire [COLS*ACT_W-1:0] lane, post_act, pool_act;
   wire post_write, logit_write, post_end, pool_write, pool_end;
@@ -219,7 +221,11 @@ module hne_core #(
   assign in_expect_o = input_expect;
   assign layer_end_o = layer_end && whole;
 
-  always @(posedge clk_i) program_q <= program_word;
+  always @(posedge clk_i) begin
+    program_q <= program_word;
+    pool_q    <= op == OP_POOL;
+    fc_q      <= op == OP_FC;
+  end
 
   hne_mem_bus #(
       .WGT_W  (WGT_W),
@@ -526,6 +532,7 @@ module hne_core #(
       .expanded_last_i(expanded_last),
       .release_o(release_half),
       .issue_o(issue),
+      .issue_next_o(issue_next),
       .group_end_o(group_end),
       .group_first_i(group_first),
       .group_last_i(group_last),
@@ -602,7 +609,7 @@ module hne_core #(
       .out_step_i(out_step),
       .first_line_i(first_line),
       .run_i(run),
-      .step_i((issue && !list) || pool_step),
+      .step_i(step),
       .wrap_i(wrap),
       .opening_i(opening),
       .column_i(column),
@@ -634,6 +641,22 @@ module hne_core #(
       .in_data_i(in_data_i),
       .in_last_i(in_last_i)
   );
+
+  // Lanes and reader of the feature maps move with a step: a register, where it is known early.
+  generate
+    if (SKIP != 0) begin : gen_step
+      wire unused_next = &{1'b0, issue_next, pool_step_next};
+
+      assign step = (issue && !list) || pool_step;
+    end else begin : gen_early_step
+      reg step_q;
+      wire unused_step = &{1'b0, pool_step};
+
+      assign step = step_q;
+
+      always @(posedge clk_i) step_q <= issue_next || pool_step_next;
+    end
+  endgenerate
 
   generate
     if (SKIP != 0) begin : gen_skip
@@ -700,6 +723,7 @@ module hne_core #(
       .channels_i(out_c),
       .out_line_i(out_line),
       .step_o(pool_step),
+      .step_next_o(pool_step_next),
       .group_last_i(group_last),
       .window_first_i(window_first),
       .window_last_i(window_last),

@@ -125,24 +125,37 @@ module hne_fan #(
     end
   endgenerate
 
+  // Slots follow each other: whose turn is next is known a cycle early.
+  reg area_next_q, claim_next_q, claim_last_q, inputs_next_q, inputs_last_q, tiles_next_q;
+  reg index_next_q, index_last_q;
+
   always @* begin
     {a_d, b_d} = 34'd0;
     use_d = NONE;
-    case ({28'd0, slot_i})
-      AT_AREA: {use_d, a_d, b_d} = {AREA, 1'b0, window_h_i, 1'b0, window_w_i};
-      AT_CLAIM: {use_d, a_d, b_d} = {LOW, 1'b0, groups, 1'b0, fan_in_i[15:0]};
-      AT_CLAIM + 1: {use_d, a_d, b_d} = {CLAIM, 1'b0, groups, 1'b0, fan_in_i[31:16]};
-      AT_INPUTS: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, area_q[15:0]};
-      AT_INPUTS + 1: {use_d, a_d, b_d} = {INPUTS, 1'b0, in_c_i, 1'b0, area_q[31:16]};
-      AT_TILES: {use_d, a_d, b_d} = {TILES, 1'b0, group_out_o, RECIPROCAL[16:0]};
+    case (1'b1)
+      area_next_q:   {use_d, a_d, b_d} = {AREA, 1'b0, window_h_i, 1'b0, window_w_i};
+      claim_next_q:  {use_d, a_d, b_d} = {LOW, 1'b0, groups, 1'b0, fan_in_i[15:0]};
+      claim_last_q:  {use_d, a_d, b_d} = {CLAIM, 1'b0, groups, 1'b0, fan_in_i[31:16]};
+      inputs_next_q: {use_d, a_d, b_d} = {LOW, 1'b0, in_c_i, 1'b0, area_q[15:0]};
+      inputs_last_q: {use_d, a_d, b_d} = {INPUTS, 1'b0, in_c_i, 1'b0, area_q[31:16]};
+      tiles_next_q:  {use_d, a_d, b_d} = {TILES, 1'b0, group_out_o, RECIPROCAL[16:0]};
       // Row-tiles of a group times the fan-in of all groups.
-      AT_INDEX: {use_d, a_d, b_d} = {LOW, tiles_q, 1'b0, inputs_q[15:0]};
-      AT_INDEX + 1: {use_d, a_d, b_d} = {INDEX, tiles_q, 1'b0, inputs_q[31:16]};
+      index_next_q:  {use_d, a_d, b_d} = {LOW, tiles_q, 1'b0, inputs_q[15:0]};
+      index_last_q:  {use_d, a_d, b_d} = {INDEX, tiles_q, 1'b0, inputs_q[31:16]};
       default: ;
     endcase
   end
 
   always @(posedge clk_i) begin
+    area_next_q   <= {28'd0, slot_i} == AT_AREA - 1;
+    claim_next_q  <= {28'd0, slot_i} == AT_CLAIM - 1;
+    claim_last_q  <= {28'd0, slot_i} == AT_CLAIM;
+    inputs_next_q <= {28'd0, slot_i} == AT_INPUTS - 1;
+    inputs_last_q <= {28'd0, slot_i} == AT_INPUTS;
+    // Without an index memory there is nothing to count tiles for.
+    tiles_next_q  <= stored_i && {28'd0, slot_i} == AT_TILES - 1;
+    index_next_q  <= {28'd0, slot_i} == AT_INDEX - 1;
+    index_last_q  <= {28'd0, slot_i} == AT_INDEX;
     a_q       <= a_d;
     b_q       <= b_d;
     use1_q    <= we_i ? use_d : NONE;

@@ -27,22 +27,25 @@ module hne_places #(
     input  wire [31:0] in_lines_i,
     input  wire [31:0] out_lines_i,
     output reg         large_o,
-    output reg         bad_place_o
+    output wire        bad_place_o
 );
 
   `include "hne_program.vh"
 
   // The last two words ask the last two questions.
-  localparam [3:0] LAST = INSTRUCTION_WORDS[3:0] - 4'd1;
-  localparam [3:0] SECOND = LAST - 4'd1;
+  localparam [3:0] SECOND = INSTRUCTION_WORDS[3:0] - 4'd2;
   // One bit more than a line: an end may stand behind the last one.
   localparam integer END_W = LINE_W + 1;
   localparam [32:0] DEPTH = {1'b0, ACT_DEPTH[31:0]};
 
   reg [32:0] in_end_q, in2_end_q, out_end_q;
   reg [RUNS*END_W-1:0] start_q, end_q;
-  reg [RUNS-1:0] valid_q, touch_q, hit;
+  reg [RUNS-1:0] valid_q, touch_q, below_q, above_q;
   reg known_q, known2_q, apart_q, busy_q;
+  // What is asked for in this cycle: not the first source. What was in the cycle before.
+  reg second_q, target_q, second_late_q, target_late_q;
+  // Refused for what is known before the last question; for the answer to it.
+  reg bad_q, lost_q;
   // The run that is taken up, and runs that may still have to join it.
   reg [END_W-1:0] new_start_q, new_end_q;
   reg [2:0] join_q;
@@ -60,15 +63,16 @@ module hne_places #(
   wire [END_W-1:0] first_end = end_q[END_W-1:0];
   wire joins = join_q != 3'd0 && touch_q[0];
   wire placed = join_q == 3'd0 && !valid_q[0];
+  // The answer to what was asked for in the cycle before.
+  wire [RUNS-1:0] hit = valid_q & below_q & above_q;
+
+  assign bad_place_o = bad_q || lost_q;
 
   // A run holds what begins and ends in it, and touches what ends and begins in it.
   always @* begin
     {low, high} = {in_line, in_end};
-    if (slot_i == SECOND) {low, high} = {in2_line, in2_end};
-    if (slot_i == LAST) {low, high} = {out_end, out_line};
-    for (n = 0; n < RUNS; n = n + 1) begin
-      hit[n] = valid_q[n] && start_q[n*END_W+:END_W] <= low && high <= end_q[n*END_W+:END_W];
-    end
+    if (second_q) {low, high} = {in2_line, in2_end};
+    if (target_q) {low, high} = {out_end, out_line};
   end
 
   always @(posedge clk_i) begin
@@ -78,11 +82,19 @@ module hne_places #(
     large_o   <= in_end_q > DEPTH || (add_i && in2_end_q > DEPTH) || (!last_i && out_end_q > DEPTH);
     apart_q   <= (in_line >= out_end || out_line >= in_end)
         && (!add_i || in2_line >= out_end || out_line >= in2_end);
-    if (slot_i < SECOND) known_q <= |hit;
-    if (slot_i == SECOND) known2_q <= |hit;
-    if (slot_i == LAST) touch_q <= hit;
-    bad_place_o <= !known_q || (add_i && !known2_q)
-        || (!last_i && (!apart_q || (&valid_q && touch_q == {RUNS{1'b0}})));
+    second_q  <= slot_i == SECOND - 4'd1;
+    target_q  <= slot_i == SECOND;
+    second_late_q <= second_q;
+    target_late_q <= target_q;
+    for (n = 0; n < RUNS; n = n + 1) begin
+      below_q[n] <= start_q[n*END_W+:END_W] <= low;
+      above_q[n] <= high <= end_q[n*END_W+:END_W];
+    end
+    if (!second_late_q && !target_late_q) known_q <= |hit;
+    if (second_late_q) known2_q <= |hit;
+    if (target_late_q) touch_q <= hit;
+    bad_q  <= !known_q || (add_i && !known2_q) || (!last_i && !apart_q);
+    lost_q <= !last_i && &valid_q && (target_late_q ? hit : touch_q) == {RUNS{1'b0}};
 
     // The runs pass by one after the other; those that touch the new one join it, and it takes the
     // place of one that is not there.

@@ -61,21 +61,30 @@ module hne_sizes (
   wire more = middle[16] || product_q[31:16] != 16'd0;
   wire [31:0] lines = more ? 32'hFFFFFFFF : {middle[15:0], low_q[15:0]};
 
+  // Slots follow each other: whose turn is next is known a cycle early.
+  reg plane_next_q, pixels_next_q, input_next_q, input_last_q, output_next_q, output_last_q;
+
   always @* begin
     {a_d, b_d} = 32'd0;
     use_d = NONE;
-    case ({28'd0, slot_i})
-      AT_PLANE: {use_d, a_d, b_d} = {PLANE, in_h_i, in_row_i};
-      AT_PIXELS: {use_d, a_d, b_d} = {PIXELS, out_h_i, x_tiles_i};
-      AT_INPUT: {use_d, a_d, b_d} = {LOW, in_c_i, in_plane_o[15:0]};
-      AT_INPUT + 1: {use_d, a_d, b_d} = {INPUT, in_c_i, in_plane_o[31:16]};
-      AT_OUTPUT: {use_d, a_d, b_d} = {LOW, out_c_i, pixel_tiles_o[15:0]};
-      AT_OUTPUT + 1: {use_d, a_d, b_d} = {OUTPUT, out_c_i, pixel_tiles_o[31:16]};
+    case (1'b1)
+      plane_next_q:  {use_d, a_d, b_d} = {PLANE, in_h_i, in_row_i};
+      pixels_next_q: {use_d, a_d, b_d} = {PIXELS, out_h_i, x_tiles_i};
+      input_next_q:  {use_d, a_d, b_d} = {LOW, in_c_i, in_plane_o[15:0]};
+      input_last_q:  {use_d, a_d, b_d} = {INPUT, in_c_i, in_plane_o[31:16]};
+      output_next_q: {use_d, a_d, b_d} = {LOW, out_c_i, pixel_tiles_o[15:0]};
+      output_last_q: {use_d, a_d, b_d} = {OUTPUT, out_c_i, pixel_tiles_o[31:16]};
       default: ;
     endcase
   end
 
   always @(posedge clk_i) begin
+    plane_next_q  <= {28'd0, slot_i} == AT_PLANE - 1;
+    pixels_next_q <= {28'd0, slot_i} == AT_PIXELS - 1;
+    input_next_q  <= {28'd0, slot_i} == AT_INPUT - 1;
+    input_last_q  <= {28'd0, slot_i} == AT_INPUT;
+    output_next_q <= {28'd0, slot_i} == AT_OUTPUT - 1;
+    output_last_q <= {28'd0, slot_i} == AT_OUTPUT;
     a_q       <= a_d;
     b_q       <= b_d;
     use1_q    <= we_i ? use_d : NONE;

@@ -86,11 +86,14 @@ module hne_act_reader #(
   wire signed [17:0] tile_step = COLS18 * {14'd0, stride_w_i};
   wire signed [17:0] height = {2'd0, in_h_i};
 
-  // What wraps with this step, innermost first. Whether there is one comes late: it only enables.
-  wire column = step_i && group_last_q;
+  // What wraps with this step, innermost first. Whether there is one comes late: it enables, so
+  // nothing below asks for it but `moves`. Where it moves without a step, a window is left.
+  wire moves = step_i || wrap_i;
+  wire walks = !wrap_i || step_i;
+  wire column = walks && group_last_q;
   wire row = column && kx_last_q;
   wire plane = row && ky_last_q;
-  wire window = wrap_i || (step_i && window_last_q);
+  wire window = wrap_i || (walks && window_last_q);
   wire line = window && x_last_q;
   wire map = line && y_last_q;
 
@@ -139,8 +142,8 @@ module hne_act_reader #(
       {x_q, x_first_q, y_q, y_first_q} <= {left, left, top, top};
       {row_q, channel_q, output_q, map_q} <= {4{first_line_i}};
       top_q <= 1'b1;
-    end else begin
-      if (step_i) begin
+    end else if (moves) begin
+      if (walks) begin
         group_first_q <= group_last_q;
         group_q       <= group_last_q ? 4'd0 : group_q + 4'd1;
         group_last_q  <= group_last_d;

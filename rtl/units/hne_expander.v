@@ -73,7 +73,10 @@ module hne_expander #(
   reg [ROWS*BANK_W-1:0] bank_q;
   reg [ROWS*LINE_W-1:0] line_q;
   reg [ROWS*TURN_W-1:0] turn_q;
-  reg [TURN_W-1:0] now_q;
+  // The turn behind the one that is being served; the rows whose turn that one is, known a cycle
+  // early.
+  reg [TURN_W-1:0] behind_q;
+  reg [ROWS-1:0] mine_q;
   reg [MORE_W-1:0] more_q;
   reg [1:0] open_q;
   reg [8:0] drain_q;
@@ -84,6 +87,7 @@ module hne_expander #(
   reg move_q;
   reg [EXPANDER_FILL-1:0] finish_q, finish_last_q;
 
+  integer n;
   wire [ROWS-1:0] grant;
   wire [BANKS-1:0] read;
   wire [BANKS*LINE_W-1:0] bank_line;
@@ -122,9 +126,7 @@ module hne_expander #(
       .LINE_W(LINE_W)
   ) u_arbiter (
       .serve_i(serve),
-      .now_i(now_q),
-      .used_i(used_q),
-      .turn_i(turn_q),
+      .turn_i(mine_q),
       .bank_i(bank_q),
       .line_i(line_q),
       .grant_o(grant),
@@ -151,9 +153,13 @@ module hne_expander #(
       line_q     <= line_i;
       used_q     <= used_i;
       turn_q     <= turn_i;
-      now_q      <= {TURN_W{1'b0}};
+      behind_q   <= {{TURN_W - 1{1'b0}}, 1'b1};
     end else if (conflict_o) begin
-      now_q      <= now_q + {{TURN_W - 1{1'b0}}, 1'b1};
+      behind_q   <= behind_q + {{TURN_W - 1{1'b0}}, 1'b1};
+    end
+    for (n = 0; n < ROWS; n = n + 1) begin
+      if (move_q) mine_q[n] <= used_i[n] && turn_i[n*TURN_W+:TURN_W] == {TURN_W{1'b0}};
+      else if (conflict_o) mine_q[n] <= used_q[n] && turn_q[n*TURN_W+:TURN_W] == behind_q;
     end
     many_rows_q  <= rows_i > 9'd1;
     three_rows_q <= rows_i > 9'd2;
@@ -194,7 +200,19 @@ module hne_expander #(
       reg [WGT_W-1:0] weight_q;
       wire [BANK_W-1:0] bank = banks_q[2*BANK_W+:BANK_W];
       wire [WGT_W-1:0] word = word_q[bank*WGT_W+:WGT_W];
-      wire [WGT_W-1:0] weight = sign_q[2] ? -word : word;
+      // Negated if it is, without a carry: a bit flips if one below it is 1.
+      reg [WGT_W-1:0] weight;
+      reg below;
+      integer b;
+
+      always @* begin
+        below = 1'b0;
+        for (b = 0; b < WGT_W; b = b + 1) begin
+          weight[b] = word[b] ^ (sign_q[2] && below);
+          below = below || word[b];
+        end
+      end
+
       wire counts = !add_i || finish_last_q[2] == (r != 0);
       wire unused_counts = &{1'b0, counts};
 

@@ -3,8 +3,8 @@
 `default_nettype none
 
 // Index source of INDEX_MODE hash: one pipelined xxHash32 unit per array row, one more for the
-// rotation of the banked scheme, and a shared i-round. LANE, ROUND, MIX, SCALE; the output is
-// ROTATE, combinational, for the output register of hne_index.
+// rotation of the banked scheme, and a shared i-round. LANE, ROUND, MIX, SCALE, and beside its last
+// stage the row's bank; the output is ROTATE, combinational, for the output register of hne_index.
 module hne_index_hash #(
     // Array rows: each costs a hash unit, that is four products of 16 x 16 bits and three trees of
     // adders.
@@ -50,7 +50,7 @@ module hne_index_hash #(
   // needs its own when its first column comes, which is behind the i-round of all rows.
   reg [ROWS*(ADDR_W+1)-1:0] scales_q;
   reg [4:0] shift_q;
-  reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q, rotation3_q, rotation4_q;
+  reg [ADDR_W-1:0] mask_q, first_row_q, rotation1_q, rotation2_q, rotation3_q;
   wire [ROWS*32-1:0] state;
   wire [31:0] rotation;
 
@@ -115,7 +115,6 @@ module hne_index_hash #(
       rotation1_q <= rotation[ADDR_W-1:0];
       rotation2_q <= rotation1_q;
       rotation3_q <= rotation2_q;
-      rotation4_q <= rotation3_q;
     end
   end
 
@@ -123,13 +122,13 @@ module hne_index_hash #(
   generate
     for (r = 0; r < ROWS; r = r + 1) begin : gen_row
       reg [31:0] line_q;
+      reg [ADDR_W-1:0] bank_q;
       reg [INDEX_SCALE-1:0] sign_q;
       wire [31:0] hash, line;
-      wire [ADDR_W-1:0] bank = (rotation4_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
       wire [31:0] placed = line_q << shift_q;
       wire unused_placed = &{1'b0, placed};
 
-      assign address_o[r*ADDR_W+:ADDR_W] = placed[ADDR_W-1:0] | bank;
+      assign address_o[r*ADDR_W+:ADDR_W] = placed[ADDR_W-1:0] | bank_q;
       assign negative_o[r] = sign_q[INDEX_SCALE-1];
 
       hne_xxhash u_hash (
@@ -151,6 +150,8 @@ module hne_index_hash #(
       always @(posedge clk_i) begin
         if (en_i) begin
           line_q <= line;
+          // The first row of a tile is there in time: an i-round is between two tiles.
+          bank_q <= (rotation3_q + first_row_q + r[ADDR_W-1:0]) & mask_q;
           sign_q <= {sign_q[INDEX_SCALE-2:0], hash[0]};
         end
       end

@@ -143,30 +143,30 @@ module hne_instruction #(
   reg [34:0] reads_q;
   reg [15:0] in_row_q;
   // Refused for what needs no product; for what does.
-  reg wrong_window_q, wrong_shape_q, large_q, bad_size_q;
+  reg wrong_window_q, wrong_shape_q, wrong_q, large_q, bad_size_q;
+  // What that is.
+  reg side_none_q, kernel_large_q, stride_large_q, pad_large_q, padded_q, in_none_q, out_none_q;
+  reg out_point_q, weights_none_q, depth_differs_q, sides_differ_q, fill_large_q, bounds_q;
+  reg fan_large_q, classes_large_q, table_large_q, channel_large_q, weight_large_q;
   wire wrong_fan, uneven, large_index, large_place;
-  // Lines of weights, and where the weights and the channels of the layer end.
-  reg [32:0] weight_lines_q, weight_end_q, channel_end_q;
+  // Lines of weights, where they end; where channels begin at the latest.
+  reg [32:0] weight_lines_q, weight_end_q, channel_room_q;
   reg [15:0] channels_q;
   wire [31:0] in_plane, pixel_tiles, in_lines, out_lines;
   wire [15:0] group_in, group_out;
 
   wire away, wrong_zero;
 
-  wire conv = op_o == OP_CONV;
-  wire fc = op_o == OP_FC;
-  wire pool = op_o == OP_POOL;
-  wire average = AVERAGE != 0 && op_o == OP_AVERAGE;
-  wire affine = AVERAGE != 0 && op_o == OP_AFFINE;
-  wire add = ADDS && op_o == OP_ADD;
-  wire lut = LOOKS_UP && op_o == OP_LUT;
-  // It has weights; it looks at one code at a time; it goes through post.
-  wire mac = conv || fc;
-  wire point = affine || add || lut;
-  wire post = !pool;
-  // All that have a window of their own.
-  wire windowed = conv || pool || average;
-  wire stored = INDEX_MODE == 0 && mac && scheme_o != SCHEME_DENSE;
+  // The opcode, decoded a cycle behind its word: all that is derived waits for it. It has weights;
+  // it looks at one code at a time; it has a window of its own; it may be the last one.
+  reg known_q, conv_q, fc_q, pool_q, average_q, add_q, lut_q, mac_q, point_q, windowed_q, ends_q;
+  wire stored = INDEX_MODE == 0 && mac_q && scheme_o != SCHEME_DENSE;
+  wire mac_d = op_o == OP_CONV || op_o == OP_FC;
+  wire affine_d = AVERAGE != 0 && op_o == OP_AFFINE;
+  wire average_d = AVERAGE != 0 && op_o == OP_AVERAGE;
+  wire add_d = ADDS && op_o == OP_ADD;
+  wire lut_d = LOOKS_UP && op_o == OP_LUT;
+  wire point_d = affine_d || add_d || lut_d;
   wire [3:0] word = SEQUENCER_ORDER[{slot_i, 2'b00}+:4];
   wire unused_bits = &{1'b0, skipped_q, stepped_q, in_plane, pixel_tiles, in_line_q, out_line_q,
                        fill_q, lo_q, hi_q, table_q, in2_line_q};
@@ -254,23 +254,23 @@ module hne_instruction #(
     end
 
     // Many units all over the chip want these: no opcode is decoded on the way there.
-    stride_w_o    <= windowed ? stride_w_q : 4'd1;
-    stride_h_o    <= windowed ? stride_h_q : 4'd1;
-    pad_left_o    <= windowed ? pad_left_q : 4'd0;
-    pad_top_o     <= windowed ? pad_top_q : 4'd0;
+    stride_w_o    <= windowed_q ? stride_w_q : 4'd1;
+    stride_h_o    <= windowed_q ? stride_h_q : 4'd1;
+    pad_left_o    <= windowed_q ? pad_left_q : 4'd0;
+    pad_top_o     <= windowed_q ? pad_top_q : 4'd0;
     // No code is below 0: what a pool reads there never wins.
-    fill_o        <= pool ? {ACT_W{1'b0}} : fill_q[ACT_W-1:0];
-    ones_o        <= average || point;
-    add_o         <= add;
-    lut_o         <= lut;
-    shared_o      <= average || add || lut;
-    outputs_o     <= mac ? group_out : add ? 16'd2 : 16'd1;
-    groups_o      <= conv ? groups_q : fc ? 16'd1 : out_c_o;
-    window_c_o    <= mac ? group_in : add ? 16'd2 : 16'd1;
-    window_w_o    <= fc ? in_w_o : windowed ? {12'd0, kernel_w_q} : 16'd1;
-    window_h_o    <= fc ? in_h_o : windowed ? {12'd0, kernel_h_q} : 16'd1;
+    fill_o        <= pool_q ? {ACT_W{1'b0}} : fill_q[ACT_W-1:0];
+    ones_o        <= average_q || point_q;
+    add_o         <= add_q;
+    lut_o         <= lut_q;
+    shared_o      <= average_q || add_q || lut_q;
+    outputs_o     <= mac_q ? group_out : add_q ? 16'd2 : 16'd1;
+    groups_o      <= conv_q ? groups_q : fc_q ? 16'd1 : out_c_o;
+    window_c_o    <= mac_q ? group_in : add_q ? 16'd2 : 16'd1;
+    window_w_o    <= fc_q ? in_w_o : windowed_q ? {12'd0, kernel_w_q} : 16'd1;
+    window_h_o    <= fc_q ? in_h_o : windowed_q ? {12'd0, kernel_h_q} : 16'd1;
     area_q        <= times(kernel_h_q, {12'd0, kernel_w_q});
-    fan_in_o      <= mac ? fan_in_q : average ? {12'd0, area_q} : add ? 32'd2 : 32'd1;
+    fan_in_o      <= mac_q ? fan_in_q : average_q ? {12'd0, area_q} : add_q ? 32'd2 : 32'd1;
     in_row_q      <= lines_of(in_w_o);
     x_tiles_o     <= lines_of(out_w_q);
     log2_groups_o <= groups_of(stride_w_o);
@@ -280,8 +280,8 @@ module hne_instruction #(
     skipped_q     <= times(pad_top_o, in_row_q);
     stepped_q     <= times(stride_h_o, in_row_q);
     // The second channel of an add stands in the second map.
-    channel_step_o <= add ? in2_line_q[LINE_W-1:0] - in_line_o : in_plane[LINE_W-1:0];
-    group_step_o   <= add ? in_plane[LINE_W-1:0] - channel_step_o : in_plane[LINE_W-1:0];
+    channel_step_o <= add_q ? in2_line_q[LINE_W-1:0] - in_line_o : in_plane[LINE_W-1:0];
+    group_step_o   <= add_q ? in_plane[LINE_W-1:0] - channel_step_o : in_plane[LINE_W-1:0];
   end
 
   // Addresses count modulo 2^LINE_W; what does not fit has been refused.
@@ -338,8 +338,8 @@ module hne_instruction #(
 
       // Only an addition has a second map.
       always @(posedge clk_i) begin
-        list_q  <= fc && fan_in_q <= SKIP_COLUMNS[31:0];
-        floor_q <= mac ? in2_line_q[23:0] : 24'd0;
+        list_q  <= fc_q && fan_in_q <= SKIP_COLUMNS[31:0];
+        floor_q <= mac_q ? in2_line_q[23:0] : 24'd0;
       end
       assign list_o = list_q;
       assign floor_o = floor_q;
@@ -378,8 +378,8 @@ module hne_instruction #(
       .clk_i(clk_i),
       .we_i(we_i),
       .slot_i(slot_i),
-      .conv_i(conv),
-      .mac_i(mac),
+      .conv_i(conv_q),
+      .mac_i(mac_q),
       .stored_i(stored),
       .groups_i(groups_q),
       .in_c_i(in_c_o),
@@ -402,7 +402,7 @@ module hne_instruction #(
       .input_i(input_i),
       .layer_i(layer_i),
       .slot_i(slot_i),
-      .add_i(add),
+      .add_i(add_q),
       .last_i(last_o),
       .in_line_i(in_line_q),
       .in2_line_i(in2_line_q),
@@ -414,35 +414,60 @@ module hne_instruction #(
   );
 
   always @(posedge clk_i) begin
-    wrong_window_q <= (windowed && (stride_w_q == 4'd0 || stride_h_q == 4'd0))
-        || (windowed && (kernel_w_q == 4'd0 || kernel_h_q == 4'd0))
-        || (!average && windowed && (kernel_w_q > KERNEL_MAX || kernel_h_q > KERNEL_MAX))
-        || (conv && (stride_w_q > STRIDE_MAX || stride_h_q > STRIDE_MAX))
-        || (windowed && (pad_left_q >= kernel_w_q || pad_top_q >= kernel_h_q))
-        || (average && (pad_left_q != 4'd0 || pad_top_q != 4'd0));
-    wrong_shape_q <= !(mac || pool || average || point || op_o == OP_END)
-        || in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0
-        || out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0
-        || (fc && (out_h_o != 16'd1 || out_w_q != 16'd1))
-        || (mac && (fan_in_q == 32'd0 || real_weights_o == 32'd0 || scheme_o > SCHEME_BANKED))
-        || (!mac && in_c_o != out_c_o)
-        || (point && (in_h_o != out_h_o || in_w_o != out_w_q))
-        || (last_o && !(mac || average || affine))
-        || (last_o && (out_h_o != 16'd1 || out_w_q != 16'd1))
-        || (post && (lo_q > hi_q || (hi_q >> ACT_W) != 16'd0))
-        || (conv && (fill_q >> ACT_W) != 16'd0) || wrong_zero;
-    large_q <= (!fc && post && fan_in_o > TILE_DEPTH[31:0])
-        || (post && channel_end_q > {1'b0, CHAN_DEPTH[31:0]})
-        || (last_o && {16'd0, out_c_o} > CHAN_DEPTH[31:0])
-        || (lut && {24'd0, table_q} >= LUT_TABLES[31:0])
-        || (mac && weight_end_q > {1'b0, BANK_LINES[31:0]});
+    known_q    <= mac_d || op_o == OP_POOL || average_d || point_d || op_o == OP_END;
+    conv_q     <= op_o == OP_CONV;
+    fc_q       <= op_o == OP_FC;
+    pool_q     <= op_o == OP_POOL;
+    average_q  <= average_d;
+    add_q      <= add_d;
+    lut_q      <= lut_d;
+    mac_q      <= mac_d;
+    point_q    <= point_d;
+    windowed_q <= op_o == OP_CONV || op_o == OP_POOL || average_d;
+    ends_q     <= mac_d || average_d || affine_d;
+  end
+
+  // Comparisons, what they mean for this opcode, and all of it together: a register each. Words
+  // come one a cycle, so only the last ones leave no time for all three.
+  always @(posedge clk_i) begin
+    side_none_q    <= stride_w_q == 4'd0 || stride_h_q == 4'd0
+        || kernel_w_q == 4'd0 || kernel_h_q == 4'd0;
+    kernel_large_q <= kernel_w_q > KERNEL_MAX || kernel_h_q > KERNEL_MAX;
+    stride_large_q <= stride_w_q > STRIDE_MAX || stride_h_q > STRIDE_MAX;
+    pad_large_q    <= pad_left_q >= kernel_w_q || pad_top_q >= kernel_h_q;
+    padded_q       <= pad_left_q != 4'd0 || pad_top_q != 4'd0;
+    wrong_window_q <= (windowed_q && (side_none_q || pad_large_q))
+        || (!average_q && windowed_q && kernel_large_q)
+        || (conv_q && stride_large_q) || (average_q && padded_q);
+    in_none_q      <= in_c_o == 16'd0 || in_h_o == 16'd0 || in_w_o == 16'd0;
+    out_none_q     <= out_c_o == 16'd0 || out_h_o == 16'd0 || out_w_q == 16'd0;
+    out_point_q    <= out_h_o == 16'd1 && out_w_q == 16'd1;
+    weights_none_q <= fan_in_q == 32'd0 || real_weights_o == 32'd0 || scheme_o > SCHEME_BANKED;
+    depth_differs_q <= in_c_o != out_c_o;
+    sides_differ_q <= in_h_o != out_h_o || in_w_o != out_w_q;
+    fill_large_q   <= (fill_q >> ACT_W) != 16'd0;
+    wrong_shape_q  <= !known_q || in_none_q || out_none_q
+        || ((fc_q || last_o) && !out_point_q)
+        || (mac_q && weights_none_q) || (!mac_q && depth_differs_q)
+        || (point_q && sides_differ_q) || (last_o && !ends_q)
+        || (conv_q && fill_large_q) || wrong_zero;
+    // Bounds come last but one.
+    bounds_q       <= lo_q > hi_q || (hi_q >> ACT_W) != 16'd0;
+    wrong_q        <= wrong_shape_q || wrong_window_q || wrong_fan || uneven;
+    bad_shape_o    <= wrong_q || (!pool_q && bounds_q);
+    fan_large_q     <= fan_in_o > TILE_DEPTH[31:0];
+    classes_large_q <= {16'd0, out_c_o} > CHAN_DEPTH[31:0];
+    table_large_q   <= LOOKS_UP && {24'd0, table_q} >= LUT_TABLES[31:0];
+    channels_q      <= add_q ? 16'd2 : shared_o ? 16'd1 : out_c_o;
+    channel_room_q  <= {1'b0, CHAN_DEPTH[31:0]} - {17'd0, channels_q};
+    channel_large_q <= channel_room_q[32] || channel_base_o > channel_room_q[31:0];
+    weight_lines_q  <= ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;
+    weight_end_q    <= {1'b0, weight_base_o} + weight_lines_q;
+    weight_large_q  <= weight_end_q > {1'b0, BANK_LINES[31:0]};
+    large_q <= (!fc_q && !pool_q && fan_large_q) || (!pool_q && channel_large_q)
+        || (last_o && classes_large_q) || (lut_q && table_large_q) || (mac_q && weight_large_q);
     // What is refused by the last words is only known then; many units wait for it.
-    bad_shape_o    <= wrong_shape_q || wrong_window_q || wrong_fan || uneven;
-    bad_size_q     <= large_q || large_place;
-    channels_q     <= add ? 16'd2 : shared_o ? 16'd1 : out_c_o;
-    channel_end_q  <= {1'b0, channel_base_o} + {17'd0, channels_q};
-    weight_lines_q <= ({1'b0, real_weights_o} + LAST_BANK) >> BANKS_W;
-    weight_end_q   <= {1'b0, weight_base_o} + weight_lines_q;
+    bad_size_q      <= large_q || large_place;
   end
 
 endmodule

@@ -32,8 +32,10 @@ module hne_mac_control #(
     // The same, or of the row-tile whose columns come from the list.
     output wire        window_first_o,
     output wire        window_last_o,
-    // A step is taken; marker behind the last cycle of a slot; the half is left.
+    // A step is taken; one is in the next cycle; marker behind the last cycle of a slot; the half
+    // is left.
     output wire        issue_o,
+    output wire        issue_next_o,
     output wire        copy_o,
     output wire        release_o,
     // For the counters: idle cycles of a slot; all columns of the layer are issued.
@@ -41,7 +43,7 @@ module hne_mac_control #(
     output wire        finished_o
 );
 
-  reg active_q, fc_q, column_q, map_last_q;
+  reg active_q, fc_q, map_last_q;
   reg [1:0] full_q;
   // Idle cycles left of a slot; this is one, the last one; slots of this layer have any, have one.
   reg [8:0] idle_q;
@@ -56,16 +58,28 @@ module hne_mac_control #(
   assign window_first_o = listed ? column_first_q : window_first_i;
   assign window_last_o = window_last;
 
+  // Whether a column is taken, known a cycle early: reader, array and tile buffer, far from each
+  // other, all move with it.
+  reg issue_q;
   wire idle = idling_q;
-  wire ready = fc_q ? column_q : full_q != 2'd0;
-  wire issue = active_q && ready && !idle;
+  wire issue = issue_q;
   wire slot_last = idle ? idle_last_q : issue && window_last && (fc_q || !idles_q);
   wire tile_last = slot_last && (idle ? map_last_q : map_last_i);
   wire layer_last;
   wire [7:0] row_end, next_end;
   wire unused_rows = &{1'b0, row_end, next_end};
 
+  // The same a cycle later: a half is full; the slot goes on with idle cycles; so does the layer.
+  wire filled = write_i && write_last_i;
+  wire full_d = filled || full_q[1] || (full_q[0] && !(tile_last && !fc_q));
+  wire idling_d = idle ? !idle_last_q : issue && window_last && !fc_q && idles_q;
+  wire active_d = active_q && !(tile_last && layer_last);
+  // An fc layer takes each column in the cycle after it was written.
+  wire issue_d = !rst_i && (load_i ? fc_i && write_i
+      : active_d && !idling_d && (fc_q ? write_i : full_d));
+
   assign issue_o = issue;
+  assign issue_next_o = issue_d;
   assign copy_o = slot_last;
   assign release_o = tile_last && !fc_q;
   assign idle_o = idle;
@@ -86,20 +100,16 @@ module hne_mac_control #(
   );
 
   always @(posedge clk_i) begin
+    issue_q <= issue_d;
     if (rst_i) begin
       active_q <= 1'b0;
-      column_q <= 1'b0;
+      idling_q <= 1'b0;
+    end else if (load_i) begin
+      active_q <= 1'b1;
       idling_q <= 1'b0;
     end else begin
-      column_q <= write_i;
-      if (load_i) begin
-        active_q <= 1'b1;
-        idling_q <= 1'b0;
-      end else begin
-        if (tile_last && layer_last) active_q <= 1'b0;
-        if (idle) idling_q <= !idle_last_q;
-        else if (issue && window_last && !fc_q) idling_q <= idles_q;
-      end
+      active_q <= active_d;
+      idling_q <= idling_d;
     end
     column_last_q <= write_last_i;
     if (load_i) column_first_q <= 1'b1;
@@ -118,7 +128,7 @@ module hne_mac_control #(
       fc_q   <= fc_i;
       full_q <= 2'd0;
     end else begin
-      full_q <= full_q + {1'b0, write_i && write_last_i} - {1'b0, release_o};
+      full_q <= full_q + {1'b0, filled} - {1'b0, release_o};
       if (issue) map_last_q <= map_last_i;
     end
   end

@@ -75,9 +75,10 @@ module hne_mac_path #(
     input  wire                  expanded_i,
     input  wire                  expanded_last_i,
     output wire                  release_o,
-    // A step of the activation reader, and what it is; weights come a cycle later, lanes five. The
-    // row-tile is the last one of its group.
+    // A step of the activation reader, the next one where nothing is skipped, and what it is; its
+    // weights come a cycle later, lanes five. The row-tile is the last one of its group.
     output wire                  issue_o,
+    output wire                  issue_next_o,
     output wire                  group_end_o,
     input  wire                  group_first_i,
     input  wire                  group_last_i,
@@ -135,6 +136,8 @@ module hne_mac_path #(
   wire [COLS*ACC_W-1:0] shadow;
   wire [CHAN_W-1:0] channel;
   wire channel_valid, code_valid, wrong_scale, wrong_bias;
+  // The memories are read a cycle before their words are due.
+  reg [1:0] wrong_q;
   wire [COLS*ACT_W-1:0] code, word;
   wire unused_bits = &{1'b0, channel_base_i, mem_line_i, mem_wdata_i};
 
@@ -163,6 +166,7 @@ module hne_mac_path #(
       .window_last_o(window_last_o),
       .group_end_o(fc_group_end),
       .issue_o(fc_issue),
+      .issue_next_o(issue_next_o),
       .copy_o(fc_copy),
       .release_o(fc_release),
       .idle_o(fc_idle),
@@ -266,13 +270,15 @@ module hne_mac_path #(
       .shadow_o(shadow)
   );
 
+  always @(posedge clk_i) wrong_q <= {wrong_scale, wrong_bias};
+
   hne_watch #(
       .ECC  (ECC),
       .COUNT(2)
   ) u_watch (
       .clk_i(clk_i),
       .read_i(channel_valid),
-      .wrong_i({wrong_scale, wrong_bias}),
+      .wrong_i(wrong_q),
       .wrong_o(wrong_o[1])
   );
 

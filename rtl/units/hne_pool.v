@@ -20,8 +20,9 @@ module hne_pool #(
     input  wire [          15:0] channels_i,
     // First line of the output map.
     input  wire [    LINE_W-1:0] out_line_i,
-    // Activation reader.
+    // Activation reader: a step; one in the next cycle.
     output wire                  step_o,
+    output wire                  step_next_o,
     input  wire                  group_last_i,
     input  wire                  window_first_i,
     input  wire                  window_last_i,
@@ -46,28 +47,35 @@ module hne_pool #(
   reg [WRITE-1:0] write_q, end_q;
   reg [LINE_W-1:0] line_q;
 
+  // This channel is the last one.
+  reg left_last_q;
   wire channel_last = active_q && window_last_i && map_last_i;
+  wire active_d = !rst_i && (load_i || (active_q && !(channel_last && left_last_q)));
 
   assign step_o = active_q;
+  assign step_next_o = active_d;
   assign write_o = write_q[WRITE-1];
   assign line_o = line_q;
   assign end_o = write_q[WRITE-1] && end_q[WRITE-1];
 
   always @(posedge clk_i) begin
+    active_q <= active_d;
     if (rst_i) begin
-      active_q <= 1'b0;
       valid_q  <= {LANES{1'b0}};
       write_q  <= {WRITE{1'b0}};
     end else begin
-      if (load_i) active_q <= 1'b1;
-      else if (channel_last && left_q == 16'd1) active_q <= 1'b0;
       valid_q <= {valid_q[LANES-2:0], active_q && group_last_i};
       write_q <= {write_q[WRITE-2:0], active_q && window_last_i};
     end
-    if (load_i) left_q <= channels_i;
-    else if (channel_last) left_q <= left_q - 16'd1;
+    if (load_i) begin
+      left_q      <= channels_i;
+      left_last_q <= channels_i == 16'd1;
+    end else if (channel_last) begin
+      left_q      <= left_q - 16'd1;
+      left_last_q <= left_q == 16'd2;
+    end
     first_q <= {first_q[LANES-2:0], window_first_i};
-    end_q   <= {end_q[WRITE-2:0], channel_last && left_q == 16'd1};
+    end_q   <= {end_q[WRITE-2:0], channel_last && left_last_q};
     if (load_i) line_q <= out_line_i;
     else if (write_q[WRITE-1]) line_q <= line_q + {{LINE_W - 1{1'b0}}, 1'b1};
   end

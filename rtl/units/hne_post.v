@@ -58,7 +58,8 @@ module hne_post #(
     input  wire                       shadow_load_i,
     output wire [          ROW_W-1:0] shadow_row_o,
     input  wire [     COLS*ACC_W-1:0] shadow_i,
-    // Scale and bias memories: read in the cycle that selects the row.
+    // Scale and bias memories: the channel of the next cycle, so that they have answered in the one
+    // that selects its row.
     output wire [         CHAN_W-1:0] channel_o,
     output wire                       channel_valid_o,
     input  wire [ SHIFT_W+MULT_W-1:0] scale_i,
@@ -95,11 +96,14 @@ module hne_post #(
   reg [ROW_W-1:0] row_q;
   reg [LINE_W-1:0] pixel_q, pixel_before_q, tile_line_q, line_q;
   reg pixel_last_q, pixel_single_q;
-  reg [CHAN_W-1:0] tile_channel_q, channel_q;
+  reg [CHAN_W-1:0] tile_channel_q, channel_q, channel_next_q;
   reg [STAGES-1:0] valid_q, end_q;
   reg [BIAS:0] second_q;
   reg [STAGES*LINE_W-1:0] lines_q;
   reg [COLS*ACC_W-1:0] acc1_q, acc2_q;
+  // What the memories answered, beside them.
+  reg [SHIFT_W+MULT_W-1:0] scale1_q;
+  reg [BIAS_W-1:0] bias1_q;
   reg signed [MULT_W-1:0] multiplier_q;
   reg [BIAS*BIAS_W-1:0] bias_q;
   reg [SHIFT*SHIFT_W-1:0] shift_q;
@@ -114,12 +118,13 @@ module hne_post #(
   wire pixel_last = pixel_last_q;
   wire [LINE_W-1:0] pixel_next = pixel_q + ONE;
   wire [ROW_W-1:0] row_next = row_q + {{ROW_W - 1{1'b0}}, 1'b1};
-  wire [CHAN_W-1:0] channel_next = channel_q + {{CHAN_W - 1{1'b0}}, 1'b1};
+  wire [CHAN_W-1:0] channel_d = load_i ? channel_base_i : !active_q ? channel_q
+      : row_last && (shared_q || !pixel_last) ? tile_channel_q : channel_next_q;
   wire [COLS*ACC_W-1:0] logits;
   wire unused_bits = &{1'b0, logits, row_end, next_end, group_end, away_i, zero_i};
 
   assign shadow_row_o = row_q;
-  assign channel_o = channel_q;
+  assign channel_o = channel_d;
   assign channel_valid_o = active_q;
   assign code_valid_o = valid_q[1];
   assign write_o = valid_q[STAGES-1] && !last_layer_q;
@@ -146,14 +151,12 @@ module hne_post #(
       tile_line_q    <= out_line_i;
       line_q         <= out_line_i;
       tile_channel_q <= channel_base_i;
-      channel_q      <= channel_base_i;
       pixel_before_q <= pixel_tiles_i - ONE - ONE;
       pixel_single_q <= pixel_tiles_i == ONE;
       pixel_last_q   <= pixel_tiles_i == ONE;
     end else if (active_q) begin
       // A channel of the output map has as many lines as there are pixel tiles.
       if (!add_q) line_q <= line_q + pixel_tiles_i;
-      channel_q <= row_last && (shared_q || !pixel_last) ? tile_channel_q : channel_next;
       row_q  <= row_next;
       if (row_last) begin
         row_q   <= {ROW_W{1'b0}};
@@ -164,10 +167,12 @@ module hne_post #(
           pixel_q        <= {LINE_W{1'b0}};
           tile_line_q    <= line_q + ONE;
           line_q         <= line_q + ONE;
-          if (!shared_q) tile_channel_q <= channel_next;
+          if (!shared_q) tile_channel_q <= channel_next_q;
         end
       end
     end
+    channel_q <= channel_d;
+    channel_next_q <= channel_d + {{CHAN_W - 1{1'b0}}, 1'b1};
     if (!active_q) row_last_q <= row_q == row_end[ROW_W-1:0];
     else if (!row_last) row_last_q <= row_next == row_end[ROW_W-1:0];
     else row_last_q <= (pixel_last ? next_end : row_end) == 8'd0;
@@ -175,12 +180,14 @@ module hne_post #(
     end_q   <= {end_q[STAGES-2:0], row_last && pixel_last && tile_last};
     lines_q <= {lines_q[(STAGES-1)*LINE_W-1:0], line_q};
     acc1_q  <= shadow_i;
-    // READ: the memories have answered.
+    scale1_q <= scale_i;
+    bias1_q <= bias_i;
+    // READ: what they answered is here.
     acc2_q  <= acc1_q;
-    multiplier_q <= last_layer_q ? UNIT : scale_i[MULT_W-1:0];
-    bias_q  <= {bias_q[(BIAS-1)*BIAS_W-1:0], bias_i};
+    multiplier_q <= last_layer_q ? UNIT : scale1_q[MULT_W-1:0];
+    bias_q  <= {bias_q[(BIAS-1)*BIAS_W-1:0], bias1_q};
     shift_q <= {shift_q[(SHIFT-1)*SHIFT_W-1:0],
-                last_layer_q ? {SHIFT_W{1'b0}} : scale_i[MULT_W+:SHIFT_W]};
+                last_layer_q ? {SHIFT_W{1'b0}} : scale1_q[MULT_W+:SHIFT_W]};
   end
 
   hne_row_tiles #(
@@ -207,7 +214,7 @@ module hne_post #(
       reg [SHIFT-2:0] large_q;
 
       always @(posedge clk_i)
-        large_q <= {large_q[SHIFT-3:0], !scale_i[MULT_W-1] && scale_i[MULT_W-2]};
+        large_q <= {large_q[SHIFT-3:0], !scale1_q[MULT_W-1] && scale1_q[MULT_W-2]};
 
       for (n = 0; n < MASK_W; n = n + 1) begin : gen_bit
         localparam integer ABOVE = 31 + n;

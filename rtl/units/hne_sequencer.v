@@ -91,6 +91,9 @@ module hne_sequencer #(
 
   reg [2:0] state_q;
   reg [4:0] count_q;
+  // Last cycles of the first fetch, of a fetch, of a set-up, known one cycle early; the instruction
+  // is the end.
+  reg shaped_q, fetch_last_q, set_up_q, op_end_q;
   reg [ADDR_W-1:0] address_q;
   // The words of the program are registered behind its memory.
   reg [1:0] word_we_q;
@@ -104,7 +107,7 @@ module hne_sequencer #(
   wire image_first, image_last;
   wire begins = taken && image_last;
   wire fetching = state_q == FETCH || state_q == SHAPE;
-  wire set_up = state_q == SETUP && count_q == SET_UP;
+  wire set_up = set_up_q;
   // Before there is an image, nothing is written: the first instruction is asked where it reads
   // when it is fetched again.
   wire malformed = bad_shape_i || bad_size_i;
@@ -112,7 +115,7 @@ module hne_sequencer #(
   wire refused = (malformed || bad_place_i) && image_first;
   wire fetched = count_q >= INSTRUCTION_WORDS[4:0];
   // The shape of the input is known, and whether the instruction is refused.
-  wire shaped = state_q == SHAPE && count_q == SHAPED;
+  wire shaped = shaped_q;
   // The address stands behind the instruction when a fetch ends; a layer in the last place of the
   // memory has no end behind it. A depth of a power of two wraps to 0.
   wire overrun = address_q == BEHIND[ADDR_W-1:0];
@@ -125,7 +128,7 @@ module hne_sequencer #(
   assign word_we_o = word_we_q[1];
   assign slot_o = slot2_q;
   // Nothing is asked for where the first instruction is refused.
-  assign input_load_o = shaped && op_i != OP_END && !malformed && !wrong;
+  assign input_load_o = shaped && !op_end_q && !malformed && !wrong;
   assign input_expect_o = input_load_o || (taken && !image_last);
   assign output_o = state_q == OUTPUT;
   assign output_next_o = state_q == NEXT;
@@ -188,6 +191,10 @@ module hne_sequencer #(
     slot1_q       <= count_q[3:0];
     slot2_q       <= slot1_q;
     count_q       <= 5'd0;
+    shaped_q      <= state_q == SHAPE && count_q == SHAPED - 5'd1;
+    fetch_last_q  <= state_q == FETCH && count_q == FETCHED - 5'd1;
+    op_end_q      <= op_i == OP_END;
+    set_up_q      <= state_q == SETUP && count_q == SET_UP - 5'd1;
     // Units must not start on an instruction that is refused. They are many, so this is a register.
     load_o        <= set_up && !refused;
     load_mac_o    <= set_up && !refused && op_i != OP_POOL;
@@ -208,7 +215,7 @@ module hne_sequencer #(
           if (!input_load_o) begin
             state_q <= IDLE;
             error_o <= 1'b1;
-            cause_o <= op_i == OP_END ? CAUSE_END : bad_shape_i ? CAUSE_SHAPE : CAUSE_SIZE;
+            cause_o <= op_end_q ? CAUSE_END : bad_shape_i ? CAUSE_SHAPE : CAUSE_SIZE;
             if (wrong) cause_o <= CAUSE_MEMORY;
           end
         end
@@ -225,10 +232,10 @@ module hne_sequencer #(
       FETCH: begin
         count_q   <= count_q + 5'd1;
         address_q <= address_q + {{ADDR_W - 1{1'b0}}, !fetched};
-        if (count_q == FETCHED) begin
+        if (fetch_last_q) begin
           count_q <= 5'd0;
           state_q <= SETUP;
-          if (op_i == OP_END) begin
+          if (op_end_q) begin
             state_q <= finished_q ? OUTPUT : IDLE;
             error_o <= !finished_q;
             if (!finished_q) cause_o <= CAUSE_END;
@@ -278,6 +285,9 @@ module hne_sequencer #(
       load_o        <= 1'b0;
       load_mac_o    <= 1'b0;
       load_pool_o   <= 1'b0;
+      shaped_q      <= 1'b0;
+      fetch_last_q  <= 1'b0;
+      set_up_q      <= 1'b0;
     end
   end
 

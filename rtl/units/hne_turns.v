@@ -65,6 +65,8 @@ module hne_turns #(
   reg [PAIRS-1:0] same_bank1_q, same_bank2_q, same_word1_q, same_word2_q, twin_q;
   reg [ROWS-1:0] first2_q, first3_q;
   reg [ROWS*TURN_W-1:0] before_q;
+  // There is a turn 1: known a stage early, since the expander waits for it.
+  reg more_q;
 
   wire [ROWS*BANK_W-1:0] bank;
   wire [ROWS*LINE_W-1:0] line;
@@ -123,18 +125,22 @@ module hne_turns #(
   reg [ROWS-1:0] first_d;
   reg [ROWS*TURN_W-1:0] before_d;
   reg [PAIRS-1:0] twin_d;
+  // Pairs of first rows of one bank: two words that it must read.
+  reg [PAIRS-1:0] clash_d;
   integer r, q;
 
   always @* begin
     first_d  = used1;
     before_d = {ROWS * TURN_W{1'b0}};
     twin_d   = {PAIRS{1'b0}};
+    clash_d  = {PAIRS{1'b0}};
     for (r = 1; r < ROWS; r = r + 1) begin
       for (q = 0; q < r; q = q + 1) begin
         if (used1[q] && same_word1_q[r*(r-1)/2+q]) first_d[r] = 1'b0;
         if (first2_q[q] && same_bank2_q[r*(r-1)/2+q]) begin
           before_d[r*TURN_W+:TURN_W] = before_d[r*TURN_W+:TURN_W] + {{TURN_W - 1{1'b0}}, 1'b1};
         end
+        clash_d[r*(r-1)/2+q] = first2_q[q] && first2_q[r] && same_bank2_q[r*(r-1)/2+q];
         twin_d[r*(r-1)/2+q] = first2_q[q] && same_word2_q[r*(r-1)/2+q];
       end
     end
@@ -155,6 +161,7 @@ module hne_turns #(
         end
       end
     end
+    more_o[0] = more_q;
   end
 
   always @(posedge clk_i) begin
@@ -172,6 +179,7 @@ module hne_turns #(
       first3_q     <= first2_q;
       before_q     <= before_d;
       twin_q       <= twin_d;
+      more_q       <= |clash_d;
     end
   end
 

@@ -71,15 +71,18 @@ module formal_bank_arbiter #(
   reg [MORE_W-1:0] more_q;
   wire serve = cycle >= SERVED && pending_q != {ROWS{1'b0}};
 
+  reg [ROWS-1:0] granted;
+  integer n;
+  always @* for (n = 0; n < ROWS; n = n + 1)
+    granted[n] = used_q[n] && turn_q[n*TURN_W+:TURN_W] == now_q;
+
   hne_bank_arbiter #(
       .ROWS  (ROWS),
       .BANKS (BANKS),
       .LINE_W(LINE_W)
   ) dut (
       .serve_i(serve),
-      .now_i(now_q),
-      .used_i(used_q),
-      .turn_i(turn_q),
+      .turn_i(granted),
       .bank_i(bank_q),
       .line_i(line_q),
       .grant_o(grant),

@@ -93,6 +93,8 @@ module formal_hash #(
   (* hierconn *) wire [31:0] \dut.gen_row[0].u_scale.b2_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[0].u_scale.b3_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[0].line_q ;
+  (* hierconn *) wire [ADDR_W-1:0] \dut.gen_row[0].bank_q ;
+  (* hierconn *) wire [ADDR_W-1:0] \dut.gen_row[1].bank_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[1].u_scale.b_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[1].u_scale.b2_q ;
   (* hierconn *) wire [31:0] \dut.gen_row[1].u_scale.b3_q ;
@@ -107,7 +109,10 @@ module formal_hash #(
       assert (log2_banks_q <= LOG2_BANKS && scale << shift == real_weights_q);
       assert (\dut.shift_q == shift && \dut.scale_q == scale);
       assert (\dut.mask_q == (32'd1 << shift) - 1);
-      if (moved >= 5'd1) assert (scale0 == scale);
+      if (moved >= 5'd1) begin
+        assert (scale0 == scale);
+        assert (((\dut.gen_row[0].bank_q | \dut.gen_row[1].bank_q ) & ~\dut.mask_q ) == 0);
+      end
       if (moved >= 5'd2) assert (scale1 == scale && \dut.gen_row[0].u_scale.b_q == scale);
       if (moved >= 5'd3) begin
         assert (\dut.gen_row[0].u_scale.b2_q == scale && \dut.gen_row[1].u_scale.b_q == scale);

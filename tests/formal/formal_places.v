@@ -183,17 +183,17 @@ module formal_places #(
       assert (judged || slot == SECOND - 4'd2 || (slot == SECOND - 4'd1 && settled));
       assert (in_lines != 0 && out_lines != 0);
       if (judged) assert (large == beyond);
-      if (image && asked && !beyond && (slot >= SECOND || slot == 4'd0)) begin
+      if (image && asked && !beyond && (slot == LAST || slot == 4'd0)) begin
         assert (\dut.known_q == ((source & ~written) == 0));
       end
       if (settled) begin
         assert (\dut.in_end_q == in_stop && \dut.in2_end_q == in2_stop);
         assert (\dut.out_end_q == out_stop);
       end
-      if (image && asked && !beyond && (slot == LAST || slot == 4'd0)) begin
+      if (image && asked && !beyond && slot == 4'd0) begin
         assert (\dut.known2_q == ((second & ~written) == 0) || !add);
       end
-      if (image && asked && !beyond && !last && slot == 4'd0) begin
+      if (image && asked && !beyond && !last && slot == 4'd0 && behind != 3'd0) begin
         for (i = 0; i < RUNS; i = i + 1) begin
           start_i = \dut.start_q [i*END_W+:END_W];
           end_i = \dut.end_q [i*END_W+:END_W];

@@ -74,6 +74,8 @@ module formal_post #(
   // The row that drains: of which group, first output of its tile, pixel.
   reg [1:0] group, start, pixel, row;
   reg active;
+  // Channels are a cycle early.
+  reg [CHAN_W-1:0] read;
   wire [1:0] used = outputs - start > ROWS ? ROWS : outputs - start;
   wire row_last = row == used - 2'd1;
   wire tile_last = start + used == outputs;
@@ -94,6 +96,7 @@ module formal_post #(
   wire shadow_load = running && !all && !final && (!active || (row_last && !apart));
 
   always @(posedge clk) begin
+    read <= channel;
     if (cycle != 2'd2) cycle <= cycle + 2'd1;
     if (!running) {active, group, start, pixel, row} <= 9'd0;
     else begin
@@ -137,9 +140,9 @@ module formal_post #(
       if (finish) assert (write || logit_write);
       if (active) begin
         assert (shadow_row == row[0]);
-        if (add) assert (channel == base + row);
-        else if (shared) assert (channel == base);
-        else assert (channel == base + group * outputs + start + row);
+        if (add) assert (read == base + row);
+        else if (shared) assert (read == base);
+        else assert (read == base + group * outputs + start + row);
       end
     end
   end

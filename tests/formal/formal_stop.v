@@ -75,6 +75,9 @@ module formal_stop #(
   (* hierconn *) wire [4:0] \dut.count_q ;
   (* hierconn *) wire [1:0] \dut.word_we_q ;
   (* hierconn *) wire [5:0] \dut.address_q ;
+  (* hierconn *) wire \dut.shaped_q ;
+  (* hierconn *) wire \dut.fetch_last_q ;
+  (* hierconn *) wire \dut.set_up_q ;
 
   reg past = 1'b0;
   // A wrong word in this inference; and since when no layer runs.
@@ -103,6 +106,9 @@ module formal_stop #(
       if (!run)
         assert (behind == 4'd15 || (\dut.state_q == 3'd3 && {1'b0, behind} == \dut.count_q ));
       if (\dut.state_q == 3'd3) assert (\dut.count_q <= 5'd17);
+      assert (\dut.shaped_q == (\dut.state_q == 3'd1 && \dut.count_q == 5'd19));
+      assert (\dut.fetch_last_q == (\dut.state_q == 3'd3 && \dut.count_q == 5'd17));
+      assert (\dut.set_up_q == (\dut.state_q == 3'd4 && \dut.count_q == 5'd1));
       if (word_we) begin
         assert (\dut.state_q == 3'd3 || \dut.state_q == 3'd1);
         assert (\dut.count_q >= 5'd2 && \dut.count_q <= 5'd17);

@@ -100,6 +100,9 @@ module formal_stream_in #(
   (* hierconn *) wire [15:0] \dut.x_q ;
   (* hierconn *) wire [15:0] \dut.y_q ;
   (* hierconn *) wire [15:0] \dut.channel_q ;
+  (* hierconn *) wire \dut.x_last_q ;
+  (* hierconn *) wire \dut.y_last_q ;
+  (* hierconn *) wire \dut.channel_last_q ;
   (* hierconn *) wire [LINE_W-1:0] \dut.line_q ;
   (* hierconn *) wire [$clog2(COLS)-1:0] \dut.lane_q ;
   always @(posedge clk) begin
@@ -108,6 +111,8 @@ module formal_stream_in #(
       if (waiting) begin
         assert (x < width && y < height && channel < channels);
         assert (\dut.x_q == x && \dut.y_q == y && \dut.channel_q == channel);
+        assert (\dut.x_last_q == (x == width - 1) && \dut.y_last_q == (y == height - 1));
+        assert (\dut.channel_last_q == (channel == channels - 1));
         assert (\dut.lane_q == lane && \dut.line_q == expected_line[LINE_W-1:0]);
       end
     end

@@ -45,12 +45,6 @@ _ARBITER = tuple(
                 "a further turn is announced one late",
             ),
             Mutation(
-                "hne_bank_arbiter",
-                "= used_i[r] && turn_i",
-                "= turn_i",
-                "a row is granted that does not ask",
-            ),
-            Mutation(
                 "hne_conflicts",
                 "base_i + wide[LINE_W-1:0]",
                 "wide[LINE_W-1:0]",
@@ -82,6 +76,7 @@ _EXPANDER = Proof(
     note="bounded: the first 16 cycles of a layer, after a reset from any state",
     mutations=(
         Mutation("hne_expander", "if (grant_q[2]) begin", "begin", "a word is fetched unasked"),
+        Mutation("hne_expander", "<= used_i[n] && turn_i", "<= turn_i", "granted without asking"),
         Mutation(
             "hne_turns",
             "used[n] = row_end >= n[7:0]",
@@ -103,9 +98,9 @@ _EXPANDER = Proof(
         ),
         Mutation(
             "hne_expander",
-            "now_q      <= {TURN_W{1'b0}};",
+            "behind_q   <= {{TURN_W - 1{1'b0}}, 1'b1};",
             "",
-            "a column begins with the last turn of the one before",
+            "a column goes on with the turns of the one before",
         ),
         Mutation(
             "hne_turns",
@@ -115,8 +110,8 @@ _EXPANDER = Proof(
         ),
         Mutation(
             "hne_row_tiles",
-            "end_q        <= next_end_o;",
-            "end_q        <= end_of(beyond_q);",
+            "<= before_last ? first_end_q : end_of(rest);",
+            "<= end_of(rest);",
             "a row-tile that spans two groups",
         ),
         Mutation(
@@ -460,9 +455,7 @@ _PLACES_MUTATIONS = (
 )
 
 #: Takes as many layers as there are runs: beyond the bound where there are four.
-_PLACES_FORGOTTEN = Mutation(
-    "hne_places", "|| (&valid_q", "|| 1'b0 && (&valid_q", "a run forgotten"
-)
+_PLACES_FORGOTTEN = Mutation("hne_places", "&& &valid_q &&", "&& 1'b0 &&", "a run forgotten")
 
 _PLACES = tuple(
     Proof(
@@ -505,8 +498,8 @@ _POST = Proof(
         Mutation("hne_post", "tile_line_q    <= out_line_i", "tile_line_q    <= 0", "from line 0"),
         Mutation(
             "hne_row_tiles",
-            "end_q        <= next_end_o;",
-            "end_q        <= end_of(beyond_q);",
+            "<= before_last ? first_end_q : end_of(rest);",
+            "<= end_of(rest);",
             "a row-tile that spans two groups",
         ),
     ),
@@ -548,7 +541,7 @@ _POST_VALUES = Proof(
             "shift_q[(SHIFT-2)*SHIFT_W+:SHIFT_W]",
             "s early",
         ),
-        Mutation("hne_post", "last_layer_q ? UNIT : scale_i", "scale_i", "a logit times m"),
+        Mutation("hne_post", "last_layer_q ? UNIT : scale1_q", "scale1_q", "a logit times m"),
         Mutation(
             "hne_post",
             "= acc2_q[n*ACC_W+:ACT_W]",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hwsim.fpga import synthesis
+from hwsim.fpga import place_route, synthesis
 from hwsim.fpga import tools as fpga
 from hwsim.fpga.tools import SynthesisError
 from hwsim.numbers.config import load_config
@@ -50,3 +50,18 @@ def test_the_bits_of_the_memories_are_those_of_the_configuration(cost: dict[str,
     channel = (6 + CONFIG.mult_w) + (CONFIG.acc_w + CONFIG.mult_w) + CONFIG.acc_w + 17
     others = CONFIG.chan_depth * channel + 16 * CONFIG.prog_depth * 32
     assert cost["hne_ram"]["memory_bits"] == synthesis.memory_bits(CONFIG) + others
+
+
+def test_place_and_route_keeps_a_weight_for_each_multiplier() -> None:
+    """Found by name: one that is gone would select nothing, and nobody would miss it."""
+    script = (
+        "read_verilog -I. hne_mac_row.v\nhierarchy -top hne_mac_row -chparam COLS 3\nproc\n"
+        f"select -assert-count 3 {place_route.APART}\n"
+    )
+    try:
+        yosys = fpga.tool("yosys")
+    except SynthesisError:
+        pytest.skip("make synth installs Yosys")
+    with fpga.workplace() as folder:
+        (folder / "select.ys").write_text(script, encoding="utf-8")
+        fpga.run_tool([yosys, "select.ys"], folder, "log", 0.0, lambda stage, seconds: None)

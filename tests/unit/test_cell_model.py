@@ -97,11 +97,11 @@ def test_what_was_measured_is_told_as_measured_and_what_was_not_with_its_error()
     model = CellModel.load()
     known = model.cells(BASE)
     assert known is not None
-    assert (known.origin, known.luts, known.error) == ("measured", 50580, 0.0)
+    assert (known.origin, known.luts, known.error) == ("measured", 42800, 0.0)
     between = model.cells(BASE.replace(rows=8, cols=16))
     assert between is not None
     assert between.origin == "interpolated"
-    assert 0 < between.error < 0.25
+    assert 0 < between.error < 0.3
     assert between.error == max(abs(one) for one in model.errors.values())
     assert model.cells(BASE.replace(softmax=False)) is None
 
@@ -116,7 +116,7 @@ def test_another_verilog_makes_nothing_of_the_table_measured() -> None:
     assert found is not None
     assert found.origin == "interpolated"
     assert stale.routed(load_config("small")) is None
-    assert CellModel.load().routed(load_config("small")) == 95.9
+    assert CellModel.load().routed(load_config("small")) == 109.0
 
 
 def test_a_law_that_errs_does_not_make_an_option_larger() -> None:

@@ -147,6 +147,13 @@ def test_the_limiting_path_is_the_slowest_between_registers() -> None:
     assert "hne_turns (u_core.u_weights.u_turns)" in synthesis_table.markdown_placement(found)
 
 
+def test_of_two_instances_of_one_name_the_block_tells_which_is_meant() -> None:
+    source = "u_core.u_weights.u_index.gen_{}.u_source"
+    assert placement.module_of(source.format("hash")) == "hne_index_hash"
+    assert placement.module_of(source.format("sram")) == "hne_index_sram"
+    assert placement.module_of("u_core.u_mac.u_array.gen_row[4].u_row") == "hne_mac_row"
+
+
 def test_a_report_without_a_clock_is_an_error() -> None:
     with pytest.raises(SynthesisError, match="no clock"):
         placement.parse({**report(*STEPS), "fmax": {}})

@@ -134,8 +134,6 @@ SCENES = (
                 "expander",
                 (
                     Signal("valid", f"{_WEIGHTS}.u_expander.valid_q"),
-                    Signal("turn", f"{_WEIGHTS}.u_expander.now_q",
-                           f"{_WEIGHTS}.u_expander.valid_q", 10),
                     Signal("grant", f"{_WEIGHTS}.u_expander.grant",
                            f"{_WEIGHTS}.u_expander.valid_q", 2),
                     Signal("conflict", f"{_WEIGHTS}.conflict_o"),
