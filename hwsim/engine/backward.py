@@ -99,9 +99,8 @@ class Backward:
         """What flowed into the image, in its units and order."""
         program = self.datapath.program
         channels, height, width = program.input_shape
-        image: F32 = np.zeros((count, height, width, channels), np.float32)
-        if 0 in flows:
-            image = total(flows[0])
+        nothing = Flow(np.zeros((count, height, width, channels), np.float32))
+        image = total(flows.get(0, [nothing]))
         factor = np.float32(
             Fraction(counted(program, float(program.input.scale))) / program.input.scale
         )
@@ -191,8 +190,10 @@ class Backward:
         channels = stage.out_shape[0]
         if channels == self.datapath.program.maps[number].shape[0]:
             return flows.pop(number)
-        some = total(flows[number])[..., first : first + channels]
-        return [Flow(np.ascontiguousarray(some))]
+        # Added once for all who wrote a part of the map.
+        whole = total(flows[number])
+        flows[number] = [Flow(whole)]
+        return [Flow(np.ascontiguousarray(whole[..., first : first + channels]))]
 
     def _give(self, flows: Flows, place: Place, back: Flow) -> None:
         """Add a gradient to that of a map that several may read, or only in part."""

@@ -68,7 +68,8 @@ def gated(flows: Sequence[Flow], state: NDArray[np.uint8], mask: int, narrow: bo
     if len(flows) == 1:
         _gate(*flows[0].raw(), gates, mask, narrow, flat)
     else:
-        _gate_sum(*flows[0].raw(), *flows[1].raw(), gates, mask, narrow, flat)
+        first, second = flows
+        _gate_sum(*first.raw(), *second.raw(), gates, mask, narrow, flat)
     return out if narrow else out.view(np.float32)
 
 

@@ -124,3 +124,9 @@ def test_a_pool_gives_to_the_winners(
 def test_windows_that_share_a_place_are_not_apart() -> None:
     assert not any(apart(kernel, (2, 1)) for kernel in ((3, 1), (1, 2), (3, 3)))
     assert apart((2, 1), (2, 1))
+
+
+def test_three_parts_are_never_two_of_them() -> None:
+    flows, _ = parts((False, True, False))
+    with pytest.raises(ValueError, match="too many values"):
+        gated(flows, np.zeros(SHAPE, np.uint8), MASK, False)
