@@ -68,7 +68,6 @@ PAGE = Page(
         "it ended at 82.6%, 1.4 points below its 84%": "hwsim train mlperf-resnet8",
         "with AdamW they ended at 85.9%": "hwsim train resnet20",
         "90 epochs ended at 88.49%,\n88.32% on the engine": "hwsim train resnet20",
-        "averaged over nine epochs at three tenths of the rates\nwere worth 85.5%": "hwsim train",
         "and 60 with a weight decay of 2e-4 at 88.21 and 88.23%": "hwsim train resnet20",
         "56 of them end at 88.61%, 88.46% on the engine": "hwsim train resnet20-muon",
         "takes 36, 51 and 125 s": "hwsim train",

@@ -25,6 +25,13 @@ def routed() -> dict[str, str]:
     return {row[0].strip(): row[1].strip() for row in cells}
 
 
+def placements() -> list[str]:
+    """Clocks of `small` from the seeds of the placer, the best one first."""
+    lines = markdown.get(SYNTHESIS, "pnr-seeds").splitlines()
+    found = [line.split("|")[2].strip() for line in lines if line.startswith("|")]
+    return sorted(found[2:], key=lambda clock: -float(clock.split()[0]))
+
+
 def resources() -> str:
     """Cells and clock of `small`, in short."""
     found = routed()
