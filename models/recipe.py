@@ -95,6 +95,8 @@ class Restart:
             raise InputError(f"a second cycle needs at least 1 epoch, got {self.epochs}")
         if not 0.0 < self.rate <= 1.0:
             raise InputError(f"the rate of a second cycle must lie in (0, 1], got {self.rate}")
+        if self.shift < 0:
+            raise InputError(f"shifts of a second cycle are 0 pixels or more, got {self.shift}")
 
 
 @dataclass(frozen=True)

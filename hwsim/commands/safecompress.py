@@ -159,8 +159,8 @@ def _settings(recipe: Recipe, seed: int, **given: Any) -> Settings:
     from hwsim.training.sparse.settings import Settings
 
     steps = options.given(**{key: given.pop(key) for key in ("epochs", "batch", "lr")})
-    steps |= {"seed": seed, "shift": 0, "flip": False, "precision": "float32", "muon": None}
-    steps["restart"] = None
+    steps |= {"seed": seed, "shift": 0, "flip": False, "precision": "float32"}
+    steps |= {"muon": None, "restart": None}
     return Settings(recipe=dataclasses.replace(recipe, **steps), **given)
 
 

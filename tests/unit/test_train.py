@@ -184,6 +184,8 @@ def test_impossible_second_cycles_are_refused(rate: float) -> None:
         Restart(1, rate, 0)
     with pytest.raises(InputError, match="at least 1 epoch"):
         Restart(0, 0.5, 0)
+    with pytest.raises(InputError, match="0 pixels or more"):
+        Restart(1, 0.5, -1)
 
 
 def test_a_cycle_rises_and_falls_and_a_second_one_falls() -> None:
