@@ -26,7 +26,9 @@ TERMS: dict[str, Callable[[Axes], float]] = {
     "pairs": lambda a: a["rows"] ** 2,
     "lanes": lambda a: a["cols"] ** 2,
 }
-#: Modules that stand once for each row, lane or bank, or tie all of them to all others.
+#: Modules that stand once for each row, lane or bank, or tie all of them to all others. Of terms
+#: that fit alike the first is taken: units of rows grow with them where engines of one size do not
+#: tell.
 LAWS: dict[str, tuple[str, ...]] = {
     "hne_mac_row": ("array",),
     "hne_mac_array": ("array",),
@@ -41,11 +43,11 @@ LAWS: dict[str, tuple[str, ...]] = {
     "hne_lut": ("cols",),
     "hne_weight_bank": ("banks",),
     "hne_weight_path": ("one", "banks"),
-    "hne_index": ("one", "rows"),
-    "hne_index_hash": ("one", "rows"),
-    "hne_mul32": ("one", "rows"),
+    "hne_index": ("rows", "one"),
+    "hne_index_hash": ("rows", "one"),
+    "hne_mul32": ("rows", "one"),
     "hne_mulhi32": ("rows",),
-    "hne_xxhash": ("one", "rows"),
+    "hne_xxhash": ("rows", "one"),
     "hne_code": ("rows", "banks"),
 }
 #: All other modules.
@@ -139,9 +141,24 @@ class ModuleLaws:
         # Only engines with an option have it.
         holders = [one for one in self.points if name in one.modules]
         needed = frozenset.intersection(*(options(one.axes) for one in holders))
+        if not needed:  # several bring it, each alone, as either kind of check bits does
+            needed = frozenset(sorted(filter(self._bringing(name), wanted))[:1])
+            holders = [one for one in holders if needed <= options(one.axes)]
         if not needed <= wanted or not needed:
             return 0.0
-        return self._law(name, needed, holders, axes)
+        # Check bits of stored indices are none of hashed ones.
+        alike = [one for one in holders if self._like(one, axes)]
+        key = needed | {axes["index_mode"]} if alike else needed
+        return self._law(name, key, alike or holders, axes)
+
+    def _bringing(self, name: str) -> Callable[[str], bool]:
+        """Whether every engine with an option has this module."""
+
+        def brings(option: str) -> bool:
+            having = [one for one in self.points if option in options(one.axes)]
+            return bool(having) and all(name in one.modules for one in having)
+
+        return brings
 
     def _like(self, one: CellPoint, axes: Axes) -> bool:
         return bool(one.axes["index_mode"] == axes["index_mode"])

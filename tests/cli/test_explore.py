@@ -81,9 +81,9 @@ def test_designs_share_rows_and_leave_all_their_files(
     assert seen == []
     slow = {(one["rows"], one["bandwidth"]): float(one["cycles"]) for one in records("b.csv")}
     assert slow["8", "2.0"] > slow["8", ""]
-    # A single axis has a page; of parity no engine was mapped, so there is no axis at all.
+    # A single axis has a page; of 12 bits no engine was mapped, so there is no axis at all.
     assert run("explore", MODEL, "--quick", *TWO, "--goals", "cycles").code == 0
-    line = run("explore", MODEL, "--quick", *TWO, "--ecc", "parity", "--goals", "luts").line
+    line = run("explore", MODEL, "--quick", *TWO, "--bits", "12", "--goals", "luts").line
     assert line.startswith("hwsim: LUTs: not known of all these designs")
     monkeypatch.setattr(page, "find_spec", lambda name: None)
     assert page.REMEDY in run("explore", MODEL, "--quick", *TWO).out
