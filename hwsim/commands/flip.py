@@ -10,7 +10,7 @@ import click
 from hwsim.commands.data_options import MODEL
 from hwsim.commands.opening import Opening, opening_options
 from hwsim.commands.options import finite, parse_names, progress_bar, typed_command
-from hwsim.runs.flip_catalog import FLIPS, IMAGES, K_TOP, KNOWS, MOST, REACHED, SAMPLES
+from hwsim.runs.flip_catalog import FLIPS, IMAGES, K_TOP, KNOWS, MOST, REACHED, SAMPLES, SLOPES
 
 _EVERY: list[Callable[[Any], Any]] = [
     click.option(
@@ -41,6 +41,11 @@ _EVERY: list[Callable[[Any], Any]] = [
     click.option(
         "--k-top", type=click.IntRange(0), default=K_TOP, show_default=True,
         help="Words with the largest gradients that are looked at in each layer, 0 for all.",
+    ),
+    click.option(
+        "--gradient", type=click.Choice(SLOPES), default=SLOPES[0], show_default=True,
+        help="What says which bits of the engine are tried. ste-bfloat16: faster on processors "
+        "that have it, rounded; what a tried bit does is exact with either.",
     ),
     click.option(
         "--max-flips", "most", type=click.IntRange(1), default=MOST, show_default=True,

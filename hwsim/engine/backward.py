@@ -28,7 +28,7 @@ from hwsim.units import post as post_unit
 
 GradientMode = Literal["ste", "ste-bfloat16", "ste-unclamped", "finite-difference"]
 F32 = NDArray[np.float32]
-OnLayer = Callable[[int, F32], None]
+OnLayer = Callable[[int, NDArray[Any]], None]
 #: By number of a map, what its readers gave.
 Flows = dict[int, list[Flow]]
 GRADIENT_MODES: tuple[str, ...] = get_args(GradientMode)
@@ -71,7 +71,8 @@ class Backward:
         """The same of one chunk, from its states.
 
         on_layer(stage number, flow): sees ∂/∂(output before the clamp and pool) of each weighted
-        layer, (N, OH, OW, out_c), last layer first; in steps as ``pulls.counted`` counts them.
+        layer, (N, OH, OW, out_c), last layer first; in steps as ``pulls.counted`` counts them, as
+        float32 or the bits of bfloat16.
         """
         return self._image(self._down(seed, states, on_layer, True), len(seed))
 
@@ -133,7 +134,7 @@ class Backward:
             elif index in past:
                 flow = self._behind_both(index, flows, states[index], past[index])
             else:
-                flow = self._behind_gates(index, flows, states[index], on_layer is None)
+                flow = self._behind_gates(index, flows, states[index], True)
             if flow is None:
                 continue
             if on_layer is not None and stage.mac is not None:

@@ -153,17 +153,21 @@ class Datapath:
         """Logits (n, classes) of images of a ``Tape`` with other weights in some stages.
 
         chunk: with maps and sums, of a run of this datapath. changes: at least one, by number of
-        the stage. Nothing in front of the first of them is computed again, and of the first itself
-        only what the weights add or take.
+        the stage. Nothing in front of the first of them is computed again, nor what nothing new
+        flows into, and of the first itself only what the weights add or take.
         """
         first = min(changes)
-        maps = self._maps_of(chunk)
+        maps, new = self._maps_of(chunk), set[int]()
         for index in range(first, len(self.stages)):
             stage, sums = self.stages[index], None
+            if index not in changes and not stage.reads(new):
+                if stage.last:
+                    return chunk.logits
+                continue
             sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
             if index == first and not stage.last:
                 out = changes[index].output(sources[0], chunk.sums[index], chunk.output(stage))
-                self._write(stage, out, maps)
+                self._write(stage, out, maps, new)
                 continue
             if index in changes:
                 assert stage.sums is not None
@@ -171,7 +175,7 @@ class Datapath:
                 sums, stage = changes[index].sums(sources[0], clean), changes[index].stage
             if stage.last:
                 return self.logits(stage, sources[0], sums)
-            self._write(stage, self._step(stage, sources, False, sums)[0], maps)
+            self._write(stage, self._step(stage, sources, False, sums)[0], maps, new)
         raise AssertionError("a checked program ends in its output layer")
 
     def behind(self, chunk: Chunk, first: int, sums: NDArray[Any]) -> Chunk:
@@ -180,10 +184,15 @@ class Datapath:
         chunk: of a run of one that had the same stages in front of ``first``. sums: those of that
         one, which has weights.
         """
-        maps, states = self._maps_of(chunk), chunk.states[:first]
-        found = {index: one for index, one in chunk.sums.items() if index < first} | {first: sums}
+        maps, states, new = self._maps_of(chunk), chunk.states[:first], set[int]()
+        found = chunk.sums | {first: sums}
         for index in range(first, len(self.stages)):
             stage, given = self.stages[index], None
+            if index != first and not stage.reads(new):
+                if stage.last:
+                    return Chunk(chunk.piece, chunk.logits, [*states, None], maps, found)
+                states.append(chunk.states[index])
+                continue
             sources = [part(maps, place, stage.layer.in_shape[0]) for place in stage.sources]
             if stage.sums is not None:
                 given = found[index] = found[index] if index == first else stage.sums(sources[0])
@@ -191,7 +200,7 @@ class Datapath:
                 logits = self.logits(stage, sources[0], given)
                 return Chunk(chunk.piece, logits, [*states, None], maps, found)
             out, state = self._step(stage, sources, True, given)
-            self._write(stage, out, maps)
+            self._write(stage, out, maps, new)
             states.append(state)
         raise AssertionError("a checked program ends in its output layer")
 
@@ -212,10 +221,17 @@ class Datapath:
             and stage.out_shape[0] != self.program.maps[stage.target.map].shape[0]
         )
 
-    def _write(self, stage: Stage, out: NDArray[Any], maps: Maps) -> None:
-        """``out`` to its place; the first to write to a map of several parts makes it."""
+    def _write(
+        self, stage: Stage, out: NDArray[Any], maps: Maps, new: set[int] | None = None
+    ) -> None:
+        """``out`` to its place; the first to write to a map of several parts makes it.
+
+        new: gets the number of the map.
+        """
         assert stage.target is not None
         number, first = stage.target.map, stage.target.channel
+        if new is not None:
+            new.add(number)
         channels, height, width = self.program.maps[number].shape
         if out.shape[3] == channels:
             maps[number] = out

@@ -117,7 +117,7 @@ class _GroupProduct:
     def bits(self, flow: NDArray[Any]) -> Bits:
         """Through in bfloat16, in and out."""
         assert self._narrow is not None
-        back = _transposed(self._layer, self._narrow, _of_bits(flow))
+        back = _transposed(self._layer, self._narrow, of_bits(flow))
         return back.contiguous().view(torch.int16).numpy().view(np.uint16)
 
     def __call__(self, flow: F32) -> F32:
@@ -134,7 +134,8 @@ class _GroupProduct:
         )
 
 
-def _of_bits(flow: Bits) -> Tensor:
+def of_bits(flow: Bits) -> Tensor:
+    """Bits as the numbers that they are; no copy."""
     return torch.from_numpy(flow.view(np.int16)).view(torch.bfloat16)
 
 

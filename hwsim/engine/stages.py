@@ -6,6 +6,7 @@ requantization; the map between them never exists.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -93,6 +94,10 @@ class Stage:
     def with_layer(self, layer: MacLayer, config: EngineConfig, wraps: bool) -> Stage:
         """The same with another layer of the same shape, and no way of its own to its sums."""
         return replace(self, layer=layer, sums=None, post=post_of(layer, config, wraps))
+
+    def reads(self, maps: Set[int]) -> bool:
+        """Whether it reads any of these maps, by number."""
+        return any(place.map in maps for place in self.sources)
 
     @property
     def mac(self) -> MacLayer | None:

@@ -19,7 +19,9 @@ from torch.nn.grad import conv2d_weight
 
 from hwsim.engine.backward import Backward
 from hwsim.engine.float_proof import believed
+from hwsim.engine.flows import widened
 from hwsim.engine.forms import even, group_of, sides, surround
+from hwsim.engine.input_gradient import Precision, of_bits
 from hwsim.engine.kernel_proof import geometry, poison
 from hwsim.engine.kernels import is_thin, windows
 from hwsim.engine.precision import full_float32
@@ -74,16 +76,16 @@ def gradients(
         by_weight: list[Tensor] = []
         by_output: list[Tensor] = []
 
-        def on_layer(stage: int, flow: F32) -> None:
-            layer = stages[stage].mac
+        def on_layer(stage: int, flow: NDArray[Any]) -> None:
+            layer, unit = stages[stage].mac, float(units[stage])
             assert layer is not None
-            if units[stage] != 1:
-                flow = flow * units[stage]
-            by_weight.append(
-                weight_gradient(layer, chunk.source(stages[stage]), flow, zeros[stage])
+            found = weight_gradient(
+                layer, chunk.source(stages[stage]), flow, zeros[stage], backward.precision
             )
+            by_weight.append(found if unit == 1 else found * unit)
             if rest:
-                by_output.append(torch.from_numpy(flow.reshape(-1, layer.n_out)).sum(0))
+                wide = torch.from_numpy(widened(flow) if flow.dtype == np.uint16 else flow)
+                by_output.append(wide.reshape(-1, layer.n_out).sum(0) * unit)
 
         if not rest:
             backward.layers(flow[chunk.piece], chunk.states, on_layer)
@@ -123,11 +125,19 @@ def _sum(tensors: tuple[Tensor, ...]) -> Tensor:
     return total
 
 
-def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32, zero: int = 0) -> Tensor:
+def weight_gradient(
+    layer: MacLayer,
+    maps: NDArray[Any],
+    flow: NDArray[Any],
+    zero: int = 0,
+    precision: Precision = "float32",
+) -> Tensor:
     """(n_out, fan_in) float32: gradient by the decoded weights of ``layer``.
 
     maps: its integer input (N, H, W, C), whose code of real 0 is ``zero``; flow: (N, OH, OW,
-    n_out), gradient at its output.
+    n_out), gradient at its output, float32 or the bits of bfloat16. precision: ``bfloat16`` for
+    convolutions of codes of 8 bits, in shapes where this processor's kernel was shown to round the
+    flow and what comes out and nothing else; float32 elsewhere.
     """
     if layer.groups > 1:
         inputs, outputs = layer.in_shape[0] // layer.groups, layer.group_out
@@ -140,40 +150,62 @@ def weight_gradient(layer: MacLayer, maps: NDArray[Any], flow: F32, zero: int = 
                     np.ascontiguousarray(around[..., g * inputs : (g + 1) * inputs]),
                     np.ascontiguousarray(flow[..., g * outputs : (g + 1) * outputs]),
                     zero,
+                    precision,
                 )
                 for g in range(layer.groups)
             ]
         )
     factor = torch.from_numpy(slopes(layer).astype(np.float32))[:, None]
     # The activations as integers: their step goes into the slope.
-    activations = surround(layer, maps).astype(np.float32)
+    codes, form = surround(layer, maps), even(layer)
+    what = f"weight gradient of {geometry(form)}"
+    if precision == "bfloat16" and codes.dtype == np.uint8 and _is_narrow(form, what, len(flow)):
+        return torch.from_numpy(_in_bfloat16(form, codes, flow, zero)) * factor
+    activations = codes.astype(np.float32)
     if zero:
         activations -= np.float32(zero)
-    layer = even(layer)
-    what = f"weight gradient of {geometry(layer)}"
+    wide = widened(flow) if flow.dtype == np.uint16 else flow
+    return torch.from_numpy(_in_float32(form, what, activations, wide)) * factor
+
+
+def _in_float32(layer: MacLayer, what: str, activations: F32, flow: F32) -> F32:
+    """Σ flow · activation, (n_out, fan_in), by the library where it was seen to be right."""
     if believed(what, flow.shape, lambda: _holds(layer, len(flow))):
-        return torch.from_numpy(_by_library(layer, activations, flow)) * factor
-    return torch.from_numpy(_by_windows(layer, activations, flow)) * factor
+        return _by_library(layer, activations, flow)
+    return _by_windows(layer, activations, flow)
 
 
 def _by_library(layer: MacLayer, activations: F32, flow: F32) -> F32:
     """Σ flow · activation, (n_out, fan_in), in full float32."""
-    channels = layer.in_shape[0]
-    flows = torch.from_numpy(flow)
     with full_float32():
         if layer.kind == "fc" or is_thin(layer):
             # Libraries' convolutions change their way at thin maps: one matrix product instead.
             seen = torch.from_numpy(_windows(layer, activations))
-            return _ordered(layer, (flows.reshape(-1, layer.n_out).T @ seen).numpy())
-        kernel_sides, stride, padding = sides(layer)
-        kernel = conv2d_weight(
-            torch.from_numpy(activations).permute(0, 3, 1, 2),
-            (layer.n_out, channels, *kernel_sides),
-            flows.permute(0, 3, 1, 2),
-            stride,
-            padding,
-        )
-    return kernel.reshape(layer.n_out, -1).numpy()
+            flows = torch.from_numpy(flow.reshape(-1, layer.n_out))
+            return _ordered(layer, (flows.T @ seen).numpy())
+        return _convolved(layer, torch.from_numpy(activations), torch.from_numpy(flow))
+
+
+def _in_bfloat16(layer: MacLayer, codes: NDArray[np.uint8], flow: NDArray[Any], zero: int) -> F32:
+    """The same of flows that are rounded, and rounded once more: sums are float32 between."""
+    given = torch.from_numpy(codes).to(torch.bfloat16)
+    if zero:
+        given -= zero  # 8 bits still, and exact
+    narrow = of_bits(flow) if flow.dtype == np.uint16 else torch.from_numpy(flow).bfloat16()
+    return _convolved(layer, given, narrow)
+
+
+def _convolved(layer: MacLayer, activations: Tensor, flow: Tensor) -> F32:
+    """Both (N, H, W, C), in one type."""
+    kernel_sides, stride, padding = sides(layer)
+    kernel = conv2d_weight(
+        activations.permute(0, 3, 1, 2),
+        (layer.n_out, layer.in_shape[0], *kernel_sides),
+        flow.permute(0, 3, 1, 2),
+        stride,
+        padding,
+    )
+    return kernel.float().reshape(layer.n_out, -1).numpy()
 
 
 def _by_windows(layer: MacLayer, activations: F32, flow: F32) -> F32:
@@ -235,6 +267,47 @@ def _holds(layer: MacLayer, count: int) -> bool:
         for image, one in zip(maps, flow, strict=True):
             wanted += (one.reshape(-1, layer.n_out) @ mix) @ _windows(layer, image[None])
         if not np.array_equal(mix @ sums.astype(np.int64), _ordered(layer, wanted[None])[0]):
+            return False
+    return True
+
+
+#: Bits of the numbers of the sparse proof in bfloat16, which holds 8.
+NARROW_BITS = 8
+
+
+def _is_narrow(layer: MacLayer, what: str, count: int) -> bool:
+    """Whether a batch of ``count`` goes through in bfloat16."""
+    if layer.kind == "fc" or is_thin(layer):
+        return False
+    name = f"{what} in bfloat16"
+    return believed(name, (count,), lambda: _rounds_once(layer, what, count), warned=False)
+
+
+def _rounds_once(layer: MacLayer, what: str, count: int) -> bool:
+    """Whether the library's product in bfloat16 is the exact one, rounded, on integers.
+
+    As ``_holds``, with numbers that bfloat16 holds, and sums that float32 holds: what was proved of
+    that says what is exact, and every sum is looked at.
+    """
+    noise = np.random.default_rng(count)
+    channels, height, width = layer.in_shape
+    places = count * layer.pixels
+    shape = (count, *layer.out_shape[1:], layer.n_out)
+    maps = (count, height, width, channels)
+    limit = 1 << NARROW_BITS
+    top = min(max(1, math.isqrt((1 << 24) // places)), limit - 1)
+    sparse = np.zeros((places, layer.n_out), np.int64)
+    chosen = noise.choice(places, min(places, PLACES), replace=False)
+    sparse[chosen] = noise.integers(1 - limit, limit, sparse[chosen].shape) | 1
+    for flow, codes in (
+        (noise.integers(-top, top + 1, shape), noise.integers(0, top + 1, maps, np.uint8)),
+        (sparse.reshape(shape), noise.integers(0, limit, maps, np.uint8) | np.uint8(1)),
+    ):
+        poison(layer.n_out * layer.fan_in)
+        found = _in_bfloat16(layer, codes, flow.astype(np.float32), 0)
+        exact = _in_float32(layer, what, codes.astype(np.float32), flow.astype(np.float32))
+        wanted = torch.from_numpy(exact).bfloat16().float().numpy()
+        if found.shape != wanted.shape or not np.array_equal(found, wanted):
             return False
     return True
 

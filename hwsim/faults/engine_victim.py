@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.backward import GradientMode
 from hwsim.engine.changes import Changed
 from hwsim.engine.module import Engine
 from hwsim.engine.selfcheck import trusted_kernels
@@ -53,6 +54,7 @@ class EngineVictim(Victim):
 
     images: (N, *input shape) as the engine takes them. memories: ``weights``, ``index`` or both.
     bounds: by layer number, the magnitude that what a layer reads of the weights is saturated to.
+    gradient: what says which bits are tried, ``ste`` or ``ste-bfloat16``; what they do is exact.
 
     Raises InputError for another memory, for an engine with check bits, which only
     ``guarded_victim`` knows, and where a program has no such words: an engine that computes its
@@ -65,14 +67,15 @@ class EngineVictim(Victim):
         images: Tensor,
         memories: Sequence[str] = ("weights",),
         bounds: Mapping[int, int] | None = None,
+        gradient: GradientMode = "ste",
     ) -> None:
-        self.program = program
+        self.program, self._mode = program, gradient
         self.stored = Stored(program, bounds)
         self._numbers: list[int] = []
         self.parts = self._parts_of(program, memories)
         #: All that was kept, as faults.
         self.faults: list[Fault] = []
-        engine = Engine(program)
+        engine = Engine(program, gradient)
         self._grid, self._codes = engine.grid, engine.grid(images)
         self._run_on(engine)
 
@@ -268,7 +271,7 @@ class EngineVictim(Victim):
         self.faults += [self.fault(flip) for flip in flips]
         possible = all(change.possible for change in changes.values())
         if not possible:
-            self._run_on(Engine(self.held(self.faults)))
+            self._run_on(Engine(self.held(self.faults), self._mode))
         if not changes or not possible:
             return
         trusted = trusted_kernels()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.backward import GradientMode
 from hwsim.errors import InputError
 from hwsim.faults.codeword_moves import moves
 from hwsim.faults.engine_victim import EngineVictim, Slopes
@@ -38,8 +39,14 @@ class GuardedVictim(EngineVictim):
     Flips are of words as the memory holds them: bits from a word's width on are its check bits.
     """
 
-    def __init__(self, guard: Guard, images: Tensor, memories: Sequence[str]) -> None:
-        super().__init__(guard.program, images, memories, guard.bounds)
+    def __init__(
+        self,
+        guard: Guard,
+        images: Tensor,
+        memories: Sequence[str],
+        gradient: GradientMode = "ste",
+    ) -> None:
+        super().__init__(guard.program, images, memories, guard.bounds, gradient)
         self.guard = guard
         self.parts = tuple(
             replace(part, bits=part.bits + (more := guard.check_bits(part.memory)), check=more)
@@ -224,10 +231,11 @@ def victim_of(
     choice: GuardChoice,
     knows: Knowing,
     key: int,
+    gradient: GradientMode = "ste",
 ) -> GuardedVictim | GuessingVictim:
     """A guarded program before an attacker who knows so much.
 
-    key: of a signature; who does not know it takes another one.
+    key: of a signature; who does not know it takes another one. gradient: as of ``EngineVictim``.
 
     Raises InputError as ``EngineVictim``, for a guard that guards nothing of these memories, and
     for an attacker without a key where there is none.
@@ -237,13 +245,14 @@ def victim_of(
         raise InputError(
             "an attacker without the key is one of a signature: choose --attacker blind or adaptive"
         )
-    machine = GuardedVictim(choice.on(program, key), images, memories)
+    machine = GuardedVictim(choice.on(program, key), images, memories, gradient)
     if knows == "adaptive":
         return machine
     if knows == "keyless":
         other = choice.on(program, key ^ 0x5EED1E55)
-        return GuessingVictim(GuardedVictim(other, images, memories), machine)
-    return GuessingVictim(EngineVictim(without_check_bits(program), images, memories), machine)
+        return GuessingVictim(GuardedVictim(other, images, memories, gradient), machine)
+    plain = EngineVictim(without_check_bits(program), images, memories, gradient=gradient)
+    return GuessingVictim(plain, machine)
 
 
 def key_of(number: int) -> int:

@@ -30,6 +30,8 @@ FLIPS = {
 }
 #: What an attacker may know of what guards a memory.
 KNOWS = ("adaptive", "keyless", "blind")
+#: The engine's gradients that a search may go by.
+SLOPES = ("ste", "ste-bfloat16")
 #: Training images that a search sees; words it looks at in each layer; bits it may flip; test
 #: images that judge.
 IMAGES, K_TOP, MOST, SAMPLES = 128, 100, 100, 1000

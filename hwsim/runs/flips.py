@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwsim.engine.backward import GradientMode
 from hwsim.engine.space import space_of
 from hwsim.errors import InputError
 from hwsim.faults.chase import Ended, JudgedFlips, Kept, Rules, chase, keep_all, random_flips
@@ -51,7 +52,8 @@ class FlipRequest:
     judge. target: of a targeted one; source: the class whose images are aimed at, None for all;
     image: the number of one test image instead. others: whether the rest is to stay as it is.
     protect: what guards the memories, as ``GuardChoice.of`` takes it. attacker: what he knows of
-    it, or of the engine's check bits; None for all there is.
+    it, or of the engine's check bits; None for all there is. gradient: of ``SLOPES``, what says
+    which bits of the engine are tried.
     """
 
     attack: str
@@ -68,6 +70,7 @@ class FlipRequest:
     others: bool = False
     protect: str = "none"
     attacker: Knowing | None = None
+    gradient: GradientMode = "ste"
     command: str = ""
 
     @property
@@ -204,7 +207,9 @@ class FlipSearch:
         if self.guard != "none":
             parts += [self.guard.replace(":", "-"), chosen.attacker or KNOWING[0]]
         plain = FlipRequest(chosen.attack, chosen.samples)
-        for name in ("target", "source", "image", "others", "images", "k_top", "most", "stop"):
+        for name in (
+            "target", "source", "image", "others", "images", "k_top", "gradient", "most", "stop",
+        ):  # fmt: skip
             value = getattr(chosen, name)
             if value != getattr(plain, name):
                 parts.append(f"{name.replace('_', '-')}-{value}")
@@ -223,10 +228,12 @@ class FlipSearch:
         """The network before the attacker; knows: what he knows of what guards it."""
         if side == "engine":
             program, memories = self.network.program, self.settings.memories
+            gradient = self.settings.gradient
             if self.guard == "none":
-                return EngineVictim(program, images, memories)
+                return EngineVictim(program, images, memories, gradient=gradient)
             knows = knows or self.settings.attacker or KNOWING[0]
-            return victim_of(program, images, memories, self.choice, knows, key_of(number))
+            key = key_of(number)
+            return victim_of(program, images, memories, self.choice, knows, key, gradient)
         module = copy.deepcopy(self.network.module)
         return FloatVictim(module, self.network.program, images)
 

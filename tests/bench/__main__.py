@@ -71,6 +71,7 @@ ALL = {
     "cycles-mnist-h16-banked": analysis.images,
     "memory-vgg16": analysis.memory,
     "bfa-resnet20": flips.residual,
+    "bfa-resnet20-bfloat16": flips.residual_in_bfloat16,
     "latency10-mnist-h16-banked": latency.mnist,
     "shadows-16": membership.shadows,
     "fault-weights-mnist-h16": faults.weights,

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwsim.engine.backward import GradientMode
 from hwsim.faults.engine_victim import EngineVictim
 from hwsim.faults.objective import Objective
 from hwsim.faults.search import Flip, step
@@ -103,20 +104,29 @@ class Published:
 
 def residual() -> Line:
     """resnet20, 8 bits, 128 training images."""
+    return _residual("bfa-resnet20", "ste")
+
+
+def residual_in_bfloat16() -> Line:
+    """The same, bits to be tried found by a gradient in bfloat16."""
+    return _residual("bfa-resnet20-bfloat16", "ste-bfloat16")
+
+
+def _residual(name: str, gradient: GradientMode) -> Line:
     network = open_network("resnet20")
     learn = load_dataset("cifar10", "train")
     batch = np.random.default_rng(0).permutation(len(learn))[:IMAGES]
     images = network.inputs(learn.at(batch))
-    victim = EngineVictim(network.program, images)
-    peers = {name: Published(network, images, form) for name, form in FORMATS.items()}
+    victim = EngineVictim(network.program, images, gradient=gradient)
+    peers = {form: Published(network, images, way) for form, way in FORMATS.items()}
     objective = Objective.away(victim.logits().argmax(1))
     ours, theirs, same = 0.0, dict.fromkeys(peers, 0.0), 0
     for number in range(1 + STEPS):  # the first one compiles and warms up
         choices = {}
-        for name, peer in peers.items():
+        for form, peer in peers.items():
             began = time.perf_counter()
-            choices[name] = peer.step()
-            theirs[name] += time.perf_counter() - began if number else 0.0
+            choices[form] = peer.step()
+            theirs[form] += time.perf_counter() - began if number else 0.0
         began = time.perf_counter()
         found = step(victim, objective, K_TOP, 1)
         ours += time.perf_counter() - began if number else 0.0
@@ -132,7 +142,7 @@ def residual() -> Line:
         f"channels_last, which the script does not use, {theirs['channels_last'] / ours:.2f}"
     )
     return Line(
-        "bfa-resnet20", ours / STEPS, plain / STEPS, "s a step", plain / ours,
+        name, ours / STEPS, plain / STEPS, "s a step", plain / ours,
         "published script's way, PyTorch float32", ">= 5", note,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from hwsim.engine.float_proof import ROUNDOFF
 from hwsim.engine.forms import even, group_of, surround
-from hwsim.engine.input_gradient import InputGradient
+from hwsim.engine.input_gradient import BFLOAT16_ROUNDOFF, PRECISIONS, InputGradient
 from hwsim.engine.kernel_proof import Proof
 from hwsim.engine.kernels import Accumulate
 from hwsim.engine.sums import Sums, as_nchw
@@ -90,7 +90,10 @@ def test_gradients_of_a_layer_are_within_the_rounding_of_float32(case: LayerCase
     error = np.abs(InputGradient(layer, np.ones(layer.n_out))(flow) - wanted)
     assert (error <= size * ROUNDOFF * (terms + 2)).all()
 
-    found = weight_gradient(layer, maps_of(case), flow).numpy().astype(np.float64)
+    full, narrow = (
+        weight_gradient(layer, maps_of(case), flow, precision=one).numpy().astype(np.float64)
+        for one in PRECISIONS
+    )
     for channel in {0, layer.n_out - 1}:
         for sign in (1, -1):
             # One output channel: the transposed layer, in float64 by NumPy.
@@ -101,7 +104,10 @@ def test_gradients_of_a_layer_are_within_the_rounding_of_float32(case: LayerCase
         truth, bound = positive - exact, positive + exact
         scale = layer.scale / float(layer.weight_scale[-1 if channel else 0])
         limit = bound * scale * ROUNDOFF * (count * layer.pixels + 3)
-        assert (np.abs(found[channel] - truth * scale) <= limit).all()
+        assert (np.abs(full[channel] - truth * scale) <= limit).all()
+        # The flow is rounded, and what comes out.
+        limit += bound * scale * 2.01 * BFLOAT16_ROUNDOFF
+        assert (np.abs(narrow[channel] - truth * scale) <= limit).all()
 
 
 def _taps(case: LayerCase) -> Iterator[tuple[int, int, tuple[slice, ...]]]:

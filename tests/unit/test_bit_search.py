@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from hwsim.program.program import Program
 from hwsim.program.proof import check
 from hwsim.program.sums_proof import cannot_wrap
 from tests.by_hand import WIDE, mac, pool
+from tests.images import residual_program
 
 BOTH = ("weights", "index")
 #: Few index bits, so that every one can be tried.
@@ -119,6 +121,31 @@ def test_several_flips_of_one_word_are_tried_together() -> None:
         faults = [victim.fault(flip) for flip in some]
         wanted = answered(inject(victim.program, faults))
         np.testing.assert_array_equal(victim.trial(some), wanted)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_flip_reaches_an_addition_through_either_source(swapped: bool) -> None:
+    """Of conv1 one of the two alone is new; of conv0 both."""
+    whole = residual_program()
+    if swapped:
+        wires = [replace(wire, sources=wire.sources[::-1]) for wire in whole.wires]
+        whole = whole.replace(wires=tuple(wires))
+        check(whole)
+    images = 2 * IMAGES - 1
+    victim, changed = EngineVictim(whole, images), set()
+    before = victim.logits()
+    for flip in every(victim)[::3]:
+        wanted = answered(inject(whole, [victim.fault(flip)]), images)
+        np.testing.assert_array_equal(victim.trial([flip]), wanted, str(flip))
+        changed |= {flip.part} if not np.array_equal(wanted, before) else set()
+    assert changed == {0, 1, 2}
+    for part in (1, 0, 1):
+        victim.keep([Flip(part, 1, victim.parts[part].bits - 1)])
+        wanted = answered(inject(whole, victim.faults), images)
+        np.testing.assert_array_equal(victim.logits(), wanted)
+        found = victim.trial([Flip(part, 2, 3)])
+        again = inject(whole, [*victim.faults, victim.fault(Flip(part, 2, 3))])
+        np.testing.assert_array_equal(found, answered(again, images))
 
 
 def test_a_flip_undone_leaves_the_clean_program() -> None:

@@ -329,6 +329,51 @@ def test_weight_gradients_in_a_lower_precision_are_not_believed(
 
 
 @pytest.mark.usefixtures("unproved")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("spoil", [last_of_a_batch, last_number, one_weight_is_unwritten])
+def test_a_wrong_weight_gradient_in_bfloat16_gives_way_to_float32(
+    spoil: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_of(source=(6, 9, 8))
+    maps = maps_of(layer, 5).permute(0, 2, 3, 1).numpy()
+    assert maps.dtype == np.uint8
+    flow = np.random.default_rng(0).standard_normal((5, 9, 8, 5)).astype(np.float32)
+    right = weight_gradient.weight_gradient(layer, maps, flow).numpy()
+
+    def wrong(source: torch.Tensor, size: Any, some: torch.Tensor, *how: Any) -> torch.Tensor:
+        found = REAL_WEIGHTS(source, size, some, *how)
+        if found.dtype == torch.bfloat16:
+            spoil(source, some, found)
+        return found
+
+    monkeypatch.setattr(weight_gradient, "conv2d_weight", wrong)
+    found = weight_gradient.weight_gradient(layer, maps, flow, precision="bfloat16")
+    np.testing.assert_array_equal(found.numpy(), right)
+
+
+@pytest.mark.usefixtures("unproved")
+@pytest.mark.parametrize("zero", [0, 3, 128, 255])
+@pytest.mark.parametrize("bits", [False, True])
+def test_a_weight_gradient_in_bfloat16_rounds_flow_and_result(zero: int, bits: bool) -> None:
+    layer = layer_of(source=(6, 9, 8))
+    noise = np.random.default_rng(zero)
+    maps = noise.integers(0, 256, (5, 9, 8, 6)).astype(np.uint8)
+    flow = noise.standard_normal((5, 9, 8, 5)).astype(np.float32)
+    rounded = torch.from_numpy(flow).bfloat16()
+    given = rounded.view(torch.int16).numpy().view(np.uint16) if bits else flow
+    found = weight_gradient.weight_gradient(layer, maps, given, zero, "bfloat16").numpy()
+
+    (shown,) = (v for (what, _), v in float_proof._verdicts.items() if what.endswith("bfloat16"))
+    entered = rounded.float().numpy() if shown or bits else flow
+    wanted = weight_gradient.weight_gradient(layer, maps, entered, zero).numpy()
+    assert np.array_equal(found, wanted) != shown
+    sizes = np.abs(maps.astype(np.int64) - zero).astype(np.uint8)
+    size = weight_gradient.weight_gradient(layer, sizes, np.abs(entered)).numpy()
+    error = np.abs(wanted) * 2.0**-8 + size * float_proof.ROUNDOFF * 2 * flow[..., 0].size
+    assert (np.abs(found - wanted) <= (error if shown else 0.0)).all()
+
+
+@pytest.mark.usefixtures("unproved")
 def test_right_weight_gradients_are_kept_without_a_word() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
