@@ -191,6 +191,8 @@ SPECS["resnet20-muon"] = replace(
 )
 for _name in ("mlperf-resnet8", "cifar-mobilenet", "resnet20"):
     SPECS[f"{_name}-h16"] = replace(_hashed(SPECS[_name], 1 / 16), stored="float32")
+for _rate in (8, 32, 64):
+    SPECS[f"resnet20-h{_rate}"] = replace(SPECS["resnet20-h16"], rate=1 / _rate)
 
 
 def _target(architecture: str, dataset: str, epochs: int) -> Spec:
@@ -222,7 +224,8 @@ _EPOCH_SECONDS = {
     "cifar-dnn1": 58, "cifar-dnn1-h16": 58, "cifar-dnn2": 73, "cifar-dnn2-h16": 73,
     "cifar-dnn3": 237, "cifar-dnn3-h16": 242, "cifar-vgg16": 478, "cifar-vgg16-h16": 491,
     "lenet5": 7, "mlperf-resnet8": 36, "mlperf-resnet8-h16": 35, "cifar-mobilenet": 70,
-    "cifar-mobilenet-h16": 70, "resnet20": 92, "resnet20-h16": 92, "resnet20-muon": 97,
+    "cifar-mobilenet-h16": 70, "resnet20": 92, "resnet20-muon": 97,
+    "resnet20-h8": 92, "resnet20-h16": 92, "resnet20-h32": 92, "resnet20-h64": 92,
     "small-mnist": 0.6, "small-fashion": 0.6, "small-cifar10": 0.7, "small-diamonds": 0.1,
     "small-newsgroups": 0.4,
 }  # fmt: skip
@@ -254,6 +257,7 @@ STUDY_NETWORKS = (
     "mnist-cnn-plain", "mnist-cnn-plain-e4", "mnist-cnn-s1", "mnist-cnn-s2", "mnist-cnn-p7",
     "mnist-cnn-h64-plain", "mnist-cnn-h64-plain-e4", "mnist-cnn-h64-s1", "mnist-cnn-h64-s2",
     "mnist-cnn-h32", "c0-p7", "cifar-dnn1-h16", "cifar-dnn2", "cifar-vgg16",
+    "resnet20-h8", "resnet20-h32", "resnet20-h64",
 )  # fmt: skip
 #: The distribution that brings them.
 STUDY_DISTRIBUTION = "hwsim-study-networks"

@@ -20,6 +20,7 @@ else:
 
 from hwsim.cost.timing import analyze
 from hwsim.files import markdown
+from hwsim.fpga.cell_model import source_digest
 from hwsim.models import zoo
 from hwsim.networks.open import open_program
 from hwsim.numbers.config import EngineConfig
@@ -31,7 +32,7 @@ from tests.hostile.areas import AREAS
 from tests.hostile.command import PAGE as HOSTILE_PAGE
 from tests.hostile.command import PLACE as HOSTILE_PLACE
 from tests.property.document_reader import FIELDS as DOCUMENTED
-from tools.tables import cycles, files, formats, measured
+from tools.tables import cycles, files, formats, measured, optional_units
 from tools.tables.blocks import BLOCKS, ROOT
 
 
@@ -108,6 +109,13 @@ def test_the_coverage_report_is_of_todays_modules() -> None:
     holes = tomllib.loads((ROOT / "tests/rtl/coverage_holes.toml").read_text(encoding="utf-8"))
     reasons = {" ".join(hole["reason"].split()) for hole in holes["hole"]}
     assert all(reason in text for reason in reasons)
+
+
+def test_optional_units_are_measured_on_todays_verilog() -> None:
+    """Otherwise: python -m tools.optional_units --route"""
+    found = measured.read(optional_units.NAME)
+    assert found["verilog"] == source_digest()
+    assert list(found["engines"]) == list(optional_units.VARIANTS)
 
 
 # --- measured ------------------------------------------------------------------------------------

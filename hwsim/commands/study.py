@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from functools import partial
@@ -21,6 +22,13 @@ from hwsim.commands.row_options import Rows, row_options, widths
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+def _place(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Callback: a name that a comment and a file may have."""
+    if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]*", value):
+        raise click.BadParameter(f"{value!r}: small letters, digits and dashes")
+    return value
 
 
 @click.command("study")
@@ -58,6 +66,11 @@ if TYPE_CHECKING:
     help="Put table and verdicts into this Markdown file, between the study's comments.",
 )
 @click.option(
+    "--place", callback=_place,
+    help="Name of the comments instead, as in <!-- NAME: begin -->, and of the picture: for "
+    "another table of the same study.",
+)  # fmt: skip
+@click.option(
     "--out", type=click.Path(path_type=Path), default=Path("runs/studies"), show_default=True,
     help="Folder in which each study's own folder is made.",
 )  # fmt: skip
@@ -72,6 +85,7 @@ def command(
     rows: Rows,
     json_path: Path | None,
     docs: Path | None,
+    place: str | None,
     out: Path,
 ) -> None:
     """Compute a figure or table of the papers again: float, fixed point, adaptive attack.
@@ -96,6 +110,8 @@ def command(
         return
     rows.check()
     chosen = list(STUDIES.values()) if name == "all" else [entry(name)]
+    if place is not None and (name == "all" or docs is None):
+        raise click.UsageError("--place is a place in the file of --docs, for one study")
     if name == "all" and networks:
         raise click.UsageError("--networks are those of one study: leave it out of all")
     if name == "all" and (rows.csv or rows.parquet or json_path):
@@ -121,7 +137,7 @@ def command(
         if rows.parquet is not None:
             output.need_parquet()
         if docs is not None:
-            output.check_docs(docs, [one.name for one in chosen])
+            output.check_docs(docs, [place or one.name for one in chosen])
         plan = Plan(quick, samples, bits, config)
         studies = [Study(one, plan, networks) for one in chosen]
     words = [word.replace("{", "{{").replace("}", "}}") for word in sys.argv[1:]]
@@ -140,7 +156,7 @@ def command(
                     if path is not None:
                         output.export(found, path, kind)
                 if docs is not None:
-                    output.put_docs(found, docs)
+                    output.put_docs(found, docs, place or study.entry.name)
             output.render(found, console, paths)
 
 

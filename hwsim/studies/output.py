@@ -216,10 +216,10 @@ def _table(heads: list[str], rows: list[list[str]], text: bool = False) -> str:
     )
 
 
-def check_docs(path: Path, studies: Sequence[str]) -> None:
+def check_docs(path: Path, names: Sequence[str]) -> None:
     """Raise InputError, before any work, unless the file has a place for each study."""
     text = read(path)
-    for name in studies:
+    for name in names:
         if f"<!-- {name}: begin -->" not in text or f"<!-- {name}: end -->" not in text:
             raise InputError(
                 f"{path}: no place for the study between <!-- {name}: begin --> and "
@@ -227,14 +227,13 @@ def check_docs(path: Path, studies: Sequence[str]) -> None:
             )
 
 
-def put_docs(made: StudyResult, path: Path) -> None:
-    """Put ``markdown`` between the study's comments, and the picture into ``img`` beside the file.
+def put_docs(made: StudyResult, path: Path, name: str) -> None:
+    """Put ``markdown`` between comments of this name, and the picture into ``img`` beside the file.
 
     A study that found nothing leaves what is there. Raises InputError without such a place.
     """
     if made.findings is None:
         return
-    name = made.result["study"]
     write_output(path.parent / "img" / f"study-{name}.png", png(made, dpi=80))
     picture = f"![{made.result['title']}](img/study-{name}.png)"
     put(path, name, f"{markdown(made)}\n\n{picture}")

@@ -107,6 +107,26 @@ def test_tables_go_into_a_document(run: Run) -> None:
     assert text.endswith("after\n")
     assert "no place for the study" in run("study", "fig3", "--docs", "paper.md").line
 
+    paper.write_text(f"{text}<!-- storage-few: begin -->\n<!-- storage-few: end -->\n")
+    few = ("study", "storage", "--networks", MODEL, "--docs", "paper.md", "--place")
+    assert run(*few, "storage-few").code == 0
+    both = paper.read_text(encoding="utf-8")
+    assert both.startswith(text), "the other table is as it was"
+    assert f"`hwsim study storage --networks {MODEL}`" in both
+    assert "](img/study-storage-few.png)" in both
+    assert Path("img/study-storage-few.png").stat().st_size > 1000
+
+
+def test_places_that_are_none_are_refused(run: Run) -> None:
+    paper = Path("paper.md")
+    paper.write_text("<!-- storage: begin -->\nas it was\n<!-- storage: end -->\n")
+    typed = ("study", "storage", "--docs", "paper.md", "--place")
+    assert "between <!-- other: begin -->" in run(*typed, "other").line
+    assert "small letters, digits and dashes" in run(*typed, "../other").line
+    assert "for one study" in run("study", "storage", "--place", "storage").line
+    assert "for one study" in run("study", "all", *typed[2:], "storage").line
+    assert "as it was" in paper.read_text(encoding="utf-8")
+
 
 def test_wrong_data_are_an_error_and_missing_data_leave_a_document_as_it_is(
     run: Run, monkeypatch: pytest.MonkeyPatch

@@ -38,9 +38,10 @@ def _claims() -> Iterator[str]:
 
 def _broken() -> Iterator[str]:
     """What breaks a network by its ROM, and what does not."""
+    few = [flips(f"ResNet-20, {rate}") for rate in ("1", "1/8", "1/64")]
     yield (
-        f"Behind {flips('ResNet-20, 1/16')} flipped weight bits ResNet-20 at 1/16 answers by "
-        f"guessing, uncompressed behind {flips('ResNet-20, 1')}; half of the MNIST images are lost "
+        f"ResNet-20 answers by guessing behind {few[0]} flipped weight bits uncompressed, behind "
+        f"{few[1]} at 1/8 and {few[2]} at 1/64; half of the MNIST images are lost "
         f"behind {flips('MNIST, 1/64', to='50%')} flips at 1/64 and behind "
         f"{flips('MNIST, 1', to='50%')} uncompressed"
     )

@@ -15,7 +15,8 @@ from tools.tables.protection import CONFIG, NETWORK
 
 def guarded(memory: str, guard: str, attacker: str, network: str = "MNIST, 1/16") -> Row:
     """A row of the study protection."""
-    (rows, _) = tables("protection")
+    places = {"MNIST, 1/16": "protection", "ResNet-20, 1/16": "protection-resnet20-h16"}
+    (rows, _) = tables(places[network])
     return row(rows, network=network, memory=memory, guard=guard, attacker=attacker)
 
 

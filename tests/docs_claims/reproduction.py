@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hwsim.studies.papers import faults, fig3, fig4, fig7, slides_table, tau_sweep
+from tests.docs_claims.faults import guarded
 from tests.docs_claims.page import Page
 from tests.docs_claims.rendered import study, verdict
 
@@ -42,15 +43,47 @@ def flips(network: str, memory: str = "weights", to: str = "11%") -> str:
 
 
 def _flips() -> Iterator[str]:
+    deep = [f"ResNet-20, {rate}" for rate in ("1", "1/8", "1/16", "1/32", "1/64")]
     yield (
-        f"behind {flips('ResNet-20, 1/16')} flipped weight bits in the mean, the dense one behind "
-        f"{flips('ResNet-20, 1')}"
-    )
+        "behind {} flipped weight bits in the mean uncompressed, behind {} at 1/8, {} at 1/16, {} "
+        "at 1/32 and {} at 1/64"
+    ).format(*map(flips, deep))
+    for bits in (8, 6, 4):
+        dense, *shared = (_range(network, f"{bits}-bit") for network in deep)
+        assert all(most < dense[0] for _, most in shared)
     yield (
         f"images are lost behind {flips('MNIST, 1/64', to='50%')} flips at 1/64 and behind "
         f"{flips('MNIST, 1', to='50%')} uncompressed"
     )
-    yield f"falls behind {flips('ResNet-20, 1/16', 'index')} flipped index bits"
+    indices = [flips(network, "index") for network in deep[1:]]
+    yield "falls behind {}, {}, {} and {} flipped index bits at these rates".format(*indices)
+    few = study("faults", network=deep[1], machine="4-bit", memory="weights")["clean"]
+    yield f"With 4 bits the network at 1/8 is at {float(few):.0f}% before any flip"
+    yield from _guarded()
+
+
+def _range(network: str, machine: str) -> tuple[int, int]:
+    """Least and most flips of weights to 11%, over the batches."""
+    found = study("faults", network=network, machine=machine, memory="weights")["flips to 11%"]
+    least, most = re.findall(r"\d+", found.partition("(")[2])
+    return int(least), int(most)
+
+
+def _guarded() -> Iterator[str]:
+    known = {
+        (memory, guard): guarded(
+            memory, guard, "–" if guard == "none" else "adaptive", "ResNet-20, 1/16"
+        )["flips to 11%"].split(" (")[0]
+        for memory in ("weights", "index")
+        for guard in ("none", "parity", "secded", "signature:64")
+    }
+    yield (
+        f"with {known['weights', 'parity']} flips behind parity and {known['weights', 'secded']} "
+        f"behind SECDED instead of {known['weights', 'none']} of the weights, and with "
+        f"{known['index', 'parity']} and {known['index', 'secded']} instead of "
+        f"{known['index', 'none']} of the indices"
+    )
+    yield f"whose key he knows keeps nobody out ({known['weights', 'signature:64']} of the weights)"
 
 
 PAGE = Page(

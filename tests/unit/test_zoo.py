@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -241,8 +242,13 @@ def test_every_cifar_network_has_a_hashed_twin_at_one_sixteenth() -> None:
         # A hashed kernel is no matrix that Muon could step.
         and spec.recipe.muon is None
     }
-    dense = [name for name in cifar if not name.endswith("-h16")]
-    assert sorted(cifar) == sorted([*dense, *(f"{name}-h16" for name in dense)])
+    dense = [name for name in cifar if "-h" not in name]
+    further = [f"resnet20-h{rate}" for rate in (8, 32, 64)]
+    assert sorted(cifar) == sorted([*dense, *(f"{name}-h16" for name in dense), *further])
+    for name in further:
+        one, other = cifar[name], cifar["resnet20-h16"]
+        assert replace(one, rate=other.rate) == other
+        assert one.rate == 1 / int(name.rpartition("-h")[2])
     for name in dense:
         assert cifar[f"{name}-h16"].architecture == cifar[name].architecture
         assert (cifar[f"{name}-h16"].scheme, cifar[f"{name}-h16"].rate) == ("xxh32", 1 / 16)

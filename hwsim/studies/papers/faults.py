@@ -23,7 +23,8 @@ from hwsim.studies.runner.machines import Subject
 
 #: MNIST at all rates, then CIFAR-10, dense and shared.
 SHARED = ("mnist-cnn", "mnist-cnn-h8", "mnist-cnn-h16", "mnist-cnn-h32", "mnist-cnn-h64")
-CIFAR = {"resnet20": "ResNet-20, 1", "resnet20-h16": "ResNet-20, 1/16"}
+DEEP = ("resnet20", "resnet20-h8", "resnet20-h16", "resnet20-h32", "resnet20-h64")
+CIFAR = {name: f"ResNet-20, {RATES[shared]}" for name, shared in zip(DEEP, SHARED, strict=True)}
 LABELS = {**{name: f"MNIST, {RATES[name]}" for name in SHARED}, **CIFAR}
 NETWORKS = tuple(LABELS)
 HASHED = tuple(name for name in NETWORKS if "-h" in name)
@@ -161,7 +162,7 @@ def find(plan: Plan, present: Sequence[str], answers: Answers) -> Findings:
             ))
         ],
         draw=lambda figure: _draw(figure, plan, lines),
-        size=(9.5, 5.0),
+        size=(12.5, 5.0),
     )  # fmt: skip
 
 
@@ -249,18 +250,25 @@ def _draw(figure: Figure, plan: Plan, lines: Sequence[FlipLine]) -> None:
     for axes, machine in zip(figures.panels(figure, names), names, strict=True):
         some = [one for one in lines if one.machine == machine]
         networks = list(dict.fromkeys(one.network for one in some))
+        bar = min(16, 80 / len(networks)) if networks else 0
         for one in some:
             color, marker = looks[one.memory]
-            place = networks.index(one.network) + (0.15 if one.memory == "index" else -0.15)
+            place = networks.index(one.network) + (0.18 if one.memory == "index" else -0.18)
             counts = one.flips(STOP)
             axes.plot([place] * len(counts), counts, marker, color=color, markersize=4, alpha=0.6)
-            axes.plot(place, one.mean(), "_", color=color, markersize=16, markeredgewidth=2)
+            axes.plot(place, one.mean(), "_", color=color, markersize=bar, markeredgewidth=2)
         bits = int(machine.partition("-")[0])
         if "resnet20" in networks and bits in PUBLISHED:
             axes.plot(
                 networks.index("resnet20"), PUBLISHED[bits], "*", color=figures.GREY, markersize=12
             )
-        axes.set_xticks(range(len(networks)), [LABELS[name] for name in networks], rotation=60)
+        axes.set_xticks(
+            range(len(networks)),
+            [LABELS[name] for name in networks],
+            rotation=60,
+            ha="right",
+            rotation_mode="anchor",
+        )
         axes.set_ylim(0, max(MOST, *PUBLISHED.values()) + 4)
     first = figure.axes[0]
     first.set_ylabel("flips until at most 11% are right", fontsize=9)
