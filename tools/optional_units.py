@@ -4,7 +4,7 @@
                                              has and with each that it has not: Yosys, a minute
                                              or two each
     python -m tools.optional_units --route   and their clocks with the seed of `make pnr`: nextpnr,
-                                             about ten minutes each; with NAMEs of the table's only
+                                             about ten minutes each; with NAMEs, such as bare, only
                                              of those
 
 What was measured comes from the cache, so that an interrupted run goes on; the file is written anew
@@ -43,7 +43,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "--route", nargs="*", metavar="NAME", choices=[*VARIANTS, []], help="their clocks, too"
+        "--route", nargs="*", metavar="NAME", choices=list(VARIANTS), help="their clocks, too"
     )
     chosen = parser.parse_args()
     routed = list(VARIANTS) if chosen.route == [] else chosen.route or []
@@ -52,15 +52,17 @@ def main() -> None:
     # Of another Verilog nothing is known.
     known = old["engines"] if old["verilog"] == verilog else {}
     base = load_config("small")
-    for label, changed in VARIANTS.items():
-        known[label] = row(base.replace(**changed), label in routed, known.get(label, {}))
+    for name, (_, changed) in VARIANTS.items():
+        known[name] = row(base.replace(**changed), name in routed, known.get(name, {}))
+        clocks = [one for one in VARIANTS if known.get(one, {}).get("mhz")]
         content = {
-            "command": "python -m tools.optional_units --route", "verilog": verilog,
+            "command": " ".join(["python -m tools.optional_units --route", *clocks]),
+            "verilog": verilog,
             "engines": {one: known[one] for one in VARIANTS if one in known},
         }  # fmt: skip
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        print(f"{label}: {known[label]}", flush=True)
+        print(f"{name}: {known[name]}", flush=True)
 
 
 if __name__ == "__main__":

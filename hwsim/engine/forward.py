@@ -7,7 +7,7 @@ alive as long as somebody reads them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -178,17 +178,18 @@ class Datapath:
             self._write(stage, self._step(stage, sources, False, sums)[0], maps, new)
         raise AssertionError("a checked program ends in its output layer")
 
-    def behind(self, chunk: Chunk, first: int, sums: NDArray[Any]) -> Chunk:
+    def behind(self, chunk: Chunk, changed: Collection[int], sums: NDArray[Any]) -> Chunk:
         """What a run of this datapath leaves behind, states, maps and sums, of images again.
 
-        chunk: of a run of one that had the same stages in front of ``first``. sums: those of that
-        one, which has weights.
+        chunk: of a run of one that had the same stages but those ``changed``, by number, at least
+        one, all with weights. sums: of the first of them.
         """
+        first = min(changed)
         maps, states, new = self._maps_of(chunk), chunk.states[:first], set[int]()
         found = chunk.sums | {first: sums}
         for index in range(first, len(self.stages)):
             stage, given = self.stages[index], None
-            if index != first and not stage.reads(new):
+            if index not in changed and not stage.reads(new):
                 if stage.last:
                     return Chunk(chunk.piece, chunk.logits, [*states, None], maps, found)
                 states.append(chunk.states[index])

@@ -133,13 +133,13 @@ class EngineVictim(Victim):
         return self._tape
 
     def _tape_behind(self, before: Tape, changes: Mapping[int, Changed]) -> Tape:
-        """The same from the tape before these changes: only stages behind the first are new."""
+        """The same from the tape before these changes: only these and what they reach are new."""
         first = min(changes)
         stage = before.datapath.stages[first]
 
         def task(chunk: Chunk) -> Chunk:
             sums = changes[first].sums(chunk.source(stage), chunk.sums[first])
-            return self._datapath.behind(chunk, first, sums)
+            return self._datapath.behind(chunk, changes, sums)
 
         chunks = before.each(task)
         return Tape(self._datapath, chunks, np.concatenate([chunk.logits for chunk in chunks]))

@@ -51,6 +51,10 @@ def _flips() -> Iterator[str]:
     for bits in (8, 6, 4):
         dense, *shared = (_range(network, f"{bits}-bit") for network in deep)
         assert all(most < dense[0] for _, most in shared)
+    for network in deep:
+        for memory in ("weights",) if network == deep[0] else ("weights", "index"):
+            ends = [_range(network, f"{bits}-bit", memory) for bits in (8, 6, 4)]
+            assert max(least for least, _ in ends) <= min(most for _, most in ends)
     yield (
         f"images are lost behind {flips('MNIST, 1/64', to='50%')} flips at 1/64 and behind "
         f"{flips('MNIST, 1', to='50%')} uncompressed"
@@ -62,9 +66,9 @@ def _flips() -> Iterator[str]:
     yield from _guarded()
 
 
-def _range(network: str, machine: str) -> tuple[int, int]:
-    """Least and most flips of weights to 11%, over the batches."""
-    found = study("faults", network=network, machine=machine, memory="weights")["flips to 11%"]
+def _range(network: str, machine: str, memory: str = "weights") -> tuple[int, int]:
+    """Least and most flips to 11%, over the batches."""
+    found = study("faults", network=network, machine=machine, memory=memory)["flips to 11%"]
     least, most = re.findall(r"\d+", found.partition("(")[2])
     return int(least), int(most)
 

@@ -148,6 +148,61 @@ def test_a_flip_reaches_an_addition_through_either_source(swapped: bool) -> None
         np.testing.assert_array_equal(found, answered(again, images))
 
 
+class Branches(nn.Module):
+    """A convolution, two side by side that read it, and their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = HashConv2d(1, 4, 3, padding=1, rate=1 / 2, seed=1)
+        self.wide = HashConv2d(4, 4, 3, padding=1, rate=1 / 4, seed=2)
+        self.short = HashConv2d(4, 4, 1, rate=1 / 2, seed=3)
+        self.last = HashLinear(4, 3, rate=1 / 2, seed=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        x = torch.relu(self.wide(x) + self.short(x))
+        found: Tensor = self.last(nn.functional.avg_pool2d(x, 6).flatten(1))
+        return found
+
+
+def test_a_kept_flip_of_a_word_that_layers_side_by_side_read_is_seen_by_both() -> None:
+    """An index of the one leads to a word of the other, which no stage joins to it but the sum."""
+    torch.manual_seed(0)
+    found = compile(Branches().eval(), IMAGES, SMALL)
+    numbers = {layer.name: n for n, layer in enumerate(found.layers)}
+    stray = 0
+    for one, other in (("wide", "short"), ("short", "wide")):
+        for flip, word in strays(EngineVictim(found, IMAGES, BOTH), one, numbers[other])[:4]:
+            victim = EngineVictim(found, IMAGES, BOTH)
+            victim.logits()
+            for kept in (flip, word):
+                trial = victim.trial([kept])
+                victim.keep([kept])
+                wanted = answered(inject(found, victim.faults))
+                np.testing.assert_array_equal(trial, wanted)
+                np.testing.assert_array_equal(victim.logits(), wanted)
+            stray += 1
+    assert stray >= 2
+
+
+def strays(victim: EngineVictim, name: str, other: int) -> list[tuple[Flip, Flip]]:
+    """Flips of indices of a layer that lead to a word of another, and of that word's top bit."""
+    stored, config = victim.stored, victim.program.config
+    number = next(n for n, layer in stored.layers.items() if layer.name == name)
+    base = stored.places[other].weight_base * config.banks
+    parts = {(part.memory, part.layer): n for n, part in enumerate(victim.parts)}
+    index = parts["index", name]
+    word = parts["weights", stored.layers[other].name]
+    pairs = []
+    for entry in range(victim.parts[index].words):
+        for bit in range(config.addr_w):
+            address = (stored.entry(number, entry) ^ 1 << bit) & (1 << config.addr_w) - 1
+            at = int(stored.word_of(number, address)) - base
+            if 0 <= at < victim.parts[word].words:
+                pairs.append((Flip(index, entry, bit), Flip(word, at, config.wgt_w - 1)))
+    return pairs
+
+
 def test_a_flip_undone_leaves_the_clean_program() -> None:
     victim = EngineVictim(program(), IMAGES, BOTH)
     before, words = victim.logits(), [victim.word(part, 2) for part in range(len(victim.parts))]
