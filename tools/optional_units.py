@@ -55,8 +55,9 @@ def main() -> None:
     for name, (_, changed) in VARIANTS.items():
         known[name] = row(base.replace(**changed), name in routed, known.get(name, {}))
         clocks = [one for one in VARIANTS if known.get(one, {}).get("mhz")]
+        words = ["python -m tools.optional_units", *(["--route", *clocks] if clocks else [])]
         content = {
-            "command": " ".join(["python -m tools.optional_units --route", *clocks]),
+            "command": " ".join(words),
             "verilog": verilog,
             "engines": {one: known[one] for one in VARIANTS if one in known},
         }  # fmt: skip
