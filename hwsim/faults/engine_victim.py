@@ -54,11 +54,12 @@ class EngineVictim(Victim):
 
     images: (N, *input shape) as the engine takes them. memories: ``weights``, ``index`` or both.
     bounds: by layer number, the magnitude that what a layer reads of the weights is saturated to.
-    gradient: what says which bits are tried, ``ste`` or ``ste-bfloat16``; what they do is exact.
+    gradient: what says which bits are tried, a mode of ``Engine`` that has one by weights; what a
+    tried bit does is exact with any.
 
-    Raises InputError for another memory, for an engine with check bits, which only
-    ``guarded_victim`` knows, and where a program has no such words: an engine that computes its
-    indices stores none, a dense layer needs none.
+    Raises InputError for another memory, for finite differences, which are of images only, for an
+    engine with check bits, which only ``guarded_victim`` knows, and where a program has no such
+    words: an engine that computes its indices stores none, a dense layer needs none.
     """
 
     def __init__(
@@ -69,6 +70,11 @@ class EngineVictim(Victim):
         bounds: Mapping[int, int] | None = None,
         gradient: GradientMode = "ste",
     ) -> None:
+        if gradient == "finite-difference":
+            raise InputError(
+                "a search goes by gradients by weights, and finite differences are of images only: "
+                "choose ste or ste-bfloat16"
+            )
         self.program, self._mode = program, gradient
         self.stored = Stored(program, bounds)
         self._numbers: list[int] = []

@@ -13,6 +13,7 @@ from hwsim.faults.engine_victim import EngineVictim
 from hwsim.faults.search import Flip
 from hwsim.program.program import Program
 from tests.property.networks import EXAMPLES, Case, cases
+from tests.strays import strays
 
 
 def memories_of(program: Program) -> list[str]:
@@ -36,6 +37,12 @@ def test_trials_and_kept_flips_answer_what_the_program_with_the_faults_answers(
     victim = EngineVictim(program, images, memories)
     for _ in range(data.draw(st.integers(1, 4))):
         number = data.draw(st.integers(0, len(victim.parts) - 1))
+        found = strays(victim, number)[:200]
+        if found and data.draw(st.booleans()):
+            # An index to the word of another layer, and then that word, which two layers read.
+            for flip in data.draw(st.sampled_from(found)):
+                victim.logits()
+                victim.keep([flip])
         part = victim.parts[number]
         words = st.integers(0, part.words - 1)
         bits = st.integers(0, part.bits - 1)

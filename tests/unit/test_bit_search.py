@@ -26,6 +26,7 @@ from hwsim.program.proof import check
 from hwsim.program.sums_proof import cannot_wrap
 from tests.by_hand import WIDE, mac, pool
 from tests.images import residual_program
+from tests.strays import strays
 
 BOTH = ("weights", "index")
 #: Few index bits, so that every one can be tried.
@@ -169,10 +170,11 @@ def test_a_kept_flip_of_a_word_that_layers_side_by_side_read_is_seen_by_both() -
     """An index of the one leads to a word of the other, which no stage joins to it but the sum."""
     torch.manual_seed(0)
     found = compile(Branches().eval(), IMAGES, SMALL)
-    numbers = {layer.name: n for n, layer in enumerate(found.layers)}
-    stray = 0
+    plain, stray = EngineVictim(found, IMAGES, BOTH), 0
+    parts = {(part.memory, part.layer): n for n, part in enumerate(plain.parts)}
     for one, other in (("wide", "short"), ("short", "wide")):
-        for flip, word in strays(EngineVictim(found, IMAGES, BOTH), one, numbers[other])[:4]:
+        pairs = strays(plain, parts["index", one])
+        for flip, word in [pair for pair in pairs if pair[1].part == parts["weights", other]][:4]:
             victim = EngineVictim(found, IMAGES, BOTH)
             victim.logits()
             for kept in (flip, word):
@@ -183,24 +185,6 @@ def test_a_kept_flip_of_a_word_that_layers_side_by_side_read_is_seen_by_both() -
                 np.testing.assert_array_equal(victim.logits(), wanted)
             stray += 1
     assert stray >= 2
-
-
-def strays(victim: EngineVictim, name: str, other: int) -> list[tuple[Flip, Flip]]:
-    """Flips of indices of a layer that lead to a word of another, and of that word's top bit."""
-    stored, config = victim.stored, victim.program.config
-    number = next(n for n, layer in stored.layers.items() if layer.name == name)
-    base = stored.places[other].weight_base * config.banks
-    parts = {(part.memory, part.layer): n for n, part in enumerate(victim.parts)}
-    index = parts["index", name]
-    word = parts["weights", stored.layers[other].name]
-    pairs = []
-    for entry in range(victim.parts[index].words):
-        for bit in range(config.addr_w):
-            address = (stored.entry(number, entry) ^ 1 << bit) & (1 << config.addr_w) - 1
-            at = int(stored.word_of(number, address)) - base
-            if 0 <= at < victim.parts[word].words:
-                pairs.append((Flip(index, entry, bit), Flip(word, at, config.wgt_w - 1)))
-    return pairs
 
 
 def test_a_flip_undone_leaves_the_clean_program() -> None:
@@ -423,3 +407,8 @@ def test_memories_that_hold_nothing_to_flip_are_refused() -> None:
             EngineVictim(program(config=SMALL.replace(ecc=ecc)), IMAGES)
     with pytest.raises(InputError, match="not of 'bias'"):
         EngineVictim(dense, IMAGES, ("bias",))
+
+
+def test_gradients_that_are_not_by_weights_are_refused() -> None:
+    with pytest.raises(InputError, match="finite differences are of images only"):
+        EngineVictim(program(), IMAGES, gradient="finite-difference")
