@@ -4,10 +4,11 @@ dlr.py has the difference of logits ratio, rescaled.py any of these at another t
 
 The gradient of cross-entropy by the logits is p − onehot, so the arithmetic of p decides where it
 is *exactly* zero. With a margin of m nats between the two largest logits (10 classes, measured):
-float32: the winner's entry is 0 from m ≈ 17, all entries from m ≈ 104, where e^−m leaves the
-range of float32. float64: the winner's entry is 0 from m ≈ 39; the others are cast to float32
-for the backward pass through the model, so they too vanish at m ≈ 104. The engine's 16-bit
-probabilities: everything is 0 from m ≈ 11. Nothing here hides such zeros; they are a finding.
+float32: the winner's entry is 0 from m ≈ 17 … 19, as the CPU orders the sum, all entries from
+m ≈ 104, where e^−m leaves the range of float32. float64: the winner's entry is 0 from m ≈ 39; the
+others are cast to float32 for the backward pass through the model, so they too vanish at m ≈ 104.
+The engine's 16-bit probabilities: everything is 0 from m ≈ 11. Nothing here hides such zeros; they
+are a finding.
 """
 
 from __future__ import annotations

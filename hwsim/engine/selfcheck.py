@@ -2,7 +2,8 @@
 
 The int8 kernel is private API of torch and its arithmetic depends on the CPU: without dot-product
 instructions oneDNN may add pairs of products in saturating 16 bits. A kernel that disagrees, or
-is missing, is left out, and the engine falls back to a slower exact one.
+is missing, is left out, and the engine falls back to a slower exact one. That is worth a warning
+where a CPU has such instructions; of one without, nothing else can be expected.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ VERSION = 5
 #: Environment variables that libraries obey when they choose a kernel: oneDNN's two spellings,
 #: torch's own kernels, and the libraries of matrix products.
 SWITCHES = ("ONEDNN_", "DNNL_", "ATEN_", "MKL_", "OPENBLAS_")
+#: What torch calls the sets of x86 with such instructions that oneDNN knows.
+DOTS = ("avx_vnni", "avx512_vnni", "amx_int8")
 FAST: tuple[Kernel, ...] = ("int8", "float32")
 
 
@@ -53,6 +56,8 @@ def trusted_kernels() -> frozenset[Kernel]:
         with no_autocast():
             verdict = [kernel for kernel in FAST if proves_itself(kernel)]
         for kernel in set(FAST) - set(verdict):
+            if kernel == "int8" and not has_dot_products():
+                continue
             warnings.warn(
                 f"the {kernel} kernel is not exact on this CPU: a slower exact one is used",
                 RuntimeWarning,
@@ -60,6 +65,15 @@ def trusted_kernels() -> frozenset[Kernel]:
             )
         _remember(path, verdict)
     return frozenset([*verdict, "float64"])
+
+
+def has_dot_products() -> bool:
+    """Whether this CPU adds products of bytes in 32 bits, as far as torch can tell; else True."""
+    try:
+        known = torch.cpu.get_capabilities()
+    except (AttributeError, RuntimeError):  # an older torch
+        return True
+    return known.get("architecture") != "x86_64" or any(known.get(one, False) for one in DOTS)
 
 
 def proves_itself(kernel: Kernel) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hwsim.engine.module import Engine
 from hwsim.errors import InputError
+from hwsim.files.shown import tail
 from hwsim.importer import litert, onnx_runtime, tflite_file, tflite_values
 from hwsim.importer.graph import FileGraph
 from hwsim.importer.load import LoadedModel, kind_of
@@ -19,6 +20,8 @@ from hwsim.importer.rounding import matching
 from hwsim.importer.steps import IntegerStep, Value
 
 I64 = NDArray[np.int64]
+#: Operators of ONNX whose sums a CPU may saturate: int8 weights, and a library's own products.
+SATURATING = ("QLinearConv", "QLinearMatMul", "QGemm")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Column:
     """A runtime: what it is, its layers, and how many answers it shares with the engine.
 
     answers: share of images with the same class, of one output the same sign. codes: share of equal
-    codes of the output, None where it is no integer. error: why it could not be run.
+    codes of the output, None where it is no integer. error: why it could not be run. note: what
+    this CPU makes of it.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Column:
     answers: float | None = None
     between: dict[str, float] | None = None
     error: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def compare(model: LoadedModel, path: Path, images: NDArray[Any]) -> RuntimeComp
             for other in answers
             if other not in ("engine", name)
         }
-        columns.append(Column(name, layers, shared, between))
+        columns.append(Column(name, layers, shared, between, note=_note(name, layers)))
     return RuntimeComparison(len(images), tuple(columns), missing)
 
 
@@ -157,6 +162,20 @@ def _tried(run: Callable[[str], Found], kind: str) -> Found | str:
         return run(kind)
     except Exception as error:  # a runtime may refuse a file in any way of its own
         return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _note(runtime: str, layers: tuple[Layer, ...]) -> str:
+    """Why integer layers of a runtime are not what the file says, where the CPU is why."""
+    if not runtime.startswith("ONNX Runtime"):
+        return ""
+    off = [one.name for one in layers if one.operator in SATURATING and not one.rounds]
+    if not off or not onnx_runtime.saturates():
+        return ""
+    return (
+        "on this CPU, without dot-product instructions, ONNX Runtime adds pairs of products in "
+        f"saturating 16 bits, and is not the file in {len(off)} of {len(layers)} layers "
+        f"({', '.join(tail(name) for name in off[:3])}); the engine is"
+    )
 
 
 def _of(graph: FileGraph, found: dict[str, NDArray[Any]]) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,40 @@ LEVELS = {"unoptimized": "ORT_DISABLE_ALL", "default": "ORT_ENABLE_ALL"}
 def installed(qonnx: bool) -> bool:
     """Whether what runs a file is there."""
     return find_spec("qonnx" if qonnx else "onnxruntime") is not None
+
+
+@lru_cache(maxsize=1)
+def saturates() -> bool:
+    """Whether ONNX Runtime adds pairs of products of QLinearConv in saturating 16 bits here.
+
+    It does on x86 without dot-product instructions: 2 x 255 x 127 = 64,770 becomes 32,767. Its
+    ConvInteger is exact on the same CPU.
+    """
+    runtime: Any = library("onnxruntime", "a comparison with ONNX Runtime")
+    onnx: Any = library("onnx", "a comparison with ONNX Runtime")
+    u8, i8, f32 = np.uint8, np.int8, np.float32
+    x = np.full((1, 2, 1, 1), 255, u8)
+    constants = {
+        "step": f32(1), "zero": u8(0), "w": np.full((4, 2, 1, 1), 127, i8), "zero_w": i8(0),
+        "step_y": f32(1000),
+    }  # fmt: skip
+    names = ["x", "step", "zero", "w", "step", "zero_w", "step_y", "zero"]
+    node = onnx.helper.make_node("QLinearConv", names, ["y"])
+    code = onnx.TensorProto.UINT8
+    graph = onnx.helper.make_graph(
+        [node], "pair",
+        [onnx.helper.make_tensor_value_info("x", code, x.shape)],
+        [onnx.helper.make_tensor_value_info("y", code, None)],
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )  # fmt: skip
+    opset = onnx.helper.make_opsetid("", 13)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    session = runtime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return bool((session.run(None, {"x": x})[0] != 65).any())
 
 
 class OnnxRuntime:

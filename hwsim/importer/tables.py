@@ -131,6 +131,7 @@ def comparison_as_dict(found: RuntimeComparison, source: str) -> dict[str, Any]:
             {
                 "name": column.name,
                 "error": column.error,
+                "note": column.note,
                 "equal_answers": column.answers,
                 "equal_answers_with": column.between or {},
                 "layers": [
@@ -245,6 +246,7 @@ def _lines(column: Column, images: int) -> list[str]:
         return [f"{column.name} does not run the file: {column.error}"]
     assert column.answers is not None
     lines = [f"{column.name}: {share(column.answers)} of {images} answers are the engine's"]
+    lines += [f"  {column.note}"] * bool(column.note)
     lines += [
         f"  {share(equal)} of its answers are those of {other}"
         for other, equal in (column.between or {}).items()

@@ -50,13 +50,13 @@ def saved(
     return path
 
 
-def random_layers(seed: int = 0) -> dict[str, np.ndarray]:
-    """int8 weights and int32 biases of a convolution 3 -> 4 and a layer 4 -> 3."""
+def random_layers(seed: int = 0, top: int = 127) -> dict[str, np.ndarray]:
+    """int8 weights up to top and int32 biases of a convolution 3 -> 4 and a layer 4 -> 3."""
     random = np.random.default_rng(seed)
     return {
-        "w": random.integers(-127, 128, (4, 3, 3, 3), np.int8),
+        "w": random.integers(-top, top + 1, (4, 3, 3, 3), np.int8),
         "b": random.integers(-2000, 2000, 4, np.int32),
-        "v": random.integers(-127, 128, (3, 4), np.int8),
+        "v": random.integers(-top, top + 1, (3, 4), np.int8),
         "c": random.integers(-500, 500, 3, np.int32),
     }
 
@@ -96,13 +96,14 @@ def qdq(path: Path, *, per_channel: bool = False, opset: int = 13) -> Path:
     return saved(path, nodes, constants, [1, 3, 6, 6], "out", opset=opset)
 
 
-def qoperator(path: Path) -> Path:
-    """The same network of QLinear operators, integers in and out."""
+def qoperator(path: Path, top: int = 127) -> Path:
+    """The same network of QLinear operators, integers in and out; its weights go up to ``top``."""
     f = np.float32
     constants = {
-        **random_layers(), "sx": f(1 / 255), "zx": np.uint8(0), "sw": f(0.01), "zw": np.int8(0),
-        "sy": f(0.03), "zy": np.uint8(3), "sp": f(0.021), "zp": np.uint8(1), "sv": f(0.02),
-        "zv": np.int8(0), "so": f(0.05), "zo": np.uint8(120), "shape": np.array([1, 4], np.int64),
+        **random_layers(top=top), "sx": f(1 / 255), "zx": np.uint8(0), "sw": f(0.01),
+        "zw": np.int8(0), "sy": f(0.03), "zy": np.uint8(3), "sp": f(0.021), "zp": np.uint8(1),
+        "sv": f(0.02), "zv": np.int8(0), "so": f(0.05), "zo": np.uint8(120),
+        "shape": np.array([1, 4], np.int64),
     }  # fmt: skip
     nodes = [
         node("QLinearConv", ["x", "sx", "zx", "w", "sw", "zw", "sy", "zy", "b"], "yq",

@@ -14,12 +14,14 @@ from onnx import TensorProto
 
 from hwsim.engine.module import Engine
 from hwsim.errors import CompileError, InputError
-from hwsim.importer.compare import compare, random_images
+from hwsim.importer import onnx_runtime
+from hwsim.importer.compare import Layer, _note, compare, random_images
 from hwsim.importer.data import UserData
 from hwsim.importer.graph import ConvNode, LinearNode
 from hwsim.importer.load import load_model, read_graph
 from hwsim.importer.onnx_file import OnnxNode
 from hwsim.importer.onnx_quant import dequantized
+from hwsim.importer.onnx_runtime import saturates
 from hwsim.numbers.config import load_config
 from hwsim.program.layers import AffineLayer, LutLayer, MacLayer
 from tests.importer import onnx_files as files
@@ -60,7 +62,12 @@ def test_integers_of_the_file_are_the_words_of_the_rom(tmp_path: Path, per_chann
     assert (conv.zero, dense.zero) == (3, 120)
 
 
-@pytest.mark.parametrize("maker", [files.qdq, files.qoperator])
+def seven_bits(path: Path) -> Path:
+    """No pair of products of its weights is beyond 16 bits."""
+    return files.qoperator(path, top=64)
+
+
+@pytest.mark.parametrize("maker", [files.qdq, seven_bits])
 def test_the_engine_computes_what_onnx_runtime_computes(
     tmp_path: Path, maker: Callable[[Path], Path]
 ) -> None:
@@ -72,6 +79,7 @@ def test_the_engine_computes_what_onnx_runtime_computes(
     ]  # fmt: skip
     for column in found.columns:
         assert column.error == ""
+        assert column.note == ""
         assert len(column.layers) == 3
         assert column.answers == 1.0
         for layer in column.layers:
@@ -79,6 +87,38 @@ def test_the_engine_computes_what_onnx_runtime_computes(
             assert layer.lsb <= 1
         # The convolution's sums are exact in float32, so that its rounding is the model's.
         assert "double" in column.layers[0].rounds
+
+
+def test_a_cpu_that_saturates_sums_of_the_runtime_is_named(tmp_path: Path) -> None:
+    path = files.qoperator(tmp_path / "net.onnx")
+    model = load_model(path, WIDE)
+    found = compare(model, path, random_images(model, 100, 0))
+    for column in found.columns:
+        conv = column.layers[0]
+        assert ("double" in conv.rounds) != saturates()
+        assert ("saturating 16 bits" in column.note) == saturates()
+        assert ("1 of 3 layers (yq_node)" in column.note) == saturates()
+
+
+@pytest.mark.parametrize(
+    ("operator", "rounds", "runtime", "cpu", "said"),
+    [
+        ("QLinearConv", (), "ONNX Runtime default", True, True),
+        ("QGemm", (), "ONNX Runtime unoptimized", True, True),
+        ("QLinearConv", ("double",), "ONNX Runtime default", True, False),
+        ("Conv", (), "ONNX Runtime default", True, False),
+        ("QLinearConv", (), "QONNX", True, False),
+        ("QLinearConv", (), "ONNX Runtime default", False, False),
+    ],
+)
+def test_only_the_cpus_fault_is_called_so(
+    operator: str, rounds: tuple[str, ...], runtime: str, cpu: bool, said: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(onnx_runtime, "saturates", lambda: cpu)
+    layers = (Layer("a", operator, 0.5, 9, rounds), Layer("b", "Relu", 1.0, 0, ()))
+    note = _note(runtime, layers)
+    assert ("1 of 2 layers (a)" in note) == bool(note) == said
 
 
 @pytest.mark.parametrize("domain", ["qonnx.custom_op.general", "onnx.brevitas",

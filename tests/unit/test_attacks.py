@@ -245,7 +245,7 @@ def test_cross_entropy_gradient_is_exactly_softmax_minus_onehot(dtype):
     ("dtype", "margin", "winner", "loser"),
     [
         (torch.float32, 16.0, False, False),
-        (torch.float32, 18.0, True, False),
+        (torch.float32, 20.0, True, False),  # in whatever order the CPU adds ten numbers
         (torch.float32, 105.0, True, True),
         (torch.float64, 36.0, False, False),
         (torch.float64, 40.0, True, False),

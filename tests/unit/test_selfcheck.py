@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,46 @@ def test_a_failed_kernel_is_announced_and_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selfcheck, "proves_itself", lambda kernel: kernel == "float32")
+    monkeypatch.setattr(selfcheck, "has_dot_products", lambda: True)
     with pytest.warns(RuntimeWarning, match="int8 kernel is not exact"):
         trusted = selfcheck.trusted_kernels()
     assert trusted == {"float32", "float64"}
     (verdict,) = tmp_path.glob("kernels-*.json")
     assert json.loads(verdict.read_text())["kernels"] == ["float32"]
+
+
+@pytest.mark.parametrize("proven", [["float32"], []])
+def test_where_no_cpu_could_a_kernel_is_left_out_in_silence(
+    proven: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selfcheck, "proves_itself", lambda kernel: kernel in proven)
+    monkeypatch.setattr(selfcheck, "has_dot_products", lambda: False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert selfcheck.trusted_kernels() == {*proven, "float64"}
+    # float32 is another matter: every CPU has it.
+    assert ["float32" in str(one.message) for one in said] == [True] * (1 - len(proven))
+
+
+@pytest.mark.parametrize(
+    ("has", "expected"),
+    [
+        ({"architecture": "x86_64", "avx2": True, "avx512_f": True}, False),
+        ({"architecture": "x86_64", "avx_vnni": False, "avx512_vnni": True}, True),
+        ({"architecture": "x86_64", "avx_vnni": True}, True),
+        ({"architecture": "aarch64"}, True),
+        ({}, True),
+        (None, True),
+    ],
+)
+def test_dot_products_are_those_that_torch_knows(
+    has: dict[str, Any] | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert selfcheck.has_dot_products() == expected
 
 
 def test_the_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
