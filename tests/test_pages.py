@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.digits import data_folder
+from tests.once import once
 from tests.pages import HOW_TOS, NOT_HERE, TUTORIAL, commands, lines, make_commands
 
 pytest.importorskip("nbclient", reason="nbclient is not installed: make test installs it")
@@ -62,11 +64,18 @@ def test_the_tutorial_prints_what_it_shows_but_for_numbers(
         assert SPINNER not in printed(cell, "stderr"), "progress is for terminals"
 
 
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder: what commands of a how-to do with 10,000 test images they do with these."""
+    return once(tmp_path_factory, "few-digits", lambda folder: data_folder(folder, 3000, 1000))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_a_how_to_runs(
-    page: Path, tmp_path: Path, forked: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, forked: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HWSIM_DATA", str(few_digits))
     cells = followed(page, tmp_path, forked, monkeypatch)
     assert any(printed(cell) for cell in cells)
 

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, PercentFormatter
 from numpy.typing import NDArray
 
@@ -27,6 +28,9 @@ from hwsim.report.words import pair_label
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1b1f24", "#68717a"
 _SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "#f7f7f7", VERMILLION])
 _DPI = 150
+#: The strip of images: its sides in inches, and what its rows take of the height.
+STRIP = (10.0, 5.0)
+_ROWS = (1.42, 1.12, 1.62)
 
 #: Colour says who judges; filled and solid means crafted on the judge itself. Where curves
 #: coincide, as they do at 8 bits, each is narrower than the one below it, so that all four show.
@@ -99,7 +103,7 @@ def success_png(result: Mapping[str, Any], only: str | None = None) -> bytes:
 
 def examples_png(images: Examples) -> bytes:
     """The strip of attacked images as PNG bytes."""
-    figure = Figure(figsize=(10, 5.0), facecolor="white")
+    figure = Figure(figsize=STRIP, facecolor="white")
     _draw_examples(figure, images)
     return png(figure)
 
@@ -108,8 +112,9 @@ def combined_png(result: Mapping[str, Any], images: Examples | None) -> bytes:
     """Success above, strip below; without images the success picture alone."""
     if images is None or len(images) == 0:
         return success_png(result)
-    figure = Figure(figsize=(10, 9.8), facecolor="white")
-    halves = figure.add_gridspec(2, 1, height_ratios=[4.8, 5.0])
+    above = 4.8
+    figure = Figure(figsize=(STRIP[0], above + STRIP[1]), facecolor="white")
+    halves = figure.add_gridspec(2, 1, height_ratios=[above, STRIP[1]])
     _draw_success(figure.add_subfigure(halves[0]), result, _panels(result))
     _draw_examples(figure.add_subfigure(halves[1]), images)
     return png(figure)
@@ -294,13 +299,9 @@ def _draw_examples(figure: Figure | SubFigure, images: Examples) -> None:
         f"Before and after the attack, crafted on the {images.crafted_on} at {images.budget}",
         11.5,
     )
-    # Places are as wide as in a full strip, so that a few images do not grow into giants.
-    place = 0.86 / Examples.LIMIT
-    left = 0.13 + place * (Examples.LIMIT - count) / 2
-    grid = figure.add_gridspec(
-        3, count, left=left, right=left + place * count, top=0.86, bottom=0.0, hspace=0, wspace=0.1,
-        height_ratios=[1.42, 1.12, 1.62],
-    )  # fmt: skip
+    # One pair of axes for all images, in inches: a pair for each takes longer than all the rest.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
     rows = {
         "original": originals,
         f"perturbation\n(magnified {magnified}×)": shift,
@@ -308,19 +309,22 @@ def _draw_examples(figure: Figure | SubFigure, images: Examples) -> None:
     }
     for row, (label, pictures) in enumerate(rows.items()):
         for column in range(count):
-            axes = figure.add_subplot(grid[row, column])
-            axes.set_anchor("N")
-            _draw_image(axes, pictures[column], full if row == 1 else None)
+            box = _Box.of(row, column, count, pictures.shape[1], pictures.shape[2])
+            _draw_image(axes, pictures[column], box, full if row == 1 else None)
             if column == 0:
-                _left(axes, 0.5, label, 9.5)
+                _left(axes, box, 0.5, label, 9.5)
             if row == 0:
                 name = images.name(int(images.labels[column]))
-                axes.set_title(name, fontsize=9.5, color=INK, pad=4)
+                axes.annotate(
+                    name, box.at(0.5, 1), (0, 4), textcoords="offset points", ha="center",
+                    fontsize=9.5, color=INK,
+                )  # fmt: skip
                 if column == 0:
-                    _left(axes, 1.11, "label", 9)
-                _predictions(axes, images, column, images.float_before, images.engine_before)
+                    _left(axes, box, 1.11, "label", 9)
+                _predictions(axes, box, images, column, images.float_before, images.engine_before)
             elif row == 2:
-                _predictions(axes, images, column, images.float_after, images.engine_after)
+                _predictions(axes, box, images, column, images.float_after, images.engine_after)
+    axes.set(xlim=(0, STRIP[0]), ylim=(0, STRIP[1]), aspect="auto")
     _centred(
         figure, 0.018, "× marks a wrong answer.   Perturbation: "
         + ("blue is darker, white unchanged, orange brighter." if shift.shape[-1] == 1
@@ -329,10 +333,38 @@ def _draw_examples(figure: Figure | SubFigure, images: Examples) -> None:
     )  # fmt: skip
 
 
-def _left(axes: Axes, y: float, text: str, size: float) -> None:
-    axes.text(
-        -0.13, y, text, transform=axes.transAxes, ha="right", va="center", fontsize=size, color=INK
-    )
+@dataclass(frozen=True)
+class _Box:
+    """Where an image of the strip stands, in inches from its lower left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @classmethod
+    def of(cls, row: int, column: int, count: int, rows: int, columns: int) -> _Box:
+        """At the top of its place, for an image of so many rows and columns of pixels.
+
+        Places are as wide as in a full strip, so that a few images do not grow into giants.
+        """
+        wide, high = STRIP
+        place = 0.86 * wide / Examples.LIMIT
+        left = 0.13 * wide + place * (Examples.LIMIT - count) / 2
+        width = place * count / (count + 0.1 * (count - 1))
+        share = 0.86 * high / sum(_ROWS)
+        scale = min(width / columns, share * _ROWS[row] / rows)
+        size = scale * columns, scale * rows
+        x = left + 1.1 * width * column + (width - size[0]) / 2
+        return cls(x, share * sum(_ROWS[row:]) - size[1], *size)
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """A place by shares of its sides."""
+        return self.x + x * self.width, self.y + y * self.height
+
+
+def _left(axes: Axes, box: _Box, y: float, text: str, size: float) -> None:
+    axes.text(*box.at(-0.13, y), text, ha="right", va="center", fontsize=size, color=INK)
 
 
 def _channels_last(images: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -343,24 +375,31 @@ def _channels_last(images: NDArray[np.floating]) -> NDArray[np.float64]:
     return array.transpose(0, 2, 3, 1)
 
 
-def _draw_image(axes: Axes, image: NDArray[np.float64], full: float | None) -> None:
+def _draw_image(axes: Axes, image: NDArray[np.float64], box: _Box, full: float | None) -> None:
     """An image in [0, 1], or, with ``full``, a signed difference in −full … full."""
     mono = image.shape[-1] == 1
+    look: dict[str, Any] = {}
     if full is None:
-        axes.imshow(np.clip(image[..., 0] if mono else image, 0, 1), cmap="gray", vmin=0, vmax=1)
+        look = dict(cmap="gray", vmin=0, vmax=1)
+        image = np.clip(image[..., 0] if mono else image, 0, 1)
     elif mono:
-        axes.imshow(image[..., 0], cmap=_SIGNED, vmin=-full, vmax=full)
+        look = dict(cmap=_SIGNED, vmin=-full, vmax=full)
+        image = image[..., 0]
     else:
-        axes.imshow(np.clip(0.5 + image / (2 * full), 0, 1))
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_edgecolor("#b8bec4")
-        spine.set_linewidth(0.6)
+        image = np.clip(0.5 + image / (2 * full), 0, 1)
+    left, low = box.at(0, 0)
+    right, high = box.at(1, 1)
+    axes.imshow(image, extent=(left, right, low, high), aspect="auto", **look)
+    axes.add_patch(
+        Rectangle(
+            (left, low), box.width, box.height, fill=False, edgecolor="#b8bec4", linewidth=0.6
+        )
+    )
 
 
 def _predictions(
     axes: Axes,
+    box: _Box,
     images: Examples,
     column: int,
     by_float: NDArray[np.integer],
@@ -371,10 +410,10 @@ def _predictions(
     for line, (who, answer) in enumerate(answers.items()):
         y = -0.11 - 0.155 * line
         if column == 0:
-            _left(axes, y, who, 9)
+            _left(axes, box, y, who, 9)
         wrong = int(answer) != int(images.labels[column])
         axes.text(
-            0.5, y, images.name(int(answer)) + (" ×" if wrong else ""), transform=axes.transAxes,
+            *box.at(0.5, y), images.name(int(answer)) + (" ×" if wrong else ""),
             ha="center", va="center", fontsize=9, color="#a83f00" if wrong else INK,
             fontweight="bold" if wrong else "normal",
         )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 
 from hwsim import cli
+from tests.digits import data_folder
 
 MODEL = "mnist-cnn-h16"
 
@@ -62,19 +61,6 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
         return Answer(int(stop.value.code or 0), *capfd.readouterr())
 
     return entry
-
-
-def data_folder(folder: Path, train: int, test: int) -> Path:
-    """A data folder with that many of the MNIST digits of each split."""
-    from hwsim.models.datasets.dataset import load_dataset
-
-    for split, prefix, count in (("train", "train", train), ("test", "t10k", test)):
-        part = load_dataset("mnist", split).take(count)  # type: ignore[arg-type]
-        header = struct.pack(">IIII", 0x803, count, 28, 28)
-        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + part.images.tobytes())
-        header, labels = struct.pack(">II", 0x801, count), part.labels.astype(np.uint8)
-        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
-    return folder
 
 
 @pytest.fixture(scope="package")
