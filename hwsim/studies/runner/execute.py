@@ -5,7 +5,6 @@ from __future__ import annotations
 from hwsim.errors import InputError
 from hwsim.files.content import canonical
 from hwsim.files.reading import parse_json
-from hwsim.studies.runner.machines import digests
 from hwsim.studies.runner.task import resolve
 
 
@@ -23,6 +22,9 @@ def execute(text: str) -> str:
             "the same hwsim on all machines"
         )
     if task["inputs"]:
+        # Here and not above: who only hands rows out needs no torch, which loads for seconds.
+        from hwsim.studies.runner.machines import digests
+
         found = digests(task["function"], task["parameters"])
         if other := sorted(k for k, v in task["inputs"].items() if found.get(k) != v):
             raise InputError(
