@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from hwsim.studies.runner import code_digest
 from hwsim.studies.runner.code_digest import COVERED, _source, digest, digest_in, reached
 from hwsim.studies.runner.task import Task
 
@@ -116,3 +122,123 @@ def test_the_rows_of_attacks_reach_attacks_defenses_compiler_and_units_but_no_pl
 def test_what_other_digests_cover_is_still_where_it_is_said_to_be() -> None:
     for module in COVERED:
         assert _source(module) is not None, module
+
+
+# ---------------------------------------------------------------- what was found before
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Modules as every process would find them, and an empty cache."""
+    found = dict(WORLD)
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(code_digest, "_source", found.get)
+    return found
+
+
+def anew() -> str:
+    """The digest in a new process."""
+    return digest.__wrapped__("hwsim.rows:row")
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The functions that were followed through their modules."""
+    calls: list[str] = []
+    follow = code_digest._reached
+
+    def counted(function: str, modules: Any) -> Any:
+        calls.append(function)
+        return follow(function, modules)
+
+    monkeypatch.setattr(code_digest, "_reached", counted)
+    return calls
+
+
+def test_a_digest_is_found_once_for_all_processes(
+    world: dict[str, str], followed: list[str]
+) -> None:
+    first = anew()
+    assert followed == ["hwsim.rows:row"]
+    assert anew() == first
+    assert len(followed) == 1
+    assert first == digest_in("hwsim.rows:row", WORLD.get)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "another"),
+    [
+        ("hwsim.units.post", "a + steps", "a - steps", True),
+        ("hwsim.base", "return 2", "return 3", True),
+        ("hwsim.rows", "return 7", "return 8", False),
+    ],
+)
+def test_a_module_that_says_something_else_is_read_again(
+    world: dict[str, str], module: str, old: str, new: str, another: bool, followed: list[str]
+) -> None:
+    first = anew()
+    world[module] = world[module].replace(old, new)
+    assert (anew() != first) == another
+    assert len(followed) == 2
+
+
+def test_a_module_that_comes_where_there_was_none_is_read(
+    world: dict[str, str], followed: list[str]
+) -> None:
+    base = world.pop("hwsim.base")
+    first = anew()
+    world["hwsim.base"] = base
+    assert anew() != first
+    assert len(followed) == 2
+
+
+def test_another_way_of_finding_digests_believes_none_of_before(
+    world: dict[str, str], followed: list[str]
+) -> None:
+    anew()
+    world["hwsim.studies.runner.code_digest"] = "# another"
+    anew()
+    assert len(followed) == 2
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "no JSON": lambda text: "{",
+    "a list": lambda text: "[]",
+    "no list of modules": lambda text: json.dumps(json.loads(text) | {"read": 3}),
+    "another digest": lambda text: json.dumps(json.loads(text) | {"found": "0" * 64}),
+    "a module less": lambda text: json.dumps(json.loads(text) | {"read": {}}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_memory_is_not_believed(
+    world: dict[str, str], damage: str, followed: list[str], tmp_path: Path
+) -> None:
+    first = anew()
+    (kept,) = (tmp_path / "cache/code").iterdir()
+    kept.write_text(DAMAGES[damage](kept.read_text()))
+    assert anew() == first
+    assert len(followed) == 2
+
+
+def test_a_memory_under_the_name_of_another_function_is_not_believed(
+    world: dict[str, str], followed: list[str], tmp_path: Path
+) -> None:
+    anew()
+    (mine,) = (tmp_path / "cache/code").iterdir()
+    text = mine.read_text()
+    mine.unlink()
+    other = digest.__wrapped__("hwsim.rows:other")
+    (its,) = (tmp_path / "cache/code").iterdir()
+    its.write_text(text)
+    assert digest.__wrapped__("hwsim.rows:other") == other
+    assert len(followed) == 3
+
+
+def test_without_a_cache_to_write_digests_are_found_each_time(
+    world: dict[str, str], followed: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    assert anew() == anew()
+    assert len(followed) == 2

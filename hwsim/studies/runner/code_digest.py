@@ -16,6 +16,8 @@ from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from hwsim.studies.runner.code_memory import hashed, recall, remember
+
 #: Finds the text of a module by its name; None for one that is not ours.
 Find = Callable[[str], str | None]
 
@@ -23,7 +25,8 @@ Find = Callable[[str], str | None]
 #: their weights (what turns weights into a network is not here), tasks by their parameters.
 COVERED = (
     "hwsim.errors", "hwsim.files", "hwsim.models.datasets", "hwsim.models.recipe",
-    "hwsim.models.specs", "hwsim.studies.runner.code_digest", "hwsim.studies.runner.task",
+    "hwsim.models.specs", "hwsim.studies.runner.code_digest", "hwsim.studies.runner.code_memory",
+    "hwsim.studies.runner.task",
 )  # fmt: skip
 
 #: A definition by its path, as the catalogue of attacks names classes without importing them.
@@ -36,18 +39,29 @@ def digest(function: str) -> str:
 
     Raises LookupError if there is no such definition.
     """
-    return digest_in(function, _source)
+    by = _source(__name__) or ""
+    if (found := recall(function, _source, by)) is None:
+        modules = _Modules(_source)
+        found = _digest(_reached(function, modules))
+        remember(function, by, {m: hashed(text) for m, text in modules.texts.items()}, found)
+    return found
 
 
 def digest_in(function: str, find: Find) -> str:
     """``digest`` in a world whose modules are what ``find`` says."""
-    texts = sorted(reached(function, find).values())
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return _digest(reached(function, find))
 
 
 def reached(function: str, find: Find | None = None) -> dict[tuple[str, str], str]:
     """(module, name) -> text without paths and docstrings, of every definition that is reached."""
-    modules = _Modules(find or _source)
+    return _reached(function, _Modules(find or _source))
+
+
+def _digest(definitions: dict[tuple[str, str], str]) -> str:
+    return hashlib.sha256("\0".join(sorted(definitions.values())).encode()).hexdigest()
+
+
+def _reached(function: str, modules: _Modules) -> dict[tuple[str, str], str]:
     module, _, name = function.partition(":")
     if modules.definition(module, name) is None:
         raise LookupError(f"{module} defines no {name}")
@@ -118,15 +132,16 @@ class _Source:
 
 
 class _Modules:
-    """What is known of the modules met so far."""
+    """What is known of the modules met so far. texts: of each, None where it is not ours."""
 
     def __init__(self, find: Find) -> None:
         self._find = find
         self._known: dict[str, _Source | None] = {}
+        self.texts: dict[str, str | None] = {}
 
     def known(self, module: str) -> _Source | None:
         if module not in self._known:
-            text = self._find(module)
+            self.texts[module] = text = self._find(module)
             self._known[module] = None if text is None else _read(ast.parse(text))
         return self._known[module]
 
