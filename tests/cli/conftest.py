@@ -16,7 +16,9 @@ import pytest
 from hwsim import cli
 from tests.digits import data_folder
 
-MODEL = "mnist-cnn-h16"
+#: What most commands are given: small, so that they are quick. And one with shared weights.
+MODEL = "lenet5"
+HASHED = "mnist-cnn-h16"
 
 
 class Answer(NamedTuple):
@@ -146,7 +148,7 @@ def image(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its memory image. Tests that change it take a copy."""
     from hwsim.rom import image as rom
 
-    path = tmp_path_factory.mktemp("image") / "h16.hne"
+    path = tmp_path_factory.mktemp("image") / "network.hne"
     rom.save(network.program, path)
     return path
 

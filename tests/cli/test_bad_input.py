@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import MODEL, Run
+from tests.cli.conftest import HASHED, MODEL, Run
 
 ATTACK = ("attack", "hfgsm", "--model", MODEL)
 
@@ -254,7 +254,7 @@ def test_a_network_whose_accumulators_could_overflow_is_refused(run: Run, place:
     wide = load_config("default").model_dump() | {"act_w": 16, "wgt_w": 16, "acc_w": 32}
     lines = [f"{key} = {json.dumps(value)}" for key, value in wide.items()]
     (place / "narrow.toml").write_text("\n".join(lines))
-    line = run("compile", MODEL, "--config", "narrow.toml").line
+    line = run("compile", HASHED, "--config", "narrow.toml").line
     assert "32" in line
     assert "accumulator" in line
     assert left(place) == ["narrow.toml"]

@@ -10,7 +10,7 @@ import pytest
 
 from hwsim.studies.explore import campaign, page
 from hwsim.studies.runner import runner
-from tests.cli.conftest import MODEL, Run, read
+from tests.cli.conftest import HASHED, MODEL, Run, read
 
 #: Two engines, hashed indices, so that only words can be flipped.
 TWO = ("--rows", "8,16", "--cols", "4", "--banks", "16", "--bits", "8", "--index", "hash",
@@ -47,7 +47,7 @@ def test_designs_share_rows_and_leave_all_their_files(
     seen = counted(monkeypatch)
     files = ("--csv", "a.csv", "--json", "a.json", "--markdown", "a.md")
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run("explore", MODEL, "--quick", *TWO, *files)
+    code, out, err = run("explore", HASHED, "--quick", *TWO, *files)
     assert (code, err) == (0, "")
     assert all(len(line) <= 80 for line in out.splitlines())
     # The reference stores its indices, which can be flipped too.
@@ -74,19 +74,21 @@ def test_designs_share_rows_and_leave_all_their_files(
         assert '<script src="http' not in text
     seen.clear()
     # More of the grid computes only what is new: neither attacks nor the engines from before.
-    assert run("explore", MODEL, "--quick", *TWO, "--cols", "4,8").code == 0
+    assert run("explore", HASHED, "--quick", *TWO, "--cols", "4,8").code == 0
     assert seen == ["cost", "cost"]
     seen.clear()
-    assert run("explore", MODEL, "--quick", *TWO, "--bandwidth", "chip,2", "--csv", "b.csv")[0] == 0
+    assert (
+        run("explore", HASHED, "--quick", *TWO, "--bandwidth", "chip,2", "--csv", "b.csv")[0] == 0
+    )
     assert seen == []
     slow = {(one["rows"], one["bandwidth"]): float(one["cycles"]) for one in records("b.csv")}
     assert slow["8", "2.0"] > slow["8", ""]
     # A single axis has a page; of 12 bits no engine was mapped, so there is no axis at all.
-    assert run("explore", MODEL, "--quick", *TWO, "--goals", "cycles").code == 0
-    line = run("explore", MODEL, "--quick", *TWO, "--bits", "12", "--goals", "luts").line
+    assert run("explore", HASHED, "--quick", *TWO, "--goals", "cycles").code == 0
+    line = run("explore", HASHED, "--quick", *TWO, "--bits", "12", "--goals", "luts").line
     assert line.startswith("hwsim: LUTs: not known of all these designs")
     monkeypatch.setattr(page, "find_spec", lambda name: None)
-    assert page.REMEDY in run("explore", MODEL, "--quick", *TWO).out
+    assert page.REMEDY in run("explore", HASHED, "--quick", *TWO).out
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hwsim.rom.manifest import content_digest
-from tests.cli.conftest import MODEL, Run
+from tests.cli.conftest import HASHED, MODEL, Run
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_an_image_without_its_float_network_runs_alone_and_is_not_compared(
     made = json.loads((copy / "manifest.json").read_bytes())["provenance"]
     for changed, says in [
         (made | {"model": "lenet"}, "float network 'lenet' cannot be used: unknown model"),
-        (made | {"weights_sha256": "0" * 64}, "compiled from other weights than mnist-cnn-h16"),
+        (made | {"weights_sha256": "0" * 64}, f"compiled from other weights than {MODEL}"),
     ]:
         rewrite(copy, provenance=changed)
         assert says in run("attack", "hfgsm", "--model", copy).line
@@ -117,8 +117,10 @@ def test_compile_never_deletes_what_is_not_an_image(run: Run, place: Path) -> No
 
 
 def test_show_and_timing_fit_a_screen_of_100_columns(run: Run, image: Path) -> None:
+    run("compile", HASHED, "-o", "shared.hne")
     for arguments, words in [
-        (("rom", "show", image), ("xxh32", "mnist-cnn-h16", "weight memory")),
+        (("rom", "show", "shared.hne"), ("xxh32", HASHED, "weight memory")),
+        (("rom", "show", image), ("dense", MODEL, "weight memory")),
         (("timing", image), ("array busy", "bits", "Energy")),
     ]:
         code, out, err = run(*arguments)
@@ -146,9 +148,9 @@ def test_run_prints_both_accuracies_and_what_the_data_are(run: Run, image: Path)
 def test_zoo_shows_what_ships(run: Run) -> None:
     code, out, _ = run("zoo", "list")
     assert code == 0
-    assert MODEL in out
+    assert HASHED in out
     assert "99.3" in out
-    code, out, _ = run("zoo", "show", MODEL)
+    code, out, _ = run("zoo", "show", HASHED)
     assert code == 0
     assert "1/16" in out
     assert "None" not in out

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.conftest import MODEL, Run, read
+from tests.cli.conftest import HASHED, Run, read
 
 
 def test_timing_tells_how_images_spread(run: Run, place: Path) -> None:
-    code, out, err = run("timing", MODEL, "--skip", "--images", 30, "--json", "out.json")
+    code, out, err = run("timing", HASHED, "--skip", "--images", 30, "--json", "out.json")
     assert (code, err) == (0, "")
     assert "Zeros skipped, over 30 test images" in out
     assert all(len(line) <= 100 for line in out.splitlines())
@@ -22,13 +22,13 @@ def test_timing_tells_how_images_spread(run: Run, place: Path) -> None:
 
 
 def test_images_without_skipping_are_all_alike_and_refused(run: Run, place: Path) -> None:
-    asked = "timing", MODEL, "--images", 3, "--json", "out.json", "--trace", "trace.json"
+    asked = "timing", HASHED, "--images", 3, "--json", "out.json", "--trace", "trace.json"
     assert "add --skip" in run(*asked).line
     assert not list(place.iterdir())
 
 
 def test_run_answers_the_same(run: Run) -> None:
-    plain = run("run", MODEL, "--samples", 20)
-    skipping = run("run", MODEL, "--samples", 20, "--skip")
+    plain = run("run", HASHED, "--samples", 20)
+    skipping = run("run", HASHED, "--samples", 20, "--skip")
     assert plain.code == skipping.code == 0
     assert plain.out == skipping.out

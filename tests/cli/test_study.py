@@ -27,7 +27,7 @@ from hwsim.studies.runner import executors, runner
 from hwsim.studies.runner.execute import execute
 from hwsim.studies.runner.machines import Subject, digests, place, program
 from hwsim.studies.runner.task import Task
-from tests.cli.conftest import MODEL, Run, read
+from tests.cli.conftest import HASHED, Run, read
 from tests.cli.test_results import ENTRY
 from tests.unit.test_studies_runner import until
 
@@ -35,7 +35,7 @@ from tests.unit.test_studies_runner import until
 @pytest.fixture(autouse=True)
 def _only_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the zoo only one network is there."""
-    monkeypatch.setattr(study, "place", lambda n: place(n) if n == MODEL else None)
+    monkeypatch.setattr(study, "place", lambda n: place(n) if n == HASHED else None)
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_a_study_runs_on_what_is_there_and_names_what_is_not(
         "mnist-cnn-h32",
         "mnist-cnn-h64",
     ]
-    assert list(result["networks"]) == [MODEL]
+    assert list(result["networks"]) == [HASHED]
     assert len(result["rows"]) == 5
     assert {len(row) for row in result["rows"]} == {len(result["heads"])}
     with Path("rows.csv").open(encoding="utf-8", newline="") as file:
@@ -108,11 +108,11 @@ def test_tables_go_into_a_document(run: Run) -> None:
     assert "no place for the study" in run("study", "fig3", "--docs", "paper.md").line
 
     paper.write_text(f"{text}<!-- storage-few: begin -->\n<!-- storage-few: end -->\n")
-    few = ("study", "storage", "--networks", MODEL, "--docs", "paper.md", "--place")
+    few = ("study", "storage", "--networks", HASHED, "--docs", "paper.md", "--place")
     assert run(*few, "storage-few").code == 0
     both = paper.read_text(encoding="utf-8")
     assert both.startswith(text), "the other table is as it was"
-    assert f"`hwsim study storage --networks {MODEL}`" in both
+    assert f"`hwsim study storage --networks {HASHED}`" in both
     assert "](img/study-storage-few.png)" in both
     assert Path("img/study-storage-few.png").stat().st_size > 1000
 
@@ -143,7 +143,7 @@ def test_wrong_data_are_an_error_and_missing_data_leave_a_document_as_it_is(
     monkeypatch.setattr(study, "dataset", absent)
     code, out, _ = run(*typed)
     assert code == 0
-    assert f"missing: {MODEL}; data are missing: no MNIST data" in out
+    assert f"missing: {HASHED}; data are missing: no MNIST data" in out
     assert "as it was" in paper.read_text(encoding="utf-8")
 
 
@@ -151,12 +151,14 @@ def test_wrong_data_are_an_error_and_missing_data_leave_a_document_as_it_is(
 def test_a_network_that_was_trained_otherwise_does_not_stand_in_for_the_papers(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("train", MODEL, "--samples", "16", "--batch", "16", "--epochs", "1").code == 0
-    monkeypatch.setattr(study, "place", lambda n: Path("runs/zoo") if n == MODEL else None)
+    assert run("train", HASHED, "--samples", "16", "--batch", "16", "--epochs", "1").code == 0
+    monkeypatch.setattr(study, "place", lambda n: Path("runs/zoo") if n == HASHED else None)
     monkeypatch.setattr(study, "card", lambda n: zoo.card(n, Path("runs/zoo")))
     code, out, _ = run("study", "fig6")
     assert code == 0
-    said = f"missing: {MODEL}; runs/zoo/{MODEL} was made with batch 16, not 256; make it anew with"
+    said = (
+        f"missing: {HASHED}; runs/zoo/{HASHED} was made with batch 16, not 256; make it anew with"
+    )
     assert said in " ".join(out.split())
 
 
@@ -188,13 +190,13 @@ def test_every_study_has_a_grid_for_any_choice_of_its_networks() -> None:
 
 def test_inhibition_below_half_a_step_leaves_a_layer_as_it_is() -> None:
     plain, tiny = (
-        program(Subject(MODEL, "fixed", steps, 4)) for steps in ((), ("inhibition=0.001@all",))
+        program(Subject(HASHED, "fixed", steps, 4)) for steps in ((), ("inhibition=0.001@all",))
     )
     assert all(
         (a.weights == b.weights).all()
         for a, b in zip(plain.mac_layers, tiny.mac_layers, strict=True)
     )
-    moved = program(Subject(MODEL, "fixed", ("inhibition=0.1@last",), 4))
+    moved = program(Subject(HASHED, "fixed", ("inhibition=0.1@last",), 4))
     assert (moved.output.weights != plain.output.weights).any()
 
 
@@ -203,15 +205,15 @@ def test_a_worker_with_other_files_or_other_code_refuses_its_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parameters = {
-        "subject": Subject(MODEL, "float").parameters(),
+        "subject": Subject(HASHED, "float").parameters(),
         "samples": 10,
         "part": [0, 1],
     }
     function = "hwsim.studies.grid.attack_rows:accuracy"
     task = Task(function, parameters, digests(function, parameters))
     assert json.loads(execute(task.text()))["images"] == 10
-    other = Task(task.function, parameters, {**task.inputs, f"network {MODEL}": "0" * 64})
-    with pytest.raises(InputError, match=f"has another network {MODEL}"):
+    other = Task(task.function, parameters, {**task.inputs, f"network {HASHED}": "0" * 64})
+    with pytest.raises(InputError, match=f"has another network {HASHED}"):
         execute(other.text())
     text = task.text()
     monkeypatch.setattr(measures.accuracy, "version", 99)
@@ -300,11 +302,11 @@ def test_networks_are_those_of_the_study_and_stand_in_its_command(run: Run) -> N
         "study fig3 has no network 'resnet20'"
         in run("study", "fig3", "--networks", "resnet20").line
     )
-    assert "leave it out of all" in run("study", "all", "--networks", MODEL).line
+    assert "leave it out of all" in run("study", "all", "--networks", HASHED).line
     assert "give at least one" in run("study", "fig3", "--networks", ",").line
-    typed = ("study", "fig6", "--networks", MODEL, "--json", "found.json")
+    typed = ("study", "fig6", "--networks", HASHED, "--json", "found.json")
     assert run(*typed).code == 0
     found = read(Path("found.json"))
-    assert list(found["networks"]) == [MODEL]
+    assert list(found["networks"]) == [HASHED]
     assert found["missing"] == {}, "what was not asked for is not missing"
-    assert found["only"] == [MODEL]
+    assert found["only"] == [HASHED]

@@ -39,7 +39,7 @@ BASE = TransferSettings(("fgsm", "mi"), (0.1, 0.3), 12)
 
 def second(network: Network) -> Network:
     """The same network under another name: transfer to it must be perfect."""
-    return Network("mnist-cnn-h16-twin", network.module, network.program, network.dataset)
+    return Network(f"{MODEL}-twin", network.module, network.program, network.dataset)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_copy_of_a_network_is_fooled_exactly_as_the_network_itself(
             assert np.array_equal(matrix[:2, :2], matrix[2:, 2:])
             assert np.array_equal(matrix[:2, :2], matrix[:2, 2:])
     assert rates(result, "mi", 1)[0, 0] >= 0.4
-    assert result["backward"]["mi"]["mnist-cnn-h16 engine"] == 10
+    assert result["backward"]["mi"][f"{MODEL} engine"] == 10
     means = {name: values for name, values, _ in summary(result, 1)}
     assert means["mi"][2] == pytest.approx((means["mi"][0] + means["mi"][1]) / 2)
 
@@ -76,7 +76,7 @@ def test_a_copy_of_a_network_is_fooled_exactly_as_the_network_itself(
 def test_counts_are_those_of_the_attack_and_the_judge_themselves(
     study: TransferStudy, counted: dict[str, Any]
 ) -> None:
-    crafted, judge = "mnist-cnn-h16 float", "mnist-cnn-h16 engine"
+    crafted, judge = f"{MODEL} float", f"{MODEL} engine"
     images = FGSM(space=study.grid)(
         study.models[crafted], study.inputs, Untargeted(study.labels), epsilon=0.3
     ).adversarial
@@ -148,7 +148,7 @@ def test_the_files_hold_the_numbers_and_the_page_loads_nothing(
     page = paths["html"].read_text()
     assert headline(result) in page
     assert "http" not in page.replace("http-equiv", "")
-    assert "16-twin engine" in page
+    assert "t5-twin engine" in page
 
 
 def test_a_single_network_transfers_to_its_twin_only(
