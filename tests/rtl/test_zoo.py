@@ -45,7 +45,8 @@ REAL = 20 if FULL else 2
 #: Adversarial images at each of these; none in an ordinary run.
 EPSILONS = (0.1, 0.3)
 ADVERSARIAL = 10 if FULL else 0
-WORKERS = 2
+#: Simulations side by side. Each loads all memories, which takes longer than two images.
+WORKERS = 2 if FULL else 1
 
 
 def real_images(network: Network, count: int) -> Tensor:
