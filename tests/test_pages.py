@@ -67,7 +67,7 @@ def test_the_tutorial_prints_what_it_shows_but_for_numbers(
 @pytest.fixture(scope="session")
 def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder: what commands of a how-to do with 10,000 test images they do with these."""
-    return once(tmp_path_factory, "few-digits", lambda folder: data_folder(folder, 3000, 1000))
+    return once(tmp_path_factory, "few-digits", lambda folder: data_folder(folder, 10_000, 1_000))
 
 
 @pytest.mark.slow
