@@ -46,6 +46,18 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return place
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # A worker of xdist hands over what it compared; who has none of them shows what he did himself.
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tally"] = tally.packed()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    tally.unpack(getattr(node, "workeroutput", {}).get("tally", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = tally.rows()
     if not rows:

@@ -10,6 +10,9 @@ from hwsim.program.program import Program
 from hwsim.rom.memories import memory_files, memory_values
 from hwsim.rtl.outcome import RtlBatch, RtlRun
 
+#: By kind and name: digests of networks, and counts.
+Packed = dict[str, dict[str, tuple[list[str], dict[str, int]]]]
+
 
 @dataclass
 class Tally:
@@ -47,7 +50,24 @@ BATCHES: dict[str, Tally] = defaultdict(Tally)
 FAULTY: dict[str, Tally] = defaultdict(Tally)
 #: By name of the trained network.
 TRAINED: dict[str, Tally] = defaultdict(Tally)
+_ALL = {"random": RANDOM, "batches": BATCHES, "faulty": FAULTY, "trained": TRAINED}
 COLUMNS = ("images", "layers", "activations", "logits", "counters", "cycles")
+
+
+def packed() -> Packed:
+    """All tallies in what can be sent from one process to another."""
+    return {
+        kind: {name: (sorted(one.networks), dict(one.counts)) for name, one in tallies.items()}
+        for kind, tallies in _ALL.items()
+    }
+
+
+def unpack(found: Packed) -> None:
+    """Add what another process compared."""
+    for kind, tallies in found.items():
+        for name, (networks, counts) in tallies.items():
+            _ALL[kind][name].networks |= set(networks)
+            _ALL[kind][name].counts.update(counts)
 
 
 def _digest(program: Program) -> str:
