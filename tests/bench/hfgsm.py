@@ -6,7 +6,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.fx.experimental.optimization import fuse
 from hwsim.attacks.core.criteria import Untargeted
 from hwsim.attacks.core.grid import Grid
 from hwsim.attacks.fgsm import HFGSM
+from hwsim.engine.backward import GradientMode
 from hwsim.engine.module import Engine
 from hwsim.models.residual import resnet20
 from hwsim.networks.open import open_network
@@ -23,6 +24,10 @@ from tests.bench.forward import float32_peak, random_network
 from tests.bench.measure import Line, check_reached, seconds
 
 EPSILON = 0.2
+#: Foolbox and ART look which of their images fool, as the engine's attack does; torchattacks
+#: returns them unseen. *As it is*: each as it comes. *judged*: torchattacks' are looked at, too.
+#: *crafted*: the engine's are not.
+Work = Literal["as it is", "judged", "crafted"]
 
 
 def mnist() -> Line:
@@ -47,12 +52,44 @@ def residual_bfloat16() -> Line:
     return _compare("hfgsm-resnet20-bfloat16", narrow, module, images, ">= 1.5")
 
 
-def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal: str) -> Line:
+def residual_judged(mode: GradientMode = "ste") -> Line:
+    """ResNet-20 shape, equal work: everyone says which images fool, torchattacks too."""
+    return _equal("judged", mode)
+
+
+def residual_crafted(mode: GradientMode = "ste") -> Line:
+    """ResNet-20 shape, equal work: the engine judges as little as torchattacks, the fastest."""
+    return _equal("crafted", mode)
+
+
+def _equal(work: Work, mode: GradientMode) -> Line:
+    module, engine = random_network(resnet20)
+    images = Grid(255).snap(torch.rand(64, 3, 32, 32))
+    suffix = "-bfloat16" if mode == "ste-bfloat16" else ""
+    engine = Engine(engine.program, mode)
+    return _compare(f"hfgsm-resnet20-{work}{suffix}", engine, module, images, ">= 1.5", work)
+
+
+def _compare(
+    name: str,
+    engine: Engine,
+    network: nn.Module,
+    images: Tensor,
+    goal: str,
+    work: Work = "as it is",
+) -> Line:
     """Against each library on the float network in both memory formats, batch norms folded."""
     labels = engine(images).argmax(1)
     aim, attack = Untargeted(labels), HFGSM()
-    tasks = {"engine": lambda: attack(engine, images, aim, epsilon=EPSILON).adversarial}
-    tasks |= peers(network, images, labels)
+
+    def crafted() -> Tensor:
+        return engine.space.clip(attack.aim(engine, images, aim).at(EPSILON))
+
+    def judged() -> Tensor:
+        return attack(engine, images, aim, epsilon=EPSILON).adversarial
+
+    tasks = {"engine": crafted if work == "crafted" else judged}
+    tasks |= peers(network, images, labels, judged=work == "judged")
     # One step of ε each, and that far: torchattacks' and ART's defaults are other budgets.
     for who, task in tasks.items():
         check_reached(who, images, task(), EPSILON)
@@ -61,7 +98,7 @@ def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal
     fastest = min(taken, key=lambda key: taken[key])
     peer = len(images) / taken[fastest]
     everyone = ", ".join(f"{who} {len(images) / t:.0f}" for who, t in taken.items())
-    note = f"1 step of {EPSILON:g}, reached by all; {everyone}; "
+    note = f"{work}; 1 step of {EPSILON:g}, reached by all; {everyone}; "
     note += f"batch {len(images)}, {torch.get_num_threads()} threads; "
     # What no arrangement of loops goes below: the products of the way back, all float32.
     products = 2 * sum(layer.macs for layer in engine.program.mac_layers) * len(images)
@@ -71,18 +108,25 @@ def _compare(name: str, engine: Engine, network: nn.Module, images: Tensor, goal
     return Line(name, ours, peer, "img/s", ours / peer, fastest, goal, note)
 
 
-def peers(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Callable[[], Any]]:
-    """Each library's step of EPSILON, in both memory formats, batch norms folded."""
+def peers(
+    network: nn.Module, images: Tensor, labels: Tensor, *, judged: bool = False
+) -> dict[str, Callable[[], Any]]:
+    """Each library's step of EPSILON, in both memory formats, batch norms folded.
+
+    judged: torchattacks' images are looked at, as the others' are.
+    """
     network, found = fuse(copy.deepcopy(network)).eval(), {}
     for form in (torch.contiguous_format, torch.channels_last):
         module = network.to(memory_format=form)
         x = images.contiguous(memory_format=form)
         suffix = " channels_last" if form == torch.channels_last else ""
-        found |= {name + suffix: task for name, task in _libraries(module, x, labels).items()}
+        found |= {
+            name + suffix: task for name, task in _libraries(module, x, labels, judged).items()
+        }
     return found
 
 
-def _libraries(module, x, labels):  # type: ignore[no-untyped-def]
+def _libraries(module, x, labels, judged):  # type: ignore[no-untyped-def]
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,8 +144,16 @@ def _libraries(module, x, labels):  # type: ignore[no-untyped-def]
     )
     art_attack = FastGradientMethod(classifier, eps=EPSILON, batch_size=len(x))
     arrays, targets = x.numpy(), labels.numpy().astype(np.int64)
+
+    def unseen() -> Tensor:
+        images = torchattack(x, labels)
+        if judged:
+            with torch.inference_mode():
+                _ = module(images).argmax(1) != labels
+        return images
+
     return {
         "Foolbox": lambda: foolbox_attack(foolbox_model, x, labels, epsilons=EPSILON)[1],
-        "torchattacks": lambda: torchattack(x, labels),
+        "torchattacks": unseen,
         "ART": lambda: art_attack.generate(arrays, targets),
     }
