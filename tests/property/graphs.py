@@ -27,7 +27,7 @@ from tests.property.layer_draws import (
     luts,
     pools,
 )
-from tests.property.words import Draw
+from tests.property.words import Draw, pick
 
 #: Layers at which a graph stops growing, and channels at which it stops concatenating.
 LAYERS, WIDEST = 10, 3 * CHANNELS
@@ -173,7 +173,7 @@ def _layer(draw: Draw, sketch: Sketch, node: Node) -> Node:
     kinds = ["conv", "conv", "pool"]
     kinds += ["average", "affine"] * config.average
     kinds += ["lut", "lut"] * (config.lut_tables > 0 and config.act_w <= 8)
-    kind = draw(st.sampled_from(kinds))
+    kind = pick(draw, *kinds)
     name = sketch.name(kind)
     if kind == "conv":
         return sketch.append(draw(convs(config, name, node)), node)
@@ -219,7 +219,7 @@ def _branch(
             break
         step = stride if position == 0 else (1, 1)
         numbers = _meaning(draw, end)
-        kind = draw(st.sampled_from(["conv", "conv", "pool", "block"]))
+        kind = pick(draw, "conv", "conv", "pool", "block")
         if kind == "pool":
             pool = draw(pools(sketch.name("pool"), end, same=step))
             end = sketch.append(pool, end)
@@ -234,8 +234,8 @@ def _branch(
 
 def _meaning(draw: Draw, node: Node) -> Numbers:
     """Mostly what the codes meant before, so that maps may be joined as they are."""
-    zero = draw(st.sampled_from([node.numbers.zero, 0]))
-    step = draw(st.sampled_from([1.0, 1.0, 0.5, 1.25]))
+    zero = pick(draw, node.numbers.zero, 0)
+    step = pick(draw, 1.0, 1.0, 0.5, 1.25)
     scale = min(max(node.numbers.scale * step, 2.0**-56), 2.0**56)
     return Numbers(scale, zero)
 
@@ -256,7 +256,7 @@ def _skip(draw: Draw, sketch: Sketch, node: Node) -> Node:
     """Anything of the same sides from any time before, or itself, added."""
     c, *sides = node.shape
     there = [one for one in sketch.nodes if list(one.shape[1:]) == sides and one.shape[0] >= c]
-    other = draw(st.sampled_from([node, *there]))
+    other = pick(draw, node, *there)
     first = draw(st.integers(0, other.shape[0] - c))
     other = dataclasses.replace(other, shape=node.shape, first=other.first + first)
     return _sum(draw, sketch, node, other)
@@ -264,7 +264,7 @@ def _skip(draw: Draw, sketch: Sketch, node: Node) -> Node:
 
 def _joined(draw: Draw, sketch: Sketch, parts: list[Node]) -> Node:
     """Parts side by side in one map, each copied where it cannot stand there as it is."""
-    numbers = draw(st.sampled_from(parts)).numbers
+    numbers = pick(draw, *parts).numbers
     numbers = Numbers(min(max(numbers.scale, 2.0**-56), 2.0**56), numbers.zero)
     ready: list[Node] = []
     for part in parts:
@@ -335,13 +335,12 @@ def block(
     kinds += ["picked"] * (node.shape[0] > 1 and not wide)
     if sketch.full or not kinds:
         return node
-    kind = draw(st.sampled_from(kinds))
+    kind = pick(draw, *kinds)
     if kind == "layer":
         return _layer(draw, sketch, node)
     if kind in ("skip", "picked"):
         return (_skip if kind == "skip" else _picked)(draw, sketch, node)
-    small = st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 2), (2, 1), (3, 4)])
-    stride = draw(st.sampled_from(strides) if strides else small)
+    stride = pick(draw, *(strides or [(1, 1), (1, 1), (2, 2), (1, 2), (2, 1), (3, 4)]))
     make = {"residual": _residual, "concatenation": _concatenation, "split": _split}[kind]
     return make(draw, sketch, node, stride, depth)
 
@@ -364,7 +363,7 @@ def finish(draw: Draw, sketch: Sketch, node: Node) -> None:
     kinds = ["fc", "fc", "fc"] + ["conv"] * (max(height, width) <= 11)
     if config.average:
         kinds += ["affine"] * (height == width == 1) + ["average"] * (max(height, width) <= 15)
-    kind = draw(st.sampled_from(kinds))
+    kind = pick(draw, *kinds)
     name = sketch.name(kind)
     layer: Layer
     if kind == "fc":

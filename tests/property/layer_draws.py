@@ -30,11 +30,12 @@ from tests.property.words import (
     clamps,
     fitted,
     last_biases,
-    mostly,
     multiplier,
     numbers,
+    pick,
     shift_and_bias,
     specs,
+    usual,
     weights,
 )
 
@@ -58,12 +59,12 @@ class Source:
 
 
 def _out(draw: Draw, config: EngineConfig, wanted: Numbers | None) -> Numbers:
-    return wanted or draw(numbers(config))
+    return wanted or numbers(draw, config)
 
 
 def _post(draw: Draw, config: EngineConfig, zero: int) -> Post:
     # Deep networks of channels that are anything are mostly dead: no image changes their logits.
-    lo, hi = draw(clamps(config, zero))
+    lo, hi = clamps(draw, config, zero)
     return Post(config, lo, hi, live=draw(st.integers(0, 15)) < 15)
 
 
@@ -80,6 +81,10 @@ def _padding(draw: Draw, side: int, kernel: int) -> Pair:
     return before, draw(st.integers(max(0, kernel - side - before), kernel - 1))
 
 
+def _stride(draw: Draw, most: int) -> int:
+    return int(pick(draw, 1, 1, 2) if usual(draw) else draw(st.integers(1, most)))
+
+
 @st.composite
 def windows(draw: Draw, sides: Pair, kernels: list[Pair], stride: int, padded: bool) -> Window:
     """Any of ``kernels``, mostly square and small, with strides up to ``stride``."""
@@ -89,10 +94,9 @@ def windows(draw: Draw, sides: Pair, kernels: list[Pair], stride: int, padded: b
     if not padded:
         kernels = [k for k in kernels if k[0] <= sides[0] and k[1] <= sides[1]]
     square = [k for k in kernels if k[0] == k[1] and k[0] <= 5] or kernels
-    kernel = draw(mostly(st.sampled_from(square), st.sampled_from(kernels)))
+    kernel = pick(draw, *(square if usual(draw) else kernels))
     # Small strides first: a large one leaves so little of a map that all behind it is dull.
-    step = mostly(st.sampled_from([1, 1, 2]), st.integers(1, stride))
-    strides = (draw(step), draw(step))
+    strides = (_stride(draw, stride), _stride(draw, stride))
     top = bottom = left = right = 0
     if padded:
         top, bottom = _padding(draw, sides[0], kernel[0])
@@ -103,7 +107,7 @@ def windows(draw: Draw, sides: Pair, kernels: list[Pair], stride: int, padded: b
 @st.composite
 def same_windows(draw: Draw, kernels: list[Pair], stride: Pair) -> Window:
     """A window that turns a side n into ⌈n / stride⌉, whatever its kernel."""
-    kernel = draw(st.sampled_from(kernels))
+    kernel = pick(draw, *kernels)
     top, left = (draw(st.integers(0, side - 1)) for side in kernel)
     padding = (top, left, kernel[0] - 1 - top, kernel[1] - 1 - left)
     return Window(kernel, stride, padding)
@@ -147,10 +151,15 @@ def _mac(
     if last:
         octave = math.log2(source.numbers.scale)
         low, high = max(low, math.ceil(octave) - 63), min(high, math.floor(octave) + 63)
-    point = st.integers(0, min(16, high)) | st.integers(low, high)
+
+    def point() -> int:
+        return int(
+            draw(st.integers(low, high) if draw(st.booleans()) else st.integers(0, min(16, high)))
+        )
+
     per_row = spec.scheme == "dense" and not last and draw(st.booleans())
-    share = 1.0 if last else draw(st.sampled_from([1.0, 0.75]))
-    steps = [max(share * 2.0 ** -draw(point), 2.0**-64) for _ in range(target[0] if per_row else 1)]
+    share = 1.0 if last else pick(draw, 1.0, 0.75)
+    steps = [max(share * 2.0 ** -point(), 2.0**-64) for _ in range(target[0] if per_row else 1)]
     none = np.zeros(target[0], np.int32)
     out = _out(draw, config, wanted)
     post = _post(draw, config, out.zero)
@@ -158,7 +167,7 @@ def _mac(
     # Around the input stands what the network takes for its zero, a mean for example.
     fill = source.numbers.zero
     if source.image:
-        fill = draw(st.just(fill) | st.integers(0, config.act_max))
+        fill = draw(st.integers(0, config.act_max)) if draw(st.booleans()) else fill
     draft = MacLayer(
         name, "conv" if window else "fc", source.shape, target, window, spec,
         draw(weights(spec.real_weights, config.wgt_max)), none, none, none.astype(np.int64),
@@ -167,7 +176,7 @@ def _mac(
     )  # fmt: skip
     layer = fitted(draft, config, draw(st.booleans()))
     bounds = layer.accumulator_bound(config.act_max).tolist()
-    words = draw(last_biases(config, bounds) if last else channels(post, bounds))
+    words = last_biases(draw, config, bounds) if last else channels(draw, post, bounds)
     return dataclasses.replace(layer, **words)
 
 
@@ -191,7 +200,7 @@ def convs(
     c, height, width = source.shape
     sides = (height, width)
     divisors = [g for g in range(1, c + 1) if c % g == 0 and (outputs or g) % g == 0]
-    groups = draw(st.sampled_from([1, *divisors])) if config.groups else 1
+    groups = pick(draw, 1, *divisors) if config.groups else 1
     if whole:
         kernel = (draw(st.integers(height, 11)), draw(st.integers(width, 11)))
         kernel = kernel if c * kernel[0] * kernel[1] <= WEIGHT_BUDGET else sides
@@ -213,7 +222,7 @@ def convs(
     # Channels that fill vectors have loops of their own.
     full = [n for n in VECTORS if n % groups == 0 and n <= most]
     if not outputs and full and draw(st.integers(0, 3)) == 0:
-        each = draw(st.sampled_from(full)) // groups
+        each = pick(draw, *full) // groups
     target = (each * groups, *out)
     return draw(_mac(config, name, source, target, window, groups, wanted, whole))
 
@@ -253,9 +262,9 @@ def averages(
         kernels = _affordable((height, width), 1, False, most=15)
         window = draw(windows((height, width), kernels, 15, False))
     bounds = [config.act_max * window.size]
-    out = draw(numbers(config))
+    out = numbers(draw, config)
     post = _post(draw, config, out.zero)
-    words = draw(last_biases(config, bounds) if last else channels(post, bounds))
+    words = last_biases(draw, config, bounds) if last else channels(draw, post, bounds)
     fields = _fields(post, out)
     if last:
         fields |= dict(scale=source.numbers.scale / window.size, zero=0, last=True)
@@ -277,7 +286,7 @@ def affines(
     bounds = [config.act_max] * source.shape[0]
     out = _out(draw, config, wanted)
     post = _post(draw, config, out.zero)
-    words = draw(last_biases(config, bounds) if last else channels(post, bounds))
+    words = last_biases(draw, config, bounds) if last else channels(draw, post, bounds)
     fields = _fields(post, out)
     if last:
         fields |= dict(scale=source.numbers.scale, zero=0, last=True)
@@ -287,14 +296,14 @@ def affines(
 @st.composite
 def adds(draw: Draw, config: EngineConfig, name: str, shape: Shape) -> AddLayer:
     """The sum of two maps of ``shape``."""
-    out = draw(numbers(config))
+    out = numbers(draw, config)
     post = _post(draw, config, out.zero)
-    both = [draw(multiplier(post)) for _ in range(2)]
+    both = [multiplier(draw, post) for _ in range(2)]
     # Maps of one scale, with a bias that has their factor, too: sums right on the edges of codes.
-    alike = draw(st.sampled_from(["no", "no", "factors", "bias"]))
+    alike = pick(draw, "no", "no", "factors", "bias")
     if alike != "no":
         both[1] = both[0]
-    s, b = draw(shift_and_bias(post, config.act_max * (abs(both[0]) + abs(both[1]))))
+    s, b = shift_and_bias(draw, post, config.act_max * (abs(both[0]) + abs(both[1])))
     if alike == "bias" and both[0]:
         rest = abs(b) % abs(both[0])
         b -= rest if b > 0 else -rest
@@ -310,7 +319,7 @@ def adds(draw: Draw, config: EngineConfig, name: str, shape: Shape) -> AddLayer:
 def tables(draw: Draw, config: EngineConfig) -> np.ndarray:
     """Entries of a table: a ramp up or down, one value, steps, or noise."""
     size, top = config.act_max + 1, config.act_max
-    kind = draw(st.sampled_from(["same", "ramp", "falling", "constant", "steps", "noise"]))
+    kind = pick(draw, "same", "ramp", "falling", "constant", "steps", "noise")
     codes = np.arange(size)
     noise = np.random.default_rng(draw(st.integers(0, 2**16 - 1)))
     found = {

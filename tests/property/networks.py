@@ -52,7 +52,7 @@ from hwsim.program.program import Program
 from hwsim.program.wires import FeatureMap, Input, image_first, map_lines, plane_lines
 from tests.property.graphs import Sketch, block, finish, streamed
 from tests.property.layer_draws import CHANNELS, VECTORS
-from tests.property.words import Draw, seeds, specs
+from tests.property.words import Draw, pick, seeds, specs
 
 __all__ = [
     "EXAMPLES",
@@ -107,21 +107,21 @@ def configs(draw: Draw) -> EngineConfig:
 
     Now and then without what is optional.
     """
-    acc_w = draw(st.sampled_from([32, 48]))
+    acc_w = pick(draw, 32, 48)
     most = min(32, 64 - acc_w)
     changes: dict[str, Any] = dict(
         act_w=draw(_widths),
         wgt_w=draw(_widths),
         acc_w=acc_w,
         mult_w=draw(st.sampled_from([16, 8, most]) | st.integers(8, most)),
-        requantization=draw(st.sampled_from(["up", "up", "twice-away"])),
-        index_mode=draw(st.sampled_from(["sram", "hash"])),
-        ecc=draw(st.sampled_from(["none", "none", "parity", "secded"])),
-        skip=draw(st.sampled_from([False, False, True])),
+        requantization=pick(draw, "up", "up", "twice-away"),
+        index_mode=pick(draw, "sram", "hash"),
+        ecc=pick(draw, "none", "none", "parity", "secded"),
+        skip=pick(draw, False, False, True),
     )
     if changes["requantization"] == "twice-away":
         changes |= dict(acc_w=32, mult_w=32, act_w=min(changes["act_w"], 8))
-    base = _base(draw(st.sampled_from(["tiny", "small", "default"])))
+    base = _base(pick(draw, "tiny", "small", "default"))
     if draw(st.booleans()):
         rows = draw(st.integers(1, 16))
         least = (rows - 1).bit_length()
@@ -173,12 +173,12 @@ def inputs(draw: Draw, config: EngineConfig) -> Input:
     """A picture, vector or series, of pixels in [0, 1] or of any other range."""
     side = st.integers(1, SIDE)
     kinds = ["picture", "picture", "picture", "vector", "series", "large", "deep"]
-    kind = draw(st.sampled_from(kinds))
+    kind = pick(draw, *kinds)
     shape: Shape
     if kind == "picture":
         shape = (draw(st.integers(1, CHANNELS)), draw(side), draw(side))
     elif kind == "deep":
-        shape = (draw(st.sampled_from(VECTORS)), draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+        shape = (pick(draw, *VECTORS), draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     elif kind == "vector":
         shape = (draw(st.integers(1, 40)), 1, 1)
     elif kind == "series":
@@ -264,7 +264,7 @@ def images(draw: Draw, program: Program) -> NDArray[np.int64]:
     )
     image = np.zeros(shape, np.int64)
     if style == "zero":
-        return image + draw(st.sampled_from([0, program.input.zero]))
+        return image + pick(draw, 0, program.input.zero)
     if style == "full":
         return image + top
     if style == "point":
@@ -290,7 +290,7 @@ def batches(draw: Draw, program: Program, largest: int = 5) -> NDArray[np.int64]
 def crowds(draw: Draw, program: Program) -> NDArray[np.int64]:
     """1 … 70 images of ``program``, not more than three of them different."""
     few = draw(batches(program, 3))
-    count = draw(st.sampled_from([1, 2, 7, 8, 9, 31, 33, 64, 70]))
+    count = pick(draw, 1, 2, 7, 8, 9, 31, 33, 64, 70)
     return few[np.arange(count) % len(few)]
 
 
