@@ -11,9 +11,9 @@ Follows docs/architecture.md, Gradients (`ste`). Local slopes by a code that a l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
 
 from hwsim.engine.reference_hash import virtual_weights
 from hwsim.engine.reference_units import (
@@ -28,6 +28,7 @@ from hwsim.engine.reference_units import (
 from hwsim.program.layers import (
     AddLayer,
     AverageLayer,
+    Layer,
     LutLayer,
     MacLayer,
     PoolLayer,
@@ -36,9 +37,11 @@ from hwsim.program.layers import (
 )
 from hwsim.program.program import Program
 
-Flow = list[list[list[Fraction]]]  # a gradient by each place of a map
+#: A gradient by each place of a map, in units of 1 / (denominator · 2^spare). They are whole: a
+#: path's term is a product of a seed and slopes, and their denominators together divide that.
+Flow = list[list[list[int]]]
 #: What a path is multiplied with for a local slope: the slope itself, or its magnitude.
-Of = Callable[[Any], Any]
+Of = Callable[[int], int]
 
 
 def pulled_back(
@@ -48,26 +51,45 @@ def pulled_back(
     *,
     unclamped: bool,
     magnitudes: bool = False,
-) -> Flow:
+) -> list[list[list[Fraction]]]:
     """Σ seed · d(logit integer)/d(code) by every code of the image.
 
     steps: of an inference. magnitudes: of |seed| by the magnitude of every slope instead.
     """
     of: Of = abs if magnitudes else _itself
+    # A path goes through a layer once at most, and is divided there by no more than its spare bits.
+    spare = sum(_spare(layer) for layer in program.layers)
+    denominator = math.lcm(*(seed.denominator for seed in seeds))
     flows = [_zeros(one.shape) for one in program.maps]
     for step, wire in zip(reversed(steps), reversed(program.wires), strict=True):
         if wire.target is None:
-            flow = [[[of(seed)]] for seed in seeds]
+            flow = [[[of(int(seed * denominator)) << spare]] for seed in seeds]
         else:
             first = wire.target.channel
             flow = flows[wire.target.map][first : first + step.layer.out_shape[0]]
         for place, part in zip(wire.sources, _by_sources(step, flow, unclamped, of), strict=True):
             _accumulate(flows[place.map], place.channel, part)
-    return flows[0]
+    unit = denominator << spare
+    return [[[Fraction(g, unit) for g in line] for line in plane] for plane in flows[0]]
 
 
-def _itself(slope: Any) -> Any:
+def _spare(layer: Layer) -> int:
+    """Bits that the denominators of a layer's slopes have at most."""
+    if isinstance(layer, PoolLayer):
+        return 0
+    if isinstance(layer, LutLayer):
+        return 1
+    return 0 if is_last(layer) else max(layer.shift.tolist())
+
+
+def _itself(slope: int) -> int:
     return slope
+
+
+def _divided(value: int, bits: int) -> int:
+    """value / 2^bits; it leaves nothing over, or ``_spare`` is wrong."""
+    assert value == value >> bits << bits
+    return value >> bits
 
 
 def _by_sources(step: Step, flow: Flow, unclamped: bool, of: Of) -> list[Flow]:
@@ -81,10 +103,12 @@ def _by_sources(step: Step, flow: Flow, unclamped: bool, of: Of) -> list[Flow]:
         flow = _gated(layer, step, flow, unclamped)
     if isinstance(layer, AddLayer):
         (s,) = layer.shift.tolist()
-        return [_times(flow, of(Fraction(m, 2**s))) for m in layer.multiplier.tolist()]
+        return [_times(flow, of(m), s) for m in layer.multiplier.tolist()]
     if not layer.last:
-        slopes = [of(Fraction(m, 2**s)) for m, s, _ in words(layer)]
-        flow = [_times([plane], slope)[0] for plane, slope in zip(flow, slopes, strict=True)]
+        flow = [
+            _times([plane], of(m), s)[0]
+            for plane, (m, s, _) in zip(flow, words(layer), strict=True)
+        ]
     if isinstance(layer, MacLayer):
         return [_mac(layer, flow, of)]
     return [_average(layer, flow)] if isinstance(layer, AverageLayer) else [flow]
@@ -99,7 +123,7 @@ def _gated(layer: Requantized, step: Step, flow: Flow, unclamped: bool) -> Flow:
 
     return [
         [
-            [g if passes(p, s) else Fraction(0) for g, p in zip(gradients, line, strict=True)]
+            [g if passes(p, s) else 0 for g, p in zip(gradients, line, strict=True)]
             for gradients, line in zip(plane, sums, strict=True)
         ]
         for plane, sums, (_, s, _) in zip(flow, step.wide, words(layer), strict=True)
@@ -144,11 +168,12 @@ def _lut(layer: LutLayer, step: Step, flow: Flow, of: Of) -> Flow:
     for c, y, x, g in _passing(flow):
         a = step.sources[0][c][y][x]
         below, above = max(a - 1, 0), min(a + 1, len(table) - 1)
-        result[c][y][x] = g * of(Fraction(table[above] - table[below], above - below))
+        # Both neighbours are two steps apart, one is one.
+        result[c][y][x] = _divided(g * of(table[above] - table[below]), above - below - 1)
     return result
 
 
-def _passing(flow: Flow) -> list[tuple[int, int, int, Fraction]]:
+def _passing(flow: Flow) -> list[tuple[int, int, int, int]]:
     """(channel, row, column, gradient) where it is not 0."""
     return [
         (c, y, x, g)
@@ -159,13 +184,14 @@ def _passing(flow: Flow) -> list[tuple[int, int, int, Fraction]]:
     ]
 
 
-def _times(flow: Flow, slope: Any) -> Flow:
-    return [[[g * slope for g in line] for line in plane] for plane in flow]
+def _times(flow: Flow, m: int, s: int) -> Flow:
+    """By m · 2^-s."""
+    return [[[_divided(g * m, s) for g in line] for line in plane] for plane in flow]
 
 
 def _zeros(shape: Shape) -> Flow:
     channels, height, width = shape
-    return [[[Fraction(0)] * width for _ in range(height)] for _ in range(channels)]
+    return [[[0] * width for _ in range(height)] for _ in range(channels)]
 
 
 def _accumulate(flow: Flow, channel: int, part: Flow) -> None:

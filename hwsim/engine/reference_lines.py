@@ -87,6 +87,11 @@ class _Unit:
     ) -> None:
         self.config, self.layer, self.place, self.lines = config, layer, place, lines
         self.sums = self.products = 0
+        #: Of a line of a weight bank: what an address is cut to.
+        self.line_bits = 1
+        while 1 << self.line_bits < config.wgt_depth // config.banks:
+            self.line_bits += 1
+        self.addr_w = config.addr_w
 
     def compute(self, sources: list[Map]) -> LineOutcome:
         layer = self.layer
@@ -153,17 +158,13 @@ class _Unit:
         group, row = divmod(i, layer.group_out)
         tile = group * math.ceil(layer.group_out / rows) + row // rows
         word = self.lines["index.mem"][self.place.index_base + tile * layer.fan_in + j][row % rows]
-        negative, address = divmod(word, 1 << self.config.addr_w)
+        negative, address = divmod(word, 1 << self.addr_w)
         return address, bool(negative)
 
     def real_weight(self, address: int) -> int:
         """The word at an address of the layer, wherever that is in the memory."""
         line, bank = divmod(address, self.config.banks)
-        line += self.place.weight_base
-        bits = 1
-        while 1 << bits < self.config.wgt_depth // self.config.banks:
-            bits += 1
-        line %= 1 << bits
+        line = (line + self.place.weight_base) % (1 << self.line_bits)
         written = self.lines["weights.mem"]
         return self.kept(written[line][bank], self.config.wgt_w) if line < len(written) else 0
 

@@ -6,6 +6,7 @@ each other, so that some of them are a place of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,36 +29,35 @@ class Memory:
 
     def write(self, line: int, codes: Map) -> None:
         """A map from ``line`` on. Lanes beyond its width keep what they held."""
+        depth = self.config.act_depth
         shape = len(codes), len(codes[0]), len(codes[0][0])
-        for c, y, x in _places(shape):
-            cell = self._cell(line, shape, c, y, x)
-            assert 0 <= cell[0] < self.config.act_depth, f"line {cell[0]} is beyond ACT_DEPTH"
-            self.cells[cell] = codes[c][y][x]
+        rows = (row for plane in codes for row in plane)
+        for cells, row in zip(self._rows(line, shape), rows, strict=True):
+            for cell, code in zip(cells, row, strict=True):
+                assert 0 <= cell[0] < depth, f"line {cell[0]} is beyond ACT_DEPTH"
+                self.cells[cell] = code
 
     def read(self, line: int, shape: Shape) -> Map:
         """The map of ``shape`` from ``line`` on. AssertionError if nobody wrote some of it."""
-        channels, height, width = shape
-        codes = [[[0] * width for _ in range(height)] for _ in range(channels)]
-        for c, y, x in _places(shape):
-            cell = self._cell(line, shape, c, y, x)
-            assert cell in self.cells, f"line {cell[0]} is read before it is written"
-            codes[c][y][x] = self.cells[cell]
-        return codes
+        channels, height, _ = shape
+        rows = []
+        for cells in self._rows(line, shape):
+            for cell in cells:
+                assert cell in self.cells, f"line {cell[0]} is read before it is written"
+            rows.append([self.cells[cell] for cell in cells])
+        return [rows[c * height : (c + 1) * height] for c in range(channels)]
 
     def lines(self, line: int, shape: Shape) -> set[int]:
         """Lines that a map of ``shape`` takes from ``line`` on."""
-        return {self._cell(line, shape, c, y, x)[0] for c, y, x in _places(shape)}
+        return {cell[0] for cells in self._rows(line, shape) for cell in cells}
 
-    def _cell(self, line: int, shape: Shape, c: int, y: int, x: int) -> Cell:
-        _, height, width = shape
-        tiles = -(-width // self.config.cols)
-        tile, lane = divmod(x, self.config.cols)
-        return line + (c * height + y) * tiles + tile, lane
-
-
-def _places(shape: Shape) -> list[tuple[int, int, int]]:
-    channels, height, width = shape
-    return [(c, y, x) for c in range(channels) for y in range(height) for x in range(width)]
+    def _rows(self, line: int, shape: Shape) -> Iterator[list[Cell]]:
+        """Where the codes of each row stand, channel by channel."""
+        channels, height, width = shape
+        spots = [divmod(x, self.config.cols) for x in range(width)]
+        for row in range(channels * height):
+            first = line + row * -(-width // self.config.cols)
+            yield [(first + tile, lane) for tile, lane in spots]
 
 
 def _line(program: Program, memory: Memory, place: Place) -> int:

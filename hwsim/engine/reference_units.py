@@ -1,13 +1,15 @@
 """Oracle, units: what each kind of layer makes of the maps that it reads, place by place.
 
-Follows docs/architecture.md, Numbers. Places are (channel, row, column) of a map; a layer's
-``reads`` say which of them an output depends on, and serve its gradient, too.
+Follows docs/architecture.md, Numbers. Places are (channel, row, column) of a map; ``taps`` and
+``window_at`` say which of them an output depends on, and serve its gradient, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import mul
 
 from hwsim.engine.reference_hash import virtual_weights
 from hwsim.numbers.config import EngineConfig
@@ -97,10 +99,11 @@ def taps(layer: MacLayer, group: int, y: int, x: int) -> list[tuple[int, int, in
             for column in range(width)
         ]
     seen = channels // layer.groups
+    spots = [spot if inside(layer, spot) else None for spot in window_at(layer.window, y, x)]
     return [
-        (c, *spot) if inside(layer, spot) else None
+        (c, *spot) if spot else None
         for c in range(group * seen, group * seen + seen)
-        for spot in window_at(layer.window, y, x)
+        for spot in spots
     ]
 
 
@@ -145,9 +148,11 @@ def _mac(config: EngineConfig, layer: MacLayer, source: Map) -> Map:
                     for tap in taps(layer, group, y, x)
                 ]
                 chosen = summed(config, layer, codes)
+                left_out = len(chosen) < len(codes)
                 codes = [codes[j] for j in chosen]
                 for i in members(layer, group):
-                    acc = _sum(config, layer, i, [weights[i][j] for j in chosen], codes)
+                    row = [weights[i][j] for j in chosen] if left_out else weights[i]
+                    acc = _sum(config, layer, i, row, codes)
                     wide[i][y][x] = _widened(config, layer, i, acc, posts[i])
     return wide
 
@@ -196,12 +201,12 @@ def _sum(
     codes: Sequence[int],
 ) -> int:
     low, high = -(2 ** (config.acc_w - 1)), 2 ** (config.acc_w - 1) - 1
-    acc = 0
-    for w, a in zip(weights, codes, strict=True):
-        acc += w * a
-        if not low <= acc <= high:
-            raise AssertionError(f"{layer.name}: neuron {i}: partial sum {acc} exceeds ACC_W")
-    return acc
+    assert len(weights) == len(codes)
+    partial = list(accumulate(map(mul, weights, codes)))
+    if min(partial) < low or max(partial) > high:
+        acc = next(acc for acc in partial if not low <= acc <= high)
+        raise AssertionError(f"{layer.name}: neuron {i}: partial sum {acc} exceeds ACC_W")
+    return partial[-1]
 
 
 # --- requantization -------------------------------------------------------------------------------
