@@ -102,7 +102,7 @@ unit: $(TESTENV)
 clients: $(TESTENV)
 	$(PYTEST) $(CLIENTS) -m clients
 
-test-fast: $(TESTENV)  ## the tests that take a second or less each, with fewer random examples
+test-fast: $(TESTENV)  ## the tests that take less than half a second each, with fewer random examples
 	HWSIM_EXAMPLES=25 $(PYTEST) tests $(ELSEWHERE) -m 'not slow and not clients and not rtl and not formal'
 
 fuzz: $(TESTENV)  ## property tests on new examples; MINUTES (10), SEED, ONLY (an area or property)

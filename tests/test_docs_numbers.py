@@ -36,6 +36,7 @@ from tools.tables import cycles, files, formats, measured, optional_units
 from tools.tables.blocks import BLOCKS, ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "name"), BLOCKS)
 def test_a_table_is_what_its_writer_writes(page: str, name: str) -> None:
     """Otherwise: python -m tools.tables"""

@@ -47,6 +47,7 @@ def test_a_number_that_somebody_adds_is_found(path: str) -> None:
     assert page.loose(added) == [f"{path}:{line}: 12.3%", f"{path}:{line}: 7 s"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES.values(), ids=lambda page: page.path)
 def test_a_number_that_somebody_changes_is_found(page: Page) -> None:
     """One digit more in any number leaves it loose: no words hold a number that they do not say."""

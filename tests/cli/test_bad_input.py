@@ -127,6 +127,7 @@ def left(place: Path) -> list[str]:
     return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "says"), CASES.values(), ids=list(CASES))
 def test_bad_input_is_one_line_and_leaves_nothing(
     run: Run, place: Path, arguments: tuple[str, ...], says: str
@@ -248,6 +249,7 @@ def test_a_damaged_weight_file_and_a_damaged_card_are_refused(run: Run, place: P
     assert "damaged card" in run("attack", "hfgsm", "--model", f"./{MODEL}.safetensors").line
 
 
+@pytest.mark.slow
 def test_a_network_whose_accumulators_could_overflow_is_refused(run: Run, place: Path) -> None:
     from hwsim.numbers.config import load_config
 

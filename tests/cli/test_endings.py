@@ -47,6 +47,7 @@ def test_a_full_standard_output_is_one_line_and_code_2(command: str) -> None:
     assert (done.returncode, done.stderr) == (2, FULL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SAYING)
 def test_a_closed_pipe_is_one_line_and_code_2(command: str) -> None:
     read, write = os.pipe()
@@ -64,6 +65,7 @@ def test_a_standard_output_that_is_not_open_is_one_line_and_code_2() -> None:
     assert "standard output is closed" in done.stderr
 
 
+@pytest.mark.slow
 def test_closed_input_and_messages_do_no_harm() -> None:
     done = ended("zoo", "list", stdout=subprocess.PIPE, preexec_fn=lambda: os.closerange(2, 3))
     assert done.returncode == 0

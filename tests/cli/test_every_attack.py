@@ -91,6 +91,7 @@ def test_a_naive_number_stands_beside_that_of_the_margin_loss(
         assert naive["adaptive"]["interval"][pair] == margin["interval"][pair]
 
 
+@pytest.mark.slow
 def test_a_share_of_the_values_is_a_number_of_them(run: Run, place: Path, offered: Network) -> None:
     command = ("attack", "hjsma", "--model", "small", "--samples", "2", "--json", "out.json")
     assert run(*command, "--eps", "14.5%,1%,7").code == 0
@@ -150,6 +151,7 @@ def test_logits_that_are_not_numbers_end_a_run_in_one_line(
     assert "the model returned NaN or infinite logits" in line
 
 
+@pytest.mark.slow
 def test_probabilities_instead_of_logits_are_warned_about(
     run: Run, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     return "fault", "net.hne", "--data", "test.npz"
 
 
+@pytest.mark.slow
 def test_it_counts_by_memory_layer_and_bit(typed: tuple[str, ...], run: Run) -> None:
     Path("page.md").write_text("<!-- here: begin -->\n<!-- here: end -->\n", encoding="utf-8")
     more = ("--trials", "32", "--json", "found.json", "--docs", "page.md", "here")

@@ -75,6 +75,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_makes_no_sense_is_one_line(run: Run, place: Path, case: str) -> None:
     (place / "some.txt").write_text("text, and not a file of weights")

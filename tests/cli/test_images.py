@@ -116,6 +116,7 @@ def test_compile_never_deletes_what_is_not_an_image(run: Run, place: Path) -> No
     assert (place / "mine.hne/thesis.tex").read_text() == "…"
 
 
+@pytest.mark.slow
 def test_show_and_timing_fit_a_screen_of_100_columns(run: Run, image: Path) -> None:
     run("compile", HASHED, "-o", "shared.hne")
     for arguments, words in [

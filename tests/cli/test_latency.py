@@ -73,6 +73,7 @@ def test_answers_can_be_kept_and_energy_be_asked_for(
     assert (np.array(last["energy"]) >= clean["energy"]).all()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_ends_in_the_same(
     run: Run, place: Path, offered: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

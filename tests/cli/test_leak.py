@@ -37,6 +37,7 @@ def test_leak_leaves_tables_a_picture_and_a_page(run: Run, place: Path, offered:
     assert result["cycles"]["deviation"] > 0
 
 
+@pytest.mark.slow
 def test_padding_names_the_folder_and_is_what_was_asked_for(
     run: Run, place: Path, offered: Any
 ) -> None:
@@ -50,6 +51,7 @@ def test_padding_names_the_folder_and_is_what_was_asked_for(
     assert "padded to its worst case" in " ".join(answer.out.split())
 
 
+@pytest.mark.slow
 def test_floors_of_layers_become_an_image_that_hides_all(
     run: Run, place: Path, offered: Any
 ) -> None:
@@ -70,6 +72,7 @@ def test_floors_of_layers_become_an_image_that_hides_all(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_data_of_a_user_are_split_for_floors(run: Run, place: Path, offered: Any) -> None:
     draw = np.random.default_rng(0)
     np.savez("mine.npz", x=draw.random((80, 1, 28, 28), np.float32), y=np.arange(80) % 10)
@@ -125,6 +128,7 @@ def test_images_of_one_class_are_refused(run: Run, place: Path, offered: Any) ->
     assert [path.name for path in place.iterdir()] == ["ones.npz"]
 
 
+@pytest.mark.slow
 def test_an_image_must_skip_itself_or_be_made_to(run: Run, place: Path, image: Path) -> None:
     assert "the engine default does not skip zeros" in run("leak", image).line
     answer = run("leak", image, "--skip", "--samples", "60", "--no-curve", "--observe", "layers")
@@ -132,6 +136,7 @@ def test_an_image_must_skip_itself_or_be_made_to(run: Run, place: Path, image: P
     assert "standard deviation 0)" not in answer.out
 
 
+@pytest.mark.slow
 def test_an_engine_of_ones_own_choice_is_made_to_skip(run: Run, place: Path, offered: Any) -> None:
     answer = run("leak", "small", "--config", "tiny", "--skip", "--samples", "60", "--no-curve",
                  "--observe", "layers")  # fmt: skip

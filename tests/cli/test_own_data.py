@@ -140,6 +140,7 @@ def test_attack_takes_file_and_data_and_the_note_is_in_the_result(
     assert "scales were chosen from" in result["dataset"]["note"]
 
 
+@pytest.mark.slow
 def test_an_attacked_image_has_its_own_arithmetic_for_a_float_network(
     run: Run, net: str, data: Path, unlabelled: Path
 ) -> None:
@@ -361,6 +362,7 @@ def test_probabilities_of_a_module_are_attacked_as_logits(net: str, images: np.n
     torch.testing.assert_close(found - found[:, :1], logits - logits[:, :1])
 
 
+@pytest.mark.slow
 def test_an_export_for_one_image_answers_any_number_of_them(
     run: Run, place: Path, images: np.ndarray, unlabelled: Path
 ) -> None:

@@ -162,6 +162,7 @@ def test_training_that_is_interrupted_goes_on_to_the_same_weights(
     assert read(first.with_suffix(".json")) == read(second.with_suffix(".json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_terminal_without_unicode_is_no_obstacle(encoding: str) -> None:
     for arguments in (["attack", "--help"], ["zoo", "list"], ["attack", "…"]):

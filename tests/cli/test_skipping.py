@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import HASHED, Run, read
 
 
+@pytest.mark.slow
 def test_timing_tells_how_images_spread(run: Run, place: Path) -> None:
     code, out, err = run("timing", HASHED, "--skip", "--images", 30, "--json", "out.json")
     assert (code, err) == (0, "")

@@ -188,6 +188,7 @@ def test_every_study_has_a_grid_for_any_choice_of_its_networks() -> None:
             assert entry.name.startswith("table") or used == set(present)
 
 
+@pytest.mark.slow
 def test_inhibition_below_half_a_step_leaves_a_layer_as_it_is() -> None:
     plain, tiny = (
         program(Subject(HASHED, "fixed", steps, 4)) for steps in ((), ("inhibition=0.001@all",))
@@ -233,6 +234,7 @@ def newer_store() -> None:
     base.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -297,6 +299,7 @@ def test_ctrl_c_is_one_line_and_costs_nothing_but_time(tmp_path: Path, jobs: str
     ]
 
 
+@pytest.mark.slow
 def test_networks_are_those_of_the_study_and_stand_in_its_command(run: Run) -> None:
     assert (
         "study fig3 has no network 'resnet20'"

@@ -75,6 +75,7 @@ def test_a_point_counts_what_hwsim_attack_counts(run: Run) -> None:
         assert int(record["weight_bits"]) == one["memory_bits"]["hash"]
 
 
+@pytest.mark.slow
 def test_networks_widths_options_and_budgets_are_all_combined(run: Run) -> None:
     typed = (*DATA, "--attack", "bim", "--set", "steps=1,4", "--set", "step-size=0.1")
     files = ("--csv", "a.csv", "--json", "a.json", "--markdown", "a.md")
@@ -125,6 +126,7 @@ def test_a_function_of_a_user_is_what_his_file_says_now() -> None:
     assert not Path("__pycache__").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["mine.py", "x.npz"])
 def test_another_network_or_other_images_are_another_point(
     run: Run, monkeypatch: pytest.MonkeyPatch, changed: str

@@ -73,6 +73,7 @@ def test_a_copy_of_a_network_is_fooled_exactly_as_the_network_itself(
     assert means["mi"][2] == pytest.approx((means["mi"][0] + means["mi"][1]) / 2)
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_attack_and_the_judge_themselves(
     study: TransferStudy, counted: dict[str, Any]
 ) -> None:

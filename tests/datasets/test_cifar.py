@@ -39,6 +39,7 @@ def test_cifar_binary_files_are_read_in_channel_planes(tmp_path: Path, sub: str)
     assert sha256(cifar_file()) in found.note
 
 
+@pytest.mark.slow
 def test_cifar_training_files_follow_each_other(tmp_path: Path) -> None:
     write(tmp_path, {f"data_batch_{k}.bin": cifar_file(k) for k in range(1, 6)})
     found = load_dataset("cifar10", "train", data_dir=tmp_path)

@@ -50,6 +50,7 @@ def test_every_image_of_a_batch_has_the_values_that_it_has_alone(batch: Batch) -
             np.testing.assert_array_equal(mine[number], alone, f"{layer.name}, image {number}")
 
 
+@pytest.mark.slow
 @property_test(0.6)
 @given(batches())
 def test_a_batch_takes_what_its_runs_take(batch: Batch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ def memories_of(program: Program) -> list[str]:
     return found + (["index"] if hashed and program.config.index_mode == "sram" else [])
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(cases(), st.data())
 def test_trials_and_kept_flips_answer_what_the_program_with_the_faults_answers(

@@ -204,6 +204,7 @@ def _distance(module: nn.Module, x: Tensor, program: Program) -> float:
     return float((found - expected).square().mean().sqrt()) / max(norm, 1e-6)
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(networks())
 def test_sixteen_bit_engines_compute_the_float_logits(network: tuple[nn.Module, Tensor]) -> None:
@@ -211,6 +212,7 @@ def test_sixteen_bit_engines_compute_the_float_logits(network: tuple[nn.Module, 
     assert _difference(module, x, DEFAULT.with_bits(16)) < 5e-4
 
 
+@pytest.mark.slow
 @FEWER
 @given(networks())
 def test_eight_bit_engines_come_close(network: tuple[nn.Module, Tensor]) -> None:
@@ -218,6 +220,7 @@ def test_eight_bit_engines_come_close(network: tuple[nn.Module, Tensor]) -> None
     assert _difference(module, x, DEFAULT) < 0.1
 
 
+@pytest.mark.slow
 @FEWER
 @given(networks(), st.integers(4, 16), st.integers(4, 16), st.integers(8, 16))
 def test_every_width_compiles_to_a_proven_program(

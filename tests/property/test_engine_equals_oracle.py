@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,7 @@ def test_every_kernel_equals_the_oracle(case: Case) -> None:
                 np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @property_test(0.5)
 @given(case=cases(), data=st.data())
 def test_gradients_equal_the_oracle(case: Case, data: st.DataObject) -> None:

@@ -6,6 +6,7 @@ Several flips fall into one word, one line or one group, check bits among them.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ def words_of(guard: Guard, memory: str, faults: list[Fault]) -> dict[tuple[int, 
     return {at: word for at, word in words.items() if word != guard.stored(memory, at)}
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(cases(), GUARDS, st.data())
 def test_without_a_fault_no_guard_changes_anything(
@@ -74,6 +76,7 @@ def test_without_a_fault_no_guard_changes_anything(
             assert np.abs(layer.virtual_weights.astype(np.int64)).max(initial=0) <= bound
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(cases(), st.sampled_from(["parity", "secded"]), st.data())
 def test_check_bits_give_what_the_engine_s_own_give(
@@ -94,6 +97,7 @@ def test_check_bits_give_what_the_engine_s_own_give(
         assert seen.words == given_
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(cases(), GUARDS, st.data())
 def test_victims_and_trials_answer_what_the_guarded_program_answers(

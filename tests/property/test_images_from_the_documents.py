@@ -44,6 +44,7 @@ def test_the_reader_knows_nothing_of_hwsim() -> None:
     assert not [name for name in named if name.split(".")[0] in ("hwsim", "models", "tests")]
 
 
+@pytest.mark.slow
 @ours
 @given(cases(largest=2))
 def test_an_image_read_from_the_documents_answers_as_the_engine(case: Case) -> None:
@@ -76,6 +77,7 @@ def test_the_digest_of_any_manifest_is_what_the_documents_say(
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.integers(4, 16), st.integers(0, 2**16 - 1), st.integers(-2, 2), st.sampled_from("fd"))
 def test_pixels_next_to_a_tie_round_as_the_documents_say(

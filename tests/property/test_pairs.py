@@ -41,6 +41,7 @@ def cases(draw: Any) -> tuple[Any, Any, Any]:
     return u, v, draw(arrays(np.bool_, shape, elements=st.sampled_from([True, True, True, False])))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(cases(), st.sampled_from([1, 40, pairs.TILE]))
 def test_best_pairs_equal_the_loop_over_all_pairs(case: tuple[Any, Any, Any], tile: int) -> None:

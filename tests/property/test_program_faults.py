@@ -35,6 +35,7 @@ def logits(program: Program, images: np.ndarray) -> list[list[int]]:
     return [list(reference.run(program, image).logits) for image in images]
 
 
+@pytest.mark.slow
 @thorough
 @given(case=cases())
 def test_a_program_without_faults_runs_as_the_oracle_says_and_in_the_cycles_of_the_timing(
@@ -48,6 +49,7 @@ def test_a_program_without_faults_runs_as_the_oracle_says_and_in_the_cycles_of_t
     assert run.cycles == analyze(case.program).cycles
 
 
+@pytest.mark.slow
 @thorough
 @given(case=cases(), data=st.data())
 def test_a_flipped_bound_is_the_network_with_that_bound(case: Case, data: st.DataObject) -> None:

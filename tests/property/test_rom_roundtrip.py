@@ -37,6 +37,7 @@ json_values = st.recursive(
 json_objects = st.dictionaries(st.text(max_size=5, alphabet='abé\n"\\'), json_values, max_size=3)
 
 
+@pytest.mark.slow
 @fuzz
 @given(programs(), json_objects, st.lists(json_objects, max_size=2), st.floats(1e-9, 1e9))
 def test_load_of_save_is_the_same_program(
@@ -181,6 +182,7 @@ def test_a_manifest_with_odd_values_is_refused_or_a_valid_program(intact: dict, 
         _load_or_refuse(image)
 
 
+@pytest.mark.slow
 @fuzz
 @given(data=st.data(), program=programs())
 def test_a_forged_layer_with_matching_instructions_is_refused_or_a_valid_program(

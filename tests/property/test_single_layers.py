@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from hwsim.engine.float_proof import ROUNDOFF
@@ -25,6 +26,7 @@ thorough = settings(
 KERNELS = [("int8", "float32", "float64"), ("float32", "float64"), ("float64",), ()]
 
 
+@pytest.mark.slow
 @thorough
 @given(case=single_layers())
 def test_sums_are_those_of_integers_by_every_kernel_for_every_shape(case: LayerCase) -> None:
@@ -79,6 +81,7 @@ def test_a_batch_is_answered_as_its_images_alone(case: LayerCase) -> None:
         np.testing.assert_array_equal(together[n : n + 1], alone)
 
 
+@pytest.mark.slow
 @thorough
 @given(case=single_layers(bits=8))
 def test_gradients_of_a_layer_are_within_the_rounding_of_float32(case: LayerCase) -> None:

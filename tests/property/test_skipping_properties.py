@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,7 @@ def test_one_zero_more_is_never_slower(case: tuple[Program, NDArray[np.int64]], 
     assert (after <= before + ~fewer.any(1)).all()
 
 
+@pytest.mark.slow
 @property_test(2)
 @given(case=cases(7), data=st.data())
 def test_a_network_takes_what_the_machine_takes_and_answers_the_same(

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,6 +118,7 @@ def programs(draw: Any) -> Program:
 # --- what must hold -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(programs())
 def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(program: Program) -> None:
@@ -136,6 +138,7 @@ def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(program: Program
     assert report.cycles == clock
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(programs(), st.data())
 def test_a_batch_takes_what_the_machine_takes_run_after_run(
@@ -169,6 +172,7 @@ def test_a_batch_takes_what_the_machine_takes_run_after_run(
     assert report.cycles == clock
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(programs())
 def test_the_parts_of_a_layer_add_up_and_are_never_negative(program: Program) -> None:
@@ -179,6 +183,7 @@ def test_the_parts_of_a_layer_add_up_and_are_never_negative(program: Program) ->
         assert 0 <= layer.utilization <= layer.array_share
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(programs(), st.data())
 def test_doubling_the_banks_never_costs_a_cycle(program: Program, data: st.DataObject) -> None:
@@ -187,6 +192,7 @@ def test_doubling_the_banks_never_costs_a_cycle(program: Program, data: st.DataO
     assert analyze(wider).cycles <= analyze(program).cycles
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(programs())
 def test_hashing_indices_costs_at_most_a_latency_and_the_i_rounds(program: Program) -> None:

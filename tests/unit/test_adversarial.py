@@ -97,6 +97,7 @@ def test_low_precision_attacks_the_network_as_it_is_trained() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_network_trained_against_pgd_withstands_it() -> None:
     x, labels = stripes(128)
     usual = Recipe(epochs=20, batch=32, lr=1e-2, shift=0, precision="float32")

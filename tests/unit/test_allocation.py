@@ -136,6 +136,7 @@ def test_thousands_of_maps_are_placed_in_one_pass() -> None:
     assert peak_lines(every, lines) <= 2 * most_alive(every)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(programs())
 def test_random_graphs_get_sound_maps_and_know_their_peak(program: Program) -> None:

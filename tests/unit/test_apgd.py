@@ -64,6 +64,7 @@ def test_images_lie_in_the_ball_and_on_the_grid(
     assert 0 < int(found.success.sum()) < N
 
 
+@pytest.mark.slow
 def test_a_linear_model_is_fooled_only_and_mostly_where_the_ball_reaches_over_the_boundary() -> (
     None
 ):

@@ -49,6 +49,7 @@ def randomized(name: str) -> nn.Module:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config"),
     [

@@ -181,6 +181,7 @@ def test_a_targeted_walk_begins_at_the_nearest_image_that_the_attacker_owns(
     assert bool((result.l2 < start / 2).all())
 
 
+@pytest.mark.slow
 def test_where_nothing_is_found_the_original_comes_back(inputs: Tensor) -> None:
     class Stubborn(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ def nearest(model: nn.Module, x: Tensor, labels: Tensor, dual: float) -> Tensor:
     return gap / way.norm(dual, dim=2).clamp(min=1e-9)
 
 
+@pytest.mark.slow
 def test_l2_is_the_distance_to_the_nearest_hyperplane(linear, inputs, labels):
     optimum = nearest(linear, inputs, labels, 2).amin(1)
     for space in (Continuous(), Grid(255)):
@@ -83,6 +84,7 @@ def test_linf_is_the_gap_over_the_l1_norm(linear, inputs, labels):
         assert (found.linf <= 1.2 * optimum + 2 / 255).all()
 
 
+@pytest.mark.slow
 def test_l0_is_close_to_the_fewest_values_that_can_close_the_gap(linear, inputs, labels):
     gap, way = gaps(linear, inputs, labels)
     x = inputs.flatten(1)[:, None]
@@ -95,6 +97,7 @@ def test_l0_is_close_to_the_fewest_values_that_can_close_the_gap(linear, inputs,
         assert (found.l0 <= optimum + 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL)
 def test_what_is_returned_lies_on_the_grid_and_fools_the_model(attack, linear, inputs, labels):
     for grid in (Grid(255), Grid(15)):
@@ -198,6 +201,7 @@ def test_an_input_that_is_wrong_already_is_returned_as_it_is(attack, linear, inp
     assert not found.zero_gradient.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL)
 def test_an_exactly_zero_gradient_is_reported_and_soon_given_up(attack):
     class Inhibited(nn.Module):
@@ -238,6 +242,7 @@ class Staircase(nn.Module):
         return torch.stack([0.6 - steps, steps], 1)
 
 
+@pytest.mark.slow
 def test_a_search_crosses_a_plateau_on_which_its_loss_cannot_fall():
     x = torch.full((1, 1, 4, 4), 0.26)
     goal = Untargeted(torch.tensor([0]))
@@ -325,6 +330,7 @@ def test_models_and_goals_that_make_no_sense_are_refused(attack, linear, inputs,
         attack().minimize(NoGradient(), inputs, Untargeted(labels))
 
 
+@pytest.mark.slow
 def test_a_radius_counts_what_lies_within_it(linear, inputs, labels):
     found = CWL2().minimize(linear, inputs, Untargeted(labels))
     middle = float(found.l2.median())

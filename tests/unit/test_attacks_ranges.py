@@ -116,6 +116,7 @@ def test_every_attack_is_tried() -> None:
     assert sorted(SHORT) == sorted(ATTACKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_results_are_inputs_of_the_engine_within_epsilon(name: str, kind: str) -> None:
@@ -162,6 +163,7 @@ def twin(engine: Engine, scale: Fraction, zero: int) -> Engine:
     return Engine(engine.program.replace(input=Input(old.shape, scale, zero)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scale", "zero"), [(Fraction(2, 255), 128), (Fraction(8, 255), 96)])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_affine_image_of_a_network_is_attacked_to_the_same_codes(

@@ -108,6 +108,7 @@ def test_the_screen_fits_80_columns(
     assert "worst case" in text
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_goes_on_where_it_stopped(
     network: Network, test_set: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_trial_answers_what_the_program_with_the_flip_answers() -> None:
     np.testing.assert_array_equal(victim.logits(), before, "a trial leaves nothing behind")
 
 
+@pytest.mark.slow
 def test_kept_flips_add_up_whoever_reads_the_words() -> None:
     """An index may come to lead into another layer; then a flip of that word is seen by both."""
     victim = EngineVictim(program(), IMAGES, BOTH)
@@ -124,6 +125,7 @@ def test_several_flips_of_one_word_are_tried_together() -> None:
         np.testing.assert_array_equal(victim.trial(some), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_flip_reaches_an_addition_through_either_source(swapped: bool) -> None:
     """Of conv1 one of the two alone is new; of conv0 both."""
@@ -252,6 +254,7 @@ def test_gains_of_the_last_layer_are_what_the_logits_move_along_the_slope(dense:
         np.testing.assert_allclose(first_order, tried, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_gains_of_hidden_layers_rank_the_bits_as_trying_them_does() -> None:
     """Not exactly: gates open and close, codes are rounded, and a large step is not its slope."""
     victim = EngineVictim(program(), IMAGES, BOTH)

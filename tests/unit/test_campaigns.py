@@ -121,6 +121,7 @@ def test_a_campaign_counts_what_engines_with_the_faults_answer(
         assert sum(one["trials"] for one in cell["by_bit"]) >= 16
 
 
+@pytest.mark.slow
 def test_a_cell_stops_where_its_intervals_are_narrow_and_at_its_last_trial_at_the_latest(
     target: Target, ready: Bench, tmp_path: Path
 ) -> None:

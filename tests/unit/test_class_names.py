@@ -6,9 +6,12 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_class_name_stands_in_one_place() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for room in ("hwsim", "attacks", "models"):

@@ -96,6 +96,7 @@ def test_sixteen_bits_compute_what_float_computes(name: str) -> None:
     assert error(module, x, FINE) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet", "mobilenet v2", "googlenet", "ds-cnn"])
 def test_an_exported_network_is_the_same_program(name: str) -> None:
     module, shape = NETWORKS[name]()

@@ -52,6 +52,7 @@ def test_a_word_has_as_few_check_bits_as_hsiao_says(width: int, bits: int) -> No
     assert check_bits("none", width) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [4, 8, 14, 22, 48])
 def test_secded_corrects_every_single_flip_and_finds_every_double_one(width: int) -> None:
     word = 0x5A5A5A5A5A5A & (1 << width) - 1

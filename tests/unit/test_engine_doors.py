@@ -41,6 +41,7 @@ def reached_into(source: str, names: set[str]) -> Iterator[tuple[int, str]]:
             yield node.lineno, f"{ast.unparse(owner)}.{node.attr}"
 
 
+@pytest.mark.slow
 def test_nobody_reaches_into_an_engine() -> None:
     files = [
         path for room in ("hwsim", "attacks", "models") for path in (ROOT / room).rglob("*.py")

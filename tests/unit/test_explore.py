@@ -209,6 +209,7 @@ def test_of_other_budgets_nothing_can_be_told() -> None:
     assert alike[0].against(other, lowest=True) == "open"
 
 
+@pytest.mark.slow
 def test_weights_off_chip_are_waited_for_image_by_image() -> None:
     """An engine that skips: rows keep the cycles of each image, not their mean."""
     subject = Design("mnist-cnn-h16-banked", EngineChoice.of(BASE)).subject("default").parameters()
@@ -219,6 +220,7 @@ def test_weights_off_chip_are_waited_for_image_by_image() -> None:
     assert found["cycles"] == pytest.approx(cycles.sum(0).mean() + found["start"])
 
 
+@pytest.mark.slow
 def test_flips_of_weights_ask_for_no_room_for_an_index() -> None:
     """``small`` hashes, and has 64 lines for indices: its networks cannot store theirs."""
     program = machines.program(Subject("mnist-cnn-h64", "fixed", (), 8, "small"))
@@ -230,6 +232,7 @@ def test_flips_of_weights_ask_for_no_room_for_an_index() -> None:
     assert storing(roomy).config == roomy.config
 
 
+@pytest.mark.slow
 def test_a_network_that_fits_no_engine_costs_no_attack(tmp_path: Path) -> None:
     """On ``tiny`` no convolution of 576 columns has room."""
     engine = EngineChoice.of(load_config("tiny"))

@@ -41,6 +41,7 @@ def same(one: Program, other: Program) -> None:
             assert np.array_equal(getattr(a, field), getattr(b, field)), (a.name, field)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

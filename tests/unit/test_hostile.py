@@ -28,6 +28,7 @@ def test_a_mutated_file_is_refused_in_one_line_or_means_what_it_meant(
     assert found.same + found.forged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.name)
 def test_a_mutated_model_is_refused_in_one_line_or_read_as_what_it_says(
     kind: type[Artefact], tmp_path: Path

@@ -94,6 +94,7 @@ def by_hand(attack: JSMA, model: nn.Module, image: Tensor, source: int, target: 
     return x.view(SHAPE), len(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theta", [1.0, -1.0, 0.4, -0.2])
 @pytest.mark.parametrize("goal", ["targeted", "untargeted"])
 def test_jsma_is_the_published_algorithm(

@@ -63,6 +63,7 @@ def test_each_class_gives_the_same_number_of_images_in_turns(images: Dataset) ->
         balanced(images, 3, images.class_names)
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_ends_like_an_unstopped_one(
     done: Any, network: Network, images: Dataset, tmp_path: Path
 ) -> None:

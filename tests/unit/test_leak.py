@@ -77,6 +77,7 @@ def result(network: Network) -> dict[str, Any]:
     return study(network, LeakSettings(noises=(1.0, 10_000.0))).run()
 
 
+@pytest.mark.slow
 def test_time_that_depends_on_the_class_gives_it_away(result: dict[str, Any]) -> None:
     for seen in ("layers", "total"):
         found = result["observers"][seen]["class"]
@@ -181,6 +182,7 @@ def test_floors_are_set_by_other_images_than_those_that_are_judged(network: Netw
     assert padded["pad"] == {"name": "q50", "scope": "layers", "floors": floors.tolist()}
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_again(network: Network) -> None:
     asked = dataclasses.replace(LESS, observed="total", noises=(20.0,), pad=Padding.of("q50"))
     first, again = (study(network, asked).run() for _ in range(2))
@@ -198,6 +200,7 @@ def test_an_engine_that_always_answers_the_same_has_no_answer_to_tell(network: N
     assert set(result["observers"]["total"]) == {"class", "membership"}
 
 
+@pytest.mark.slow
 def test_only_who_was_asked_for_observes(network: Network) -> None:
     asked = dataclasses.replace(LESS, observed="layers", noises=(5.0,))
     assert list(study(network, asked).run()["observers"]) == ["layers"]
@@ -216,6 +219,7 @@ def test_data_of_a_user_have_no_members(network: Network) -> None:
     assert "trained on is not known" in membership(result)
 
 
+@pytest.mark.slow
 def test_the_study_leaves_json_picture_and_page(result: dict[str, Any], tmp_path: Path) -> None:
     paths = write({**result, "command": "hwsim leak <x>"}, tmp_path)
     assert json.loads(paths["json"].read_text())["kind"] == "leak"

@@ -191,6 +191,7 @@ def test_independent_cycles_are_guessed_as_often_as_chance() -> None:
     assert low <= 1 / CLASSES <= high
 
 
+@pytest.mark.slow
 def test_the_choice_is_made_without_the_images_that_are_reported() -> None:
     labels = labels_of(400)
     seen = np.random.default_rng(9).normal(labels, 2.0)[:, None]
@@ -227,6 +228,7 @@ def test_a_constant_is_guessed_from_as_from_nothing() -> None:
     assert found.area.value == 0.5
 
 
+@pytest.mark.slow
 def test_two_classes_have_an_area() -> None:
     draw = np.random.default_rng(10)
     labels = np.arange(400) % 2
@@ -238,6 +240,7 @@ def test_two_classes_have_an_area() -> None:
     assert guessing(disjoint(labels_of(200)), labels_of(200), 0).area is None
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers() -> None:
     labels = labels_of(300)
     seen = np.random.default_rng(11).normal(labels, 3.0)[:, None]
@@ -260,6 +263,7 @@ def test_without_scikit_learn_a_line_says_what_to_install(monkeypatch: pytest.Mo
 # ---------------------------------------------------------------- verdicts and observers
 
 
+@pytest.mark.slow
 def test_verdicts_follow_the_rule() -> None:
     labels, draw = labels_of(400), np.random.default_rng(12)
     assert judged(disjoint(labels), labels, 0)["verdict"] == "leaks"

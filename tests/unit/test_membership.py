@@ -31,12 +31,14 @@ def blank() -> Leak:
     return Leak(memorizes=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERSHIP)
 def test_an_attack_finds_a_network_of_random_labels_out(memorized: Leak, name: str) -> None:
     judged = attack(name, memorized.target("white")).judged
     assert judged.auc.value > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERSHIP)
 def test_an_attack_finds_nothing_where_nothing_was_learnt(blank: Leak, name: str) -> None:
     judged = attack(name, blank.target("white")).judged

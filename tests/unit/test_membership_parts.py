@@ -41,6 +41,7 @@ def memorized() -> Leak:
 # ---------------------------------------------------------------- shadow models
 
 
+@pytest.mark.slow
 def test_side_by_side_is_one_after_the_other(memorized: Leak) -> None:
     recipe = ShadowRecipe(epochs=2)
     both = [

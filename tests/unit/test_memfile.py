@@ -14,6 +14,7 @@ def text_of_line(values: list[int], width: int) -> bytes:
     return b"%0*x\n" % (-(-len(values) * width // 4), word)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_text_equals_one_big_integer_per_line_and_reads_back(data: st.DataObject) -> None:

@@ -84,6 +84,7 @@ def size(attack: MinimizingAttack, x: Tensor, y: Tensor) -> Tensor:
     return distances(x, y, attack.norm).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", [Continuous(), Grid(255)], ids=["continuous", "grid"])
 @pytest.mark.parametrize("name", EXCESS)
 def test_the_distance_is_that_to_the_nearest_hyperplane(

@@ -34,6 +34,7 @@ print(told, before - after, float(numbers.exp().sum()) == first, threads() - aft
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
 def test_threads_that_wait_for_torch_end_and_are_started_anew_when_needed() -> None:
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)

@@ -209,6 +209,7 @@ def halves_that_go_down(
     return (half & ((p >> s) <= layer.zero)).long()
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(cases(largest=1))
 def test_every_layer_equals_exact_arithmetic_of_torch(case: Case) -> None:
@@ -302,6 +303,7 @@ def test_probabilities_are_below_one_and_follow_the_logits(logits: list[int], fr
 # --- the networks that all this is tested with --------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(cases())
 def test_random_networks_pass_the_proof_and_never_overflow_in_the_oracle(case: Case) -> None:

@@ -137,6 +137,7 @@ def test_run_without_examples_has_no_strip(tmp_path: Path) -> None:
     assert "What the images look like" not in paths["html"].read_text()
 
 
+@pytest.mark.slow
 def test_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     page = write_run(a_result(), some_examples(), tmp_path)["html"].read_text()
     targets = re.findall(r"""(?:src|href|srcset|action)\s*=\s*["']?([^"'\s>]+)""", page)
@@ -164,6 +165,7 @@ def test_same_numbers_draw_the_same_picture() -> None:
     assert plots.success_png(a_result()) == plots.success_png(a_result())
 
 
+@pytest.mark.slow
 def test_picture_survives_shares_that_do_not_exist(tmp_path: Path) -> None:
     nothing = {pair: [None, None] for pair in PAIRS}
     result = a_result((0.1, 0.3), success=nothing, interval=nothing)

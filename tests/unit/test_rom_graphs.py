@@ -74,6 +74,7 @@ def _long_chain(manifest: Json) -> None:
     ] + [dict(manifest["layers"][-1], sources=[place[count]])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

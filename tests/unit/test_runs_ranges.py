@@ -68,6 +68,7 @@ def network(images: Dataset) -> Network:
     return Network("vectors", module, program, "mnist")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_attack_of_the_catalogue_runs_and_says_the_range(
     name: str,
@@ -141,6 +142,7 @@ def test_detection_runs_on_vectors_of_another_range(network: Network, images: Da
     assert detection_report.render(result) is not None
 
 
+@pytest.mark.slow
 def test_transfer_runs_on_vectors_of_another_range(
     network: Network, images: Dataset, tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
     return {n: w.detach() for n, w in zip(names, weights_of(module, names), strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_leaves_what_was_asked_for(method: str, data: TargetData) -> None:
     settings = dataclasses.replace(SETTINGS, candidates=2, stop_at=0.3)
@@ -154,6 +155,7 @@ class StopNowError(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["bmia", "mmia", "hash-bmia", "iterative", "regularized"])
 def test_a_killed_compression_ends_in_the_same_weights(
     method: str, data: TargetData, tmp_path: Path

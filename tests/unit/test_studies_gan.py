@@ -93,6 +93,7 @@ def test_more_values_must_be_changed_on_every_seed() -> None:
     assert starting(verdicts(seeds=(0,), real_gan=row(changed=36)), claim) == UNTESTED
 
 
+@pytest.mark.slow
 def test_accuracy_may_fall_by_a_point() -> None:
     claim = "the GAN's samples cost at most"
     assert starting(verdicts(real_gan=row(right=890)), claim) == REPRODUCED
@@ -136,6 +137,7 @@ def test_a_quick_grid_has_one_seed_and_every_machine_is_in_a_row() -> None:
     assert len(made) == len(SEEDS)
 
 
+@pytest.mark.slow
 def test_a_row_trains_attacks_and_counts() -> None:
     (point,) = [p for p in gan.grid(PLAN, NETWORKS)
                 if p.fields == {"training": "JSMA + GAN", "seed": 0}]  # fmt: skip

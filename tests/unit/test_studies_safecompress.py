@@ -119,6 +119,7 @@ def test_the_engine_is_held_against_its_float_twin() -> None:
     assert starting(found(some), "the 8-bit engine") == PARTLY
 
 
+@pytest.mark.slow
 def test_hashed_words_are_judged_beside_hashing_at_one_rate() -> None:
     begins = "SafeCompress on hashed words"
     assert starting(found(every(hash_mmia=row(0.6))), begins) == REPRODUCED
@@ -202,6 +203,7 @@ def test_members_and_others_come_from_one_split_and_never_meet() -> None:
     assert tested.isdisjoint(set.union(*every_one))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("diamonds")
 def test_a_row_has_every_machine_and_every_attacker_and_comes_out_again() -> None:
     target = replace(TrainedTarget.named("small-diamonds", 0, members=100), epochs=2)
@@ -225,6 +227,7 @@ def test_a_row_has_every_machine_and_every_attacker_and_comes_out_again() -> Non
             assert machine[who]["tpr1"] is None  # 25 others cannot tell 1%
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("diamonds")
 def test_a_study_that_trains_names_missing_data_and_shows_the_rows_that_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -242,6 +242,7 @@ def exported(batch: int = 3, dynamic: bool = False) -> Any:
     return torch.export.export(small(), (IMAGES[:batch],), dynamic_shapes=shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [

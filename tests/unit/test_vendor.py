@@ -123,6 +123,7 @@ def test_chunks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             assert path.read_bytes() == (tmp_path / f"{name}-again" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_intel_hex_reaches_words_behind_the_first_segment_and_says_where_it_ends() -> None:
     form, many = FORMATS["hex"], (1 << 17) + 3
     ram = Ram("big", "weights.mem", 0, 12, many, many)

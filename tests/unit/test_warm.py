@@ -48,6 +48,7 @@ def test_codes_and_words_are_those_of_a_fresh_process(
     assert done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_its_streams_are_those_it_was_given(forked: Path) -> None:
     with open("/dev/full", "w") as full:
         assert both(forked, "zoo", "list", stdout=full).returncode == 2
@@ -60,6 +61,7 @@ def test_its_streams_are_those_it_was_given(forked: Path) -> None:
     assert both(forked, "zoo", "list", preexec_fn=lambda: os.close(1)).returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), [("COLUMNS", "60"), ("PYTHONIOENCODING", "utf-16-le")])
 def test_it_sees_the_variables_of_the_caller(forked: Path, name: str, value: str) -> None:
     """Those that Python reads as it starts, too."""
@@ -108,6 +110,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pat
         yield folder, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "code"),
     [

@@ -218,6 +218,7 @@ def test_specs_are_the_papers_rates_and_seeds_on_one_mnist_architecture() -> Non
     assert zoo.SPECS["mnist-cnn-h16-banked"].scheme == "banked"
 
 
+@pytest.mark.slow
 def test_plain_networks_differ_from_the_papers_only_in_regularization_and_epochs() -> None:
     for name, start in (("mnist-cnn-plain", "mnist-cnn"), ("mnist-cnn-h64-plain", "mnist-cnn-h64")):
         known = zoo.SPECS[start]

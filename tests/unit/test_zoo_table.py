@@ -29,5 +29,6 @@ def test_every_network_with_a_card_or_a_recipe_has_one_row() -> None:
     assert all(len(row) == len(HEAD) for row in rows("mnist"))
 
 
+@pytest.mark.slow
 def test_every_spec_has_a_measured_time() -> None:
     assert all(spec.epoch_seconds for spec in zoo.SPECS.values())
