@@ -30,44 +30,26 @@ EPSILON = 0.2
 Work = Literal["as it is", "judged", "crafted"]
 
 
-def mnist() -> Line:
-    """mnist-cnn-h16, 256 images, ε = 0.2; crafting and judging, as each library does it."""
+def mnist(work: Work = "as it is", mode: GradientMode = "ste") -> Line:
+    """mnist-cnn-h16, 256 images, ε = 0.2."""
     network = open_network("mnist-cnn-h16")
     images = Grid(255).snap(torch.rand(256, 1, 28, 28))
-    return _compare("hfgsm-mnist-h16", Engine(network.program), network.module, images, ">= 1.0")
+    engine = Engine(network.program, mode)
+    name = _name("hfgsm-mnist-h16", work, mode)
+    return _compare(name, engine, network.module, images, ">= 2.2", work)
 
 
-def residual() -> Line:
+def residual(work: Work = "as it is", mode: GradientMode = "ste") -> Line:
     """ResNet-20 shape with random weights, 64 images, ε = 0.2."""
     module, engine = random_network(resnet20)
     images = Grid(255).snap(torch.rand(64, 3, 32, 32))
-    return _compare("hfgsm-resnet20", engine, module, images, ">= 1.5")
+    name = _name("hfgsm-resnet20", work, mode)
+    return _compare(name, Engine(engine.program, mode), module, images, ">= 1.5", work)
 
 
-def residual_bfloat16() -> Line:
-    """The same with a way back in bfloat16."""
-    module, engine = random_network(resnet20)
-    images = Grid(255).snap(torch.rand(64, 3, 32, 32))
-    narrow = Engine(engine.program, "ste-bfloat16")
-    return _compare("hfgsm-resnet20-bfloat16", narrow, module, images, ">= 1.5")
-
-
-def residual_judged(mode: GradientMode = "ste") -> Line:
-    """ResNet-20 shape, equal work: everyone says which images fool, torchattacks too."""
-    return _equal("judged", mode)
-
-
-def residual_crafted(mode: GradientMode = "ste") -> Line:
-    """ResNet-20 shape, equal work: the engine judges as little as torchattacks, the fastest."""
-    return _equal("crafted", mode)
-
-
-def _equal(work: Work, mode: GradientMode) -> Line:
-    module, engine = random_network(resnet20)
-    images = Grid(255).snap(torch.rand(64, 3, 32, 32))
-    suffix = "-bfloat16" if mode == "ste-bfloat16" else ""
-    engine = Engine(engine.program, mode)
-    return _compare(f"hfgsm-resnet20-{work}{suffix}", engine, module, images, ">= 1.5", work)
+def _name(network: str, work: Work, mode: GradientMode) -> str:
+    parts = [network, *([] if work == "as it is" else [work])]
+    return "-".join([*parts, *(["bfloat16"] if mode == "ste-bfloat16" else [])])
 
 
 def _compare(
@@ -76,7 +58,7 @@ def _compare(
     network: nn.Module,
     images: Tensor,
     goal: str,
-    work: Work = "as it is",
+    work: Work,
 ) -> Line:
     """Against each library on the float network in both memory formats, batch norms folded."""
     labels = engine(images).argmax(1)
