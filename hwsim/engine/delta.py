@@ -37,7 +37,10 @@ class Delta:
             self._walk = np.array([[1, 1], [0, 0], [0, 0]], np.int64)
         else:
             kernel = layer.window.kernel
-            c, self._down, self._right = np.unravel_index(inside, (layer.fan_in, *kernel))
+            # Of its own each: views would have the loops compiled once more.
+            c, self._down, self._right = map(
+                np.ascontiguousarray, np.unravel_index(inside, (layer.fan_in, *kernel))
+            )
             channel = c + row // layer.group_out * (channels // layer.groups)
             top, left, bottom, right = layer.window.padding
             self._walk = np.array([layer.window.stride, (top, left), (bottom, right)], np.int64)

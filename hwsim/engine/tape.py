@@ -48,11 +48,14 @@ class Chunk:
 
 
 def part(maps: Maps, place: Place, channels: int) -> NDArray[Any]:
-    """The channels of a place, a view."""
+    """The channels of a place, contiguous: the map itself, or a copy of some of its channels.
+
+    Views would have every loop compiled once more for each order of bytes in memory.
+    """
     found = maps[place.map]
     if place.channel == 0 and channels == found.shape[3]:
         return found
-    return found[..., place.channel : place.channel + channels]
+    return np.ascontiguousarray(found[..., place.channel : place.channel + channels])
 
 
 @dataclass(frozen=True, eq=False)
