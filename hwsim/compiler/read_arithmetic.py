@@ -103,9 +103,16 @@ def _of_two_maps(at: Context, name: str, alpha: float) -> Any:
         return NotImplemented
     if at.shapes_before[0] != at.shapes_before[1] or not at.same_batch:
         verb = {"add": "adds", "sub": "subtracts", "mul": "multiplies"}[name]
+        maps = f"{verb} maps of shapes {at.shapes_before[0]} and {at.shapes_before[1]}"
+        if name == "mul":
+            # Squeeze and excitation, most of the time: one shape for both would be refused, too.
+            raise CompileError(
+                f"{at.path}: {maps}, which cannot run on the engine: leave gates of channels out "
+                "(squeeze and excitation), or add or concatenate the maps"
+            )
         raise CompileError(
-            f"{at.path}: {verb} maps of shapes {at.shapes_before[0]} and {at.shapes_before[1]}, "
-            "which broadcasts: the engine takes maps of one shape: give both the same"
+            f"{at.path}: {maps}, which broadcasts: the engine takes maps of one shape: give both "
+            "the same"
         )
     if name == "mul":
         return Multiply(*at.seen)

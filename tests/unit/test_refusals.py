@@ -109,6 +109,7 @@ def test_a_module_is_refused_by_its_path_with_a_remedy(
         (lambda x, y: torch.where(x > 0.1, x, y), "nothing is decided by comparing: use functions"),
         (lambda x, y: y[:, [2, 0, 1, 3]], "take neighbouring channels"),
         (lambda x, y: x * y, "multiplies two maps, .*: add or concatenate them"),
+        (lambda x, y: x * y.mean((2, 3), True), "multiplies maps of shapes .*: leave gates"),
         (lambda x, y: x + y.mean((2, 3), True), "which broadcasts: .*: give both the same"),
         (lambda x, y: x + y * 2**-20, "ranges differ by a factor of .*: scale them alike, or"),
         (lambda x, y: x, "is not used by what the network returns: remove this dead branch"),
