@@ -24,7 +24,8 @@ def _claims() -> Iterator[str]:
     yield f"The first convolution has 9 columns and {rows} rows to drain"
     yield f"its tiling allows 9 busy cycles in {rows}"
     yield f"the same on {len(MANY)} configurations, with many more networks"
-    assert measured.read("rtl-full")["random"]["engines"] == len(MANY)
+    compared = measured.read("rtl-full")["random"]
+    assert compared["engines"] - compared["skipping"] == len(MANY)
     yield f"estimated from at most {waves.SAMPLE:,} cycles in its middle"
     yield f"one of more than {waves.LARGE >> 30} GiB is refused"
 

@@ -73,13 +73,19 @@ def rtl_full() -> str:
     found = read("rtl-full")
     random, trained = found["random"], found["trained"]
     return (
-        f"`make rtl-full`, {found['tests']} tests: {random['networks']} random networks on "
-        f"{random['engines']} engines ({random['activations']:,} activations, "
-        f"{random['logits']:,} logits, {random['counters']:,} counters, "
-        f"{random['cycles'] / 1e6:.2f} M cycles), and {trained['images']} images, "
-        f"{trained['adversarial']} of them adversarial, of each of {trained['networks']} trained "
-        f"networks on `default` and of mnist-cnn-h64 on `small` "
-        f"({trained['activations'] / 1e6:.1f} M activations, {trained['cycles'] / 1e6:.0f} M "
-        f"cycles): {found['differences']} differences. It took {found['minutes']} minutes on two "
-        "busy cores."
+        f"`make rtl-full`, {found['tests']:,} tests. Random networks: {_compared(random)}, "
+        f"{random['skipping']} of them skip zeros; in batches {_compared(found['batches'])}; with "
+        f"faults {_compared(found['faults'])}. Trained ones: {trained['images']} images, "
+        f"{trained['adversarial']} of them adversarial, of each of {trained['on_default']} on "
+        f"`default` and of mnist-cnn-h64 on `small` ({trained['activations'] / 1e6:.1f} M "
+        f"activations, {trained['cycles'] / 1e6:.0f} M cycles). {found['differences']} "
+        f"differences. It took {found['minutes']} minutes on one core, beside other work."
+    )
+
+
+def _compared(found: dict[str, Any]) -> str:
+    return (
+        f"{found['networks']} on {found['engines']} engines ({found['activations']:,} activations, "
+        f"{found['logits']:,} logits, {found['counters']:,} counters, "
+        f"{found['cycles'] / 1e6:.2f} M cycles)"
     )
